@@ -1,0 +1,65 @@
+"""Job tasks for Keeper Endpoint Privilege Manager, written as functions."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from epm_task.errors import (
+        AgentError,
+        BrokerError,
+        DeadlineExceeded,
+        InvocationError,
+        SettingsError,
+        TaskError,
+        TaskFailed,
+        TemporaryFailure,
+    )
+    from epm_task.exit_code import ExitCode
+    from epm_task.runtime.context import TaskContext
+    from epm_task.runtime.settings import TaskSettings
+    from epm_task.runtime.task import Task, task
+    from epm_task.runtime.topic import Topic
+
+__all__ = [
+    "AgentError",
+    "BrokerError",
+    "DeadlineExceeded",
+    "ExitCode",
+    "InvocationError",
+    "SettingsError",
+    "Task",
+    "TaskContext",
+    "TaskError",
+    "TaskFailed",
+    "TaskSettings",
+    "TemporaryFailure",
+    "Topic",
+    "task",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ExitCode": "epm_task.exit_code",
+    "Task": "epm_task.runtime.task",
+    "TaskContext": "epm_task.runtime.context",
+    "TaskSettings": "epm_task.runtime.settings",
+    "Topic": "epm_task.runtime.topic",
+    "task": "epm_task.runtime.task",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that a task pays only for what it uses."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES.get(name, "epm_task.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported yet or not."""
+    return sorted({*globals(), *__all__})

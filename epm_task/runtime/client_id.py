@@ -1,0 +1,69 @@
+"""A client id is the MQTT name of one run, from which the broker takes the job id.
+
+The vendor states one fact: the broker splits the client id on `_` to extract the job id. The exact
+pattern is not public. Our assumption is the template below, and it stands only here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from epm_task.errors import BadClientIdTemplate, BadJobId
+
+#: The job id is the first segment; the run id keeps two overlapping runs apart.
+DEFAULT_TEMPLATE: Final = "{job_id}_{run_id}"
+
+#: File name and URL segment at once: no separator, no `_`, no leading dot.
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,127}", re.ASCII)
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_FOREIGN: Final = re.compile(r"[^A-Za-z0-9.-]")
+
+
+def check_job_id(job_id: str) -> str:
+    """Return *job_id* when the broker and the API can carry it.
+
+    Raises:
+        BadJobId: It holds `_`, or another character that is not a letter, digit, `.` or `-`.
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        raise BadJobId(job_id)
+    return job_id
+
+
+def make_client_id(
+    job_id: str, run_id: str, *, job_name: str = "", template: str = DEFAULT_TEMPLATE
+) -> str:
+    """Return the client id of one run; only the template's own `_` separate its segments.
+
+    Args:
+        job_id: Id of the job, from `KEEPER_JOB_ID`.
+        run_id: Unique text of this run.
+        job_name: Name of the job, from `KEEPER_JOB_NAME`.
+        template: Text with the placeholders `{job_id}`, `{job_name}` and `{run_id}`.
+
+    Raises:
+        BadJobId: The job id is not usable.
+        BadClientIdTemplate: The job id is no segment of its own, or a placeholder is unknown.
+    """
+    _job_id_segment(template)
+    values = {"job_id": check_job_id(job_id), "run_id": run_id, "job_name": job_name}
+    return _PLACEHOLDER.sub(lambda match: _FOREIGN.sub("-", values[match[1]]), template)
+
+
+def job_id_of(client_id: str, *, template: str = DEFAULT_TEMPLATE) -> str | None:
+    """Return the job id that a broker reads out of *client_id*, or None when there is none."""
+    segments = client_id.split("_")
+    index = _job_id_segment(template)
+    return segments[index] or None if index < len(segments) else None
+
+
+def _job_id_segment(template: str) -> int:
+    # `{job_id}` itself holds an underscore, so the placeholders are made free of it before the split.
+    names = set(_PLACEHOLDER.findall(template))
+    if unknown := sorted(names - {"job_id", "job_name", "run_id"}):
+        raise BadClientIdTemplate(template, f"{{{unknown[0]}}} is not a placeholder")
+    segments = _PLACEHOLDER.sub(lambda m: "\0" + m[1].replace("_", ""), template).split("_")
+    if segments.count("\0jobid") != 1:
+        raise BadClientIdTemplate(template, "{job_id} must be one whole segment between `_`")
+    return segments.index("\0jobid")

@@ -1,0 +1,45 @@
+"""A topic is an MQTT name that a task declares before it publishes on it."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar
+
+from epm_task.errors import DefinitionError
+
+#: The topic to which the agent's log subscribes.
+KEEPER_LOGGER: Final = "KeeperLogger"
+
+#: MQTT writes a topic's length in two bytes.
+_MAX_BYTES: Final = 65_535
+
+Payload = TypeVar("Payload")
+
+
+class Topic(Generic[Payload]):
+    """An MQTT topic with the type of its payload.
+
+    Args:
+        name: Exact name, as it stands in `mqttTopics.allowedPublications`; no wildcards.
+        payload: Type of the payload: a mapping, a dataclass or a pydantic model.
+
+    Raises:
+        DefinitionError: The name is empty, too long, or holds `+`, `#`, NUL or a leading `$`.
+    """
+
+    __slots__ = ("name", "payload")
+
+    def __init__(self, name: str, payload: type[Payload] | None = None) -> None:
+        """Check the name."""
+        if not name or len(name.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
+            raise DefinitionError(f"Topic({name[:40]!r}): a topic name has 1 to {_MAX_BYTES} bytes")
+        if name.startswith("$") or any(character in name for character in "+#\0"):
+            raise DefinitionError(
+                f"Topic({name!r}): the agent allows exact names only; remove '+', '#', NUL or the '$'"
+            )
+        self.name: Final = name
+        self.payload: Final = payload
+
+    def __repr__(self) -> str:
+        """Return the call that makes this topic."""
+        payload = f", payload={self.payload.__name__}" if self.payload else ""
+        return f"Topic({self.name!r}{payload})"
