@@ -1,0 +1,106 @@
+"""A process tree is a process with its living descendants.
+
+Linux reads `/proc` directly, because psutil's objects cost more than the whole lookup may take;
+other systems ask psutil (untested here). A process whose parent has ended belongs to no tree.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+#: Fields of `/proc/<pid>/stat` after the command name (proc(5): ppid is 4, starttime is 22).
+_PPID: Final = 1
+_START: Final = 19
+
+_PROC: Final = Path("/proc")
+
+#: Deeper chains of parents do not occur; the bound ends a walk that raced with a reused PID.
+_DEEPEST: Final = 64
+
+
+def started_at(pid: int) -> float | None:
+    """Return when the process started, in seconds since the epoch, or None when it is gone."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def birth(pid: int) -> float | None:
+    """Return a number that only this process has among all that ever had this PID, or None.
+
+    On Linux it is counted from the boot, so that a step of the wall clock does not change it.
+    """
+    if sys.platform != "linux":
+        return started_at(pid)
+    fields = _stat(pid)
+    return float(fields[_START]) if fields else None
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent's PID, or None when the process is gone."""
+    if sys.platform != "linux":
+        try:
+            return int(psutil.Process(pid).ppid())
+        except psutil.Error:
+            return None
+    fields = _stat(pid)
+    return int(fields[_PPID]) if fields else None
+
+
+def ancestor_among(pid: int, roots: Collection[int]) -> int | None:
+    """Return the nearest ancestor of *pid* that is one of *roots*, or None."""
+    step: int | None = pid
+    for _ in range(_DEEPEST):
+        step = parent(step) if step else None
+        if step is None or step in roots:
+            return step
+    return None
+
+
+def descendants(roots: Collection[int], *, newer_only: bool = False) -> frozenset[int]:
+    """Return the PIDs of all living descendants of *roots*, without the roots.
+
+    Args:
+        roots: PIDs to start from.
+        newer_only: Look only at PIDs above the lowest root. A child's PID is nearly always above
+            its parent's, so this finds the same, far cheaper, until the PIDs wrap around.
+    """
+    if not roots:
+        return frozenset()
+    lowest = min(roots) if newer_only else 0
+    children: dict[int, list[int]] = {}
+    for pid in _pids():
+        if pid > lowest and (above := parent(pid)) is not None:
+            children.setdefault(above, []).append(pid)
+    found: set[int] = set()
+    pending = list(roots)
+    while pending:
+        for child in children.get(pending.pop(), ()):
+            if child not in found:
+                found.add(child)
+                pending.append(child)
+    return frozenset(found.difference(roots))
+
+
+def _pids() -> Iterable[int]:
+    if sys.platform != "linux":
+        return list(psutil.pids())
+    return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - names only, 3x faster
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The command name stands in parentheses and may hold both spaces and parentheses.
+    return text.rpartition(b")")[2].split()

@@ -1,0 +1,111 @@
+"""A trace is the bounded list of the agent's decisions, each with its reason.
+
+A task cannot see why it was refused: a denied message vanishes, a denied request is a bare 403. The
+trace is where the reason stands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Enough for a test run of hundreds of tasks, about 10 MB at most.
+_KEPT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEvent:
+    """One decision.
+
+    Attributes:
+        at: When, in seconds since the epoch.
+        kind: Part of the agent that decided: `api`, `mqtt`, `job`, `registry`, `settings`, ….
+        what: One plain sentence for people.
+        denied: Whether something was refused.
+        reason: Why; empty when nothing needs a reason.
+        facts: Details that can be written as JSON.
+    """
+
+    at: float
+    kind: str
+    what: str
+    denied: bool = False
+    reason: str = ""
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def document(self) -> dict[str, object]:
+        """Return the event as one flat mapping, for a line of JSON."""
+        head: dict[str, object] = {"at": self.at, "kind": self.kind, "what": self.what}
+        return head | {"denied": self.denied, "reason": self.reason, "facts": self.facts}
+
+    def __str__(self) -> str:
+        """Return the sentence with its reason."""
+        return f"{self.what}: {self.reason}" if self.reason else self.what
+
+
+class Trace:
+    """The last 10 000 decisions; may be read from any thread.
+
+    Args:
+        kept: How many events are remembered.
+    """
+
+    def __init__(self, *, kept: int = _KEPT) -> None:
+        self._events: deque[TraceEvent] = deque(maxlen=kept)
+        self._added = 0
+        self._listeners: list[Callable[[TraceEvent], None]] = []
+        self._lock = Lock()
+
+    def add(
+        self, kind: str, what: str, *, denied: bool = False, reason: str = "", **facts: object
+    ) -> TraceEvent:
+        """Remember one decision, then tell the listeners in the caller's thread."""
+        event = TraceEvent(time.time(), kind, what, denied, reason, facts)
+        with self._lock:
+            self._events.append(event)
+            self._added += 1
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(event)
+        return event
+
+    def subscribe(self, callback: Callable[[TraceEvent], None]) -> Callable[[], None]:
+        """Call *callback* with every further event; return the call that ends this."""
+        with self._lock:
+            self._listeners.append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if callback in self._listeners:
+                    self._listeners.remove(callback)
+
+        return unsubscribe
+
+    @property
+    def denials(self) -> list[TraceEvent]:
+        """The events in which something was refused."""
+        return [event for event in self if event.denied]
+
+    def mark(self) -> int:
+        """Return the present place, for `since`."""
+        return self._added
+
+    def since(self, mark: int) -> list[TraceEvent]:
+        """Return the events added after *mark*, as far as they are still remembered."""
+        with self._lock:
+            new = self._added - mark
+            return list(self._events)[-new:] if new > 0 else []
+
+    def __iter__(self) -> Iterator[TraceEvent]:
+        """Iterate over a copy, so that events may be added meanwhile."""
+        with self._lock:
+            return iter(list(self._events))
+
+    def __len__(self) -> int:
+        return len(self._events)
