@@ -1,0 +1,87 @@
+"""Tests of the trace."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from epm_task.simulator.trace import Trace
+
+
+def test_an_event_carries_sentence_reason_and_facts() -> None:
+    """What was added can be read back, and reads as one sentence."""
+    trace = Trace()
+    event = trace.add("api", "GET / -> 403", denied=True, reason="not launched", status=403)
+    assert list(trace) == [event]
+    assert str(event) == "GET / -> 403: not launched"
+    assert event.facts == {"status": 403}
+
+
+def test_an_event_without_a_reason_reads_as_its_sentence() -> None:
+    """No colon stands at the end when nothing follows it."""
+    assert str(Trace().add("job", "job a started")) == "job a started"
+
+
+def test_an_event_can_be_written_as_json() -> None:
+    """The document of an event is one JSON object."""
+    document = Trace().add("mqtt", "dropped", topic="a/b").document()
+    assert json.loads(json.dumps(document))["facts"] == {"topic": "a/b"}
+
+
+def test_denials_are_the_refused_events_only() -> None:
+    """Decisions that let something through are no denials."""
+    trace = Trace()
+    trace.add("api", "allowed")
+    denied = trace.add("api", "refused", denied=True)
+    assert trace.denials == [denied]
+
+
+def test_since_returns_what_was_added_after_the_mark() -> None:
+    """A mark separates one run's events from those before."""
+    trace = Trace()
+    trace.add("job", "before")
+    mark = trace.mark()
+    assert trace.since(mark) == []
+    after = trace.add("job", "after")
+    assert trace.since(mark) == [after]
+
+
+def test_since_works_when_old_events_are_forgotten() -> None:
+    """The bound does not shift the marks."""
+    trace = Trace(kept=3)
+    mark = trace.mark()
+    for number in range(10):
+        trace.add("job", str(number))
+    assert [event.what for event in trace.since(mark)] == ["7", "8", "9"]
+    assert len(trace) == 3
+
+
+def test_a_listener_hears_events_until_it_unsubscribes() -> None:
+    """Unsubscribing twice does no harm."""
+    trace = Trace()
+    heard: list[str] = []
+    unsubscribe = trace.subscribe(lambda event: heard.append(event.what))
+    trace.add("job", "one")
+    unsubscribe()
+    unsubscribe()
+    trace.add("job", "two")
+    assert heard == ["one"]
+
+
+def test_reading_while_another_thread_adds_is_safe() -> None:
+    """Iteration works on a copy."""
+    trace = Trace(kept=100)
+    stop = threading.Event()
+
+    def add() -> None:
+        while not stop.is_set():
+            trace.add("job", "x")
+
+    writer = threading.Thread(target=add)
+    writer.start()
+    try:
+        for _ in range(300):
+            assert all(event.what == "x" for event in trace)
+    finally:
+        stop.set()
+        writer.join()
