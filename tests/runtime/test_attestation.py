@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.second_user import NOBODY, listener
 
 from epm_task.runtime.attestation import Impostor, Unattested, check_listener, check_peer
 
@@ -25,49 +26,6 @@ needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0,
     reason="needs root: a listener of a second user is started",
 )
-
-NOBODY = 65534
-
-#: Arguments: host, port, user id at bind, user id at accept, whether it accepts, IPv6 only.
-LISTENER = """
-import os, socket, sys
-host, port, bind_uid, accept_uid, accepts, only_ipv6 = sys.argv[1], *map(int, sys.argv[2:])
-def become(uid):
-    if uid != os.geteuid():
-        os.setgroups([]); os.setgid(uid); os.setuid(uid)
-become(bind_uid)
-listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-if ":" in host:
-    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind((host, port)); listener.listen(8)
-become(accept_uid)
-print(listener.getsockname()[1], flush=True)
-kept = []
-while accepts:
-    kept.append(listener.accept()[0]); kept[-1].sendall(b"!")
-sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def listener(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    uids: tuple[int, int] = (NOBODY, NOBODY),
-    accepts: bool = True,
-    only_ipv6: bool = False,
-) -> Iterator[tuple[int, int]]:
-    """Run a listener; *uids* are those at bind and at accept; yields its port and its pid."""
-    numbers = [port, *uids, accepts, only_ipv6]
-    command = [sys.executable, "-I", "-c", LISTENER, host, *map(str, map(int, numbers))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout
-            yield int(process.stdout.readline()), process.pid
-        finally:
-            process.kill()
 
 
 @contextlib.contextmanager

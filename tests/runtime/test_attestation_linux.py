@@ -75,7 +75,7 @@ def test_dual_stack_listener_has_an_ipv4_connection() -> None:
         port = sock.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client, sock.accept()[0]:
             ends = _end("127.0.0.1", port), _end(*client.getsockname())
-            for source in attestation_linux.SOURCES:
+            for source in attestation_linux.kernel_sources():
                 (row,) = source.connected(*ends)
                 assert row.local == socket.inet_aton("127.0.0.1")
 
@@ -108,7 +108,7 @@ def test_absent_connection_is_no_row() -> None:
     """Two ends that never met have no socket, and a listener is not offered in its place."""
     with _listen("127.0.0.1") as sock:
         ends = _end(*sock.getsockname()), _end("127.0.0.1", 1)
-        for source in attestation_linux.SOURCES:
+        for source in attestation_linux.kernel_sources():
             assert source.connected(*ends) == []
 
 
