@@ -1,0 +1,57 @@
+"""An atomic file holds either all of its old bytes or all of its new ones, at every instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace the content of *path*; when this returns, the new bytes survive a power cut.
+
+    Args:
+        path: The file, in a folder that exists.
+        data: Its whole new content.
+        mode: Permissions of the file. Windows keeps those of the folder.
+
+    Raises:
+        OSError: The file could not be written; the old one is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def remove_durably(path: Path) -> None:
+    """Delete *path*; when this returns, the file does not come back after a power cut.
+
+    Raises:
+        OSError: The file is absent or cannot be deleted.
+    """
+    path.unlink()
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* durable; Windows does this by itself and has no such call."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

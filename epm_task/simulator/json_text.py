@@ -1,0 +1,71 @@
+"""JSON text is what arrives from a file or a client, and may not be JSON at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+
+class BadJson(ValueError):
+    """A text that is no JSON, with the place where that shows.
+
+    Attributes:
+        line: The line, counted from 1.
+        why: The reason.
+    """
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(f"line {line}: {why}")
+        self.line = line
+        self.why = why
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value that *data* holds: UTF-8, with or without a byte order mark.
+
+    Raises:
+        BadJson: It is no UTF-8, no JSON, nested too deeply, or holds a number that JSON has not.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadJson(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8") from error
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise BadJson(error.lineno, f"{error.msg} (column {error.colno})") from error
+    except RecursionError as error:
+        raise BadJson(1, "it is nested too deeply") from error
+    except ValueError as error:
+        raise BadJson(1, str(error)) from error
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that *data* holds.
+
+    Raises:
+        BadJson: As `parse_json`, or the value is no object.
+    """
+    value = parse_json(data)
+    if not isinstance(value, dict):
+        raise BadJson(1, "a JSON object is needed, in braces")
+    return value
+
+
+def write_json(value: object) -> bytes:
+    """Return *value* as readable JSON in UTF-8, with a newline at the end."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    # A lone surrogate has no UTF-8; its backslash form is the JSON escape that it came from.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        _refuse(text[:40])
+    return number
