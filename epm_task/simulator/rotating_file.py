@@ -1,0 +1,58 @@
+"""A rotating file holds whole lines, and moves aside when it is full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Size at which the file moves aside, and how many older ones are kept: 60 MB at most.
+_FULL_BYTES: Final = 10 << 20
+_OLDER_FILES: Final = 5
+
+
+class RotatingFile:
+    """Append lines to *path*; `path.1` is the youngest of the older files.
+
+    Args:
+        path: The file; its folder must exist.
+        full_bytes: Size beyond which no line is added.
+        older_files: How many full files are kept.
+    """
+
+    def __init__(
+        self, path: Path, *, full_bytes: int = _FULL_BYTES, older_files: int = _OLDER_FILES
+    ) -> None:
+        """Open the file for appending."""
+        self._path = path
+        self._full_bytes = full_bytes
+        self._older_files = older_files
+        self._file = path.open("ab")
+
+    def append(self, line: bytes) -> None:
+        """Write one line, which must hold no line end of its own.
+
+        Raises:
+            OSError: The disk is full, or the file is gone.
+        """
+        size = self._file.tell()
+        if size and size + len(line) >= self._full_bytes:
+            self._rotate()
+        self._file.write(line + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        for number in range(self._older_files, 0, -1):
+            younger = self._older(number - 1) if number > 1 else self._path
+            if younger.exists():
+                younger.replace(self._older(number))
+        self._file = self._path.open("ab")
+
+    def _older(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
