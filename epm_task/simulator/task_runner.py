@@ -1,0 +1,249 @@
+"""A task runner starts the process of one task, registers it, and watches it to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.runtime.outcome import parse_result
+from epm_task.simulator import disk_full
+from epm_task.simulator.command import CommandProblem, command_line, find_program
+from epm_task.simulator.job_run import TaskRun
+from epm_task.simulator.output import Capture
+from epm_task.simulator.process import TaskProcess
+from epm_task.simulator.registry import Launch
+from epm_task.simulator.run_disturbance import RunDisturbance, UndisturbedRun
+from epm_task.simulator.tokens import ArgumentsError, substitute, tokens_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from epm_task.simulator.layout import AgentRoot
+    from epm_task.simulator.registry import ProcessRegistry
+    from epm_task.simulator.trace import Trace
+
+#: Between SIGTERM and SIGKILL; the agent's own grace is not public.
+GRACE_SECONDS: Final = 5.0
+
+_NOT_STARTED: Final = 126
+_WINDOWS: Final = sys.platform == "win32"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the starter of a run may ask for beside the job document.
+
+    Attributes:
+        registration_delay: Seconds between the start of a process and its registration.
+        on_line: Called with `stdout` or `stderr` and each line as it is written.
+        on_start: Called with each process that was started.
+        env: Environment variables beside those that the agent passes on.
+    """
+
+    registration_delay: float = 0.0
+    on_line: Callable[[str, bytes], None] | None = None
+    on_start: Callable[[TaskProcess], None] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSurroundings:
+    """What the tasks of every run have in common.
+
+    Attributes:
+        root: Layout of the agent; its root is the tasks' working directory.
+        registry: Where the processes are registered.
+        trace: Where decisions are noted.
+        environ: Environment of the agent, without `KEEPER_*`.
+        grace_seconds: Between SIGTERM and SIGKILL.
+        disturbance: Faults.
+    """
+
+    root: AgentRoot
+    registry: ProcessRegistry
+    trace: Trace
+    environ: Mapping[str, str]
+    grace_seconds: float = GRACE_SECONDS
+    disturbance: RunDisturbance = field(default_factory=UndisturbedRun)
+
+
+class TaskRunner:
+    """Run the tasks of one job run, one at a time.
+
+    Args:
+        surroundings: What all runs have in common.
+        job: The job document.
+        run_id: Id of the run.
+        options: What the starter of the run asks for.
+    """
+
+    def __init__(
+        self,
+        surroundings: TaskSurroundings,
+        job: Mapping[str, Any],
+        run_id: str,
+        options: RunOptions,
+    ) -> None:
+        """Remember what the tasks of the run share."""
+        self._all = surroundings
+        self._job = job
+        self._job_id = str(job.get("id", ""))
+        self._run_id = run_id
+        self._options = options
+
+    async def run(self, task: Mapping[str, Any], values: Mapping[str, str]) -> TaskRun:
+        """Run one task to its end; a program that cannot be started is an exit code too.
+
+        Args:
+            task: The task as it stands in the job document.
+            values: Text by token name.
+        """
+        started = time.monotonic()
+        outcome = TaskRun(str(task.get("id", "")))
+        out, err = self._capture("stdout"), self._capture("stderr")
+        try:
+            process = await self._start(task, values, (out, err))
+        except (CommandProblem, ArgumentsError, OSError, ValueError) as error:
+            outcome.exit_code = getattr(error, "exit_code", _NOT_STARTED)
+            self._note(f"task {outcome.task_id} could not be started", reason=str(error))
+            return outcome
+        outcome.pid = process.pid
+        try:
+            await self._watch(process, task, outcome)
+        finally:
+            process.abandon()
+            self._all.registry.remove(self._run_id)
+        outcome.seconds = time.monotonic() - started
+        outcome.stdout, outcome.stdout_dropped = out.data, out.dropped
+        outcome.stderr, outcome.stderr_dropped = err.data, err.dropped
+        outcome.result = None if out.dropped else parse_result(out.data)
+        self._note_end(outcome)
+        return outcome
+
+    async def _start(
+        self,
+        task: Mapping[str, Any],
+        values: Mapping[str, str],
+        captures: tuple[Capture, Capture],
+    ) -> TaskProcess:
+        env = self._environment()
+        program = find_program(task, self._all.root.jobs_bin, env.get("PATH"))
+        if program is None:
+            where = task.get("executablePath") or f"Jobs/bin/{task.get('command')}/ nor on PATH"
+            raise CommandProblem(f"no program at {where}; put the binary there first", 127)
+        arguments = substitute(str(task.get("arguments") or ""), values, windows=_WINDOWS)
+        self._note_tokens(task, arguments)
+        argv = command_line(program, str(task.get("scriptType") or "Auto"), arguments)
+        process = await TaskProcess.start(
+            argv, env=env, cwd=self._all.root.path, captures=captures, run_id=self._run_id
+        )
+        self._register(process)
+        if self._options.on_start:
+            self._options.on_start(process)
+        return process
+
+    def _register(self, process: TaskProcess) -> None:
+        topics = self._job.get("mqttTopics") or {}
+        launch = Launch(
+            process.pid,
+            process.started,
+            self._run_id,
+            self._job_id,
+            frozenset(topics.get("allowedPublications") or ()),
+            frozenset(topics.get("allowedSubscriptions") or ()),
+        )
+        delay = self._all.disturbance.registration_delay(self._options.registration_delay)
+        self._all.registry.add(launch, delay_seconds=delay)
+        self._note(f"started process {process.pid}", pid=process.pid, registration_delay=str(delay))
+
+    async def _watch(self, process: TaskProcess, task: Mapping[str, Any], outcome: TaskRun) -> None:
+        seconds = task.get("timeoutSeconds")
+        timers = self._disturb(process)
+        try:
+            async with asyncio.timeout(float(seconds) if seconds else None):
+                await process.exited()
+        except TimeoutError:
+            outcome.timed_out = True
+            self._note(f"task {outcome.task_id} ran longer than its {seconds} s; it is ended")
+            await process.end(self._all.grace_seconds)
+        finally:
+            for timer in timers:
+                timer.cancel()
+        await self._end_leftovers(process, outcome)
+        await process.close()
+        outcome.exit_code = await process.exited()
+
+    async def _end_leftovers(self, process: TaskProcess, outcome: TaskRun) -> None:
+        if left := await process.members():
+            outcome.left_behind = len(left)
+            pids = ", ".join(str(other.pid) for other in left)
+            self._note(
+                f"task {outcome.task_id} left processes behind: {pids}; they are ended",
+                reason="a task does its work and exits; what runs on is a plugin, another pattern",
+            )
+            await process.end(self._all.grace_seconds)
+
+    def _disturb(self, process: TaskProcess) -> list[asyncio.TimerHandle]:
+        faults, loop = self._all.disturbance, asyncio.get_running_loop()
+        if faults.disk_full():
+            self._note("fault: disk full", reason=disk_full.apply(process.pid))
+        wanted = (
+            ("registration lost", faults.registration_lost_after(), self._lose),
+            ("SIGTERM", faults.terminate_after(), process.ask_to_stop),
+            ("SIGKILL", faults.kill_after(), process.kill),
+        )
+        timers = []
+        for name, seconds, action in wanted:
+            if seconds is not None:
+                self._note(f"fault: {name} after {seconds} s")
+                timers.append(loop.call_later(seconds, action))
+        return timers
+
+    def _lose(self) -> None:
+        self._all.registry.lose(self._run_id)
+
+    def _environment(self) -> dict[str, str]:
+        env = {**self._all.environ, **self._options.env}
+        topics = self._job.get("mqttTopics") or {}
+        # The vendor injects both only when there is an entry: without one no client id is needed.
+        if topics.get("allowedPublications") or topics.get("allowedSubscriptions"):
+            env["KEEPER_JOB_ID"] = self._job_id
+            env["KEEPER_JOB_NAME"] = str(self._job.get("name") or self._job_id)
+        return env
+
+    def _capture(self, stream: str) -> Capture:
+        on_line = self._options.on_line
+        return Capture((lambda line: on_line(stream, line)) if on_line else None)
+
+    def _note_tokens(self, task: Mapping[str, Any], arguments: list[str]) -> None:
+        if left := sorted({name for argument in arguments for name in tokens_in(argument)}):
+            names = ", ".join(f"{{{name}}}" for name in left)
+            self._note(f"task {task.get('id')}: no value for {names}; it stays as it is")
+        kind = task.get("ExecutionType") or task.get("executionType") or "Service"
+        if kind != "Service":
+            self._note(
+                f"task {task.get('id')} asks for ExecutionType {kind}",
+                reason="this agent runs every task as its own user",
+            )
+
+    def _note_end(self, outcome: TaskRun) -> None:
+        dropped = outcome.stdout_dropped + outcome.stderr_dropped
+        self._note(
+            f"task {outcome.task_id} ended with exit code {outcome.exit_code}",
+            reason=f"{dropped} bytes of output were beyond the cap and dropped" if dropped else "",
+            exit_code=outcome.exit_code,
+            pid=outcome.pid,
+        )
+
+    def _note(self, what: str, *, reason: str = "", **facts: Any) -> None:
+        self._all.trace.add(
+            "job",
+            f"job {self._job_id}: {what}",
+            reason=reason,
+            job_id=self._job_id,
+            run_id=self._run_id,
+            **facts,
+        )
