@@ -63,7 +63,9 @@ class TaskFailed(TaskError):
     def __init__(self, message: str, *, exit_code: int = ExitCode.FAILED) -> None:
         """Refuse an exit code that is not the author's to choose, with ValueError."""
         if exit_code not in AUTHOR_CODES:
-            raise ValueError(f"exit_code must be 1 to 63, not {exit_code}: the others have a fixed meaning")
+            raise ValueError(
+                f"exit_code must be 1 to 63, not {exit_code}: the others have a fixed meaning"
+            )
         super().__init__(message)
         self.exit_code = exit_code
 
@@ -75,7 +77,7 @@ class TemporaryFailure(TaskError):
 
 
 class DeadlineExceeded(TaskError):
-    """The task's own deadline has passed; a handler may raise it when `ctx.remaining()` is short."""
+    """The task's own deadline has passed; a handler may raise it when time is short."""
 
     exit_code = ExitCode.DEADLINE
 
@@ -94,11 +96,11 @@ class DefinitionError(TaskError, TypeError):
 class HandlerCrashed(TaskError):
     """The handler, or one of its threads, let an exception escape."""
 
-    def __init__(self, kind: str, where: str) -> None:
-        """Take the exception's class name and the place, `file.py:12`; never its text."""
+    def __init__(self, what: str) -> None:
+        """Take what happened: who raised which class of exception, and where; never its text."""
         super().__init__(
-            f"the handler raised {kind} at {where}; the traceback is above, and in the record "
-            "task_crashed; raise TaskFailed for a failure that you expect"
+            f"{what}; the traceback stands in the record above; raise TaskFailed for a failure "
+            "that you expect"
         )
 
 
@@ -210,7 +212,9 @@ class BadJobId(InvocationError):
             why = "holds an underscore, and the broker splits client ids on _ to find the job id"
         else:
             why = "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
-        super().__init__(f"job id {job_id!r} {why}; rename the job, for example {_repair(job_id)!r}")
+        super().__init__(
+            f"job id {job_id!r} {why}; rename the job, for example {_repair(job_id)!r}"
+        )
 
 
 class BadClientIdTemplate(InvocationError):
@@ -218,7 +222,9 @@ class BadClientIdTemplate(InvocationError):
 
     def __init__(self, template: str, why: str) -> None:
         """Take the template and the reason."""
-        super().__init__(f"--client-id-template {template!r}: {why}; the default is {{job_id}}_{{run_id}}")
+        super().__init__(
+            f"--client-id-template {template!r}: {why}; the default is {{job_id}}_{{run_id}}"
+        )
 
 
 class NoAgent(InvocationError):
@@ -240,7 +246,8 @@ class SettingsError(TaskError):
     def __init__(self, plugin: str, key: str, why: str) -> None:
         """Take the plugin, the setting's key and the reason, never the value."""
         super().__init__(
-            f"setting {key} of {plugin} {why}; correct it in the policy, or in the plugin's JSON on disk"
+            f"setting {key} of {plugin} {why}; "
+            "correct it in the policy, or in the plugin's JSON on disk"
         )
 
 
@@ -295,9 +302,9 @@ class NotRegistered(AgentError):
     def __init__(self, pid: int, seconds: float, tries: int) -> None:
         """Take the PID, the length of the window in seconds, and the number of requests."""
         super().__init__(
-            f"the agent answered 403 to all {tries} requests in {seconds:.1f} s: process {pid} is not "
-            "registered as started by the agent, which is what gives it the Plugin tier; start it as "
-            "a job task, not by hand, not through a wrapper, and not as a one-file executable"
+            f"the agent answered 403 to all {tries} requests in {seconds:.1f} s: process {pid} is "
+            "not registered as started by the agent, which is what gives it the Plugin tier; start "
+            "it as a job task, not by hand, not through a wrapper, and not as a one-file executable"
         )
 
 
@@ -319,8 +326,8 @@ class BrokerUnreachable(BrokerError):
     def __init__(self, address: str, seconds: float, why: str) -> None:
         """Take `host:port`, how long was tried, and the last reason."""
         super().__init__(
-            f"no MQTT connection to {address} in {seconds:.1f} s ({why}); check that the agent runs; "
-            '@task(broker="optional") runs without it'
+            f"no MQTT connection to {address} in {seconds:.1f} s ({why}); check that the agent "
+            'runs; @task(broker="optional") runs without it'
         )
 
 
@@ -330,8 +337,8 @@ class BrokerRefused(BrokerError):
     def __init__(self, address: str, reason: str, client_id: str) -> None:
         """Take `host:port`, the broker's reason, and the client id that was refused."""
         super().__init__(
-            f"the broker at {address} refused the client id {client_id!r} ({reason}); the process must "
-            "be started by the agent, and the job must have mqttTopics"
+            f"the broker at {address} refused the client id {client_id!r} ({reason}); the process "
+            "must be started by the agent, and the job must have mqttTopics"
         )
 
 

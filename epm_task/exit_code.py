@@ -48,7 +48,7 @@ AUTHOR_CODES = range(1, 64)
 def describe(code: int) -> str:
     """Return the name of *code* for people: `NOPERM`, `the author's own`, `signal 9`."""
     if code in {member.value for member in ExitCode}:  # `in ExitCode` needs Python 3.12
-        return ExitCode(code).name
+        return next(member.name for member in ExitCode if member == code)
     if code in AUTHOR_CODES:
         return "the author's own"
     return f"signal {-code}" if code < 0 else "not one of ours"

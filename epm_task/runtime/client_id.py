@@ -59,7 +59,7 @@ def job_id_of(client_id: str, *, template: str = DEFAULT_TEMPLATE) -> str | None
 
 
 def _job_id_segment(template: str) -> int:
-    # `{job_id}` itself holds an underscore, so the placeholders are made free of it before the split.
+    # `{job_id}` itself holds an underscore: placeholders are freed of it before the split.
     names = set(_PLACEHOLDER.findall(template))
     if unknown := sorted(names - {"job_id", "job_name", "run_id"}):
         raise BadClientIdTemplate(template, f"{{{unknown[0]}}} is not a placeholder")

@@ -34,7 +34,7 @@ class Topic(Generic[Payload]):
             raise DefinitionError(f"Topic({name[:40]!r}): a topic name has 1 to {_MAX_BYTES} bytes")
         if name.startswith("$") or any(character in name for character in "+#\0"):
             raise DefinitionError(
-                f"Topic({name!r}): the agent allows exact names only; remove '+', '#', NUL or the '$'"
+                f"Topic({name!r}): the agent allows exact names; remove '+', '#', NUL or the '$'"
             )
         self.name: Final = name
         self.payload: Final = payload

@@ -1,0 +1,79 @@
+"""A declaration is what an author states once, in `@task(…)`; the job document comes from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+if TYPE_CHECKING:
+    from epm_task.runtime.topic import Topic
+
+#: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
+_MARGIN_SECONDS: Final = 10.0
+_MARGIN_SHARE: Final = 0.05
+
+Level = Literal["trace", "debug", "information", "warning", "error", "critical", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """The facts of one task that its function does not show.
+
+    Attributes:
+        job_id: Id of the job document, and its file name.
+        job_name: Name for people.
+        description: One line; the first of the docstring.
+        every_minutes: Interval in minutes; the first run comes after one whole interval.
+        cron: Cron expression of five fields.
+        run_at: Moment of a single run, ISO 8601.
+        events: Event types that start the job, for example `Startup`.
+        priority: 1 to 10.
+        timeout_seconds: The agent kills the task after this many seconds.
+        publishes: Topics beside KeeperLogger that the handler publishes on.
+        broker: `optional` runs the handler without a broker, records on stderr.
+        mirror: Records of this level or above are on stderr before the log call returns.
+        strict_logs: A record that the broker did not acknowledge makes the exit code 74.
+    """
+
+    job_id: str
+    job_name: str
+    description: str
+    every_minutes: int | None = None
+    cron: str | None = None
+    run_at: str | None = None
+    events: tuple[str, ...] = ()
+    priority: int = 5
+    timeout_seconds: float | None = None
+    publishes: tuple[Topic[object], ...] = ()
+    broker: Literal["required", "optional"] = "required"
+    mirror: Level = "warning"
+    strict_logs: bool = False
+
+    @property
+    def own_deadline_seconds(self) -> float | None:
+        """Seconds from the start after which the task stops itself; None without a time-out."""
+        if self.timeout_seconds is None:
+            return None
+        margin = max(_MARGIN_SECONDS, _MARGIN_SHARE * self.timeout_seconds)
+        return self.timeout_seconds - min(margin, self.timeout_seconds / 2)
+
+
+def check_declaration(declaration: Declaration) -> None:
+    """Refuse what can be seen to be wrong when the module is imported.
+
+    Raises:
+        ValueError: A value is outside what the agent takes; the message says which.
+    """
+    allowed = {"broker": ("required", "optional"), "mirror": get_args(Level)}
+    for name, choices in allowed.items():
+        if getattr(declaration, name) not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}")
+    if not 1 <= declaration.priority <= 10:
+        raise ValueError("priority must be 1 to 10")
+    if declaration.timeout_seconds is not None and not declaration.timeout_seconds > 0:
+        raise ValueError("timeout_seconds must be above 0")
+    if declaration.every_minutes is not None and declaration.every_minutes < 1:
+        raise ValueError("every_minutes must be 1 or more")
+    schedules = (declaration.every_minutes, declaration.cron, declaration.run_at)
+    if sum(schedule is not None for schedule in schedules) > 1:
+        raise ValueError("give only one of every_minutes, cron and run_at")

@@ -1,0 +1,156 @@
+"""A handler is the author's function, read once: what is injected, what the agent passes."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epm_task.errors import DefinitionError
+from epm_task.runtime.context import TaskContext
+from epm_task.runtime.invocation import RESERVED_OPTIONS
+from epm_task.runtime.parameter import Parameter, make_parameter
+from epm_task.runtime.system_settings import SYSTEM_PLUGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from epm_task.runtime.agent import AgentClient, Registration
+    from epm_task.runtime.settings import TaskSettings
+    from epm_task.runtime.stop import Stop
+
+
+class Handler:
+    """The author's function with its injections and parameters.
+
+    Args:
+        function: A function or coroutine function.
+        local_names: Names visible where the function is defined, for its annotations.
+
+    Raises:
+        DefinitionError: The signature cannot work; the message holds the line to change.
+    """
+
+    def __init__(self, function: Callable[..., Any], local_names: Mapping[str, Any]) -> None:
+        """Read the signature."""
+        self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        hints = self._hints(dict(local_names))
+        self.injections: dict[str, type] = {}
+        self.parameters: tuple[Parameter, ...] = ()
+        for entry in inspect.signature(function).parameters.values():
+            self._add(entry, hints.get(entry.name, inspect.Parameter.empty))
+        self._check_options()
+
+    @property
+    def file(self) -> Path:
+        """The file in which the function stands."""
+        return Path(self.function.__code__.co_filename)
+
+    @property
+    def settings_type(self) -> type[TaskSettings] | None:
+        """The settings model that the handler asks for, or None."""
+        return next((kind for kind in self.injections.values() if kind is not TaskContext), None)
+
+    def read_settings(self, agent: AgentClient, registration: Registration) -> TaskSettings | None:
+        """Return the settings that the function asks for, or None.
+
+        Raises:
+            SettingsError: A key is missing or its value invalid.
+            AgentError: The agent does not know the plugin, or did not answer.
+        """
+        kind = self.settings_type
+        if kind is None:
+            return None
+        if kind.plugin_id == SYSTEM_PLUGIN:
+            return kind.from_document(registration.settings)
+        return kind.from_document(agent.settings(kind.plugin_id))
+
+    def call(
+        self,
+        context: TaskContext,
+        settings: TaskSettings | None,
+        arguments: Mapping[str, Any],
+        stop: Stop,
+    ) -> object:
+        """Call the function in this thread and return its result."""
+        injected = [
+            context if kind is TaskContext else settings for kind in self.injections.values()
+        ]
+        if not self.is_async:
+            return self.function(*injected, **arguments)
+        return _run_coroutine(self.function(*injected, **arguments), stop)
+
+    def _hints(self, local_names: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return typing.get_type_hints(self.function, localns=local_names, include_extras=True)
+        except NameError as error:
+            raise self._refusal(
+                f"the type {error.name!r} is not known when the program runs",
+                f"import {error.name} outside of `if TYPE_CHECKING:`",
+            ) from None
+
+    def _add(self, entry: inspect.Parameter, annotation: Any) -> None:
+        if entry.kind in {entry.VAR_POSITIONAL, entry.VAR_KEYWORD}:
+            raise self._refusal(
+                f"{entry} takes what nobody declared", "name each parameter after `*,`"
+            )
+        if entry.kind is entry.KEYWORD_ONLY:
+            self.parameters += (make_parameter(entry.name, annotation, entry.default),)
+        elif annotation is TaskContext or _is_settings(annotation):
+            self._inject(entry.name, annotation)
+        else:
+            raise self._refusal(
+                f"`{entry}` stands before the `*`, and the runtime injects only TaskContext and "
+                "TaskSettings there",
+                f"write `*, {entry}` so that the agent passes it by name",
+            )
+
+    def _inject(self, name: str, kind: type) -> None:
+        if (kind is TaskContext) in [known is TaskContext for known in self.injections.values()]:
+            raise self._refusal(f"`{name}` asks for a second {kind.__name__}", f"remove `{name}`")
+        self.injections[name] = kind
+
+    def _check_options(self) -> None:
+        taken = dict.fromkeys(RESERVED_OPTIONS, "an argument of the runtime")
+        for parameter in self.parameters:
+            options = [parameter.option]
+            if parameter.flag:
+                options.append(f"--no-{parameter.option[2:]}")
+            for option in options:
+                if option in taken:
+                    raise self._refusal(
+                        f"`{parameter.name}` would be {option}, which is {taken[option]}",
+                        f"rename `{parameter.name}`",
+                    )
+                taken[option] = f"the option of `{parameter.name}`"
+
+    def _refusal(self, why: str, fix: str) -> DefinitionError:
+        code = self.function.__code__
+        return DefinitionError(
+            f"{code.co_filename}:{code.co_firstlineno}: {self.function.__name__}: {why}; {fix}"
+        )
+
+
+def _is_settings(annotation: Any) -> bool:
+    # Whoever annotates with a settings model has imported it; nobody else pays for pydantic.
+    module = sys.modules.get("epm_task.runtime.settings")
+    return (
+        module is not None
+        and isinstance(annotation, type)
+        and issubclass(annotation, module.TaskSettings)
+    )
+
+
+def _run_coroutine(coroutine: Any, stop: Stop) -> object:
+    import asyncio  # noqa: PLC0415  # 20 ms that only a coroutine function pays
+
+    async def main() -> object:
+        loop = asyncio.get_running_loop()
+        running = loop.create_task(coroutine)
+        with stop.interrupting_with(lambda: loop.call_soon_threadsafe(running.cancel)):
+            return await running
+
+    return asyncio.run(main())

@@ -1,0 +1,164 @@
+"""An invocation is what one start of the process was given, in argv and in the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from epm_task.errors import InvalidArgument, MissingArgument, UnknownOption, UnsubstitutedToken
+from epm_task.runtime.client_id import DEFAULT_TEMPLATE, check_job_id
+from epm_task.runtime.parameter import Parameter, parse_bool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+LogLevel = Literal["trace", "debug", "information", "warning", "error", "critical"]
+
+#: What every task understands, described once.
+RUNTIME_ARGUMENTS: Final = (
+    Parameter("keeper_api_base", str, None, help="base URL of the agent: {KeeperApiBaseUrl}"),
+    Parameter("ca_file", Path, None, help="CA bundle that signs the agent's certificate"),
+    Parameter("registration_timeout", float, 15.0, help="seconds to wait for the registration"),
+    Parameter("flush_timeout", float, 5.0, help="seconds that unsent records may delay the end"),
+    Parameter("deadline", float, None, help="seconds after which the task stops itself"),
+    Parameter("log_level", LogLevel, "information", help="lowest level of the records"),
+    Parameter("client_id_template", str, DEFAULT_TEMPLATE, help="MQTT client id", raw=True),
+    Parameter("task", str, None, help="the task to run, when the file holds several"),
+)
+#: Options that answer on stdout without an agent; `--selftest` is kept for frozen executables.
+INFORMATIVE_OPTIONS: Final = ("--help", "--version", "--selftest")
+RESERVED_OPTIONS: Final = (
+    *INFORMATIVE_OPTIONS,
+    *(argument.option for argument in RUNTIME_ARGUMENTS),
+)
+
+_TOKEN: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_.]*\}")
+#: Seconds beyond a day cannot be meant: no agent waits so long for a task.
+_MAX_SECONDS: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """One start of the process.
+
+    Attributes:
+        keeper_api_base: Base URL of the agent's API; None when no agent started the process.
+        ca_file: CA bundle for the agent's certificate, or None.
+        registration_timeout: Seconds.
+        flush_timeout: Seconds.
+        deadline: Seconds after the start, or None.
+        log_level: Lowest level of the records.
+        client_id_template: Template of the MQTT client id.
+        arguments: Values of the handler's parameters by name.
+        job_id: From `KEEPER_JOB_ID`; None when the job has no `mqttTopics`.
+        job_name: From `KEEPER_JOB_NAME`.
+        run_id: Sixteen random hexadecimal digits.
+    """
+
+    keeper_api_base: str | None
+    ca_file: Path | None
+    registration_timeout: float
+    flush_timeout: float
+    deadline: float | None
+    log_level: LogLevel
+    client_id_template: str
+    arguments: dict[str, Any]
+    job_id: str | None
+    job_name: str
+    run_id: str
+
+
+def read_invocation(
+    parameters: Iterable[Parameter], argv: Sequence[str], environ: Mapping[str, str]
+) -> Invocation:
+    """Return the invocation that *argv* (without the program) and *environ* describe.
+
+    Raises:
+        InvocationError: An argument is unknown, missing, given twice, not substituted or no value
+            of its type; or the job id is not usable.
+    """
+    handler_parameters = tuple(parameters)
+    values = parse_arguments((*RUNTIME_ARGUMENTS, *handler_parameters), argv)
+    runtime = {argument.name: values.pop(argument.name) for argument in RUNTIME_ARGUMENTS}
+    del runtime["task"]
+    for name in ("registration_timeout", "flush_timeout", "deadline"):
+        if runtime[name] is not None and not 0 <= runtime[name] <= _MAX_SECONDS:
+            raise InvalidArgument(f"--{name.replace('_', '-')}", "must be 0 to 86400 seconds")
+    job_id = environ.get("KEEPER_JOB_ID") or None
+    return Invocation(
+        **runtime,
+        arguments=values,
+        job_id=check_job_id(job_id) if job_id else None,
+        job_name=environ.get("KEEPER_JOB_NAME", ""),
+        run_id=os.urandom(8).hex(),
+    )
+
+
+def parse_arguments(parameters: Sequence[Parameter], argv: Sequence[str]) -> dict[str, Any]:
+    """Return the value of every parameter by name, defaults included.
+
+    Raises:
+        InvocationError: As for `read_invocation`.
+    """
+    given = _collect(parameters, argv)
+    values: dict[str, Any] = {}
+    for parameter in parameters:
+        texts = [text for text in given.get(parameter.name, ()) if not parameter.absent(text)]
+        if len(texts) > 1 and not parameter.repeated:
+            raise InvalidArgument(parameter.option, "was given twice")
+        if texts:
+            parsed = [parameter.parse(text) for text in texts]
+            values[parameter.name] = parsed if parameter.repeated else parsed[0]
+        elif parameter.required:
+            raise MissingArgument(parameter.option, parameter.token)
+        else:
+            default = parameter.default
+            values[parameter.name] = list(default) if isinstance(default, list) else default
+    return values
+
+
+def task_argument(argv: Sequence[str]) -> str | None:
+    """Return the value of `--task`, before it is known whose parameters the rest of *argv* are."""
+    for position, word in enumerate(argv):
+        option, equals, value = word.partition("=")
+        if option == "--task":
+            return value if equals else next(iter(argv[position + 1 :]), None)
+    return None
+
+
+def _collect(parameters: Sequence[Parameter], argv: Sequence[str]) -> dict[str, list[str]]:
+    by_option = {parameter.option: parameter for parameter in parameters}
+    negative = {f"--no-{p.option[2:]}": p for p in parameters if p.flag}
+    given: dict[str, list[str]] = {}
+    words = iter(range(len(argv)))
+    for position in words:
+        option, equals, text = argv[position].partition("=")
+        parameter = by_option.get(option) or negative.get(option)
+        if parameter is None:
+            raise UnknownOption(option, [*by_option, *negative, *INFORMATIVE_OPTIONS])
+        if option in negative:
+            text = _negate(option, text) if equals else "false"
+        elif parameter.flag and not equals:
+            text = "true"
+        elif not equals:
+            text = _next_word(argv, next(words, None), option)
+        if (token := _TOKEN.search(text)) and not parameter.raw:
+            raise UnsubstitutedToken(option, token[0])
+        given.setdefault(parameter.name, []).append(text)
+    return given
+
+
+def _negate(option: str, text: str) -> str:
+    try:
+        return str(not parse_bool(text)).lower() if text else ""
+    except ValueError as error:
+        raise InvalidArgument(option, str(error)) from None
+
+
+def _next_word(argv: Sequence[str], position: int | None, option: str) -> str:
+    if position is None or argv[position].startswith("--"):
+        raise InvalidArgument(option, f"needs a value: {option}=VALUE")
+    return argv[position]

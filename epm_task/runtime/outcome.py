@@ -1,0 +1,112 @@
+"""An outcome is how a run ended: the exit code, with one line for stdout or one for stderr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.errors import HandlerCrashed, ResultNotSerializable, TaskError
+from epm_task.exit_code import AUTHOR_CODES, ExitCode, describe
+from epm_task.runtime.json_object import decode_object, encode_object
+
+if TYPE_CHECKING:
+    from epm_task.runtime.standard_streams import StandardStreams
+
+#: The agent's own limit is not public; 64 KiB is what a Linux pipe holds when nobody reads it.
+MAX_RESULT_BYTES: Final = 64 * 1024
+#: The last line on stderr stays readable in an event viewer.
+_MAX_ERROR_BYTES: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        exit_code: 0 to 125, or 128 plus a signal.
+        stdout: What stdout gets: one JSON line, the text of `--help`, or nothing.
+        error: What happened, why, what to do; empty when all went well.
+    """
+
+    exit_code: int = ExitCode.OK
+    stdout: bytes = b""
+    error: str = ""
+
+    @classmethod
+    def of_result(cls, result: object) -> Outcome:
+        """Return the outcome of a handler that returned *result*.
+
+        Raises:
+            ResultNotSerializable: It has no JSON form, or one of more than 64 KiB.
+        """
+        if result is None:
+            return cls()
+        try:
+            line = encode_object(result) + b"\n"
+        except ValueError as error:
+            raise ResultNotSerializable(str(error)) from None
+        if len(line) > MAX_RESULT_BYTES:
+            raise ResultNotSerializable(f"it has {len(line)} bytes of JSON")
+        return cls(stdout=line)
+
+    @classmethod
+    def of_error(cls, error: TaskError) -> Outcome:
+        """Return the outcome of a run that *error* ended."""
+        return cls(error.exit_code, error=str(error))
+
+    @classmethod
+    def of_crash(cls, crash: BaseException) -> Outcome:
+        """Return the outcome of a handler that let *crash* escape."""
+        frame = crash.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+        what = f"the handler raised {type(crash).__name__} at {where}"
+        return cls.of_error(HandlerCrashed(what))
+
+    @classmethod
+    def of_exit(cls, code: Any) -> Outcome:
+        """Return the outcome of a handler that called `sys.exit(code)`; odd codes become 70."""
+        if code is None or (isinstance(code, int) and code == ExitCode.OK):
+            return cls()
+        if isinstance(code, int) and code in AUTHOR_CODES:
+            return cls(int(code), error="the handler called sys.exit; TaskFailed says why as well")
+        shown = code if isinstance(code, int) else type(code).__name__
+        why = f"the handler called sys.exit({shown}); use TaskFailed with an exit code of 1 to 63"
+        return cls(ExitCode.SOFTWARE, error=why)
+
+    @classmethod
+    def of_signal(cls, exit_code: ExitCode) -> Outcome:
+        """Return the outcome of a run that a signal stopped."""
+        return cls(exit_code, error=f"{exit_code.meaning}; all records were flushed first")
+
+    def write(self, streams: StandardStreams) -> None:
+        """Write stdout, then the one line on stderr that ends every run with a non-zero code."""
+        if self.stdout and not streams.write_stdout(self.stdout):
+            streams.write_stderr(
+                b"epm_task: the result was not taken: stdout is closed or not read\n"
+            )
+        if self.exit_code:
+            streams.write_stderr(self.last_line())
+
+    def last_line(self) -> bytes:
+        """Return `epm_task: exit 77 (NOPERM): …` as one printable line of at most 500 bytes."""
+        text = f"epm_task: exit {self.exit_code} ({describe(self.exit_code)}): {self.error}"
+        printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        line = printable.encode("utf-8", "backslashreplace")
+        if len(line) >= _MAX_ERROR_BYTES:
+            kept = line[: _MAX_ERROR_BYTES - 4].decode("utf-8", "ignore")
+            line = f"{kept}...".encode()
+        return line + b"\n"
+
+
+def parse_result(stdout: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a task printed, as an agent merges it; None when there is none.
+
+    Our assumption, as the vendor names only the option `MergeStdoutJsonIntoContext`: the whole of
+    stdout is one JSON object.
+    """
+    try:
+        return decode_object(stdout.strip())
+    except ValueError:
+        return None

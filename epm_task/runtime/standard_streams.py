@@ -1,0 +1,95 @@
+"""The standard streams belong to the agent: stdout carries one JSON line, stderr all the rest."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from typing import Final, TextIO, cast
+
+#: A reader that takes nothing for this long is taken for gone.
+_PATIENCE_SECONDS: Final = 0.5
+#: POSIX: a pipe that poll calls writable takes at least PIPE_BUF bytes, 4096 on Linux.
+_CHUNK_BYTES: Final = getattr(select, "PIPE_BUF", 4096)
+
+
+class StandardStreams:
+    """File descriptors 1 and 2 of the process, reserved before any user code runs.
+
+    From then on whatever is written to fd 1, by `print`, C code or a child process, lands on
+    stderr; the real stdout is a duplicate that no child inherits.
+    """
+
+    def __init__(self) -> None:
+        """Reserve fd 1, open closed descriptors, and make both text streams UTF-8."""
+        _open_missing_descriptors()
+        self._stdout = os.dup(1)
+        os.dup2(2, 1)
+        sys.stdout = _text_stream(cast("TextIO | None", sys.stdout), 1)
+        sys.stderr = _text_stream(cast("TextIO | None", sys.stderr), 2)
+        self.interactive: Final = os.isatty(2)
+        self._lock = threading.Lock()
+        self._stderr_dead = False
+        if hasattr(os, "register_at_fork"):  # a child must not wait for a lock that a thread held
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def write_stdout(self, line: bytes) -> bool:
+        """Write the result; return False when nobody takes it within half a second."""
+        return _write(self._stdout, line)
+
+    def write_stderr(self, line: bytes) -> bool:
+        """Write one whole line to stderr; return False when nobody takes it, then and later."""
+        if not self._lock.acquire(timeout=2 * _PATIENCE_SECONDS):
+            return False
+        try:
+            if not self._stderr_dead:
+                self._stderr_dead = not _write(2, line)
+            return not self._stderr_dead
+        finally:
+            self._lock.release()
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+
+def _write(descriptor: int, data: bytes) -> bool:
+    view = memoryview(data)
+    while view:
+        if not _writable(descriptor):
+            return False
+        try:
+            view = view[os.write(descriptor, view[:_CHUNK_BYTES]) :]
+        except BlockingIOError:  # somebody else made the shared pipe non-blocking
+            time.sleep(0.001)
+        except OSError:
+            return False
+    return True
+
+
+def _writable(descriptor: int) -> bool:
+    if os.name != "posix":
+        return True  # Windows cannot wait for a pipe; its writes block until the reader takes them
+    poll = select.poll()  # unlike select() it takes descriptors above 1023
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(_PATIENCE_SECONDS * 1000))
+
+
+def _open_missing_descriptors() -> None:
+    # With fd 1 or 2 closed, the next file that is opened would become stdout or stderr.
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+
+
+def _text_stream(stream: TextIO | None, descriptor: int) -> TextIO:
+    if stream is None or not hasattr(stream, "reconfigure"):
+        return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    return stream

@@ -1,0 +1,181 @@
+"""A stop is how a run ends before its handler returns: by a signal, or by the task's own deadline.
+
+First `ctx.stopping` is set. A handler that has looked at it gets two seconds to return; any other
+is interrupted at once by `Stopped`, raised in the main thread like KeyboardInterrupt. A handler
+that is still running later is ended with exit code 125. Together with the flush this stays below
+five seconds, the grace that agents of this kind usually give.
+"""
+
+from __future__ import annotations
+
+import _thread
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from epm_task.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+#: For a handler that looks at `ctx.stopping`.
+COOPERATION_SECONDS: Final = 2.0
+#: For `finally` blocks, after the interruption.
+UNWINDING_SECONDS: Final = 1.5
+#: A handler that never lets go of the interpreter is ended by faulthandler, in C, after the rest.
+_LAST_RESORT_SECONDS: Final = 2.0
+
+_SIGNALS: Final = {
+    number: code
+    for name, code in (
+        ("SIGINT", ExitCode.SIGINT),
+        ("SIGTERM", ExitCode.SIGTERM),
+        ("SIGBREAK", ExitCode.SIGBREAK),
+    )
+    if (number := getattr(signal, name, None)) is not None
+}
+#: Wakes the watch without a reason; no signal has this number.
+_NO_SIGNAL: Final = 0
+
+
+class Stopped(BaseException):
+    """Raised in the main thread to interrupt the handler; `except Exception` lets it pass."""
+
+
+class Stop:
+    """Watches for signals and for the deadline; only the main thread can make it.
+
+    Attributes:
+        exit_code: Why the run is being stopped; None while it is not.
+        on_deadline: Called with the stacks of all threads when the deadline has passed.
+        on_forced: Called when the handler would not stop; it ends the process.
+    """
+
+    def __init__(self) -> None:
+        """Install the signal handlers and start the watch."""
+        self.exit_code: ExitCode | None = None
+        self.on_deadline: Callable[[str], object] = lambda _stacks: None
+        self.on_forced: Callable[[], object] = lambda: os._exit(ExitCode.FORCED)
+        self._started: Final = time.monotonic()
+        self._deadline: float | None = None
+        self._stopping: Final = threading.Event()
+        self._over: Final = threading.Event()
+        self._obeyed = False
+        self._raise_now = False
+        self._interrupt: Callable[[], object] = _interrupt_main_thread
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_writer.setblocking(False)
+        for number in _SIGNALS:
+            signal.signal(number, self._on_signal)
+        # Written by the C handler, so that the watch sees a signal that Python cannot serve yet.
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        if hasattr(os, "register_at_fork"):  # a child's signal would stop its parent
+            os.register_at_fork(after_in_child=_restore_signals)
+        threading.Thread(target=self._watch, name="epm-task-stop", daemon=True).start()
+
+    @property
+    def stopping(self) -> threading.Event:
+        """The event that a handler may wait for; asking for it is a promise to obey it."""
+        self._obeyed = True
+        return self._stopping
+
+    @property
+    def grace_seconds(self) -> float:
+        """Seconds that the handler has from the request to its forced end."""
+        return UNWINDING_SECONDS + (COOPERATION_SECONDS if self._obeyed else 0.0)
+
+    def set_deadline(self, seconds: float, flush_seconds: float) -> None:
+        """Stop the run *seconds* after the start; flushing may then take *flush_seconds*."""
+        self._deadline = self._started + seconds
+        last_resort = COOPERATION_SECONDS + UNWINDING_SECONDS + flush_seconds + _LAST_RESORT_SECONDS
+        faulthandler.dump_traceback_later(seconds + last_resort, exit=True, file=sys.stderr)
+        self._wake(_NO_SIGNAL)
+
+    def remaining(self) -> float:
+        """Return the seconds left until the deadline; infinity without one."""
+        if self._deadline is None:
+            return float("inf")
+        return max(self._deadline - time.monotonic(), 0.0)
+
+    def over(self) -> None:
+        """End the watch: the handler has returned, and what follows is bounded by itself."""
+        self._over.set()
+
+    @contextmanager
+    def interrupting_with(self, interrupt: Callable[[], object]) -> Iterator[None]:
+        """Interrupt by calling *interrupt* from another thread, while this block runs."""
+        before, self._interrupt = self._interrupt, interrupt
+        try:
+            yield
+        finally:
+            self._interrupt = before
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._raise_now and not self._over.is_set():
+            self._raise_now = False
+            raise Stopped
+        self._wake(number)  # once more: an event loop may have taken the wake-up descriptor
+
+    def _wake(self, number: int) -> None:
+        try:
+            self._wake_writer.send(bytes([number]))
+        except BlockingIOError:
+            return  # it is full of wake-ups already
+
+    def _watch(self) -> None:
+        self.exit_code = self._await_request()
+        self._stopping.set()
+        if self.exit_code is ExitCode.DEADLINE:
+            self.on_deadline(thread_stacks())
+        if self._obeyed and self._over.wait(COOPERATION_SECONDS):
+            return
+        self._raise_now = True
+        self._interrupt()
+        if not self._over.wait(UNWINDING_SECONDS):
+            self.on_forced()
+
+    def _await_request(self) -> ExitCode:
+        while True:
+            left = None if self._deadline is None else self.remaining()
+            if left == 0:
+                return ExitCode.DEADLINE
+            self._wake_reader.settimeout(left)
+            try:
+                number = self._wake_reader.recv(1)[0]
+            except TimeoutError:
+                continue
+            if number in _SIGNALS:
+                return _SIGNALS[number]
+
+
+def thread_stacks() -> str:
+    """Return where every thread of the process is, without locals."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = [
+        f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001  # the documented way
+        if not names.get(ident, "").startswith("epm-task-")
+    ]
+    return "\n".join(parts)
+
+
+def _interrupt_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):  # it also ends a system call
+        main = threading.main_thread().ident
+        signal.pthread_kill(main or 0, signal.SIGTERM)
+    else:
+        _thread.interrupt_main(signal.SIGTERM)
+
+
+def _restore_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,179 @@
+"""A task is a function that the agent can start: the function, its declaration, and `main`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
+
+from epm_task.errors import DefinitionError, InvocationError
+from epm_task.runtime.client_id import check_job_id
+from epm_task.runtime.declaration import Declaration, Level, check_declaration
+from epm_task.runtime.handler import Handler
+from epm_task.runtime.invocation import task_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from epm_task.runtime.outcome import Outcome
+    from epm_task.runtime.parameter import Parameter
+    from epm_task.runtime.standard_streams import StandardStreams
+    from epm_task.runtime.stop import Stop
+    from epm_task.runtime.topic import Topic
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Task(Generic[P, R_co]):
+    """A decorated handler: still the plain function when it is called, a program in `main()`.
+
+    Attributes:
+        name: The function's name with hyphens; what `--task` takes.
+        declaration: What the author declared in `@task(…)`.
+        handler: The function with its injections and parameters.
+    """
+
+    def __init__(
+        self, function: Callable[P, R_co], declaration: Declaration, local_names: Mapping[str, Any]
+    ) -> None:
+        """Read the function's signature."""
+        self.handler = Handler(function, local_names)
+        self.name = function.__name__.replace("_", "-")
+        self.declaration = declaration
+        self._function = function
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function, as if it were not decorated."""
+        return self._function(*args, **kwargs)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What the agent passes."""
+        return self.handler.parameters
+
+    @property
+    def file(self) -> Path:
+        """The file in which the function stands."""
+        return self.handler.file
+
+    def siblings(self) -> dict[str, Task[..., object]]:
+        """Return the tasks in the function's file by name, this one included."""
+        names = vars(sys.modules.get(self.handler.function.__module__, self)).values()
+        found = {value.name: value for value in names if isinstance(value, Task)}
+        return {self.name: self, **found}
+
+    def main(self, argv: Sequence[str] | None = None) -> NoReturn:
+        """Run the task as the process that the agent started, and end the process.
+
+        Args:
+            argv: Arguments without the program; by default those of the process.
+        """
+        # First of all, so that a signal during the imports below ends in an orderly stop.
+        from epm_task.runtime.standard_streams import StandardStreams  # noqa: PLC0415
+        from epm_task.runtime.stop import Stop  # noqa: PLC0415
+
+        streams, stop = StandardStreams(), Stop()
+        from epm_task.runtime.ending import leave  # noqa: PLC0415
+
+        outcome = self._outcome(sys.argv[1:] if argv is None else list(argv), streams, stop)
+        outcome.write(streams)
+        leave(outcome.exit_code)
+
+    def _outcome(self, argv: Sequence[str], streams: StandardStreams, stop: Stop) -> Outcome:
+        from epm_task.runtime.outcome import Outcome  # noqa: PLC0415  # after the signal handlers
+
+        try:
+            selected = self._selected(task_argument(argv))
+        except InvocationError as error:
+            return Outcome.of_error(error)
+        if "--help" in argv or "--version" in argv:
+            return Outcome(stdout=_information(selected, argv).encode("utf-8", "backslashreplace"))
+        from epm_task.runtime import spine  # noqa: PLC0415  # httpx, structlog: 60 ms
+
+        return spine.run(selected, argv, os.environ, streams, stop)
+
+    def _selected(self, name: str | None) -> Task[..., object]:
+        siblings = self.siblings()
+        if name is None and len(siblings) == 1:
+            return self
+        if name in siblings:
+            return siblings[name]
+        names = ", ".join(siblings)
+        problem = f"there is no task {name!r}" if name else "--task is missing"
+        raise InvocationError(f"{problem}; this file holds {names}: pass --task=NAME")
+
+
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    job_id: str | None = None,
+    job_name: str | None = None,
+    every_minutes: int | None = None,
+    cron: str | None = None,
+    run_at: str | None = None,
+    events: Sequence[str] = (),
+    priority: int = 5,
+    timeout_seconds: float | None = None,
+    publishes: Sequence[Topic[Any]] = (),
+    broker: Literal["required", "optional"] = "required",
+    mirror: Level = "warning",
+    strict_logs: bool = False,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(function: Callable[..., Any] | None = None, /, **declared: Any) -> Any:
+    """Make a function a task of the agent; with or without arguments.
+
+    Args:
+        function: The handler, when the decorator stands without parentheses.
+        **declared: The attributes of `Declaration`; unless they are given, `job_id` is the
+            function's name with hyphens, and `job_name` the same with blanks.
+
+    Raises:
+        DefinitionError: The signature or the declaration cannot work.
+    """
+    local_names = sys._getframe(1).f_locals  # noqa: SLF001  # for types defined in a function
+    if function is not None:
+        return _make(function, declared, local_names)
+    return lambda decorated: _make(decorated, declared, local_names)
+
+
+def _make(
+    function: Callable[..., Any], declared: dict[str, Any], local_names: Mapping[str, Any]
+) -> Task[..., Any]:
+    name = function.__name__.replace("_", "-").strip("-")
+    described = inspect.getdoc(function) or ""
+    values = {
+        **declared,
+        "job_id": declared.get("job_id") or name,
+        "job_name": declared.get("job_name") or name.replace("-", " ").capitalize(),
+        "description": described.partition("\n")[0],
+        "events": tuple(declared.get("events", ())),
+        "publishes": tuple(declared.get("publishes", ())),
+    }
+    try:
+        check_job_id(values["job_id"])
+        declaration = Declaration(**values)
+        check_declaration(declaration)
+    except (InvocationError, TypeError, ValueError) as error:
+        code = function.__code__
+        place = f"{code.co_filename}:{code.co_firstlineno}"
+        raise DefinitionError(f"{place}: @task of {function.__name__}: {error}") from None
+    return Task(function, declaration, local_names)
+
+
+def _information(selected: Task[..., object], argv: Sequence[str]) -> str:
+    if "--help" in argv:
+        from epm_task.runtime.usage import usage  # noqa: PLC0415  # people only
+
+        return usage(sys.argv[0], selected.handler.function.__doc__ or "", selected.parameters)
+    from epm_task import __version__  # noqa: PLC0415  # the package imports this module
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{selected.name} (epm-task {__version__}, Python {python})\n"

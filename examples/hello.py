@@ -1,0 +1,13 @@
+"""Say hello: the smallest task, one parameter and one result."""
+
+from epm_task import task
+
+
+@task
+def hello(*, name: str = "world") -> dict[str, str]:
+    """Greet NAME."""
+    return {"greeting": f"Hello {name}"}
+
+
+if __name__ == "__main__":
+    hello.main()
