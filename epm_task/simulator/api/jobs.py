@@ -1,0 +1,157 @@
+"""The Job Management API is nine endpoints over the job store, for the admin certificate.
+
+The vendor documents the paths, `jobs`, `count`, `message`, `errors` and the verdict of `validate`;
+the other keys of the answers are ours and stated below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from epm_task.simulator.api.answers import absent, answer, invalid
+from epm_task.simulator.api.body import read_object
+from epm_task.simulator.job_store import UnknownJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.web import Request, Response, UrlDispatcher
+
+    from epm_task.simulator.job_store import Job, JobStore
+    from epm_task.simulator.job_validator import Validation
+    from epm_task.simulator.trace import Trace
+
+
+class StartRun(Protocol):
+    """How the API starts a run: at once, without waiting for its end."""
+
+    def __call__(self, job: Job, *, trigger: str, context: dict[str, object]) -> str:
+        """Start a run of *job* and return the run's id."""
+
+
+class JobsApi:
+    """The endpoints below `/api/Jobs`.
+
+    Args:
+        store: The jobs.
+        validate: The full validator.
+        start_run: Starts a run; its trigger is `trigger` or `run`, as the endpoint.
+        trace: Gets every change.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        validate: Callable[[Any], Validation],
+        start_run: StartRun,
+        trace: Trace,
+    ) -> None:
+        self._store = store
+        self._validate = validate
+        self._start_run = start_run
+        self._trace = trace
+
+    def add_routes(self, router: UrlDispatcher) -> None:
+        """Add the nine endpoints; fixed words stand before ids."""
+        root = "/api/Jobs"
+        router.add_get(root, self.read_all, allow_head=False)
+        router.add_post(root, self.save)
+        router.add_post(f"{root}/validate", self.check)
+        router.add_post(f"{root}/reload", self.reload)
+        router.add_get(f"{root}/{{job_id}}", self.read_one, allow_head=False)
+        router.add_put(f"{root}/{{job_id}}", self.replace)
+        router.add_delete(f"{root}/{{job_id}}", self.delete)
+        router.add_post(f"{root}/{{job_id}}/trigger", self.trigger)
+        router.add_post(f"{root}/{{job_id}}/run", self.run)
+
+    async def read_all(self, request: Request) -> Response:
+        """Answer `{"jobs", "count", "message"}`."""
+        del request
+        jobs = self._store.all()
+        message = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
+        return answer({"jobs": jobs, "count": len(jobs), "message": message})
+
+    async def read_one(self, request: Request) -> Response:
+        """Answer the job document as it came."""
+        return answer(self._job(request))
+
+    async def save(self, request: Request) -> Response:
+        """Create or update the job that the body's `id` names; the answer is that of `replace`."""
+        return await self._save(await read_object(request))
+
+    async def replace(self, request: Request) -> Response:
+        """Update the job that the URL names; the body's `id` does not count.
+
+        The answer is `{"message", "jobId", "warnings"}`.
+        """
+        job_id = self._job(request)["id"]
+        body = await read_object(request)
+        # The id keeps its place among the fields when the body has one.
+        return await self._save({**({} if "id" in body else {"id": ""}), **body, "id": job_id})
+
+    async def delete(self, request: Request) -> Response:
+        """Delete the job; the answer is `{"message", "jobId"}`."""
+        job_id = self._job(request)["id"]
+        await asyncio.to_thread(self._store.delete, job_id)
+        self._trace.add("job", f"job {job_id} was deleted by the API", job_id=job_id)
+        return answer({"message": f"Job {job_id} deleted", "jobId": job_id})
+
+    async def check(self, request: Request) -> Response:
+        """Answer `{"valid", "errors", "warnings", "jobId"}`, and save nothing."""
+        job = await read_object(request)
+        found = await asyncio.to_thread(self._validate, job)
+        verdict = {"valid": found.valid, "errors": found.errors, "warnings": found.warnings}
+        return answer({**verdict, "jobId": job.get("id")})
+
+    async def reload(self, request: Request) -> Response:
+        """Read `Jobs/` anew; the answer is `{"message", "count", "errors"}`.
+
+        Each entry of `errors` is `{"file", "line", "reason"}`.
+        """
+        del request
+        problems = await asyncio.to_thread(self._store.reload)
+        for problem in problems:
+            self._trace.add("job", f"{problem.path.name} was not loaded", reason=str(problem))
+        count = len(self._store.all())
+        self._trace.add("job", f"{count} jobs were loaded from disk", count=count)
+        errors = [{"file": p.path.name, "line": p.line, "reason": p.why} for p in problems]
+        return answer({"message": f"{count} jobs loaded", "count": count, "errors": errors})
+
+    async def trigger(self, request: Request) -> Response:
+        """Start a run with the body as event context; the answer is that of `run`."""
+        job = self._enabled(request)
+        return self._start(job, "trigger", await read_object(request, optional=True))
+
+    async def run(self, request: Request) -> Response:
+        """Start a run without context; the answer is `{"message", "jobId", "runId"}`."""
+        return self._start(self._enabled(request), "run", {})
+
+    async def _save(self, job: Job) -> Response:
+        found = await asyncio.to_thread(self._validate, job)
+        if not found.valid:
+            raise invalid(found.errors)
+        new = await asyncio.to_thread(self._store.put, job)
+        job_id = job["id"]
+        done = "created" if new else "updated"
+        self._trace.add("job", f"job {job_id} was {done} by the API", job_id=job_id)
+        message = f"Job {job_id} {done}"
+        return answer({"message": message, "jobId": job_id, "warnings": found.warnings})
+
+    def _start(self, job: Job, trigger: str, context: dict[str, object]) -> Response:
+        run_id = self._start_run(job, trigger=trigger, context=context)
+        message = f"Job {job['id']} started"
+        return answer({"message": message, "jobId": job["id"], "runId": run_id})
+
+    def _enabled(self, request: Request) -> Job:
+        job = self._job(request)
+        if job.get("enabled", True) is False:
+            raise invalid([f"job {job['id']} is disabled"])
+        return job
+
+    def _job(self, request: Request) -> Job:
+        job_id = request.match_info["job_id"]
+        try:
+            return self._store.get(job_id)
+        except UnknownJob as error:
+            raise absent(f"job {job_id!r} is not known") from error

@@ -1,0 +1,106 @@
+"""The Plugin Settings API is six endpoints over the settings store, for registered processes.
+
+The vendor documents the paths and the first answer; the other bodies are ours and stated below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from epm_task.simulator.api.answers import absent, answer, invalid
+from epm_task.simulator.api.body import read_object
+from epm_task.simulator.settings_store import UnknownKey, UnknownPlugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
+
+    from aiohttp.web import Request, Response, UrlDispatcher
+
+    from epm_task.simulator.settings_store import SettingsStore
+    from epm_task.simulator.trace import Trace
+
+    Parameters = ParamSpec("Parameters")
+    Result = TypeVar("Result")
+
+
+class PluginSettingsApi:
+    """The endpoints below `/api/PluginSettings`.
+
+    Args:
+        store: The settings.
+        trace: Gets every change.
+        bare_values: Whether a single value is answered as a bare JSON string, else as
+            `{"value": …}`. The vendor does not say which.
+    """
+
+    def __init__(self, store: SettingsStore, trace: Trace, *, bare_values: bool = True) -> None:
+        self._store = store
+        self._trace = trace
+        self._bare_values = bare_values
+
+    def add_routes(self, router: UrlDispatcher) -> None:
+        """Add the six endpoints; fixed words stand before names."""
+        root = "/api/PluginSettings"
+        router.add_post(f"{root}/revert-all", self.revert_all)
+        router.add_get(f"{root}/{{plugin}}", self.read_all, allow_head=False)
+        router.add_get(f"{root}/{{plugin}}/status", self.status, allow_head=False)
+        router.add_post(f"{root}/{{plugin}}/revert", self.revert)
+        router.add_get(f"{root}/{{plugin}}/{{setting}}", self.read_one, allow_head=False)
+        router.add_put(f"{root}/{{plugin}}/{{setting}}", self.write)
+
+    async def read_all(self, request: Request) -> Response:
+        """Answer the merged settings: one flat object of text values."""
+        return answer(await _in_thread(self._store.merged, request.match_info["plugin"]))
+
+    async def read_one(self, request: Request) -> Response:
+        """Answer one merged value: a JSON string, or `{"value": …}`."""
+        names = request.match_info
+        value = await _in_thread(self._store.value, names["plugin"], names["setting"])
+        return answer(value if self._bare_values else {"value": value})
+
+    async def write(self, request: Request) -> Response:
+        """Write `{"value": …}` into unified storage; answered when it is durable.
+
+        The answer is `{"message", "pluginName", "settingName"}`.
+        """
+        plugin, setting = request.match_info["plugin"], request.match_info["setting"]
+        body = await read_object(request)
+        if "value" not in body:
+            raise invalid(['the body must be {"value": "…"}'])
+        await _in_thread(self._store.put, plugin, setting, body["value"])
+        self._trace.add("settings", f"{plugin}: {setting} was written by the API", plugin=plugin)
+        return answer({"message": "Setting saved", "pluginName": plugin, "settingName": setting})
+
+    async def revert(self, request: Request) -> Response:
+        """Import one plugin's JSON on disk again; the answer is `{"message", "pluginName"}`."""
+        plugin = request.match_info["plugin"]
+        await _in_thread(self._store.revert, plugin)
+        self._trace.add("settings", f"{plugin}: reverted to its JSON on disk", plugin=plugin)
+        return answer({"message": "Settings reverted", "pluginName": plugin})
+
+    async def revert_all(self, request: Request) -> Response:
+        """Import all plugins' JSON on disk again; the answer is `{"message", "count"}`."""
+        del request
+        await _in_thread(self._store.revert_all)
+        self._trace.add("settings", "all plugins: reverted to their JSON on disk")
+        for problem in self._store.problems:
+            self._trace.add("settings", "a plugin's JSON was not imported", reason=str(problem))
+        return answer({"message": "Settings reverted", "count": len(self._store.plugins())})
+
+    async def status(self, request: Request) -> Response:
+        """Answer what `SettingsStore.status` returns."""
+        return answer(await _in_thread(self._store.status, request.match_info["plugin"]))
+
+
+async def _in_thread(
+    call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
+    """Run a call of the store beside the loop, as it may wait for the disk."""
+    try:
+        return await asyncio.to_thread(call, *args, **kwargs)
+    except UnknownPlugin as error:
+        raise absent(f"plugin {error.args[0]!r} is not known") from error
+    except UnknownKey as error:
+        raise absent(f"setting {error.args[0]!r} is not known") from error
