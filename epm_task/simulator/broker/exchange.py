@@ -1,0 +1,110 @@
+"""The exchange carries an accepted message to everyone who should have it."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from epm_task.simulator.broker.reason import QUOTA_EXCEEDED, SUCCESS
+from epm_task.simulator.broker.retained import RetainedMessages
+from epm_task.simulator.broker.subscriptions import SubscriptionTable, Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from epm_task.simulator.broker.admission import Traces
+    from epm_task.simulator.broker.limits import Limits
+    from epm_task.simulator.broker.message import Message
+    from epm_task.simulator.broker.session import Session
+    from epm_task.simulator.broker.subscribe import Subscription
+
+#: Retain handling (section 3.8.3.1 of MQTT 5): 1 sends to new subscriptions only, 2 never.
+_NEW_ONLY = 1
+_NEVER = 2
+
+
+class Flushes(Protocol):
+    """A connection with packets that are not written yet."""
+
+    def flush(self) -> None:
+        """Write them at once."""
+
+
+class Exchange:
+    """Subscriptions, retained messages and the agent's own listener.
+
+    Args:
+        limits: Bounds of what is retained.
+        traces: Where refusals go.
+        on_message: The agent's own listener; called with every accepted message.
+    """
+
+    def __init__(
+        self, limits: Limits, traces: Traces, on_message: Callable[[Message], None] | None
+    ) -> None:
+        """Start without subscriptions."""
+        self.subscriptions = SubscriptionTable()
+        self.retained = RetainedMessages(limits)
+        #: Connections to which something was sent since the last flush.
+        self.unflushed: list[Flushes] = []
+        self._traces = traces
+        self._on_message = on_message
+
+    def publish(self, message: Message) -> int:
+        """Carry *message*; return the reason code for its publisher."""
+        reason = SUCCESS
+        if message.retain and not self.retained.keep(message):
+            reason = QUOTA_EXCEEDED
+            self._tell(message, "was not retained", "there is no room for more retained messages")
+        if self._on_message is not None:
+            self._inform(self._on_message, message)
+        for target in self.subscriptions.route(message.topic):
+            terms: Terms | None = target.terms
+            if target.session.client_id == message.client_id:
+                terms = target.own
+            if terms is not None:
+                retain = message.retain and terms.retain_as_published
+                target.session.deliver(message, terms, retain=retain)
+        return reason
+
+    def publish_apart(self, message: Message) -> None:
+        """Carry a message that no packet has brought, such as a will."""
+        self.publish(message)
+        self.flush()
+
+    def subscribe(self, session: Session, subscription: Subscription) -> None:
+        """Add a subscription, then send what is retained for it."""
+        new = self.subscriptions.add(session, subscription)
+        handling = subscription.retain_handling
+        if handling == _NEVER or (handling == _NEW_ONLY and not new):
+            return
+        identifier = subscription.identifier
+        identifiers = () if identifier is None else (identifier,)
+        terms = Terms(subscription.qos, subscription.retain_as_published, identifiers)
+        for message in self.retained.matching(subscription.topic_filter):
+            own = message.client_id == session.client_id
+            if not (own and subscription.no_local) and not message.expired(monotonic()):
+                session.deliver(message, terms, retain=True)
+
+    def flush(self) -> None:
+        """Write what was sent to all connections."""
+        while self.unflushed:
+            unflushed, self.unflushed = self.unflushed, []
+            for connection in unflushed:
+                connection.flush()
+
+    def _inform(self, listener: Callable[[Message], None], message: Message) -> None:
+        try:
+            listener(message)
+        except Exception as error:  # noqa: BLE001 - a broken listener must not stop the broker
+            self._tell(message, "broke the agent's listener", f"{type(error).__name__}: {error}")
+
+    def _tell(self, message: Message, what: str, reason: str) -> None:
+        self._traces.add(
+            "mqtt",
+            f'a message on "{message.topic}" {what}',
+            reason=reason,
+            topic=message.topic,
+            client_id=message.client_id,
+            job_id=message.job_id,
+        )

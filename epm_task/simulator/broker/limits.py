@@ -1,0 +1,39 @@
+"""A limit bounds what clients can make the broker hold, so that no client can exhaust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The broker's bounds, in the units that their names carry."""
+
+    #: A longer packet closes its connection with 0x95.
+    packet_bytes: int = 1_048_576
+    #: A CONNECT comes before any admission; id, user, password and will can each have 64 KiB.
+    connect_bytes: int = 262_144
+    #: A connection that has not sent CONNECT by then is closed; its TLS handshake has as long.
+    connect_seconds: float = 5.0
+    #: Connections without CONNECT at one time; one more drops the oldest of them.
+    half_open: int = 256
+    #: QoS 1 and 2 publications of one client that await the end of their exchange.
+    receive_maximum: int = 65_535
+    #: Topic aliases of one client.
+    topic_aliases: int = 64
+    #: Unacknowledged deliveries to one client, unless it asks for fewer.
+    window: int = 1_000
+    #: Messages that wait for one client; the oldest are dropped beyond it.
+    queue_messages: int = 10_000
+    #: Bytes of the payloads that wait for one client.
+    queue_bytes: int = 8 * 1_048_576
+    #: Subscriptions of one client.
+    subscriptions: int = 1_000
+    #: Sessions whose client is away; the longest absent ends first.
+    absent_sessions: int = 1_000
+    #: Retained messages.
+    retained_messages: int = 10_000
+    #: Bytes of their payloads.
+    retained_bytes: int = 32 * 1_048_576
+    #: Denials told one by one for each connection; the rest is summed up when it closes.
+    told_denials: int = 100
