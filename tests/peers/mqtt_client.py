@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
 import struct
 from typing import TYPE_CHECKING
 
 from peers.mqtt_packet import V3, V5, Packet, split
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Iterator
 
 EMPTY_PROPERTIES = {V3: b"", V5: b"\0"}
 
@@ -58,3 +61,21 @@ class RawClient:
                 return None
             self._data += data
         return packet
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a client's context that accepts every certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextlib.contextmanager
+def connected(port: int, version: int = V5) -> Iterator[RawClient]:
+    """Connect to a port of 127.0.0.1 with TLS; CONNECT is left to the test."""
+    with (
+        socket.create_connection(("127.0.0.1", port), 5) as tcp,
+        tls_context().wrap_socket(tcp) as sock,
+    ):
+        yield RawClient(sock, version)

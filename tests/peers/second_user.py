@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -52,3 +53,11 @@ def listener(
             yield int(process.stdout.readline()), process.pid
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def connected(host: str, port: int, *, greeted: bool = True) -> Iterator[socket.socket]:
+    """Connect, and wait for the byte that tells that the connection was accepted."""
+    with socket.create_connection((host, port), 5) as sock:
+        assert not greeted or sock.recv(1) == b"!"
+        yield sock

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import ssl
 import time
 from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
 import pytest
-from peers.mqtt_client import RawClient
+from peers.mqtt_client import RawClient, connected, tls_context
 from peers.mqtt_packet import V3, V5, Kind, Publish
 from peers.mqtt_peer import MqttPeer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-@contextlib.contextmanager
-def _client(peer: MqttPeer, version: int = V5) -> Iterator[RawClient]:
-    with (
-        socket.create_connection(("127.0.0.1", peer.port), 5) as tcp,
-        _context().wrap_socket(tcp, suppress_ragged_eofs=True) as sock,
-    ):
-        yield RawClient(sock, version)
+    from collections.abc import Callable
 
 
 def _wait(fact: Callable[[], bool]) -> None:
@@ -47,7 +29,7 @@ def test_a_real_client_is_served(protocol: int) -> None:
     client = paho.Client(
         paho.CallbackAPIVersion.VERSION2, client_id="key-scanner_7", protocol=protocol
     )
-    client.tls_set_context(_context())
+    client.tls_set_context(tls_context())
     client.tls_insecure_set(value=True)
     with MqttPeer() as peer:
         client.connect("127.0.0.1", peer.port, keepalive=1)
@@ -68,7 +50,7 @@ def test_a_real_client_is_served(protocol: int) -> None:
 
 def test_every_publish_is_kept() -> None:
     """Topic, payload, QoS, packet id and the number of the connection are recorded."""
-    with MqttPeer() as peer, _client(peer) as client:
+    with MqttPeer() as peer, connected(peer.port) as client:
         client.connect()
         client.publish(7, b"x" * 300, b"a/b")
         assert client.read() == (Kind.PUBACK, 0, b"\0\7", 4)
@@ -84,13 +66,13 @@ def test_every_publish_is_kept() -> None:
 def test_other_version_is_refused(version: int, answer: bytes) -> None:
     """The refusal has the form of the version that was asked for; then the connection ends."""
     with MqttPeer(versions=frozenset({V3, V5} - {version})) as peer:
-        with _client(peer, version) as client:
+        with connected(peer.port, version) as client:
             found = client.connect()
             assert found
             assert (found.kind, found.body) == (Kind.CONNACK, answer)
             assert client.read() is None
         peer.version_refusal = "close"
-        with _client(peer, version) as client:
+        with connected(peer.port, version) as client:
             assert client.connect() is None
     assert peer.connections == 2
 
@@ -98,7 +80,7 @@ def test_other_version_is_refused(version: int, answer: bytes) -> None:
 @pytest.mark.parametrize(("version", "answer"), [(V5, b"\0\x87\0"), (V3, b"\0\5")])
 def test_connection_is_refused_with_a_reason(version: int, answer: bytes) -> None:
     """0x87 in MQTT 5 is return code 5 in 3.1.1."""
-    with MqttPeer(connack_reason=0x87) as peer, _client(peer, version) as client:
+    with MqttPeer(connack_reason=0x87) as peer, connected(peer.port, version) as client:
         found = client.connect()
         assert found
         assert found.body == answer
@@ -106,7 +88,7 @@ def test_connection_is_refused_with_a_reason(version: int, answer: bytes) -> Non
 
 def test_connack_may_be_absent() -> None:
     """The CONNECT is read and never answered."""
-    with MqttPeer(no_connack=True) as peer, _client(peer) as client:
+    with MqttPeer(no_connack=True) as peer, connected(peer.port) as client:
         with pytest.raises(TimeoutError):
             client.connect(seconds=0.1)
         _wait(lambda: len(peer.connects) == 1)
@@ -119,18 +101,18 @@ def test_black_hole_and_plaintext() -> None:
         socket.create_connection(("127.0.0.1", peer.port), 0.1) as tcp,
         pytest.raises(TimeoutError),
     ):
-        _context().wrap_socket(tcp)
+        tls_context().wrap_socket(tcp)
     with MqttPeer(transport="plaintext") as peer:
         with socket.create_connection(("127.0.0.1", peer.port), 5) as tcp:
             assert RawClient(tcp, V3).connect()
-        with pytest.raises(OSError, match=r"SSL|reset|closed"), _client(peer):
+        with pytest.raises(OSError, match=r"SSL|reset|closed"), connected(peer.port):
             pass
     assert peer.violations == ["a malformed packet"]
 
 
 def test_puback_may_be_absent_late_or_negative() -> None:
     """Each way to acknowledge: a reason per topic, a delay, not at all."""
-    with MqttPeer(puback_reasons={"denied": 0x87}) as peer, _client(peer) as client:
+    with MqttPeer(puback_reasons={"denied": 0x87}) as peer, connected(peer.port) as client:
         client.connect()
         client.publish(1, topic=b"denied")
         assert client.read() == (Kind.PUBACK, 0, b"\0\1\x87\0", 6)
@@ -150,14 +132,14 @@ def test_puback_may_be_absent_late_or_negative() -> None:
 def test_limits_are_advertised_and_checked() -> None:
     """ReceiveMaximum and MaximumPacketSize stand in the CONNACK; who ignores them is told."""
     with MqttPeer(receive_maximum=2, maximum_packet_size=200, no_puback=True) as peer:
-        with _client(peer) as client:
+        with connected(peer.port) as client:
             found = client.connect()
             assert found
             assert found.body == b"\0\0\x08\x21\0\2\x27\0\0\0\xc8"
             for number in (1, 2, 3):
                 client.publish(number)
             assert client.read() == (Kind.DISCONNECT, 0, b"\x93\0", 4)
-        with _client(peer) as client:
+        with connected(peer.port) as client:
             client.connect()
             client.publish(1, b"x" * 300)
             assert client.read() == (Kind.DISCONNECT, 0, b"\x95\0", 4)
@@ -167,7 +149,7 @@ def test_limits_are_advertised_and_checked() -> None:
 
 def test_silent_packet_limit_closes() -> None:
     """A limit that is not advertised only ends the connection, which is no violation."""
-    with MqttPeer(packet_limit=100) as peer, _client(peer) as client:
+    with MqttPeer(packet_limit=100) as peer, connected(peer.port) as client:
         client.connect()
         client.publish(1, b"x" * 300)
         assert client.read() is None
@@ -183,7 +165,7 @@ def test_silent_packet_limit_closes() -> None:
 )
 def test_what_is_not_served_is_a_violation(first: int, body: bytes, violation: str) -> None:
     """An unexpected packet is noted, never ignored."""
-    with MqttPeer() as peer, _client(peer) as client:
+    with MqttPeer() as peer, connected(peer.port) as client:
         client.connect()
         client.send(first, body)
         assert client.read() == (Kind.DISCONNECT, 0, b"\x82\0", 4)
@@ -193,10 +175,10 @@ def test_what_is_not_served_is_a_violation(first: int, body: bytes, violation: s
 def test_packet_before_connect_and_reused_id_are_violations() -> None:
     """The first packet must be CONNECT, and a packet id in flight is taken."""
     with MqttPeer(no_puback=True) as peer:
-        with _client(peer) as client:
+        with connected(peer.port) as client:
             client.publish(1)
             assert client.read() is None
-        with _client(peer) as client:
+        with connected(peer.port) as client:
             client.connect()
             client.publish(1)
             client.publish(1)
@@ -206,7 +188,7 @@ def test_packet_before_connect_and_reused_id_are_violations() -> None:
 
 def test_subscribe_is_granted() -> None:
     """A client that subscribes is not disturbed."""
-    with MqttPeer() as peer, _client(peer) as client:
+    with MqttPeer() as peer, connected(peer.port) as client:
         client.connect()
         client.send(0x82, b"\0\5\0\0\1t\1")
         assert client.read() == (Kind.SUBACK, 0, b"\0\5\0\1", 6)
@@ -216,7 +198,7 @@ def test_connection_ends_after_n_messages() -> None:
     """The n-th message of a connection is recorded and not acknowledged."""
     with MqttPeer(disconnect_after=2) as peer:
         for _ in range(2):
-            with _client(peer) as client:
+            with connected(peer.port) as client:
                 client.connect()
                 client.publish(1)
                 assert client.read() == (Kind.PUBACK, 0, b"\0\1", 4)
@@ -224,46 +206,3 @@ def test_connection_ends_after_n_messages() -> None:
                 assert client.read() is None
     assert [message.connection for message in peer.publishes] == [1, 1, 2, 2]
     assert len(peer.acknowledged) == 2
-
-
-def test_killed_peer_comes_back_on_its_port() -> None:
-    """Connections end, the port refuses, and after the restart it serves again."""
-    with MqttPeer() as peer:
-        with _client(peer) as client:
-            client.connect()
-            peer.kill()
-            assert client.read() is None
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", peer.port), 1)
-        peer.restart()
-        with _client(peer) as client:
-            assert client.connect("job_2")
-            peer.drop_connections()
-            assert client.read() is None
-    assert [connect.client_id for connect in peer.connects] == ["job_1", "job_2"]
-
-
-def test_stopped_peer_goes_on_where_it_was() -> None:
-    """While stopped nothing is read or answered; afterwards nothing is missing."""
-    with MqttPeer() as peer, _client(peer) as client:
-        client.connect()
-        peer.stop_reading()
-        client.publish(1)
-        with pytest.raises(TimeoutError):
-            client.read(0.1)
-        assert peer.publishes == []
-        peer.resume()
-        assert client.read() == (Kind.PUBACK, 0, b"\0\1", 4)
-
-
-def test_stopped_peer_can_be_killed() -> None:
-    """A stopped peer ends at once, with a client connected and one in the handshake."""
-    start = time.monotonic()
-    with MqttPeer() as peer, _client(peer) as client:
-        client.connect()
-        peer.stop_reading()
-        client.publish(1)
-        with socket.create_connection(("127.0.0.1", peer.port), 5):
-            peer.kill()
-    assert time.monotonic() - start < 2
-    assert peer.publishes == []

@@ -9,15 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
-from peers.second_user import NOBODY, listener
+from peers.second_user import NOBODY, connected, listener
 
 from epm_task.runtime.attestation import Impostor, Unattested, check_listener, check_peer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs Linux: the other platforms are untested"
@@ -28,22 +24,11 @@ needs_root = pytest.mark.skipif(
 )
 
 
-@contextlib.contextmanager
-def own_listener(host: str = "127.0.0.1") -> Iterator[socket.socket]:
+def own_listener(host: str = "127.0.0.1") -> socket.socket:
     """Listen in this process."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
-        sock.listen(8)
-        yield sock
-
-
-@contextlib.contextmanager
-def connected(host: str, port: int, *, greeted: bool = True) -> Iterator[socket.socket]:
-    """Connect, and wait for the byte that tells that the connection was accepted."""
-    with socket.create_connection((host, port), 5) as sock:
-        assert not greeted or sock.recv(1) == b"!"
-        yield sock
+    return socket.create_server(
+        (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
