@@ -68,7 +68,7 @@ def _safe(value: object, depth: int) -> Any:
     return safe_value(shallow_value(value), depth + 1)
 
 
-def _safe_scalar(value: bool | float | str | None) -> Any:
+def _safe_scalar(value: object) -> Any:
     if isinstance(value, str):
         return safe_text(str(value)[:_MAX_CHARACTERS])
     if isinstance(value, float) and value - value != 0:  # NaN and the infinities

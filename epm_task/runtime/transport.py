@@ -16,8 +16,7 @@ from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
 from epm_task.runtime import attestation
 from epm_task.runtime.loopback import agent_address
 from epm_task.runtime.tls import attested
-from epm_task.runtime.wire import Wire
-from epm_task.runtime.wire import httpx as httpx
+from epm_task.runtime.wire import Wire, httpx
 
 if TYPE_CHECKING:
     import socket
