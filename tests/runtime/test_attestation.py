@@ -13,6 +13,7 @@ import time
 import pytest
 from peers.second_user import NOBODY, connected, listener
 
+from epm_task.runtime import attestation_proc
 from epm_task.runtime.attestation import Impostor, Unattested, check_listener, check_peer
 
 pytestmark = pytest.mark.skipif(
@@ -191,7 +192,7 @@ def test_port_in_time_wait_is_served_again() -> None:
 
 @needs_root
 def test_the_calling_threads_network_namespace_counts() -> None:
-    """In a thread with a network namespace of its own there is no listener."""
+    """In a thread with a network namespace of its own no source shows a listener."""
     ctypes = pytest.importorskip("ctypes")
     outcome: list[object] = []
 
@@ -201,6 +202,7 @@ def test_the_calling_threads_network_namespace_counts() -> None:
             return
         try:
             outcome.append(check_listener("127.0.0.1", port))
+            outcome.append(attestation_proc.listening(port))
         except Impostor as error:
             outcome.append(error)
 
@@ -210,7 +212,7 @@ def test_the_calling_threads_network_namespace_counts() -> None:
         thread.join()
         if isinstance(outcome[0], int):
             pytest.skip(f"this container refuses a network namespace: {os.strerror(outcome[0])}")
-        assert outcome == [None]
+        assert outcome == [None, []]
 
 
 @needs_root

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import sys
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,14 @@ def test_refused_question_is_an_error() -> None:
     question = attestation_netlink._question(200, 0, (b"", 1), (b"", 0))
     with pytest.raises(OSError, match=r"No such file|not supported|Invalid"):
         list(attestation_netlink._ask(question, 0x301))
+
+
+def test_absent_module_is_no_empty_table() -> None:
+    """ENOENT says "no such socket" about one socket; about a list it says that netlink cannot tell."""
+    body = struct.pack("=i", -errno.ENOENT)
+    attestation_netlink._raise_unless_absent(body, dump=False)
+    with pytest.raises(FileNotFoundError):
+        attestation_netlink._raise_unless_absent(body, dump=True)
 
 
 def test_find_pid_finds_this_process() -> None:
