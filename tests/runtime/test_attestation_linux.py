@@ -121,7 +121,7 @@ def test_refused_question_is_an_error() -> None:
 
 
 def test_absent_module_is_no_empty_table() -> None:
-    """ENOENT says "no such socket" about one socket; about a list it says that netlink cannot tell."""
+    """ENOENT about one socket means that there is none; about a list, that netlink cannot tell."""
     body = struct.pack("=i", -errno.ENOENT)
     attestation_netlink._raise_unless_absent(body, dump=False)
     with pytest.raises(FileNotFoundError):
