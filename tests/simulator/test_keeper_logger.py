@@ -1,0 +1,55 @@
+"""Tests of the KeeperLogger file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from epm_task.simulator.broker import Message
+from epm_task.simulator.keeper_logger import KeeperLogger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _lines(folder: Path, payloads: list[bytes], level: str = "Trace") -> list[dict]:
+    logger = KeeperLogger(folder / "KeeperLogger.log", level)
+    for payload in payloads:
+        logger.write(Message("KeeperLogger", payload, job_id="j"))
+    logger.close()
+    return [json.loads(line) for line in (folder / "KeeperLogger.log").read_bytes().splitlines()]
+
+
+def test_record_is_kept_as_it_is(tmp_path: Path):
+    """Fields that the agent does not know stay, and a line end cannot forge a record."""
+    sent = {"level": "Error", "message": "a\nb", "other": {"ä": 1}}
+    assert _lines(tmp_path, [json.dumps(sent, indent=1).encode()]) == [sent]
+
+
+def test_text_becomes_a_record(tmp_path: Path):
+    """What is no JSON object is wrapped, with the job that the broker knows."""
+    (line,) = _lines(tmp_path, [b"plain\n{}"])
+    assert line.pop("timestamp")
+    assert line == {"level": "Information", "message": "plain\n{}", "jobId": "j"}
+
+
+def test_minimum_level(tmp_path: Path):
+    """What is below the level is not written; an unknown word counts as Information."""
+    payloads = [json.dumps({"level": level}).encode() for level in ("Debug", "warning", "Odd")]
+    assert _lines(tmp_path, payloads, "Warning") == [{"level": "warning"}]
+
+
+def test_write_returns_the_record_whatever_its_level(tmp_path: Path):
+    """The trace may show what the file does not hold."""
+    logger = KeeperLogger(tmp_path / "log", "Critical")
+    assert logger.write(Message("KeeperLogger", b'{"message": "m"}')).message == "m"
+    logger.close()
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+def test_unknown_level(tmp_path: Path):
+    """The error lists the levels."""
+    with pytest.raises(ValueError, match="'Loud'; one of Trace, Debug"):
+        KeeperLogger(tmp_path / "log", "Loud")
