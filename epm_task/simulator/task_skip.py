@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.simulator.settings_store import SYSTEM_PLUGIN
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-#: The plugin that holds the system-wide settings.
-SYSTEM_PLUGIN: Final = "KeeperPrivilegeManager"
 
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 

@@ -1,0 +1,134 @@
+"""A scheduler looks once a minute which jobs are due, and starts them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from epm_task.simulator.clock import full_minute
+from epm_task.simulator.schedule import is_due
+from epm_task.simulator.schedule_rules import is_startup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from epm_task.simulator.clock import Clock
+    from epm_task.simulator.trace import Trace
+
+_MINUTE: Final = timedelta(minutes=1)
+
+
+class StartsRuns(Protocol):
+    """Whoever starts a run without waiting for it."""
+
+    def __call__(self, job: Mapping[str, Any], *, trigger: str) -> str:
+        """Start a run of *job*; return its id."""
+
+
+class _Interval(NamedTuple):
+    minutes: float
+    due: datetime
+
+
+class Scheduler:
+    """Start the jobs that are due.
+
+    Args:
+        clock: The time.
+        jobs: Returns the job documents as they are now.
+        start_run: Starts a run; two runs of one job may overlap, as in the field.
+        trace: Gets what could not be understood.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        jobs: Callable[[], Iterable[Mapping[str, Any]]],
+        start_run: StartsRuns,
+        trace: Trace,
+    ) -> None:
+        """Nothing is started before `start`."""
+        self._clock = clock
+        self._jobs = jobs
+        self._start_run = start_run
+        self._trace = trace
+        self._intervals: dict[str, _Interval] = {}
+        self._complained: set[tuple[str, str]] = set()
+        self._looked = full_minute(clock.now())
+        self._timer: asyncio.TimerHandle | None = None
+        clock.on_minute(self.tick)
+
+    def start(self) -> None:
+        """Run the jobs of the event `Startup`, and look once a minute from now on."""
+        self.notice_intervals()
+        for job in self._enabled():
+            if any(is_startup(event) for event in job.get("events") or ()):
+                self._start_run(job, trigger="Startup")
+        self._arm()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def notice_intervals(self) -> None:
+        """Let the interval of each job that is new, or has a new interval, begin now."""
+        now = self._clock.now()
+        seen = {}
+        for job in self._enabled():
+            job_id = str(job.get("id"))
+            minutes = (job.get("schedule") or {}).get("intervalMinutes")
+            if not isinstance(minutes, int | float) or minutes <= 0:
+                continue
+            known = self._intervals.get(job_id)
+            # The first run comes after one whole interval, which is not aligned to the clock.
+            begins = _Interval(minutes, now + timedelta(minutes=minutes))
+            seen[job_id] = known if known and known.minutes == minutes else begins
+        self._intervals = seen
+
+    def tick(self, minute: datetime) -> None:
+        """Start what is due at this full minute; a second look at the same minute does nothing."""
+        if minute == self._looked:
+            return
+        before, self._looked = min(self._looked, minute - _MINUTE), minute
+        self.notice_intervals()
+        for job in self._enabled():
+            if trigger := self._trigger(job, before, minute):
+                self._start_run(job, trigger=trigger)
+
+    def _trigger(self, job: Mapping[str, Any], before: datetime, minute: datetime) -> str:
+        schedule = job.get("schedule") or {}
+        job_id = str(job.get("id"))
+        interval = self._intervals.get(job_id)
+        if interval and interval.due <= minute:
+            next_due = minute + timedelta(minutes=interval.minutes)
+            self._intervals[job_id] = _Interval(interval.minutes, next_due)
+            return "interval"
+        try:
+            due = is_due(schedule, before, minute)
+        except (ValueError, AttributeError) as error:
+            self._complain(job_id, str(error))
+            return ""
+        kinds = ("cronExpression", "runAt", "calendar")
+        return next((kind for kind in kinds if schedule.get(kind)), "") if due else ""
+
+    def _complain(self, job_id: str, why: str) -> None:
+        if (job_id, why) not in self._complained:
+            self._complained.add((job_id, why))
+            self._trace.add(
+                "scheduler", f"job {job_id} is never due", reason=f"schedule: {why}", job_id=job_id
+            )
+
+    def _enabled(self) -> list[Mapping[str, Any]]:
+        return [job for job in self._jobs() if job.get("enabled", True) is not False]
+
+    def _arm(self) -> None:
+        now = self._clock.now()
+        seconds = (full_minute(now) + _MINUTE - now).total_seconds()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self.tick(full_minute(self._clock.now()))
+        self._arm()

@@ -1,0 +1,138 @@
+"""Tests of the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from epm_task.simulator.clock import Clock
+from epm_task.simulator.scheduler import Scheduler
+from epm_task.simulator.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_START = datetime(2026, 3, 2, 12, 0, 30, tzinfo=UTC)
+
+
+class Plan:
+    """A scheduler over a list of jobs, with a clock that stands still between steps."""
+
+    def __init__(self, *jobs: dict[str, Any]) -> None:
+        self.jobs = list(jobs)
+        self.trace = Trace()
+        self.started: list[tuple[str, str, str]] = []
+        self.clock = Clock(_START, seconds=lambda: 0.0)
+        self.scheduler = Scheduler(self.clock, lambda: self.jobs, self._start_run, self.trace)
+
+    def _start_run(self, job: Mapping[str, Any], *, trigger: str) -> str:
+        self.started.append((f"{self.clock.now():%H:%M}", job["id"], trigger))
+        return "run"
+
+    def during(self, body: Callable[[], None]) -> list[tuple[str, str, str]]:
+        """Run *body* while the scheduler runs; return what was started."""
+
+        async def main() -> None:
+            self.scheduler.start()
+            body()
+            self.scheduler.stop()
+
+        asyncio.run(main())
+        return self.started
+
+
+def test_interval_starts_after_one_whole_interval():
+    """The first run comes one interval after the start, then at each further one."""
+    plan = Plan({"id": "a", "schedule": {"intervalMinutes": 30}})
+    assert plan.during(lambda: plan.clock.advance(minutes=62)) == [
+        ("12:31", "a", "interval"),
+        ("13:01", "a", "interval"),
+    ]
+
+
+def test_interval_of_a_new_or_changed_job_begins_when_it_is_seen():
+    """A change of the interval begins it anew."""
+    plan = Plan()
+    job = {"id": "a", "schedule": {"intervalMinutes": 10}}
+
+    def body() -> None:
+        plan.clock.advance(minutes=5)
+        plan.jobs.append(job)
+        plan.clock.advance(minutes=9)
+        plan.jobs[:] = [job | {"schedule": {"intervalMinutes": 3}}]
+        plan.clock.advance(minutes=4)
+
+    assert plan.during(body) == [("12:18", "a", "interval")]
+
+
+def test_startup_once():
+    """`Startup` fires at the start of the agent, in both spellings, and not later."""
+    plan = Plan(
+        {"id": "a", "events": [{"eventType": "Startup"}]},
+        {"id": "b", "events": ["Startup", "Other"]},
+        {"id": "c", "events": ["Other"]},
+        {"id": "d", "events": ["Startup"], "enabled": False},
+    )
+    assert plan.during(lambda: plan.clock.advance(hours=2)) == [
+        ("12:00", "a", "Startup"),
+        ("12:00", "b", "Startup"),
+    ]
+
+
+def test_run_at_cron_and_disabled():
+    """Each kind of schedule names itself as the trigger; a disabled job never runs."""
+    plan = Plan(
+        {"id": "a", "schedule": {"runAt": "2026-03-02T12:02:00+00:00"}},
+        {"id": "b", "schedule": {"cronExpression": "* * * * *"}},
+        {"id": "c", "schedule": {"cronExpression": "* * * * *"}, "enabled": False},
+    )
+    assert plan.during(lambda: plan.clock.advance(minutes=2)) == [
+        ("12:01", "b", "cronExpression"),
+        ("12:02", "a", "runAt"),
+        ("12:02", "b", "cronExpression"),
+    ]
+
+
+def test_same_minute_is_looked_at_once():
+    """A second look at a minute starts nothing."""
+    plan = Plan({"id": "b", "schedule": {"cronExpression": "* * * * *"}})
+    minute = datetime(2026, 3, 2, 12, 1, tzinfo=UTC)
+    plan.scheduler.tick(minute)
+    plan.scheduler.tick(minute)
+    assert len(plan.started) == 1
+
+
+def test_clock_that_was_set_back():
+    """Minutes that come again are looked at again, and a single run is not missed."""
+    plan = Plan({"id": "a", "schedule": {"runAt": "2026-03-02T11:00:00+00:00"}})
+    plan.scheduler.tick(datetime(2026, 3, 2, 11, 0, tzinfo=UTC))
+    assert len(plan.started) == 1
+
+
+def test_schedule_that_cannot_be_read_is_told_once():
+    """A broken schedule does not stop the others, and the trace says why it never fires."""
+    plan = Plan(
+        {"id": "a", "schedule": {"runAt": "soon"}},
+        {"id": "b", "schedule": {"runAt": "2026-03-02T12:02:00+00:00"}},
+    )
+    assert plan.during(lambda: plan.clock.advance(minutes=3)) == [("12:02", "b", "runAt")]
+    assert [event.facts["job_id"] for event in plan.trace] == ["a"]
+
+
+def test_real_minute_is_awaited():
+    """Without `advance` the machine's own minutes start the jobs."""
+    plan = Plan({"id": "b", "schedule": {"cronExpression": "* * * * *"}})
+    begun = datetime(2026, 3, 2, 12, 0, 59, 950_000, tzinfo=UTC)
+    plan.clock = Clock(begun)
+    plan.scheduler = Scheduler(plan.clock, lambda: plan.jobs, plan._start_run, plan.trace)
+
+    async def main() -> None:
+        plan.scheduler.start()
+        async with asyncio.timeout(5):
+            while not plan.started:  # noqa: ASYNC110 - the scheduler has no event for it
+                await asyncio.sleep(0.01)
+        plan.scheduler.stop()
+
+    asyncio.run(main())
+    assert plan.started == [("12:01", "b", "cronExpression")]
