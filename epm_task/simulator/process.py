@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -133,13 +134,16 @@ class TaskProcess:
 
     async def close(self) -> None:
         """Wait for the end of the outputs, and let go of the process; call it after `exited`."""
-        try:
+        # After that a process that is none of this run's holds the pipe; closing our end is enough.
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_OF_OUTPUT_SECONDS):
                 await self._streams.ended.wait()
-        except TimeoutError:
-            pass  # a process that is none of this run's holds the pipe; closing our end is enough
-        finally:
-            self._transport.close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Kill the group when it still runs, and let go of the outputs at once."""
+        self.kill()
+        self._transport.close()
 
     async def _gone(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
