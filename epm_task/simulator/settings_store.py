@@ -11,7 +11,7 @@ from __future__ import annotations
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.simulator.atomic_file import write_atomically
+from epm_task.simulator.atomic_file import remove_leftovers, write_atomically
 from epm_task.simulator.json_text import BadJson, parse_object, write_json
 from epm_task.simulator.live_settings import LiveSettings
 from epm_task.simulator.settings_layer import (
@@ -68,6 +68,7 @@ class SettingsStore:
         self._compiled_in: _Layer = {SYSTEM_PLUGIN: {}}
         for plugin, settings in (compiled_in or {}).items():
             self.define(plugin, settings)
+        remove_leftovers(store_file.parent)
         self._unified = _read_store(store_file)
         self._disk: _Layer = {}
         self.problems: list[UnusableFile] = []

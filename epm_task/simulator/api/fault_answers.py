@@ -83,23 +83,6 @@ async def fault_answer(fault: ApiFault, request: Request) -> StreamResponse | No
     return None
 
 
-async def drip(true: StreamResponse, seconds: float, request: Request) -> StreamResponse:
-    """Send the body of a true answer one byte at a time, *seconds* apart."""
-    body = true.body if isinstance(true, web.Response) else b""
-    data = bytes(body) if isinstance(body, bytes | bytearray) else b""
-    response = web.StreamResponse(status=true.status, headers={"Content-Type": true.content_type})
-    response.content_length = len(data)
-    try:
-        await response.prepare(request)
-        for place in range(len(data)):
-            await response.write(data[place : place + 1])
-            await asyncio.sleep(seconds)
-    except ConnectionError:
-        # The client had enough, which is what the fault is for.
-        response.force_close()
-    return response
-
-
 async def _oversize(size: int, request: Request) -> StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = size
@@ -108,7 +91,7 @@ async def _oversize(size: int, request: Request) -> StreamResponse:
         for start in range(0, size, len(_CHUNK)):
             await response.write(_CHUNK[: size - start])
     except ConnectionError:
-        # The client had enough, which is what the fault is for.
+        # The client has had enough, which is what the fault is for.
         response.force_close()
     return response
 

@@ -11,7 +11,8 @@ from aiohttp import web
 from epm_task.simulator.access import Caller
 from epm_task.simulator.api.answers import Refusal
 from epm_task.simulator.api.connection import connection_of
-from epm_task.simulator.api.fault_answers import drip, fault_answer
+from epm_task.simulator.api.fault_answers import fault_answer
+from epm_task.simulator.api.pieces import PIECE_BYTES, body_of, send_in_pieces
 from epm_task.simulator.api.tier import Tier, denial, tier_of
 from epm_task.simulator.start_error import StartError
 
@@ -64,7 +65,9 @@ def gate(access: Access, trace: Trace, faults: ApiFaults | None) -> Middleware:
             result = await _serve(request, handler, denial(tier, caller))
         _note(trace, request, caller, tier, result, fault, time.perf_counter() - started)
         if fault and fault.kind == "drip":
-            return await drip(result.response, fault.seconds, request)
+            return await send_in_pieces(result.response, request, size=1, seconds=fault.seconds)
+        if len(body_of(result.response)) > PIECE_BYTES:
+            return await send_in_pieces(result.response, request)
         return result.response
 
     return decide

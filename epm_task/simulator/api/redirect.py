@@ -21,7 +21,9 @@ def redirect_app(base_url: str) -> web.Application:
     """
 
     async def redirect(request: Request) -> Response:
-        location = base_url + str(request.rel_url)
+        # A target without a leading slash is a whole URL, or `*`.
+        path = request.raw_path if request.raw_path.startswith("/") else "/"
+        location = base_url + path
         return web.Response(status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location})
 
     app = web.Application(middlewares=[hold])

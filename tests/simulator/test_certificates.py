@@ -1,0 +1,172 @@
+"""Tests of the agent's certificates, with real TLS and a real strict verifier."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+
+from epm_task.simulator.certificates import (
+    Authority,
+    CertificateFiles,
+    open_authority,
+    server_context,
+)
+from epm_task.simulator.unusable_file import UnusableFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def shake_hands(
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "127.0.0.1"
+) -> dict[str, Any]:
+    """Return the client certificate that the server saw."""
+    ours, theirs = socket.socketpair()
+    seen: list[Any] = []
+
+    def serve() -> None:
+        try:
+            with server.wrap_socket(ours, server_side=True) as connection:
+                seen.append(connection.getpeercert() or {})
+                connection.sendall(b"x")
+        except ssl.SSLError as error:
+            seen.append(error)
+            ours.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with client.wrap_socket(theirs, server_hostname=name) as connection:
+            connection.recv(1)
+    except (ssl.SSLError, ConnectionError):
+        theirs.close()
+        thread.join()
+        if not isinstance(seen[-1], dict):
+            raise seen[-1] from None
+        raise
+    thread.join()
+    return seen[-1]  # type: ignore[no-any-return]
+
+
+def client_context(files: CertificateFiles, *, admin: CertificateFiles | None = None) -> Any:
+    """Return a strict client, as Python 3.13 makes it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.load_verify_locations(files.ca)
+    if admin:
+        context.load_cert_chain(admin.admin_cert, admin.admin_key)
+    return context
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "::1", "localhost"])
+def test_a_strict_client_accepts_the_server_under_each_loopback_name(
+    tmp_path: Path, name: str
+) -> None:
+    """The chain has all that strict verification asks for."""
+    authority, files = open_authority(tmp_path)
+    assert shake_hands(server_context(authority), client_context(files), name) == {}
+
+
+def test_the_server_sees_the_admin_certificate(tmp_path: Path) -> None:
+    """Only a verified certificate is seen."""
+    authority, files = open_authority(tmp_path)
+    seen = shake_hands(server_context(authority), client_context(files, admin=files))
+    assert seen["subject"] == ((("commonName", "epm-task admin"),),)
+
+
+def test_a_certificate_of_another_authority_ends_the_handshake(tmp_path: Path) -> None:
+    """Two agents do not accept each other's admins."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    authority, files = open_authority(tmp_path / "one")
+    _, foreign = open_authority(tmp_path / "two")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(server_context(authority), client_context(files, admin=foreign))
+
+
+def test_a_server_certificate_is_no_admin_certificate(tmp_path: Path) -> None:
+    """Its purpose is another."""
+    authority, files = open_authority(tmp_path)
+    pair = authority.issue_server()
+    files.admin_cert.write_bytes(pair.certificate)
+    files.admin_key.write_bytes(pair.key)
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        shake_hands(server_context(authority), client_context(files, admin=files))
+
+
+def test_the_servers_subject_is_localhost() -> None:
+    """As the vendor documents it."""
+    certificate = x509.load_pem_x509_certificate(Authority.create().issue_server().certificate)
+    assert certificate.subject.rfc4514_string() == "CN=Localhost"
+
+
+def test_every_file_is_private_to_its_owner(tmp_path: Path) -> None:
+    """Nothing else is written, above all no key of the authority."""
+    _, files = open_authority(tmp_path)
+    assert set(tmp_path.iterdir()) == set(files)
+    if sys.platform != "win32":
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_each_start_has_a_new_authority(tmp_path: Path) -> None:
+    """A pinned certificate breaks at a restart, as in the field."""
+    first, _ = open_authority(tmp_path)
+    second, files = open_authority(tmp_path)
+    assert first.certificate != second.certificate
+    assert files.ca.read_bytes() == second.certificate
+
+
+def test_a_stable_authority_survives_a_restart(tmp_path: Path) -> None:
+    """Also one that a start without it interrupted; an older admin certificate still works."""
+    first, files = open_authority(tmp_path, stable=True)
+    old_admin = files._replace(admin_cert=tmp_path / "old.pem", admin_key=tmp_path / "old.key")
+    old_admin.admin_cert.write_bytes(files.admin_cert.read_bytes())
+    old_admin.admin_key.write_bytes(files.admin_key.read_bytes())
+    open_authority(tmp_path)
+    second, files = open_authority(tmp_path, stable=True)
+    assert first.certificate == second.certificate
+    assert shake_hands(server_context(second), client_context(files, admin=old_admin))
+
+
+@pytest.mark.parametrize("content", ["nothing", "no key", "foreign key"])
+def test_a_broken_stable_authority_is_reported_and_not_overwritten(
+    tmp_path: Path, content: str
+) -> None:
+    """The user may have a copy to put back."""
+    one, two = Authority.create(), Authority.create()
+    kept = tmp_path / "stable-ca.pem"
+    two.save(kept)
+    broken = {
+        "nothing": b"",
+        "no key": one.certificate,
+        "foreign key": one.certificate + kept.read_bytes().partition(two.certificate)[2],
+    }[content]
+    kept.write_bytes(broken)
+    with pytest.raises(UnusableFile, match=r"stable-ca\.pem"):
+        open_authority(tmp_path, stable=True)
+    assert kept.read_bytes() == broken
+
+
+def test_an_unreadable_stable_authority_is_reported(tmp_path: Path) -> None:
+    """A folder in its place is no authority."""
+    (tmp_path / "stable-ca.pem").mkdir()
+    with pytest.raises(UnusableFile, match="directory"):
+        open_authority(tmp_path, stable=True)
+
+
+def test_openssl_itself_verifies_the_chain(tmp_path: Path) -> None:
+    """A verifier that is not ours agrees."""
+    authority, files = open_authority(tmp_path)
+    server = tmp_path / "server.pem"
+    server.write_bytes(authority.issue_server().certificate)
+    for purpose, certificate in (("sslserver", server), ("sslclient", files.admin_cert)):
+        command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", files.ca]
+        subprocess.run([*command, certificate], check=True, capture_output=True, timeout=20)
