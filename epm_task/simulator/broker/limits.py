@@ -24,9 +24,9 @@ class Limits:
     #: Unacknowledged deliveries to one client, unless it asks for fewer.
     window: int = 1_000
     #: Messages that wait for one client; the oldest are dropped beyond it.
-    queue_messages: int = 10_000
+    queue_messages: int = 100_000
     #: Bytes of the payloads that wait for one client.
-    queue_bytes: int = 8 * 1_048_576
+    queue_bytes: int = 32 * 1_048_576
     #: Subscriptions of one client.
     subscriptions: int = 1_000
     #: Sessions whose client is away; the longest absent ends first.

@@ -1,0 +1,147 @@
+"""A broker box is a real broker in a thread of the test, with rules and a trace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from epm_task.simulator.broker import Broker, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+
+@dataclass
+class Event:
+    """One decision of the broker."""
+
+    kind: str
+    what: str
+    denied: bool
+    reason: str
+    facts: dict[str, Any]
+
+
+class Events(list[Event]):
+    """A trace for tests."""
+
+    def add(
+        self, kind: str, what: str, *, denied: bool = False, reason: str = "", **facts: object
+    ) -> Event:
+        """Keep one decision."""
+        event = Event(kind, what, denied, reason, facts)
+        self.append(event)
+        return event
+
+    @property
+    def denials(self) -> list[Event]:
+        """What was denied."""
+        return [event for event in self if event.denied]
+
+    def having(self, text: str) -> list[Event]:
+        """Return the events with *text* in their sentence or reason."""
+        return [event for event in self if text in event.what or text in event.reason]
+
+
+@dataclass
+class Rule:
+    """What one client may do; None stands for everything."""
+
+    allowed: bool = True
+    reason: str = "a rule of the test"
+    job_id: str | None = "job"
+    run_id: str | None = "run"
+    publications: set[str] | None = None
+    subscriptions: set[str] | None = None
+
+    def may_publish(self, topic: str) -> bool:
+        """Return whether the test allows the topic."""
+        return self.publications is None or topic in self.publications
+
+    def may_subscribe(self, topic_filter: str) -> bool:
+        """Return whether the test allows the filter."""
+        return self.subscriptions is None or topic_filter in self.subscriptions
+
+
+@dataclass
+class Rules:
+    """Access rules by client id; all others may do everything."""
+
+    by_client_id: dict[str, Rule] = field(default_factory=dict)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def admit(
+        self, client_id: str, local: tuple[str, int], peer: tuple[str, int], certificate: Any
+    ) -> Rule:
+        """Return the rule of the client."""
+        self.asked.append((client_id, local, peer, certificate))
+        return self.by_client_id.get(client_id, Rule())
+
+
+class BrokerBox:
+    """A running broker."""
+
+    def __init__(self, **options: Any) -> None:
+        self.rules = Rules()
+        self.events = Events()
+        self.messages: list[Message] = []
+        self.broker = Broker(
+            self.rules,
+            self.events,
+            on_message=self.messages.append,
+            **{"ssl_context": None, **options},
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    @property
+    def port(self) -> int:
+        """The broker's port."""
+        return self.broker.port
+
+    def start(self) -> None:
+        """Start the broker."""
+        self._thread.start()
+        self.run(self.broker.start())
+
+    def stop(self) -> None:
+        """Stop the broker and its loop."""
+        self.run(self.broker.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], seconds: float = 10) -> Any:
+        """Await *coroutine* in the broker's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call *function* in the broker's loop."""
+        future: Future[Any] = Future()
+        self._loop.call_soon_threadsafe(lambda: future.set_result(function()))
+        return future.result(10)
+
+    def until(self, condition: Callable[[], Any], seconds: float = 5) -> Any:
+        """Wait for *condition*."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, [event.what for event in self.events][-20:]
+            time.sleep(0.005)
+        return value
+
+
+@contextmanager
+def running_broker(**options: Any) -> Iterator[BrokerBox]:
+    """Run a broker, by default without TLS; *options* go to `Broker`."""
+    box = BrokerBox(**options)
+    box.start()
+    try:
+        yield box
+    finally:
+        box.stop()

@@ -1,0 +1,135 @@
+"""The session table: take-over, expiry, ownership."""
+
+from __future__ import annotations
+
+import pytest
+from simulator.broker.broker_box import BrokerBox, Rule, running_broker
+from simulator.broker.raw_client import (
+    CONNACK,
+    DISCONNECT,
+    PUBLISH,
+    RawClient,
+    connect,
+    packet,
+    publish,
+    subscribe,
+)
+
+from epm_task.simulator.broker import Limits, reason
+
+_HOUR = b"\x11\0\0\x0e\x10"
+
+
+def _present(client: RawClient, version: int = 5) -> bool:
+    answer = client.read()
+    assert answer.kind == CONNACK
+    return bool(answer.body[0])
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_the_newer_connection_takes_over(box: BrokerBox, version: int) -> None:
+    """The older one is told why, where its version can."""
+    with RawClient.connected(box.port, "c", version=version) as older:
+        with RawClient.connected(box.port, "c", version=version) as newer:
+            if version == 5:
+                told = older.read()
+                assert (told.kind, told.body[0]) == (DISCONNECT, reason.SESSION_TAKEN_OVER)
+            assert older.closed()
+            assert newer.silent()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_refused_client_takes_nothing_over(box: BrokerBox, version: int) -> None:
+    """The live session stays, its subscriptions too; 3.1.1 gets 5, MQTT 5 gets 0x87."""
+    with RawClient.connected(box.port, "c", version=version) as client:
+        client.ask(subscribe(("t", 0), version=version))
+        box.rules.by_client_id["c"] = Rule(allowed=False, reason="not registered")
+        for clean in (True, False):
+            with RawClient(box.port) as stranger:
+                answer = stranger.ask(connect("c", version=version, clean=clean))
+                assert answer.body[:2] == bytes((0, 0x87 if version == 5 else 5))
+                assert stranger.closed()
+        assert client.ask(publish("t", b"x", version=version)).kind == PUBLISH
+        assert client.silent()
+    assert [event.reason for event in box.events.denials] == ["not registered"] * 2
+
+
+def test_a_session_survives_its_connection(box: BrokerBox) -> None:
+    """Subscriptions and undelivered messages, in 3.1.1 without clean session."""
+    with RawClient.connected(box.port, "c", clean=False) as client:
+        client.ask(subscribe(("t", 1)))
+    box.until(lambda: box.events.having('"c" is gone'))
+    with RawClient.connected(box.port, "p") as publisher:
+        publisher.ask(publish("t", b"x", qos=1))
+    with RawClient(box.port) as client:
+        client.send(connect("c", clean=False))
+        assert _present(client)
+        assert client.read().body.endswith(b"x")
+
+
+def test_a_clean_start_ends_the_older_session(box: BrokerBox) -> None:
+    """Nothing of it comes back."""
+    with RawClient.connected(box.port, "c", version=5, properties=_HOUR) as client:
+        client.ask(subscribe(("t", 1), version=5))
+    with RawClient(box.port) as client:
+        client.send(connect("c", version=5))
+        assert not _present(client)
+        assert client.ask(publish("t", b"x", qos=1, version=5)).kind != PUBLISH
+
+
+def test_a_session_ends_with_its_expiry(box: BrokerBox) -> None:
+    """One second after the connection; a DISCONNECT can change it to now."""
+    with RawClient.connected(box.port, "c", version=5, properties=b"\x11\0\0\0\1"):
+        pass
+    with RawClient.connected(box.port, "d", version=5, properties=_HOUR) as client:
+        client.send(packet(0xE0, b"\0\x05\x11\0\0\0\0"))
+        assert client.closed()
+    box.until(lambda: not len(box.broker._sessions))
+    with RawClient(box.port) as client:
+        client.send(connect("c", version=5, clean=False))
+        assert not _present(client)
+
+
+def test_an_ended_session_cannot_be_prolonged(box: BrokerBox) -> None:
+    """Section 3.14.2.2.2 of MQTT 5."""
+    with RawClient.connected(box.port, "c", version=5) as client:
+        told = client.ask(packet(0xE0, b"\0\x05\x11\0\0\0\1"))
+        assert (told.kind, told.body[0]) == (DISCONNECT, reason.PROTOCOL_ERROR)
+
+
+def test_a_session_of_somebody_else_is_not_handed_over(box: BrokerBox) -> None:
+    """A job never gets what the admin certificate subscribed to."""
+    box.rules.by_client_id["c"] = Rule(run_id=None)
+    with RawClient.connected(box.port, "c", version=5, properties=_HOUR) as admin:
+        admin.ask(subscribe(("#", 1), version=5))
+    box.rules.by_client_id["c"] = Rule(subscriptions=set())
+    with RawClient(box.port) as task:
+        task.send(connect("c", version=5, clean=False))
+        assert not _present(task)
+        assert task.ask(publish("secret", b"x", qos=1, version=5)).kind != PUBLISH
+
+
+def test_a_subscription_that_is_no_longer_allowed_ends_at_the_next_connection(
+    box: BrokerBox,
+) -> None:
+    """The job was edited between two runs."""
+    with RawClient.connected(box.port, "c", version=5, properties=_HOUR) as client:
+        client.ask(subscribe(("old", 1), ("kept", 1), version=5))
+    box.rules.by_client_id["c"] = Rule(subscriptions={"kept"})
+    with RawClient(box.port) as client:
+        client.send(connect("c", version=5, clean=False))
+        assert _present(client)
+        client.send(publish("old", b"1", version=5), publish("kept", b"2", version=5))
+        assert client.read().body.endswith(b"2")
+    assert [event.facts["topic"] for event in box.events.denials] == ["old"]
+
+
+def test_the_longest_absent_client_makes_room() -> None:
+    """Sessions of clients that never come back are bounded."""
+    with running_broker(limits=Limits(absent_sessions=2)) as box:
+        for name in ("a", "b", "c"):
+            with RawClient.connected(box.port, name, clean=False):
+                pass
+            box.until(lambda name=name: box.events.having(f'"{name}" is gone'))
+        assert box.events.having('the session of "a" was ended')
+        assert len(box.broker._sessions) == 2

@@ -1,0 +1,69 @@
+"""SUBSCRIBE and UNSUBSCRIBE on the wire."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from simulator.broker.raw_client import subscribe
+
+from epm_task.simulator.broker.packet import V5, V311
+from epm_task.simulator.broker.packet_error import PacketError
+from epm_task.simulator.broker.subscribe import (
+    Subscription,
+    encode_suback,
+    encode_unsuback,
+    parse_subscribe,
+    parse_unsubscribe,
+)
+
+
+@given(st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 2), st.integers(1, 65_535))
+def test_options_written_by_paho_are_read(
+    qos: int, no_local: bool, as_published: bool, handling: int, packet_id: int
+) -> None:
+    """All combinations of the options."""
+    options = SubscribeOptions(qos, no_local, as_published, handling).pack()[0]
+    data = subscribe(("a/+", options), packet_id=packet_id, version=5, properties=b"\x0b\x07")
+    packet = parse_subscribe(V5, data, 2, len(data))
+    assert packet.packet_id == packet_id.to_bytes(2, "big")
+    assert packet.subscriptions == [Subscription("a/+", qos, no_local, as_published, handling, 7)]
+
+
+@pytest.mark.parametrize("version", [V311, V5])
+@given(data=st.binary(max_size=60))
+def test_random_bodies_are_parsed_or_refused(version: int, data: bytes) -> None:
+    """Nothing but a packet error comes out."""
+    for parse in (parse_subscribe, parse_unsubscribe):
+        try:
+            parse(version, data, 0, len(data))
+        except PacketError:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("version", "options"), [(V5, 3), (V5, 0x30), (V5, 0x40), (V311, 4), (V311, 3)]
+)
+def test_reserved_options_are_refused(version: int, options: int) -> None:
+    """QoS 3, retain handling 3 and reserved bits."""
+    data = subscribe(("a", options), version=version)
+    with pytest.raises(PacketError, match="reserved"):
+        parse_subscribe(version, data, 2, len(data))
+
+
+@pytest.mark.parametrize(
+    "body", [b"\0\0\0\0\1a\0", b"\0\1\0", b"\0\1\4\x0b\1\x0b\2\0\1a\0", b"\0\1\2\x0b\0\0\1a\0"]
+)
+def test_a_broken_subscribe_is_refused(body: bytes) -> None:
+    """Packet id 0, no filter, two identifiers, identifier 0."""
+    with pytest.raises(PacketError):
+        parse_subscribe(V5, body, 0, len(body))
+
+
+def test_answers_carry_codes_where_the_version_has_them() -> None:
+    """An UNSUBACK of 3.1.1 is its packet id."""
+    assert encode_suback(V311, b"\0\1", [1, 0x80]) == b"\x90\4\0\1\1\x80"
+    assert encode_suback(V5, b"\0\1", [1]) == b"\x90\4\0\1\0\1"
+    assert encode_unsuback(V311, b"\0\1", [0]) == b"\xb0\2\0\1"
+    assert encode_unsuback(V5, b"\0\1", [0x11]) == b"\xb0\4\0\1\0\x11"
