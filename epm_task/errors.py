@@ -37,7 +37,6 @@ of settings and secrets are no facts: they never enter a message.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from epm_task.exit_code import AUTHOR_CODES, ExitCode
@@ -168,6 +167,8 @@ class UnknownOption(InvocationError):
 
     def __init__(self, option: str, known: Iterable[str]) -> None:
         """Take the argument as it was given, and the options that exist."""
+        import difflib  # noqa: PLC0415  # only a mistake pays for it
+
         near = difflib.get_close_matches(option, list(known), n=1)
         hint = f"did you mean {near[0]}?" if near else "see --help for the options"
         super().__init__(f"unknown argument {option}; {hint}")

@@ -6,8 +6,7 @@ import itertools
 import json
 import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self
 from urllib.parse import quote
 
 from epm_task.errors import (
@@ -33,8 +32,7 @@ _SHORTEST_CALL_SECONDS: Final = 0.1
 _API: Final = "/api/PluginSettings"
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """How the agent came to know this process.
 
     Attributes:

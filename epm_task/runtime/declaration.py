@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from epm_task.runtime.topic import Topic
@@ -15,8 +14,7 @@ _MARGIN_SHARE: Final = 0.05
 Level = Literal["trace", "debug", "information", "warning", "error", "critical", "off"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
+class Declaration(NamedTuple):
     """The facts of one task that its function does not show.
 
     Attributes:

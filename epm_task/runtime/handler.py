@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import typing
@@ -76,6 +77,7 @@ class Handler:
         stop: Stop,
     ) -> object:
         """Call the function in this thread and return its result."""
+        gc.enable()
         injected = [
             context if kind is TaskContext else settings for kind in self.injections.values()
         ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task.errors import InvalidArgument, MissingArgument, UnknownOption, UnsubstitutedToken
 from epm_task.runtime.client_id import DEFAULT_TEMPLATE, check_job_id
@@ -40,8 +39,7 @@ _TOKEN: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_.]*\}")
 _MAX_SECONDS: Final = 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One start of the process.
 
     Attributes:

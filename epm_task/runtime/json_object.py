@@ -10,7 +10,6 @@ from datetime import date, timedelta
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
-from uuid import UUID
 
 
 def encode_object(value: object) -> bytes:
@@ -62,7 +61,7 @@ def _plain_object(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, PurePath | UUID):
+    if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Enum):
         return value.value

@@ -9,8 +9,7 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.errors import BrokerRefused, UnsafeBroker
 from epm_task.runtime import attestation, mqtt_packet
@@ -18,7 +17,7 @@ from epm_task.runtime.slim_import import slim_import
 from epm_task.runtime.tls import attested
 
 # With PySocks installed paho would obey MQTT_PROXY; dnspython is for SRV records.
-with slim_import(without=("socks", "dns")):
+with slim_import(without=("socks", "dns"), deferred=("uuid",)):
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
     from paho.mqtt.packettypes import PacketTypes
@@ -50,8 +49,7 @@ class VersionRefused(ConnectionLost):
     """The broker does not speak this version of MQTT, or hung up instead of saying so."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
+class BrokerAddress(NamedTuple):
     """Where the broker is and as whom to connect.
 
     Attributes:

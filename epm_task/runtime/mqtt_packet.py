@@ -6,7 +6,6 @@ acknowledgement (`benchmarks/throughput.py`); these few bytes are what is left t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 PING_REQUEST: Final = b"\xc0\x00"
@@ -26,7 +25,6 @@ class MalformedPacket(Exception):
     """Bytes that are no MQTT packet."""
 
 
-@dataclass(slots=True)
 class Received:
     """What some bytes from the broker said.
 
@@ -36,9 +34,12 @@ class Received:
         disconnect_reason: Reason code of a DISCONNECT, or None.
     """
 
-    settled: list[int]
-    refused: list[tuple[int, int]]
-    disconnect_reason: int | None = None
+    __slots__ = ("disconnect_reason", "refused", "settled")
+
+    def __init__(self) -> None:
+        self.settled: list[int] = []
+        self.refused: list[tuple[int, int]] = []
+        self.disconnect_reason: int | None = None
 
 
 def publish_packet(topic: bytes, packet_id: int, payload: bytes, *, mqtt5: bool) -> bytes:
@@ -61,7 +62,7 @@ def read_packets(buffer: bytearray) -> Received:
     Raises:
         MalformedPacket: A length has more than four bytes, or an acknowledgement no packet id.
     """
-    received = Received([], [])
+    received = Received()
     position = 0
     while (whole := _packet_at(buffer, position)) is not None:
         start, end = whole

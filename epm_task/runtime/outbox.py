@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +17,7 @@ _OVERHEAD_BYTES: Final = 256
 _MAX_PACKET_ID: Final = 65_535
 
 
-@dataclass(slots=True, eq=False)
-class Message:
+class Message(NamedTuple):
     """One message for the broker.
 
     Attributes:

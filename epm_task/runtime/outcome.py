@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.errors import HandlerCrashed, ResultNotSerializable, TaskError
 from epm_task.exit_code import AUTHOR_CODES, ExitCode, describe
@@ -18,8 +17,7 @@ MAX_RESULT_BYTES: Final = 64 * 1024
 _MAX_ERROR_BYTES: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a run ended.
 
     Attributes:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass
 from inspect import Parameter as _Signature
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin
 
 from epm_task.errors import InvalidArgument
 from epm_task.runtime.parse_text import parser_for
@@ -17,8 +16,7 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter of a handler, or one of the runtime's own arguments.
 
     Attributes:

@@ -9,8 +9,7 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
 from epm_task.runtime import attestation
@@ -30,8 +29,7 @@ class Unanswered(AgentError):
     """A call that got no usable answer, and that may get one when it is tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the agent answered: the status, the whole body, the target of a redirect."""
 
     status: int

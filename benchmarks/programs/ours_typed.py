@@ -1,0 +1,21 @@
+"""The same run as a task with a typed settings model."""
+
+import os
+
+from epm_task import TaskContext, TaskSettings, task
+
+RECORDS = int(os.environ.get("BENCHMARK_RECORDS", "10"))
+
+
+class Settings(TaskSettings):
+    """The system's own settings."""
+
+
+@task(job_id="benchmark")
+def ours(ctx: TaskContext, settings: Settings) -> None:
+    """Write the records."""
+    for number in range(RECORDS):
+        ctx.log.info("record", index=number)
+
+
+ours.main()

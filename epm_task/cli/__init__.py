@@ -1,0 +1,1 @@
+"""The command line is `epm-task`: one verb, one file, and one place where errors become output."""

@@ -1,0 +1,77 @@
+"""The entry point of `epm-task`: it knows the verbs, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+try:
+    import typer
+except ImportError:
+    sys.exit('epm-task: the command line needs more packages; pip install "epm-task[dev]"')
+
+from epm_task import __version__
+from epm_task.cli.agent import agent
+from epm_task.cli.exit_codes import exit_codes
+from epm_task.cli.failure import FAILED, Failure
+from epm_task.cli.run import run
+from epm_task.simulator.start_error import StartError
+
+app = typer.Typer(
+    name="epm-task",
+    help="Write, run and test job tasks for Keeper Endpoint Privilege Manager.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="Try a task on this machine")(run)
+app.command(rich_help_panel="Try a task on this machine")(agent)
+app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer passes the option so
+    if wanted:
+        typer.echo(f"epm-task {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # the callback answers
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Write, run and test job tasks for Keeper Endpoint Privilege Manager."""
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process."""
+    try:
+        code = app(standalone_mode=False)
+    except Failure as error:
+        code = _explain(str(error), error.exit_code)
+    except StartError as error:
+        code = _explain(str(error), FAILED)
+    except typer.Abort:
+        code = _explain("stopped", 130)
+    except Exception as error:  # noqa: BLE001  # click's own errors know how to show themselves
+        code = _show(error)
+    sys.exit(code or 0)
+
+
+def _show(error: Exception) -> int:
+    show = getattr(error, "show", None)
+    if show is not None:
+        show()
+        return int(getattr(error, "exit_code", FAILED))
+    if "-v" in sys.argv or "--verbose" in sys.argv:
+        traceback.print_exception(error)
+    kind = type(error).__name__
+    return _explain(f"this is a defect of epm-task ({kind}: {error}); see it all with -v", 70)
+
+
+def _explain(sentence: str, code: int) -> int:
+    sys.stderr.write(f"epm-task: {sentence}\n")
+    return code
