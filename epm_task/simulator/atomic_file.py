@@ -51,7 +51,7 @@ def remove_durably(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a killed process left in *folder*; call it before any write."""
+    """Delete the temporary files that a killed process left in *folder*; for before any write."""
     for path in folder.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)

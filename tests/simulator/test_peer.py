@@ -10,7 +10,7 @@ import time
 import pytest
 from simulator.process_peer import connected_process
 
-from epm_task.simulator.peer import peer_pid
+from epm_task.simulator.peer import _by_psutil, peer_pid
 
 
 def test_the_process_that_connected_is_found() -> None:
@@ -73,3 +73,11 @@ def test_a_lookup_takes_less_than_a_millisecond() -> None:
             peer_pid(peer.local, peer.peer, {peer.pid})
             rounds.append(time.perf_counter() - start)
     assert min(rounds) < 0.001
+
+
+def test_the_way_of_other_systems_finds_the_same() -> None:
+    """They ask psutil, which works here too."""
+    with connected_process() as peer:
+        candidates = {peer.pid, os.getpid(), 2**22 + 1}
+        assert _by_psutil(peer.local, peer.peer, candidates) == peer.pid
+        assert _by_psutil(peer.local, peer.peer, {2**22 + 1}) is None

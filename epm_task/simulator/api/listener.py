@@ -98,6 +98,8 @@ class Listener:
             task = asyncio.create_task(self._connect(accepted, address))
             self._waiting[task] = None
             task.add_done_callback(functools.partial(self._settle, accepted))
+            # Accepting does not yield while others queue up; those that were ended must get to end.
+            await asyncio.sleep(0)
 
     def _settle(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
         self._waiting.pop(task, None)
@@ -106,10 +108,11 @@ class Listener:
             accepted.close()
 
     def _make_room(self) -> None:
-        if len(self._waiting) + len(self._open) < self._limits.connections:
+        waiting = [task for task in self._waiting if not task.cancelling()]
+        if len(waiting) + len(self._open) < self._limits.connections:
             return
-        if self._waiting:
-            next(iter(self._waiting)).cancel()
+        if waiting:
+            waiting[0].cancel()
         elif idle := next((one for one in self._open if not one.busy), None):
             idle.abort()
 
