@@ -16,7 +16,7 @@ from epm_task.simulator.task_runner import RunOptions, TaskRunner, TaskSurroundi
 from epm_task.simulator.task_skip import skip_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from epm_task.simulator.process import TaskProcess
 
@@ -34,7 +34,7 @@ class JobRunner:
         base_url: Returns the base URL of the local HTTPS API.
         settings: Returns the merged settings of a plugin, or None when it is unknown.
         find_job: Returns the job document with an id, or None.
-        on_end: Called with each run that has ended.
+        on_end: Awaited with each run that has ended.
 
     Attributes:
         conditions: What the `condition` of a job is taken for, by job id; else it is met.
@@ -47,7 +47,7 @@ class JobRunner:
         base_url: Callable[[], str],
         settings: Callable[[str], Mapping[str, str] | None] = lambda _: None,
         find_job: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
-        on_end: Callable[[JobRun], None] = lambda _: None,
+        on_end: Callable[[JobRun], Awaitable[None]] | None = None,
     ) -> None:
         """Start with no run."""
         self._all = surroundings
@@ -86,9 +86,14 @@ class JobRunner:
             await self._carry_out(job, run, dict(context or {}), options or RunOptions())
         except ParameterProblem as problem:
             run.problem = str(problem)
-            self._note(run, "nothing was run", reason=run.problem)
+            self._note(run, "nothing more was run", reason=run.problem)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # A file that was dropped into Jobs/ has passed no validator.
+            run.problem = f"the job document is malformed: {error}"
+            self._note(run, "nothing more was run", reason=run.problem)
         run.seconds = time.monotonic() - started
-        self._on_end(run)
+        if self._on_end is not None:
+            await self._on_end(run)
         return run
 
     def start_run(
@@ -97,10 +102,11 @@ class JobRunner:
         *,
         trigger: str,
         context: Mapping[str, object] | None = None,
+        run_id: str | None = None,
         options: RunOptions | None = None,
     ) -> str:
         """Start a run that nobody waits for; return its id."""
-        run_id = uuid.uuid4().hex
+        run_id = run_id or uuid.uuid4().hex
         coroutine = self.run(job, trigger=trigger, context=context, run_id=run_id, options=options)
         task = asyncio.get_running_loop().create_task(coroutine)
         self._runs.add(task)
@@ -110,6 +116,10 @@ class JobRunner:
     async def stop(self) -> None:
         """End every process (ask, grace, kill), and start no further task."""
         self._stopping = True
+        await self.end_all()
+
+    async def end_all(self) -> None:
+        """End every process (ask, grace, kill), and wait for the runs that nobody waits for."""
         grace = self._all.grace_seconds
         await asyncio.gather(*(process.end(grace) for process in tuple(self._processes)))
         await asyncio.gather(*self._runs, return_exceptions=True)

@@ -16,10 +16,11 @@ from epm_task.simulator.output import Capture
 from epm_task.simulator.process import TaskProcess
 from epm_task.simulator.registry import Launch
 from epm_task.simulator.run_disturbance import RunDisturbance, UndisturbedRun
-from epm_task.simulator.tokens import ArgumentsError, substitute, tokens_in
+from epm_task.simulator.tokens import ArgumentsError, substitute, unknown_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from epm_task.simulator.layout import AgentRoot
     from epm_task.simulator.registry import ProcessRegistry
@@ -41,12 +42,14 @@ class RunOptions:
         on_line: Called with `stdout` or `stderr` and each line as it is written.
         on_start: Called with each process that was started.
         env: Environment variables beside those that the agent passes on.
+        cwd: Working directory; the agent's root when None.
     """
 
     registration_delay: float = 0.0
     on_line: Callable[[str, bytes], None] | None = None
     on_start: Callable[[TaskProcess], None] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +138,11 @@ class TaskRunner:
             where = task.get("executablePath") or f"Jobs/bin/{task.get('command')}/ nor on PATH"
             raise CommandProblem(f"no program at {where}; put the binary there first", 127)
         arguments = substitute(str(task.get("arguments") or ""), values, windows=_WINDOWS)
-        self._note_tokens(task, arguments)
+        self._note_oddities(task, values)
         argv = command_line(program, str(task.get("scriptType") or "Auto"), arguments)
+        cwd = self._options.cwd or self._all.root.path
         process = await TaskProcess.start(
-            argv, env=env, cwd=self._all.root.path, captures=captures, run_id=self._run_id
+            argv, env=env, cwd=cwd, captures=captures, run_id=self._run_id
         )
         self._register(process)
         if self._options.on_start:
@@ -218,8 +222,8 @@ class TaskRunner:
         on_line = self._options.on_line
         return Capture((lambda line: on_line(stream, line)) if on_line else None)
 
-    def _note_tokens(self, task: Mapping[str, Any], arguments: list[str]) -> None:
-        if left := sorted({name for argument in arguments for name in tokens_in(argument)}):
+    def _note_oddities(self, task: Mapping[str, Any], values: Mapping[str, str]) -> None:
+        if left := unknown_tokens(str(task.get("arguments") or ""), values, windows=_WINDOWS):
             names = ", ".join(f"{{{name}}}" for name in left)
             self._note(f"task {task.get('id')}: no value for {names}; it stays as it is")
         kind = task.get("ExecutionType") or task.get("executionType") or "Service"

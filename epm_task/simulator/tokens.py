@@ -83,9 +83,11 @@ def split_arguments(text: str, *, windows: bool) -> list[str]:
     return ["".join(piece.text for piece in pieces) for pieces in _split(text, windows=windows)]
 
 
-def tokens_in(text: str) -> list[str]:
-    """Return the names of the tokens in *text*, in order, without braces."""
-    return _TOKEN.findall(text)
+def unknown_tokens(arguments: str, values: Mapping[str, str], *, windows: bool) -> list[str]:
+    """Return the names of the tokens in *arguments* that have no value, sorted."""
+    known = {name.casefold() for name in values} if windows else values.keys()
+    names = set(_TOKEN.findall(arguments))
+    return sorted(name for name in names if (name.casefold() if windows else name) not in known)
 
 
 def _rejoin(pieces: list[_Piece], changed: list[bool]) -> list[str]:

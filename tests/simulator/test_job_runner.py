@@ -46,8 +46,11 @@ class Box:
             base_url=lambda: "https://127.0.0.1:6889",
             settings=self.settings.get,
             find_job=self.jobs.get,
-            on_end=self.ended.append,
+            on_end=self._on_end,
         )
+
+    async def _on_end(self, run: JobRun) -> None:
+        self.ended.append(run)
 
     def script(self, name: str, text: str) -> dict[str, Any]:
         """Put a shell script into `Jobs/bin/` and return a task that runs it."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epm_task.simulator.tokens import ArgumentsError, split_arguments, substitute, tokens_in
+from epm_task.simulator.tokens import ArgumentsError, split_arguments, substitute, unknown_tokens
 
 _TRICKY = st.text(alphabet="ab '\"\\{}x\t", max_size=16)
 
@@ -71,9 +71,11 @@ def test_empty_value_vanishes_without_quotes_only():
     assert substitute('{E} "{E}" --a={E} {E}', {"E": ""}, windows=False) == ["", "--a="]
 
 
-def test_json_in_arguments_is_no_token():
-    """Braces that hold no name stay."""
-    assert tokens_in('{"a": 1} {1} {Root} {a.b-c}') == ["Root", "a.b-c"]
+def test_tokens_without_a_value():
+    """Braces that hold no name are no tokens; the case of names counts outside Windows."""
+    text = '{"a": 1} {1} {Root} {a.b-c} {root}'
+    assert unknown_tokens(text, {"Root": ""}, windows=False) == ["a.b-c", "root"]
+    assert unknown_tokens(text, {"ROOT": ""}, windows=True) == ["a.b-c"]
 
 
 @given(_TRICKY)

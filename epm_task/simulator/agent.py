@@ -1,0 +1,256 @@
+"""An agent is the whole local contract of KEPM in one thread of this process."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+
+from epm_task.simulator.agent_clock import AgentClock
+from epm_task.simulator.agent_jobs import AgentJobs
+from epm_task.simulator.agent_options import AgentOptions
+from epm_task.simulator.agent_view import AgentView
+from epm_task.simulator.finished_run import Run, finish
+from epm_task.simulator.local_agent import LocalAgent
+from epm_task.simulator.loop_thread import LoopThread
+from epm_task.simulator.run_observer import RunObserver
+from epm_task.simulator.started_run import StartedRun
+from epm_task.simulator.task_runner import RunOptions
+from epm_task.simulator.trial_job import trial_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from types import TracebackType
+
+    from epm_task.runtime.task import Task
+    from epm_task.simulator.faults import Faults
+    from epm_task.simulator.log_record import Record
+
+Result = TypeVar("Result")
+
+#: A task without a time-out of its own must not hold a test for ever.
+RUN_SECONDS: Final = 60.0
+
+
+class Agent(AgentView):
+    """An embedded agent; `with Agent() as agent` starts and stops it.
+
+    Args:
+        root: Its folder, which is kept; None makes a temporary one, removed at the end.
+        trust: Whether a launched process alone has the Plugin tier, or its descendants too.
+        registration_delay: Seconds from the start of a process to its registration, or a range.
+        log_level: Lowest level that goes to the KeeperLogger file.
+        https_port: 0 for any free one.
+        mqtt_port: 0 for any free one.
+        deny: Topics that are left out of the `mqttTopics` of the runs that this agent starts.
+        settings: Compiled-in settings by plugin and key.
+        faults: What goes wrong on purpose.
+        **more: Any other attribute of `AgentOptions`.
+
+    Raises:
+        StartError: On entry: the root is unusable or in use, a port is taken, a file is broken.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords only, each with a default
+        self,
+        root: str | Path | None = None,
+        *,
+        trust: Literal["exact", "tree"] = "exact",
+        registration_delay: float | tuple[float, float] = 0.0,
+        log_level: str = "Trace",
+        https_port: int = 0,
+        mqtt_port: int = 0,
+        deny: Collection[str] = (),
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Faults | None = None,
+        **more: Any,
+    ) -> None:
+        """Take the options; nothing is started before `open` or `with`."""
+        self._options = AgentOptions(
+            trust=trust,
+            registration_delay=registration_delay,
+            log_level=log_level,
+            https_port=https_port,
+            mqtt_port=mqtt_port,
+            settings=settings or {},
+            faults=faults,
+            **more,
+        )
+        self._given_root = root
+        self._deny = frozenset(deny)
+        self._temporary: Path | None = None
+        self._loop: LoopThread
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Start the agent.
+
+        Raises:
+            StartError: The root is unusable or in use, a port is taken, a file is broken.
+        """
+        if self._given_root is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="epm-agent-"))
+        self._local = LocalAgent(Path(self._given_root or self._temporary or ""), self._options)
+        self._loop = LoopThread("epm-agent")
+        try:
+            self._loop.call(self._local.__aenter__())
+        except BaseException:
+            self._end_thread()
+            raise
+        self.clock = AgentClock(self._local.clock, self._loop)
+        self.jobs = AgentJobs(self, self._local)
+
+    def close(self) -> None:
+        """End every task (TERM, grace, KILL), stop the agent, and remove a temporary root."""
+        try:
+            self._loop.call(self._local.__aexit__(None, None, None))
+        finally:
+            self._end_thread()
+
+    def run(self, target: Task[..., Any] | str | Path, **words: Any) -> Run:
+        """Run a task as a child process, as the agent would, and wait for its end.
+
+        Args:
+            target: A task, or the path of a task file or of another program.
+            **words: As for `start`.
+
+        Raises:
+            TaskFileError: The file cannot be imported, or holds no such task.
+            TypeError: A parameter is unknown to the task.
+        """
+        return self.start(target, **words).wait()
+
+    def start(  # noqa: PLR0913 - keywords only, each with a default
+        self,
+        target: Task[..., Any] | str | Path,
+        *,
+        registration_delay: float | None = None,
+        timeout: float | None = None,
+        arguments: Sequence[str] = (),
+        task: str | None = None,
+        env: Mapping[str, str] | None = None,
+        job: Mapping[str, Any] | None = None,
+        on_line: Callable[[str, bytes], None] | None = None,
+        on_record: Callable[[Record], None] | None = None,
+        **parameters: Any,
+    ) -> StartedRun:
+        """Start a run in the background.
+
+        Args:
+            target: A task, or the path of a task file or of another program.
+            registration_delay: Seconds from the start of the process to its registration; None
+                for the agent's own.
+            timeout: `timeoutSeconds` of the job; None for the task's own, or 60 s.
+            arguments: Further arguments, passed exactly as they are.
+            task: Which task of a file with several.
+            env: Environment variables beside those that the agent passes on.
+            job: Fields of the job document that replace those that are made from the task.
+            on_line: Called, in the agent's thread, with `stdout` or `stderr` and each line.
+            on_record: Called, in the agent's thread, with each record once.
+            **parameters: The task's parameters by name; None leaves one out.
+
+        Raises:
+            TaskFileError: The file cannot be imported, or holds no such task.
+            TypeError: A parameter is unknown to the task.
+        """
+        trial = trial_job(
+            target,
+            ca_file=self.ca,
+            task_name=task,
+            arguments=arguments,
+            parameters=parameters,
+            deny=self._deny,
+        )
+        document = {**trial.document, **(job or {})}
+        step = document["tasks"][0]
+        step["timeoutSeconds"] = timeout or step.get("timeoutSeconds", RUN_SECONDS)
+        observer = RunObserver(document["id"], on_line=on_line, on_record=on_record)
+        return self._begin(
+            document,
+            observer,
+            trigger="trigger",
+            context=trial.context,
+            options=self._run_options(registration_delay, {**trial.env, **(env or {})}),
+        )
+
+    def run_job(
+        self,
+        document: Mapping[str, Any],
+        *,
+        trigger: str = "trigger",
+        context: Mapping[str, object] | None = None,
+        registration_delay: float | None = None,
+    ) -> Run:
+        """Run a job document, which need not be stored, and wait for its end.
+
+        Args:
+            document: The job.
+            trigger: What the history names as the trigger.
+            context: Event context.
+            registration_delay: Seconds; None for the agent's own.
+        """
+        observer = RunObserver(str(document.get("id", "")))
+        started = self._begin(
+            document,
+            observer,
+            trigger=trigger,
+            context=context,
+            options=self._run_options(registration_delay),
+        )
+        return started.wait()
+
+    def call_in_loop(self, function: Callable[[], Result]) -> Result:
+        """Run a plain function in the agent's own thread, and return its result."""
+        return self._loop.call_plain(function)
+
+    def reset(self) -> None:
+        """End every run, and forget jobs, written settings and faults, as for the next test."""
+        self.faults.clear()
+        self._loop.call(self._local.runner.end_all())
+        self.jobs.wait()
+        for job_id in self.jobs.ids():
+            self.jobs.delete(job_id)
+        self._local.settings.revert_all()
+        self._local.watch.ended.clear()
+
+    def _begin(
+        self,
+        document: Mapping[str, Any],
+        observer: RunObserver,
+        *,
+        trigger: str,
+        context: Mapping[str, object] | None,
+        options: RunOptions,
+    ) -> StartedRun:
+        async def run() -> Run:
+            job_run = await self._local.run_job(
+                document, trigger=trigger, observer=observer, context=context, options=options
+            )
+            return finish(job_run, observer)
+
+        return StartedRun(self._loop.submit(run()), observer, self._loop)
+
+    def _run_options(
+        self, registration_delay: float | None, env: Mapping[str, str] | None = None
+    ) -> RunOptions:
+        if registration_delay is None:
+            registration_delay = self._options.registration_seconds()
+        return RunOptions(registration_delay, env=env or {})
+
+    def _end_thread(self) -> None:
+        self._loop.stop()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
