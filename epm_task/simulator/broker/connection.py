@@ -92,13 +92,11 @@ class Connection(asyncio.Protocol):
         receive = self._dialogue.receive
         while at < size:
             bounds = body_bounds(data, at, self.limit)
-            if bounds is None:
-                self._needed = 0
+            if bounds is None or bounds[1] > size:
+                self._dialogue.expect(data[at])
+                self._needed = bounds[1] - at if bounds else 0
                 break
             start, end = bounds
-            if end > size:
-                self._needed = end - at
-                break
             receive(data[at], data, start, end)
             if self._ended:
                 return

@@ -41,6 +41,15 @@ class Dialogue:
         self._client: Client | None = None
         self._denials: Denials | None = None
 
+    def expect(self, first: int) -> None:
+        """Check the first byte of a packet whose rest is still to come.
+
+        Raises:
+            PacketError: No CONNECT begins like this; a web browser's request does not have to end.
+        """
+        if self._client is None and first != PacketTypes.CONNECT << 4:
+            raise PacketError(reasons.PROTOCOL_ERROR, "the first packet is no CONNECT")
+
     def receive(self, first: int, data: bytes, start: int, end: int) -> None:
         """Take one packet.
 
@@ -94,8 +103,7 @@ class Dialogue:
             self._connection.end(reasons.SUCCESS, f"dropped after {after} publications")
 
     def _greet(self, first: int, data: bytes, start: int, end: int) -> None:
-        if first != PacketTypes.CONNECT << 4:
-            raise PacketError(reasons.PROTOCOL_ERROR, "the first packet is no CONNECT")
+        self.expect(first)
         try:
             connect = parse_connect(data, start, end)
         except UnsupportedVersion as error:

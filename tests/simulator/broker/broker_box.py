@@ -93,8 +93,7 @@ class BrokerBox:
         self.broker = Broker(
             self.rules,
             self.events,
-            on_message=self.messages.append,
-            **{"ssl_context": None, **options},
+            **{"ssl_context": None, "on_message": self.messages.append, **options},
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -56,19 +57,15 @@ def test_the_properties_of_a_publication_are_read_back(values: dict[str, Any]) -
 @given(st.binary(max_size=80), st.sampled_from([*PacketTypes.indexes, PacketTypes.WILLMESSAGE]))
 def test_hostile_bytes_raise_one_type_of_error(data: bytes, kind: int) -> None:
     """Whatever paho raises becomes a packet error."""
-    try:
+    with suppress(PacketError):
         read_properties(kind, data)
-    except PacketError as error:
-        assert "properties" in error.why
 
 
 @given(st.binary(max_size=80))
 def test_a_hostile_publication_raises_one_type_of_error(data: bytes) -> None:
     """The same for those of a PUBLISH."""
-    try:
+    with suppress(PacketError):
         read_publication(data)
-    except PacketError:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,15 @@ def _present(client: RawClient, version: int = 5) -> bool:
 @pytest.mark.parametrize("version", [4, 5])
 def test_the_newer_connection_takes_over(box: BrokerBox, version: int) -> None:
     """The older one is told why, where its version can."""
-    with RawClient.connected(box.port, "c", version=version) as older:
-        with RawClient.connected(box.port, "c", version=version) as newer:
-            if version == 5:
-                told = older.read()
-                assert (told.kind, told.body[0]) == (DISCONNECT, reason.SESSION_TAKEN_OVER)
-            assert older.closed()
-            assert newer.silent()
+    with (
+        RawClient.connected(box.port, "c", version=version) as older,
+        RawClient.connected(box.port, "c", version=version) as newer,
+    ):
+        if version == 5:
+            told = older.read()
+            assert (told.kind, told.body[0]) == (DISCONNECT, reason.SESSION_TAKEN_OVER)
+        assert older.closed()
+        assert newer.silent()
 
 
 @pytest.mark.parametrize("version", [4, 5])

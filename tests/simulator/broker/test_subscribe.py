@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +21,15 @@ from epm_task.simulator.broker.subscribe import (
 )
 
 
-@given(st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 2), st.integers(1, 65_535))
+@given(
+    qos=st.integers(0, 2),
+    no_local=st.booleans(),
+    as_published=st.booleans(),
+    handling=st.integers(0, 2),
+    packet_id=st.integers(1, 65_535),
+)
 def test_options_written_by_paho_are_read(
-    qos: int, no_local: bool, as_published: bool, handling: int, packet_id: int
+    *, qos: int, no_local: bool, as_published: bool, handling: int, packet_id: int
 ) -> None:
     """All combinations of the options."""
     options = SubscribeOptions(qos, no_local, as_published, handling).pack()[0]
@@ -36,10 +44,8 @@ def test_options_written_by_paho_are_read(
 def test_random_bodies_are_parsed_or_refused(version: int, data: bytes) -> None:
     """Nothing but a packet error comes out."""
     for parse in (parse_subscribe, parse_unsubscribe):
-        try:
+        with suppress(PacketError):
             parse(version, data, 0, len(data))
-        except PacketError:
-            pass
 
 
 @pytest.mark.parametrize(

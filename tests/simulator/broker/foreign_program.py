@@ -1,0 +1,31 @@
+"""A foreign program is an MQTT client that is not ours, with the files that it needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from peers.tls import certificate_pem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def needed_program(name: str) -> str:
+    """Return the path of a program; skip the test when it is missing, but fail in CI."""
+    path = shutil.which(name)
+    if path is None:
+        why = f"{name} is not installed (Debian package mosquitto-clients)"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    return path
+
+
+def ca_file(folder: Path) -> Path:
+    """Write the certificate that the test's broker is verified against."""
+    path = folder / "ca.pem"
+    path.write_text(certificate_pem(), encoding="ascii")
+    return path
