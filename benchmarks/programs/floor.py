@@ -13,6 +13,8 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+from facts import tell_at_exit
+
 RECORDS = int(os.environ.get("BENCHMARK_RECORDS", "10"))
 
 
@@ -33,6 +35,7 @@ def text(value: str) -> bytes:
 
 def main() -> None:
     """Run once."""
+    tell_at_exit()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     url = urlsplit(next(word.partition("=")[2] for word in sys.argv if "api-base=" in word))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -10,6 +10,8 @@ import paho.mqtt.client as mqtt
 import structlog
 from pydantic_settings import BaseSettings
 
+from facts import tell_at_exit
+
 RECORDS = int(os.environ.get("BENCHMARK_RECORDS", "10"))
 
 
@@ -22,6 +24,7 @@ class Settings(BaseSettings):
 
 def main() -> None:
     """Run once."""
+    tell_at_exit()
     base = next(word.partition("=")[2] for word in sys.argv if "api-base=" in word)
     with httpx.Client(base_url=base, verify=False) as api:
         while (answer := api.get("/api/PluginSettings/KeeperPrivilegeManager")).status_code != 200:

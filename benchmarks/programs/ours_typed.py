@@ -2,6 +2,8 @@
 
 import os
 
+from facts import tell_at_exit
+
 from epm_task import TaskContext, TaskSettings, task
 
 RECORDS = int(os.environ.get("BENCHMARK_RECORDS", "10"))
@@ -14,6 +16,7 @@ class Settings(TaskSettings):
 @task(job_id="benchmark")
 def ours(ctx: TaskContext, settings: Settings) -> None:
     """Write the records."""
+    tell_at_exit()
     for number in range(RECORDS):
         ctx.log.info("record", index=number)
 

@@ -1,4 +1,4 @@
-"""The entry point of `epm-task`: it knows the verbs, and turns errors into one line and an exit code."""
+"""The entry point of `epm-task`: it knows the verbs, and turns errors into output."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(rich_help_panel="Try a task on this machine")(run)
+
 app.command(rich_help_panel="Try a task on this machine")(agent)
 app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
 
@@ -39,6 +40,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001  # typer passes the option s
 
 @app.callback()
 def _options(
+    *,
     version: Annotated[  # the callback answers
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -48,6 +50,7 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and end the process."""
+    code: int | None
     try:
         code = app(standalone_mode=False)
     except Failure as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from epm_task.errors import TopicNotDeclared
 from epm_task.runtime.json_object import encode_object
@@ -14,11 +14,39 @@ if TYPE_CHECKING:
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
     from epm_task.runtime.log import Log
-    from epm_task.runtime.run_log import RunLog
-    from epm_task.runtime.stop import Stop
     from epm_task.runtime.topic import Topic
 
 Payload = TypeVar("Payload")
+
+
+class Publisher(Protocol):
+    """Takes messages for the broker."""
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Accept one message."""
+
+
+class Writable(Protocol):
+    """What a context needs of a run log."""
+
+    @property
+    def log(self) -> Log:
+        """Where records are written."""
+
+    @property
+    def pipe(self) -> Publisher:
+        """Where messages go."""
+
+
+class Stoppable(Protocol):
+    """What a context needs to know about the end of the run."""
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set when the run shall end."""
+
+    def remaining(self) -> float:
+        """Return the seconds left."""
 
 
 class TaskContext:
@@ -36,9 +64,9 @@ class TaskContext:
         self,
         declaration: Declaration,
         invocation: Invocation,
-        run_log: RunLog,
+        run_log: Writable,
         agent: AgentClient,
-        stop: Stop,
+        stop: Stoppable,
     ) -> None:
         self.log: Log = run_log.log
         self.agent = agent

@@ -89,8 +89,8 @@ class Delivery:
     def _wake(self) -> None:
         try:
             self._wake_writer.send(b"\0")
-        except BlockingIOError:
-            return  # it is full of wake-ups already
+        except OSError:
+            return  # it is full of wake-ups already, or closed
 
     def _run(self) -> None:
         try:

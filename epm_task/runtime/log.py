@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from epm_task.runtime import level
 from epm_task.runtime.record import exception_properties
@@ -21,8 +21,14 @@ with slim_import(
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from epm_task.runtime.log_pipe import LogPipe
     from epm_task.runtime.record import RecordEncoder
+
+
+class Pipe(Protocol):
+    """Takes records."""
+
+    def record(self, level: int, line: bytes) -> None:
+        """Accept one record."""
 
 
 class Sink:
@@ -32,7 +38,7 @@ class Sink:
         thread_errors: Names of the threads that an exception ended.
     """
 
-    def __init__(self, encoder: RecordEncoder, pipe: LogPipe) -> None:
+    def __init__(self, encoder: RecordEncoder, pipe: Pipe) -> None:
         self._encoder: Final = encoder
         self._pipe: Final = pipe
         self.thread_errors: list[str] = []

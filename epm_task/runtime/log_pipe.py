@@ -123,8 +123,9 @@ class LogPipe:
             if delivery is not None and delivery.asleep:
                 delivery.notify()
         else:
-            self._patience = 0.0  # a second was lost once; not again until there is room
-            self.reason = "the broker takes them too slowly"
+            if not self._closed:  # else another thread has flushed in the meantime
+                self._patience = 0.0  # a second was lost once; not again until there is room
+                self.reason = "the broker takes them too slowly"
             self._spill(message)
 
     def _spill(self, message: Message) -> None:

@@ -44,6 +44,7 @@ class Outbox:
         self.changed: Final = threading.Condition()
         self.acknowledged = 0
         self._limit = limit_bytes
+        self._closed = False
         self._bytes = 0
         self._waiting: deque[Message] = deque()
         self._in_flight: dict[int, Message] = {}
@@ -65,7 +66,10 @@ class Outbox:
         return not self._waiting and not self._in_flight
 
     def offer(self, message: Message, patience_seconds: float) -> bool:
-        """Accept *message*, waiting for room if need be; False when there is none in time."""
+        """Accept *message*, waiting for room if need be; False when there is none in time.
+
+        Also False once everything was taken: nobody would look at it again.
+        """
         size = message.size
         with self.changed:
             if self._bytes + size > self._limit:
@@ -74,6 +78,8 @@ class Outbox:
                     left = until - time.monotonic()
                     if left <= 0 or not self.changed.wait(left):
                         return False
+            if self._closed:
+                return False
             self._bytes += size
             self._waiting.append(message)
             return True
@@ -122,8 +128,9 @@ class Outbox:
             return count
 
     def take_all(self) -> list[Message]:
-        """Empty the outbox; return what was not acknowledged, in order."""
+        """Empty the outbox for good; return what was not acknowledged, in order."""
         with self.changed:
+            self._closed = True
             left = [*self._in_flight.values(), *self._waiting]
             self._in_flight.clear()
             self._waiting.clear()

@@ -65,7 +65,7 @@ class Task(Generic[P, R_co]):
 
     def siblings(self) -> dict[str, Task[..., object]]:
         """Return the tasks in the function's file by name, this one included."""
-        names = vars(sys.modules.get(self.handler.function.__module__, self)).values()
+        names = self.handler.function.__globals__.values()
         found = {value.name: value for value in names if isinstance(value, Task)}
         return {self.name: self, **found}
 

@@ -1,0 +1,153 @@
+"""`epm-task agent` runs the agent in a box until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epm_task.cli.failure import Failure
+from epm_task.cli.live_view import LiveView
+from epm_task.cli.run_inputs import read_faults, read_settings
+from epm_task.simulator.agent_options import AgentOptions
+from epm_task.simulator.local_agent import LocalAgent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TRUST = ("exact", "tree")
+
+
+def agent(  # noqa: PLR0913  # each is an option of the command line
+    *,
+    root: Annotated[
+        Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
+    ],
+    https_port: Annotated[
+        int | None, typer.Option(help="0: any free one; else that of appsettings.json.")
+    ] = None,
+    http_port: Annotated[int | None, typer.Option(help="The same for plain HTTP.")] = None,
+    mqtt_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    trust: Annotated[
+        str, typer.Option(metavar="exact|tree", help="Launched processes, or their children too.")
+    ] = "exact",
+    registration_delay: Annotated[
+        str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
+    ] = "0",
+    log_level: Annotated[
+        str, typer.Option(help="Lowest level in KeeperLogger.log; the field's is Warning.")
+    ] = "Trace",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PLUGIN.key=value", help="A compiled-in setting; repeatable."),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='JSON: {"Plugin": {"key": "value"}}.')
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JOB=true|false", help="What a condition is taken for; repeatable."),
+    ] = None,
+    deny_visibly: Annotated[
+        bool, typer.Option("--deny-visibly", help="Answer denials with 0x87 in MQTT 5.")
+    ] = False,
+    stable_ca: Annotated[
+        bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
+    ] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORDS", help='A fault, "api status=403 times=3"; repeatable.'),
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Faults in TOML.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what passes, secrets masked.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Where everything is, as one line of JSON on stdout.")
+    ] = False,
+) -> None:
+    """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
+
+    It prints where everything is, then every decision on stderr.
+
+    Example: epm-task agent --root ./agent --https-port 6889 --mqtt-port 8675 --trust tree
+    """
+    if trust not in _TRUST:
+        raise Failure(f"--trust {trust} is unknown", "choose exact or tree")
+    options = AgentOptions(
+        https_port=https_port,
+        http_port=http_port,
+        mqtt_port=mqtt_port,
+        trust="tree" if trust == "tree" else "exact",
+        registration_delay=_delay(registration_delay),
+        log_level=log_level.capitalize(),
+        settings=read_settings(settings, setting or ()),
+        conditions=dict(map(_condition, condition or ())),
+        deny_visibly=deny_visibly,
+        stable_ca=stable_ca,
+        faults=read_faults(faults, fault or ()),
+        record_file=record,
+        trace_file=trace,
+    )
+    asyncio.run(_serve(LocalAgent(root.absolute(), options), as_json=as_json))
+
+
+async def _serve(local: LocalAgent, *, as_json: bool) -> None:
+    view = LiveView(verbose=True)
+    local.trace.subscribe(view.event)
+    with _stop_event() as stopped:
+        async with local:
+            _announce({**local.facts(), "pid": os.getpid()}, as_json=as_json)
+            await stopped.wait()
+            view.say("stopping; running tasks are ended first")
+
+
+@contextmanager
+def _stop_event() -> Iterator[asyncio.Event]:
+    """Yield an event that SIGINT or SIGTERM sets; the handlers before come back afterwards."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {
+        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+        for number in numbers
+    }
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _announce(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+
+
+def _delay(text: str) -> float | tuple[float, float]:
+    try:
+        low, _, high = text.partition("-")
+        return (float(low), float(high)) if high else float(low)
+    except ValueError:
+        raise Failure(
+            f"--registration-delay {text} is no number of seconds", "write 0.5, or 0.1-2"
+        ) from None
+
+
+def _condition(text: str) -> tuple[str, bool]:
+    job, equals, value = text.partition("=")
+    if not equals or value.lower() not in {"true", "false"}:
+        raise Failure(f"--condition {text} has another form", "write JOB=true or JOB=false")
+    return job, value.lower() == "true"

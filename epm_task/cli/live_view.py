@@ -1,0 +1,63 @@
+"""A live view shows a run on stderr while it goes on: its records, its other lines, its denials."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TextIO
+
+from epm_task.runtime.record_view import printable, view
+from epm_task.simulator.log_record import Record
+
+if TYPE_CHECKING:
+    from epm_task.simulator.trace import TraceEvent
+
+
+class LiveView:
+    """Writes what people want to see of a run.
+
+    Args:
+        stream: Where to write; stderr by default.
+        quiet: Write nothing.
+        verbose: Show every decision of the agent.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, *, quiet: bool = False, verbose: bool = False
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._verbose = verbose
+        self._color = self._stream.isatty() and "NO_COLOR" not in os.environ
+
+    def record(self, record: Record) -> None:
+        """Show a record: time, level, message, fields."""
+        self._write(view(asdict(record), color=self._color))
+
+    def line(self, stream: str, line: bytes) -> None:
+        """Show a line of the task's stderr that is no record."""
+        if stream == "stderr" and Record.from_line(line) is None:
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            self._write("\t".join(printable(part) for part in text.split("\t")))
+
+    def event(self, event: TraceEvent) -> None:
+        """Show a decision of the agent, when all of them are wanted."""
+        if self._verbose and event.kind != "record":
+            self._write(self._dim(f"agent: {printable(str(event))}"))
+
+    def say(self, text: str) -> None:
+        """Show a line of our own."""
+        self._write(text)
+
+    def denial(self, event: TraceEvent) -> None:
+        """Show what the agent refused, of which the task may know nothing."""
+        self._write(self._dim(f"denied, unseen by the task: {printable(str(event))}"))
+
+    def _dim(self, text: str) -> str:
+        return f"\x1b[2m{text}\x1b[0m" if self._color else text
+
+    def _write(self, text: str) -> None:
+        if not self._quiet:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()

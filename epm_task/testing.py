@@ -1,0 +1,119 @@
+"""What tests of tasks need: an agent to run them under, and a context for the bare handler."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from epm_task.runtime.context import TaskContext
+from epm_task.runtime.declaration import Declaration
+from epm_task.runtime.invocation import Invocation, read_invocation
+from epm_task.runtime.log import Log, Sink
+from epm_task.runtime.record import RecordEncoder
+from epm_task.simulator.agent import Agent
+from epm_task.simulator.faults import Faults
+from epm_task.simulator.finished_run import Run
+from epm_task.simulator.log_record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from epm_task.runtime.agent import AgentClient
+    from epm_task.runtime.topic import Topic
+
+__all__ = ["Agent", "Faults", "HandlerContext", "Record", "Run", "make_context"]
+
+
+class HandlerContext(TaskContext):
+    """A task context without a process around it; it keeps what the handler writes.
+
+    Attributes:
+        records: The records, in order.
+        published: Topic and payload of each `ctx.publish`, in order.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        invocation: Invocation,
+        kept: _Kept,
+        agent: Any,
+        stop: _NoStop,
+    ) -> None:
+        """Take what `make_context` made."""
+        super().__init__(declaration, invocation, kept, agent, stop)
+        self.records: list[Record] = kept.records
+        self.published: list[tuple[str, dict[str, Any]]] = kept.published
+
+
+def make_context(  # noqa: PLR0913  # keywords only, each with a default
+    *,
+    job_id: str = "test-job",
+    job_name: str = "Test job",
+    run_id: str = "test-run",
+    publishes: Sequence[Topic[Any]] = (),
+    remaining_seconds: float = float("inf"),
+    agent: AgentClient | None = None,
+) -> HandlerContext:
+    """Return a context for calling a handler as a plain function, without any agent.
+
+    `key_scanner(make_context(), ScannerSettings(), root=tmp_path)` just calls the function. Set
+    `ctx.stopping` to test how the handler stops.
+
+    Args:
+        job_id: What `ctx.job_id` shall be.
+        job_name: What `ctx.job_name` shall be.
+        run_id: What `ctx.run_id` shall be.
+        publishes: Topics that the handler may publish on.
+        remaining_seconds: What `ctx.remaining()` shall return.
+        agent: What `ctx.agent` shall be; a handler that asks the agent is better run under one.
+    """
+    environ = {"KEEPER_JOB_ID": job_id, "KEEPER_JOB_NAME": job_name}
+    invocation = read_invocation((), [], environ)._replace(run_id=run_id)
+    declaration = Declaration(
+        job_id=job_id, job_name=job_name, description="", publishes=tuple(publishes)
+    )
+    stop = _NoStop(remaining_seconds)
+    return HandlerContext(declaration, invocation, _Kept(invocation), agent or _NoAgent(), stop)
+
+
+class _Kept:
+    """A run log, and a pipe, that keeps what it takes."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        job_id, run_id = str(invocation.job_id), invocation.run_id
+        encoder = RecordEncoder(
+            source=job_id, job_id=job_id, job_name=invocation.job_name, run_id=run_id
+        )
+        self.log = Log(Sink(encoder, self), [], {})
+        self.pipe = self
+        self.records: list[Record] = []
+        self.published: list[tuple[str, dict[str, Any]]] = []
+
+    def record(self, level: int, line: bytes) -> None:  # noqa: ARG002  # the protocol has it
+        self.records.append(Record.from_payload(line))
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.published.append((topic, json.loads(payload)))
+
+
+class _NoStop:
+    """Never stops, unless the test sets the event."""
+
+    def __init__(self, remaining_seconds: float) -> None:
+        self.stopping = threading.Event()
+        self._remaining_seconds = remaining_seconds
+
+    def remaining(self) -> float:
+        return self._remaining_seconds
+
+
+class _NoAgent:
+    """Stands where `make_context` was given no agent."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError(
+            f"ctx.agent.{name} was used, and make_context() has no agent; run the task under the "
+            "fixture `agent`, or pass agent="
+        )
