@@ -61,7 +61,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Run the jobs of the event `Startup`, and look once a minute from now on."""
-        self.notice_intervals()
+        self._notice_intervals(self._clock.now())
         for job in self._enabled():
             if any(is_startup(event) for event in job.get("events") or ()):
                 self._start_run(job, trigger="Startup")
@@ -73,9 +73,18 @@ class Scheduler:
             self._timer.cancel()
             self._timer = None
 
-    def notice_intervals(self) -> None:
+    def tick(self, minute: datetime) -> None:
+        """Start what is due at this full minute; a second look at the same minute does nothing."""
+        if minute == self._looked:
+            return
+        before, self._looked = min(self._looked, minute - _MINUTE), minute
+        self._notice_intervals(minute)
+        for job in self._enabled():
+            if trigger := self._trigger(job, before, minute):
+                self._start_run(job, trigger=trigger)
+
+    def _notice_intervals(self, now: datetime) -> None:
         """Let the interval of each job that is new, or has a new interval, begin now."""
-        now = self._clock.now()
         seen = {}
         for job in self._enabled():
             job_id = str(job.get("id"))
@@ -87,16 +96,6 @@ class Scheduler:
             begins = _Interval(minutes, now + timedelta(minutes=minutes))
             seen[job_id] = known if known and known.minutes == minutes else begins
         self._intervals = seen
-
-    def tick(self, minute: datetime) -> None:
-        """Start what is due at this full minute; a second look at the same minute does nothing."""
-        if minute == self._looked:
-            return
-        before, self._looked = min(self._looked, minute - _MINUTE), minute
-        self.notice_intervals()
-        for job in self._enabled():
-            if trigger := self._trigger(job, before, minute):
-                self._start_run(job, trigger=trigger)
 
     def _trigger(self, job: Mapping[str, Any], before: datetime, minute: datetime) -> str:
         schedule = job.get("schedule") or {}

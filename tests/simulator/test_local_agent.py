@@ -1,0 +1,85 @@
+"""Tests of the local agent, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from epm_task.simulator.agent_options import AgentOptions
+from epm_task.simulator.local_agent import LocalAgent
+from epm_task.simulator.run_observer import RunObserver
+from epm_task.simulator.start_error import StartError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SLEEP = {"id": "sleep", "tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
+
+
+def test_startup_job_runs_once_at_the_start(tmp_path: Path):
+    """A stored job with the event `Startup` runs when the agent starts, and at its next start."""
+    (tmp_path / "Jobs").mkdir()
+    (tmp_path / "Jobs" / "boot.json").write_text(
+        '{"id": "boot", "events": ["Startup"], "tasks": [{"id": "t", "command": "true"}]}'
+    )
+
+    async def main() -> list[tuple[str, int]]:
+        async with LocalAgent(tmp_path) as agent:
+            while not agent.watch.ended:  # noqa: ASYNC110 - the watch has no event for it
+                await asyncio.sleep(0.005)
+            return [(run.trigger, run.exit_code) for run in agent.watch.ended]
+
+    assert asyncio.run(main()) == asyncio.run(main()) == [("Startup", 0)]
+
+
+def test_cancelled_run_leaves_nothing(tmp_path: Path):
+    """Whoever stops waiting ends the run; the agent goes on."""
+
+    async def main() -> None:
+        async with LocalAgent(tmp_path) as agent:
+            run = agent.run_job(_SLEEP, trigger="t", observer=RunObserver("sleep"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(run, 0.1)
+            assert agent.watch.idle
+            assert agent.registry.candidates() == frozenset()
+
+    asyncio.run(main())
+
+
+def test_facts(tmp_path: Path):
+    """The facts are what `epm-task agent --json` prints."""
+
+    async def main() -> dict[str, object]:
+        async with LocalAgent(tmp_path) as agent:
+            return agent.facts()
+
+    facts = asyncio.run(main())
+    assert facts.keys() == {
+        "base_url", "broker_host", "broker_port", "ca", "admin_cert", "admin_key", "root", "log",
+    }  # fmt: skip
+
+
+def test_failed_start_closes_everything(tmp_path: Path):
+    """A root whose agent could not start is free again."""
+
+    async def main() -> None:
+        options = AgentOptions(host="192.0.2.1")
+        with pytest.raises(OSError, match="assign"):
+            async with LocalAgent(tmp_path, options):
+                pass
+        async with LocalAgent(tmp_path) as agent:
+            with pytest.raises(StartError):
+                await LocalAgent(tmp_path).__aenter__()
+            assert agent.api.port
+
+    asyncio.run(main())
+
+
+def test_random_registration_delay():
+    """A range gives each run its own delay."""
+    options = AgentOptions(registration_delay=(0.1, 0.2))
+    delays = {options.registration_seconds() for _ in range(20)}
+    assert len(delays) > 1
+    assert all(0.1 <= delay <= 0.2 for delay in delays)

@@ -1,0 +1,151 @@
+"""Tests of the recording, and of its replay."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from simulator.task_files import SCANNER, TWO_TASKS, call, write
+
+from epm_task.simulator.agent import Agent
+from epm_task.simulator.broker import Message
+from epm_task.simulator.recording import Recorder
+from epm_task.simulator.unusable_file import UnusableFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SECRET = "hunter2-hunter2"
+
+
+def _lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_run_is_recorded_and_replayed(tmp_path: Path):
+    """A replayed run gets the recorded settings from an agent that has others."""
+    (tmp_path / "a.pem").write_text("x" * 11)
+    task, file = write(tmp_path, SCANNER), tmp_path / "run.jsonl"
+    settings = {"KeyScanner": {"max_bytes": "10", "db.password": _SECRET}}
+    with Agent(settings=settings, record_file=file) as agent:
+        assert agent.run(task, root=tmp_path, registration_delay=0.1).result == {"found": 0}
+    lines = _lines(file)
+    assert {line["kind"] for line in lines} == {"api", "mqtt"}
+    assert _SECRET not in file.read_text()
+    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+
+    with Agent(settings={"KeyScanner": {"max_bytes": "99"}}, replay_file=file) as agent:
+        run = agent.run(task, root=tmp_path)
+        assert run.exit_code == 0, run.stderr
+        assert run.result == {"found": 0}
+        assert {record.source_channel for record in run.records} == {"broker"}
+        assert agent.run(write(tmp_path, TWO_TASKS, "b.py"), task="talker").exit_code == 0
+
+
+def test_what_was_not_recorded_is_unknown(tmp_path: Path):
+    """A task that asks for something else gets 404, and the trace says why."""
+    file = tmp_path / "run.jsonl"
+    with Agent(record_file=file) as agent:
+        agent.run(write(tmp_path, TWO_TASKS), task="talker")
+    with Agent(replay_file=file) as agent:
+        run = agent.run(write(tmp_path, SCANNER, "other.py"), root=tmp_path)
+        assert run.exit_code == 66
+        assert any("not in the recording" in event.reason for event in agent.trace)
+
+
+def test_answers_come_in_their_order(tmp_path: Path):
+    """The last recorded answer is given again and again; status and single values too."""
+    file = tmp_path / "run.jsonl"
+    path = "/api/PluginSettings/P/k"
+    exchanges = [(500, {"error": "x"}), (403, {}), (200, "one"), (200, "two")]
+    file.write_text(
+        "\n".join(
+            json.dumps(
+                {"at": 0, "kind": "api", "method": "GET", "path": path, "status": s, "body": b}
+            )
+            for s, b in exchanges
+        )
+    )
+    ask = (
+        "import sys, ssl, urllib.request, urllib.error\n"
+        "base, ca = sys.argv[1].split('=')[1], sys.argv[2].split('=')[1]\n"
+        "context = ssl.create_default_context(cafile=ca)\n"
+        "for _ in range(4):\n"
+        "    try:\n"
+        f"        with urllib.request.urlopen(base + '{path}', context=context) as answer:\n"
+        "            print(answer.read().decode())\n"
+        "    except urllib.error.HTTPError as error:\n"
+        "        with error: print(error.code)\n"
+    )
+    with Agent(replay_file=file) as agent:
+        run = agent.run(write(tmp_path, ask))
+    assert run.stdout.decode().split() == ["500", '"one"', '"two"', '"two"']
+
+
+def test_messages_of_others_are_sent_again(tmp_path: Path):
+    """What an admin published while the run was recorded is published again."""
+    file = tmp_path / "run.jsonl"
+    api = {"method": "GET", "path": "/api/PluginSettings/P", "status": 200, "body": {}}
+    text = {"topic": "KeeperLogger", "payload": "hello", "jobId": None}
+    raw = {"topic": "KeeperLogger", "payloadBase64": "/w==", "qos": 1}
+    own = {"topic": "KeeperLogger", "payload": {"message": "own"}, "jobId": "j"}
+    lines = [
+        {"at": 5, "kind": "api"} | api,
+        *({"at": 5.01, "kind": "mqtt"} | m for m in (text, raw, own)),
+    ]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    ask = (
+        "import sys, ssl, time, urllib.request\n"
+        "base, ca = sys.argv[1].split('=')[1], sys.argv[2].split('=')[1]\n"
+        "context = ssl.create_default_context(cafile=ca)\n"
+        "urllib.request.urlopen(base + '/api/PluginSettings/P', context=context).close()\n"
+        "time.sleep(0.2)\n"
+    )
+    with Agent(replay_file=file) as agent:
+        assert agent.run(write(tmp_path, ask)).exit_code == 0
+        log = [json.loads(line)["message"] for line in agent.log.read_text().splitlines()]
+    assert log == ["hello", "\ufffd"]
+
+
+@pytest.mark.parametrize("text", ["{", '{"at": 1, "kind": "other"}', '{"kind": "api"}'])
+def test_broken_recording(tmp_path: Path, text: str):
+    """The error names file and line."""
+    file = tmp_path / "run.jsonl"
+    file.write_text('{"at": 0, "kind": "mqtt", "topic": "t"}\n' + text)
+    with pytest.raises(UnusableFile, match=r"run\.jsonl, line 2"):
+        Agent(replay_file=file).open()
+    with pytest.raises(UnusableFile, match="absent"):
+        Agent(replay_file=tmp_path / "absent").open()
+
+
+def test_single_secret_is_masked_by_the_name_in_the_path(tmp_path: Path):
+    """One setting is answered without its name, so the path decides."""
+    file = tmp_path / "run.jsonl"
+    with Agent(record_file=file) as agent:
+        agent.settings["P"]["db.password"] = _SECRET
+        call(agent, "/api/PluginSettings/P/db.password")
+        call(agent, "/api/Jobs", admin=True)
+    assert _SECRET not in file.read_text()
+    assert [line["status"] for line in _lines(file)] == [403, 200]
+
+
+def test_payloads(tmp_path: Path):
+    """JSON is kept as JSON, text as text, the rest as base64; secrets are masked in each."""
+    recorder = Recorder(tmp_path / "r")
+    for payload in (b'{"password": "x"}', b"token=abc", b"\xff"):
+        recorder.message(Message("t", payload))
+    recorder.close()
+    lines = _lines(tmp_path / "r")
+    assert lines[0]["payload"] == {"password": "********"}
+    assert lines[1]["payload"] == "token=********"
+    assert lines[2]["payloadBase64"] == "/w=="
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_recording_is_private(tmp_path: Path):
+    """Only its owner can read a new recording."""
+    Recorder(tmp_path / "r").close()
+    assert stat.S_IMODE((tmp_path / "r").stat().st_mode) == 0o600
