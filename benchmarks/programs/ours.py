@@ -17,4 +17,5 @@ def ours(ctx: TaskContext) -> None:
         ctx.log.info("record", index=number)
 
 
-ours.main()
+if __name__ == "__main__":
+    ours.main()

@@ -21,4 +21,5 @@ def ours(ctx: TaskContext, settings: Settings) -> None:
         ctx.log.info("record", index=number)
 
 
-ours.main()
+if __name__ == "__main__":
+    ours.main()

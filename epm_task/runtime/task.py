@@ -7,7 +7,7 @@ import gc
 import inspect
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from epm_task.errors import DefinitionError, InvocationError
 from epm_task.runtime.client_id import check_job_id
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from epm_task.runtime.standard_streams import StandardStreams
     from epm_task.runtime.stop import Stop
     from epm_task.runtime.topic import Topic
+
+#: A module whose name begins so is imported to see its tasks, not to run one.
+LOOKED_AT: Final = "_epm_task_file_"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +78,11 @@ class Task(Generic[P, R_co]):
         Args:
             argv: Arguments without the program; by default those of the process.
         """
+        if self.handler.function.__module__.startswith(LOOKED_AT):
+            raise DefinitionError(
+                f"{self.file} calls main() when it is imported; "
+                'write `if __name__ == "__main__":` above that line'
+            )
         # First of all, so that a signal during the imports below ends in an orderly stop.
         from epm_task.runtime.standard_streams import StandardStreams  # noqa: PLC0415
         from epm_task.runtime.stop import Stop  # noqa: PLC0415
