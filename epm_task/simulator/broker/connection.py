@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _WRITE_BYTES: Final = 65_536
 #: Above this, the client counts as slow: what follows waits in its session, where it is bounded.
 _SLOW_BYTES: Final = 262_144
-#: How long a closed connection may take to read its DISCONNECT.
-_LINGER_SECONDS: Final = 1.0
 #: A client is silent after one and a half of its keep-alive (section 3.1.2.10).
 _KEEP_ALIVE_FACTOR: Final = 1.5
 
@@ -158,7 +156,7 @@ class Connection(asyncio.Protocol):
         if not told:
             self.transport.close()
         # A close while the client still sends would be a reset before it reads the reason.
-        self._start_timer(_LINGER_SECONDS, self.transport.abort)
+        self._start_timer(self._parts.limits.linger_seconds, self.transport.abort)
 
     def hang_up(self) -> None:
         """Drop the connection without a word."""
