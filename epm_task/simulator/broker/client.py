@@ -119,42 +119,38 @@ class Client:
 
     def _subscribe(self, data: bytes, start: int, end: int) -> None:
         packet = parse_subscribe(self._link.version, data, start, end)
-        answers = [self._judge(subscription) for subscription in packet.subscriptions]
-        codes = [code for code, _ in answers]
+        kept: dict[str, Subscription] = {}
+        codes = [self._judge(wanted, kept) for wanted in packet.subscriptions]
         self._link.send(encode_suback(self._link.version, packet.packet_id, codes))
-        for _, subscription in answers:
-            if subscription is not None:
-                self._parts.exchange.subscribe(self.session, subscription)
+        for subscription in kept.values():
+            self._parts.exchange.subscribe(self.session, subscription)
 
-    def _judge(self, wanted: Subscription) -> tuple[int, Subscription | None]:
-        """Return the code of a subscription, and what to keep of it."""
+    def _judge(self, wanted: Subscription, kept: dict[str, Subscription]) -> int:
+        """Return the code of a subscription; put it into *kept* when it is granted."""
         topic_filter, version = wanted.topic_filter, self._link.version
         if not is_topic_filter(topic_filter):
-            return (reasons.TOPIC_FILTER_INVALID if version == V5 else _FAILURE), None
+            return reasons.TOPIC_FILTER_INVALID if version == V5 else _FAILURE
         if version == V5 and is_shared(topic_filter):
-            return reasons.SHARED_SUBSCRIPTION_NOT_SUPPORTED, None
+            return reasons.SHARED_SUBSCRIPTION_NOT_SUPPORTED
         if not self._admission.may_subscribe(topic_filter):
             self._denials.subscription(topic_filter)
             visible = self._parts.deny_visibly and version == V5
-            return (reasons.NOT_AUTHORIZED if visible else wanted.qos), None
+            return reasons.NOT_AUTHORIZED if visible else wanted.qos
         held = self.session.subscriptions
-        full = topic_filter not in held and len(held) >= self._parts.limits.subscriptions
-        self._tell(topic_filter, full=full)
-        if full:
-            return (reasons.QUOTA_EXCEEDED if version == V5 else _FAILURE), None
-        return wanted.qos, wanted
-
-    def _tell(self, topic_filter: str, *, full: bool) -> None:
-        client_id, job_id = self.session.client_id, self.session.job_id
+        new = topic_filter not in held and topic_filter not in kept
+        if new and len(held) + len(kept) >= self._parts.limits.subscriptions:
+            self._denials.one_subscription_too_many(topic_filter)
+            return reasons.QUOTA_EXCEEDED if version == V5 else _FAILURE
+        kept[topic_filter] = wanted
         self._parts.traces.add(
             "mqtt",
-            f'"{client_id}" {"may not subscribe" if full else "subscribes"} to "{topic_filter}"',
-            denied=full,
-            reason="it has too many subscriptions" if full else "the topic is allowed",
+            f'"{self.session.client_id}" subscribes to "{topic_filter}"',
+            reason="the topic is allowed",
             topic=topic_filter,
-            client_id=client_id,
-            job_id=job_id,
+            client_id=self.session.client_id,
+            job_id=self.session.job_id,
         )
+        return wanted.qos
 
     def _unsubscribe(self, data: bytes, start: int, end: int) -> None:
         packet = parse_unsubscribe(self._link.version, data, start, end)

@@ -30,38 +30,42 @@ class Denials:
         self._client_id: Final = client_id
         self._job_id: Final = job_id
         self._left = told
-        self._untold: dict[str, int] = {}
+        self._untold: dict[tuple[str, str, str], int] = {}
 
     def publication(self, topic: str, payload_bytes: int) -> None:
         """A publication was denied."""
-        if self._left > 0:
-            self._left -= 1
-            what = f'a publication on "{topic}" was dropped'
-            self._tell(what, topic, self._missing(topic, "allowedPublications"), payload_bytes)
-        elif topic in self._untold or len(self._untold) < _UNTOLD_TOPICS:
-            self._untold[topic] = self._untold.get(topic, 0) + 1
+        self._deny("publication on", topic, self._missing("Publications"), payload_bytes)
 
     def subscription(self, topic_filter: str) -> None:
         """A subscription was denied."""
-        what = f'a subscription to "{topic_filter}" was dropped'
-        self._tell(what, topic_filter, self._missing(topic_filter, "allowedSubscriptions"))
+        self._deny("subscription to", topic_filter, self._missing("Subscriptions"))
+
+    def one_subscription_too_many(self, topic_filter: str) -> None:
+        """A subscription was refused for its number."""
+        self._deny("subscription to", topic_filter, "the client has too many subscriptions")
 
     def will(self, topic: str, payload_bytes: int) -> None:
         """A will was denied."""
-        what = f'a will on "{topic}" was dropped'
-        self._tell(what, topic, self._missing(topic, "allowedPublications"), payload_bytes)
+        self._deny("will on", topic, self._missing("Publications"), payload_bytes)
 
     def sum_up(self) -> None:
         """Tell how many more there were."""
-        for topic, count in self._untold.items():
-            what = f'{count} more publications on "{topic}" were dropped'
-            self._tell(what, topic, self._missing(topic, "allowedPublications"))
+        for (what, topic, reason), count in self._untold.items():
+            self._tell(f'{count} times more: a {what} "{topic}" was dropped', topic, reason, 0)
         self._untold.clear()
 
-    def _missing(self, topic: str, where: str) -> str:
-        return f'"{topic}" does not stand in mqttTopics.{where} of job {self._job_id}'
+    def _missing(self, where: str) -> str:
+        return f"it does not stand in mqttTopics.allowed{where} of job {self._job_id}"
 
-    def _tell(self, what: str, topic: str, reason: str, payload_bytes: int = 0) -> None:
+    def _deny(self, what: str, topic: str, reason: str, payload_bytes: int = 0) -> None:
+        key = (what, topic, reason)
+        if self._left > 0:
+            self._left -= 1
+            self._tell(f'a {what} "{topic}" was dropped', topic, reason, payload_bytes)
+        elif key in self._untold or len(self._untold) < _UNTOLD_TOPICS:
+            self._untold[key] = self._untold.get(key, 0) + 1
+
+    def _tell(self, what: str, topic: str, reason: str, payload_bytes: int) -> None:
         self._traces.add(
             "mqtt",
             what,

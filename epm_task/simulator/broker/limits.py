@@ -40,3 +40,5 @@ class Limits:
     retained_bytes: int = 32 * 1_048_576
     #: Denials told one by one for each connection; the rest is summed up when it closes.
     told_denials: int = 100
+    #: Topics of each connection whose first publication is told.
+    told_topics: int = 100

@@ -46,6 +46,7 @@ class Publisher:
         self._known: dict[bytes, tuple[str, bool]] = {}
         self._aliases: dict[int, bytes] = {}
         self._withheld = 0
+        self._told = 0
 
     def publish(self, first: int, data: bytes, start: int, end: int) -> None:
         """Take a PUBLISH: carry it or drop it, then acknowledge it.
@@ -112,7 +113,8 @@ class Publisher:
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known[name] = (topic, allowed)
-        if allowed:
+        if allowed and self._told < self._parts.limits.told_topics:
+            self._told += 1
             session = self._session
             self._parts.traces.add(
                 "mqtt",

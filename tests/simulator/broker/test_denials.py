@@ -16,7 +16,7 @@ def test_many_denials_are_summed_up() -> None:
     assert len(events) == 3
     denials.sum_up()
     denials.sum_up()
-    assert events[-1].what == '997 more publications on "KeeperLogger" were dropped'
+    assert events[-1].what == '997 times more: a publication on "KeeperLogger" was dropped'
     assert len(events) == 4
     assert all(event.denied for event in events)
     assert "mqttTopics.allowedPublications of job job" in events[0].reason

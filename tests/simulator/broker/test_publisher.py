@@ -181,3 +181,4 @@ def test_remembered_topics_are_bounded(box: BrokerBox) -> None:
         client.send(*(publish(f"t/{number}") for number in range(2_500)))
         assert client.silent()
     assert len(box.messages) == 2_500
+    assert len(box.events.having("publishes on")) == 100
