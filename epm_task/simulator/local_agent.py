@@ -19,14 +19,14 @@ from epm_task.simulator.broker_switch import BrokerSwitch
 from epm_task.simulator.clock import Clock
 from epm_task.simulator.faults import Faults
 from epm_task.simulator.job_runner import JobRunner, agent_environment
-from epm_task.simulator.job_store import JobStore, UnknownJob
+from epm_task.simulator.job_store import UnknownJob
 from epm_task.simulator.job_validator import Validation, validate
 from epm_task.simulator.layout import AgentRoot
 from epm_task.simulator.listening_socket import holder
 from epm_task.simulator.registry import ProcessRegistry
 from epm_task.simulator.replay import Replay
 from epm_task.simulator.scheduler import Scheduler
-from epm_task.simulator.settings_store import SYSTEM_PLUGIN, SettingsStore, UnknownPlugin
+from epm_task.simulator.settings_store import SYSTEM_PLUGIN, UnknownPlugin
 from epm_task.simulator.start_error import PortTaken
 from epm_task.simulator.task_runner import RunOptions, TaskSurroundings
 from epm_task.simulator.trace import Trace
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from epm_task.simulator.fault_rule import FaultRule
     from epm_task.simulator.job_run import JobRun
     from epm_task.simulator.run_observer import RunObserver
-    from epm_task.simulator.run_watch import RunWatch
 
 _PORT_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
@@ -65,13 +64,6 @@ class LocalAgent:
         self.faults: Final = self.options.faults or Faults()
         self.clock: Final = Clock(self.options.start_time)
         self._stack = AsyncExitStack()
-        self.settings: SettingsStore
-        self.jobs: JobStore
-        self.watch: RunWatch
-        self.broker: Broker
-        self.api: ApiServer
-        self.runner: JobRunner
-        self.scheduler: Scheduler
 
     async def __aenter__(self) -> Self:
         try:

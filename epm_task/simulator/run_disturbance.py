@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from epm_task.simulator import disk_full
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from epm_task.simulator.process import TaskProcess
 
 
 class RunDisturbance(Protocol):
@@ -46,3 +54,39 @@ class UndisturbedRun:
     def disk_full(self) -> bool:
         """There is room."""
         return False
+
+
+class Notes(Protocol):
+    """Whoever keeps the decisions of a run."""
+
+    def __call__(self, what: str, *, reason: str = "") -> None:
+        """Keep one."""
+
+
+def disturb(
+    process: TaskProcess, faults: RunDisturbance, lose: Callable[[], None], note: Notes
+) -> list[asyncio.TimerHandle]:
+    """Let what *faults* say happen to a process that has just started.
+
+    Args:
+        process: The process.
+        faults: What happens to it.
+        lose: Forgets its registration.
+        note: Is told of each fault.
+
+    Returns:
+        The timers of what happens later, to be cancelled when the process has ended.
+    """
+    if faults.disk_full():
+        note("fault: disk full", reason=disk_full.apply(process.pid))
+    wanted = (
+        ("registration lost", faults.registration_lost_after(), lose),
+        ("SIGTERM", faults.terminate_after(), process.ask_to_stop),
+        ("SIGKILL", faults.kill_after(), process.kill),
+    )
+    timers = []
+    for name, seconds, action in wanted:
+        if seconds is not None:
+            note(f"fault: {name} after {seconds} s")
+            timers.append(asyncio.get_running_loop().call_later(seconds, action))
+    return timers

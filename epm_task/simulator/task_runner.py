@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.runtime.outcome import parse_result
-from epm_task.simulator import disk_full
 from epm_task.simulator.command import CommandProblem, command_line, find_program
 from epm_task.simulator.job_run import TaskRun
 from epm_task.simulator.output import Capture
 from epm_task.simulator.process import TaskProcess
 from epm_task.simulator.registry import Launch
-from epm_task.simulator.run_disturbance import RunDisturbance, UndisturbedRun
+from epm_task.simulator.run_disturbance import RunDisturbance, UndisturbedRun, disturb
 from epm_task.simulator.tokens import ArgumentsError, substitute, unknown_tokens
 
 if TYPE_CHECKING:
@@ -165,7 +164,12 @@ class TaskRunner:
 
     async def _watch(self, process: TaskProcess, task: Mapping[str, Any], outcome: TaskRun) -> None:
         seconds = task.get("timeoutSeconds")
-        timers = self._disturb(process)
+        timers = disturb(
+            process,
+            self._all.disturbance,
+            lambda: self._all.registry.lose(self._run_id),
+            self._note,
+        )
         try:
             async with asyncio.timeout(float(seconds) if seconds else None):
                 await process.exited()
@@ -189,25 +193,6 @@ class TaskRunner:
                 reason="a task does its work and exits; what runs on is a plugin, another pattern",
             )
             await process.end(self._all.grace_seconds)
-
-    def _disturb(self, process: TaskProcess) -> list[asyncio.TimerHandle]:
-        faults, loop = self._all.disturbance, asyncio.get_running_loop()
-        if faults.disk_full():
-            self._note("fault: disk full", reason=disk_full.apply(process.pid))
-        wanted = (
-            ("registration lost", faults.registration_lost_after(), self._lose),
-            ("SIGTERM", faults.terminate_after(), process.ask_to_stop),
-            ("SIGKILL", faults.kill_after(), process.kill),
-        )
-        timers = []
-        for name, seconds, action in wanted:
-            if seconds is not None:
-                self._note(f"fault: {name} after {seconds} s")
-                timers.append(loop.call_later(seconds, action))
-        return timers
-
-    def _lose(self) -> None:
-        self._all.registry.lose(self._run_id)
 
     def _environment(self) -> dict[str, str]:
         env = {**self._all.environ, **self._options.env}
