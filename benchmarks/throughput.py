@@ -29,7 +29,9 @@ def main() -> None:
         for number in range(options.rounds):
             for name in VARIANTS:
                 idle = _seconds(agent, name, 1)
-                rates[name].append(options.records / (_seconds(agent, name, options.records) - idle))
+                rates[name].append(
+                    options.records / (_seconds(agent, name, options.records) - idle)
+                )
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     naive = statistics.median(rates["naive"])
     print(f"{'variant':<20} {'records/s':>10} {'x naive':>8}")

@@ -1,6 +1,6 @@
-"""The stdlib floor: one whole run with ssl, http.client, hand-made MQTT packets, json and logging.
+"""The stdlib floor: one whole run with ssl, http.client, hand-made MQTT packets, json, logging.
 
-It does what a task must do and nothing to do it well: no retry beyond a poll, no reconnect, no bound.
+It does what a task must do, and nothing to do it well: no reconnect, no bound, no guarantee.
 """
 
 import http.client

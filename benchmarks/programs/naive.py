@@ -8,9 +8,8 @@ import time
 import httpx
 import paho.mqtt.client as mqtt
 import structlog
-from pydantic_settings import BaseSettings
-
 from facts import tell_at_exit
+from pydantic_settings import BaseSettings
 
 RECORDS = int(os.environ.get("BENCHMARK_RECORDS", "10"))
 

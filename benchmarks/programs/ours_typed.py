@@ -14,7 +14,7 @@ class Settings(TaskSettings):
 
 
 @task(job_id="benchmark")
-def ours(ctx: TaskContext, settings: Settings) -> None:
+def ours(ctx: TaskContext, settings: Settings) -> None:  # noqa: ARG001  # read, not used
     """Write the records."""
     tell_at_exit()
     for number in range(RECORDS):
