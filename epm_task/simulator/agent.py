@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
@@ -142,6 +143,7 @@ class Agent(AgentView):
         task: str | None = None,
         env: Mapping[str, str] | None = None,
         job: Mapping[str, Any] | None = None,
+        cwd: Path | None = None,
         on_line: Callable[[str, bytes], None] | None = None,
         on_record: Callable[[Record], None] | None = None,
         **parameters: Any,
@@ -157,6 +159,7 @@ class Agent(AgentView):
             task: Which task of a file with several.
             env: Environment variables beside those that the agent passes on.
             job: Fields of the job document that replace those that are made from the task.
+            cwd: Working directory of the process; the agent's root when None.
             on_line: Called, in the agent's thread, with `stdout` or `stderr` and each line.
             on_record: Called, in the agent's thread, with each record once.
             **parameters: The task's parameters by name; None leaves one out.
@@ -174,6 +177,7 @@ class Agent(AgentView):
             deny=self._deny,
         )
         document = {**trial.document, **(job or {})}
+        self._know_plugin(trial.task)
         step = document["tasks"][0]
         step["timeoutSeconds"] = timeout or step.get("timeoutSeconds", RUN_SECONDS)
         observer = RunObserver(document["id"], on_line=on_line, on_record=on_record)
@@ -182,7 +186,9 @@ class Agent(AgentView):
             observer,
             trigger="trigger",
             context=trial.context,
-            options=self._run_options(registration_delay, {**trial.env, **(env or {})}),
+            options=replace(
+                self._run_options(registration_delay), env={**trial.env, **(env or {})}, cwd=cwd
+            ),
         )
 
     def run_job(
@@ -225,6 +231,12 @@ class Agent(AgentView):
         self._local.settings.revert_all()
         self._local.watch.ended.clear()
 
+    def _know_plugin(self, task: Task[..., object] | None) -> None:
+        # A task that is tried before its plugin is deployed gets the model's defaults, not a 404.
+        kind = task.handler.settings_type if task is not None else None
+        if kind is not None and kind.plugin_id not in self.settings:
+            self.call_in_loop(lambda: self._local.settings.define(kind.plugin_id, {}))
+
     def _begin(
         self,
         document: Mapping[str, Any],
@@ -242,12 +254,10 @@ class Agent(AgentView):
 
         return StartedRun(self._loop.submit(run()), observer, self._loop)
 
-    def _run_options(
-        self, registration_delay: float | None, env: Mapping[str, str] | None = None
-    ) -> RunOptions:
+    def _run_options(self, registration_delay: float | None) -> RunOptions:
         if registration_delay is None:
             registration_delay = self._options.registration_seconds()
-        return RunOptions(registration_delay, env=env or {})
+        return RunOptions(registration_delay)
 
     def _end_thread(self) -> None:
         self._loop.stop()

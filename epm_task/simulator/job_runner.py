@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.simulator.job_run import JobRun, TaskRun
@@ -222,7 +223,7 @@ class JobRunner:
             if options.on_start:
                 options.on_start(process)
 
-        return RunOptions(options.registration_delay, options.on_line, on_start, options.env)
+        return replace(options, on_start=on_start)
 
     def _note(self, run: JobRun, what: str, *, reason: str = "") -> None:
         self._all.trace.add(

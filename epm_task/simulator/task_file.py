@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
-from epm_task.runtime.task import Task
+from epm_task.runtime.task import LOOKED_AT, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +45,13 @@ def tasks_in(path: Path) -> dict[str, Task[..., object]]:
     """
     # A name of its own, so that it can neither shadow nor become another module.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    name = f"_epm_task_file_{digest}"
+    name = f"{LOOKED_AT}{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TaskFileError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses, pydantic and `Task.siblings` look their module up
+    sys.path.insert(0, str(path.resolve().parent))  # as `python FILE` has it
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -58,5 +59,7 @@ def tasks_in(path: Path) -> dict[str, Task[..., object]]:
         raise TaskFileError(
             f"{path} cannot be imported: {type(error).__name__}: {error}"
         ) from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
     found = [value for value in vars(module).values() if isinstance(value, Task)]
     return {task.name: task for task in found if task.file.resolve() == path.resolve()}
