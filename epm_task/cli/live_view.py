@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,6 +12,8 @@ from epm_task.runtime.record_view import printable, view
 from epm_task.simulator.log_record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from epm_task.simulator.trace import TraceEvent
 
 
@@ -50,9 +53,11 @@ class LiveView:
         """Show a line of our own."""
         self._write(text)
 
-    def denial(self, event: TraceEvent) -> None:
-        """Show what the agent refused, of which the task may know nothing."""
-        self._write(self._dim(f"denied, unseen by the task: {printable(str(event))}"))
+    def denials(self, events: Iterable[TraceEvent]) -> None:
+        """Show what the agent refused, of which the task may know nothing; like ones once."""
+        for text, times in Counter(str(event) for event in events).items():
+            count = f" ({times} times)" if times > 1 else ""
+            self._write(self._dim(f"denied, unseen by the task: {printable(text)}{count}"))
 
     def _dim(self, text: str) -> str:
         return f"\x1b[2m{text}\x1b[0m" if self._color else text

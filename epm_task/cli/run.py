@@ -136,8 +136,7 @@ def _wait(started: StartedRun) -> tuple[Run, int | None]:
 def _show(finished: Run, view: LiveView) -> None:
     sys.stdout.buffer.write(finished.stdout)
     sys.stdout.buffer.flush()
-    for event in finished.denials:
-        view.denial(event)
+    view.denials(finished.denials)
     for hint in run_report.hints(finished):
         view.say(hint)
     view.say(run_report.summary(finished))
