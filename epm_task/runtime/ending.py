@@ -8,17 +8,21 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from epm_task.errors import DeadlineExceeded, HandlerUnresponsive, TaskError
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.stop import Stopped
 
 if TYPE_CHECKING:
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
     from epm_task.runtime.run_log import RunLog
     from epm_task.runtime.stop import Stop
+
+#: How often the wait for the handler's threads looks whether a stop has come.
+_GLANCE_SECONDS: Final = 0.05
 
 
 def arm(stop: Stop, declaration: Declaration, invocation: Invocation, run_log: RunLog) -> None:
@@ -40,6 +44,8 @@ def ending(error: BaseException, run_log: RunLog | None) -> Outcome:
         return Outcome.of_exit(error.code)
     if isinstance(error, KeyboardInterrupt):
         return Outcome.of_signal(ExitCode.SIGINT)
+    if isinstance(error, Stopped):
+        return Outcome()  # `finish` knows why the run was stopped
     if run_log is not None:
         run_log.crashed(error)
     else:
@@ -50,7 +56,7 @@ def ending(error: BaseException, run_log: RunLog | None) -> Outcome:
 def finish(outcome: Outcome, run_log: RunLog | None, stop: Stop) -> Outcome:
     """Return the final outcome after exit functions have run and all records are accounted for."""
     if stop.exit_code is None and run_log is not None:
-        _finish_threads(run_log)
+        _finish_threads(run_log, stop)
     atexit._run_exitfuncs()  # noqa: SLF001  # os._exit follows, which would skip them
     stop.over()
     if stop.exit_code is ExitCode.DEADLINE:
@@ -67,7 +73,7 @@ def leave(exit_code: int) -> NoReturn:
     os._exit(exit_code)
 
 
-def _finish_threads(run_log: RunLog) -> None:
+def _finish_threads(run_log: RunLog, stop: Stop) -> None:
     # Python would wait for these without end; the agent would kill the process in the end.
     until = time.monotonic() + run_log.flush_seconds
     running = [
@@ -76,7 +82,8 @@ def _finish_threads(run_log: RunLog) -> None:
         if not thread.daemon and thread is not threading.main_thread()
     ]
     for thread in running:
-        thread.join(max(until - time.monotonic(), 0.0))
+        while thread.is_alive() and stop.exit_code is None and time.monotonic() < until:
+            thread.join(_GLANCE_SECONDS)
     left = [thread.name for thread in running if thread.is_alive()]
     if left:
         run_log.log.warning("threads_left_running", names=left, waited=run_log.flush_seconds)

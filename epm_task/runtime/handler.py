@@ -13,6 +13,7 @@ from epm_task.errors import DefinitionError
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.invocation import RESERVED_OPTIONS
 from epm_task.runtime.parameter import Parameter, make_parameter
+from epm_task.runtime.stop import Stopped
 from epm_task.runtime.system_settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
@@ -155,4 +156,9 @@ def _run_coroutine(coroutine: Any, stop: Stop) -> object:
         with stop.interrupting_with(lambda: loop.call_soon_threadsafe(running.cancel)):
             return await running
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        if stop.exit_code is None:  # the handler's own doing
+            raise
+        raise Stopped from None

@@ -31,19 +31,20 @@ def run(
     """Run *task* once and return how it ended; whatever happens becomes an outcome."""
     run_log = None
     try:
-        invocation = read_invocation(task.parameters, argv, environ)
-        base_url = check_surroundings(invocation, task.file, argv)
-        run_log = RunLog(task.declaration, invocation, streams)
-        arm(stop, task.declaration, invocation, run_log)
-        tls = client_context(invocation.ca_file)
-        with AgentClient(base_url, tls) as agent:
-            registration = agent.register(invocation.registration_timeout)
-            settings = task.handler.read_settings(agent, registration)
-            run_log.connect(registration, settings, tls)
-            context = TaskContext(task.declaration, invocation, run_log, agent, stop)
-            outcome = Outcome.of_result(
-                task.handler.call(context, settings, invocation.arguments, stop)
-            )
+        with stop.interruptible():
+            invocation = read_invocation(task.parameters, argv, environ)
+            base_url = check_surroundings(invocation, task.file, argv)
+            run_log = RunLog(task.declaration, invocation, streams)
+            arm(stop, task.declaration, invocation, run_log)
+            tls = client_context(invocation.ca_file)
+            with AgentClient(base_url, tls) as agent:
+                registration = agent.register(invocation.registration_timeout)
+                settings = task.handler.read_settings(agent, registration)
+                run_log.connect(registration, settings, tls)
+                context = TaskContext(task.declaration, invocation, run_log, agent, stop)
+                outcome = Outcome.of_result(
+                    task.handler.call(context, settings, invocation.arguments, stop)
+                )
     except BaseException as error:  # noqa: BLE001  # the one ladder; errors carry their exit code
         outcome = ending(error, run_log)
     return finish(outcome, run_log, stop)

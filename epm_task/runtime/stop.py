@@ -70,6 +70,7 @@ class Stop:
         self._over: Final = threading.Event()
         self._obeyed = False
         self._raise_now = False
+        self._interruptible = False
         self._interrupt: Callable[[], object] = _interrupt_main_thread
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
@@ -110,6 +111,20 @@ class Stop:
         self._over.set()
 
     @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let a stop interrupt this block; elsewhere it is only noted, so that nothing is torn.
+
+        Raises:
+            Stopped: Once, at any moment of the block; at its start if the stop came before.
+        """
+        self._interruptible = True
+        try:
+            self._raise_if_due()
+            yield
+        finally:
+            self._interruptible = False
+
+    @contextmanager
     def interrupting_with(self, interrupt: Callable[[], object]) -> Iterator[None]:
         """Interrupt by calling *interrupt* from another thread, while this block runs."""
         before, self._interrupt = self._interrupt, interrupt
@@ -119,10 +134,13 @@ class Stop:
             self._interrupt = before
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._raise_now and not self._over.is_set():
+        self._raise_if_due()
+        self._wake(number)  # once more: an event loop may have taken the wake-up descriptor
+
+    def _raise_if_due(self) -> None:
+        if self._raise_now and self._interruptible:
             self._raise_now = False
             raise Stopped
-        self._wake(number)  # once more: an event loop may have taken the wake-up descriptor
 
     def _wake(self, number: int) -> None:
         try:
