@@ -1,0 +1,242 @@
+"""A signal or the deadline ends a run in order, at every stage, and in bounded time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from peers import http_answer as answer
+from peers.accounting import account
+from peers.http_peer import HttpPeer
+from peers.mqtt_peer import MqttPeer
+from peers.task_process import Ended, TaskProcess, agent_with, closed_port, poll, run_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="Windows has no such signals"
+)
+#: The contract's bounds, in seconds.
+FLUSH, MARGIN = 1.0, 0.6
+COOPERATION, UNWINDING, FORCED_FLUSH = 2.0, 1.5, 1.0
+
+
+@pytest.fixture
+def broker() -> Iterator[MqttPeer]:
+    """Run a broker."""
+    with MqttPeer() as running:
+        yield running
+
+
+def _stopped(
+    broker: MqttPeer,
+    *arguments: str,
+    number: int = signal.SIGTERM,
+    program: str = "stubborn.py",
+    wait: bytes = b"handler-started",
+) -> tuple[Ended, float]:
+    """Run a program, send a signal when it says so; return the end and the seconds until it."""
+    with (
+        agent_with(broker.port) as agent,
+        TaskProcess(program, *arguments, agent=agent.base_url) as process,
+    ):
+        process.await_stderr(wait)
+        sent = time.monotonic()
+        process.signal(number)
+        ended = process.end()
+    return ended, ended.ended_at - sent
+
+
+def _at_broker(broker: MqttPeer, message: str) -> bool:
+    return any(json.loads(payload)["message"] == message for payload in broker.payloads)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "name"),
+    [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "SIGINT")],
+    ids=["SIGTERM", "SIGINT"],
+)
+@pytest.mark.parametrize("way", ["obey", "sleep", "lock"])
+def test_signal_stops_the_handler(
+    broker: MqttPeer, number: int, code: int, name: str, way: str
+) -> None:
+    """A handler that waits is stopped at once, with the signal's own exit code and no result."""
+    ended, seconds = _stopped(broker, f"--way={way}", number=number)
+    assert (ended.exit_code, ended.stdout) == (code, b"")
+    assert seconds < MARGIN
+    assert ended.last_line.startswith(f"epm_task: exit {code} ({name}): stopped by {name}")
+    assert _at_broker(broker, "started")
+    assert _at_broker(broker, "obeyed") == (way == "obey")
+    assert not _at_broker(broker, "task_crashed")
+
+
+@pytest.mark.parametrize("way", ["sleep", "obey"])
+def test_signal_stops_a_coroutine(broker: MqttPeer, way: str) -> None:
+    """A coroutine is cancelled, and its `finally` runs."""
+    ended, seconds = _stopped(broker, f"--way={way}", program="async_sleep.py")
+    assert (ended.exit_code, ended.stdout) == (143, b"")
+    assert seconds < MARGIN
+    assert _at_broker(broker, "unwound")
+    assert not _at_broker(broker, "task_crashed")
+
+
+def test_own_cancellation_is_a_crash(broker: MqttPeer) -> None:
+    """A coroutine that cancels itself was not stopped by anybody."""
+    with agent_with(broker.port) as agent:
+        ended = run_task("async_sleep.py", "--way=cancel", agent=agent.base_url)
+    assert ended.exit_code == 70
+    assert "CancelledError" in ended.last_line
+
+
+@pytest.mark.parametrize("way", ["swallow", "hash"])
+def test_handler_that_does_not_listen_is_ended(broker: MqttPeer, way: str) -> None:
+    """A handler that swallows the interruption, or never sees it, is ended with 125."""
+    ended, seconds = _stopped(broker, f"--way={way}")
+    assert (ended.exit_code, ended.stdout) == (125, b"")
+    assert UNWINDING <= seconds < UNWINDING + FORCED_FLUSH + MARGIN
+    assert "stopped by SIGTERM, and the handler was still running 1.5 s later" in ended.last_line
+    assert _at_broker(broker, "started")
+
+
+def test_handler_that_promised_to_listen_gets_more_time(broker: MqttPeer) -> None:
+    """Whoever asks for `ctx.stopping` has two seconds before the interruption."""
+    ended, seconds = _stopped(broker, "--way=deaf")
+    assert ended.exit_code == 125
+    assert seconds >= COOPERATION + UNWINDING
+    assert seconds < COOPERATION + UNWINDING + FORCED_FLUSH + MARGIN
+
+
+@pytest.mark.parametrize("way", ["obey", "sleep", "raise"])
+def test_deadline_stops_the_handler(broker: MqttPeer, way: str) -> None:
+    """At its own deadline a task ends with 124, after a record of where every thread was."""
+    with agent_with(broker.port) as agent:
+        ended = run_task("stubborn.py", f"--way={way}", "--deadline=1", agent=agent.base_url)
+    assert (ended.exit_code, ended.stdout) == (124, b"")
+    assert 1 <= ended.seconds < 1 + MARGIN + 0.4
+    (record,) = ended.messages("deadline_reached")
+    assert "stubborn.py" in record["properties"]["stacks"]
+    assert "epm-task-" not in record["properties"]["stacks"]
+    assert "timeout_seconds" in ended.last_line
+    started = next(p for p in map(json.loads, broker.payloads) if p["message"] == "started")
+    assert 0 < started["properties"]["remaining"] <= 1
+
+
+def test_handler_that_ignores_the_deadline_is_ended(broker: MqttPeer) -> None:
+    """A handler that swallows the interruption of the deadline is ended with 125."""
+    with agent_with(broker.port) as agent:
+        ended = run_task("stubborn.py", "--way=swallow", "--deadline=0.5", agent=agent.base_url)
+    assert (ended.exit_code, ended.stdout) == (125, b"")
+    assert ended.seconds < 0.5 + UNWINDING + FORCED_FLUSH + MARGIN
+    assert "reached its own deadline" in ended.last_line
+
+
+@pytest.mark.slow
+def test_handler_that_never_lets_go_is_ended_by_the_last_resort(broker: MqttPeer) -> None:
+    """C code that holds the interpreter is ended by faulthandler, with the stack on stderr."""
+    arguments = ("--way=spin", "--deadline=0.5", "--flush-timeout=0")
+    with agent_with(broker.port) as agent:
+        ended = run_task("stubborn.py", *arguments, agent=agent.base_url)
+    assert (ended.exit_code, ended.stdout) == (1, b"")
+    assert ended.seconds < 0.5 + 7.6
+    assert b"Timeout (" in ended.stderr
+    assert b"in stubborn" in ended.stderr
+    assert _at_broker(broker, "started")
+
+
+def test_without_a_deadline_time_is_endless(broker: MqttPeer) -> None:
+    """`ctx.remaining()` is infinity when nobody set a deadline."""
+    _stopped(broker, "--way=sleep")
+    started = next(p for p in map(json.loads, broker.payloads) if p["message"] == "started")
+    assert started["properties"]["remaining"] == "inf"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [answer.status(403), answer.status(500), answer.silence(), answer.silence(before_tls=True)],
+    ids=["403", "500", "silence", "no TLS"],
+)
+def test_signal_during_the_registration_ends_the_wait(script: answer.Answer) -> None:
+    """SIGTERM while the agent does not answer, or answers no, ends the run with 143 at once."""
+    with HttpPeer([script]) as agent, TaskProcess("records.py", agent=agent.base_url) as process:
+        poll(lambda: agent.connections)
+        sent = time.monotonic()
+        process.signal()
+        ended = process.end()
+    assert (ended.exit_code, ended.stdout) == (143, b"")
+    assert ended.ended_at - sent < MARGIN
+
+
+def test_signal_while_the_broker_is_awaited_ends_the_wait() -> None:
+    """SIGTERM before the broker accepts ends the run with 143, its records on stderr."""
+    with agent_with(closed_port(), answer.status(403)) as agent:
+        arguments = ("--flush-timeout=0.3",)
+        with TaskProcess("records.py", *arguments, agent=agent.base_url) as process:
+            poll(lambda: len(agent.requests) == 2)
+            time.sleep(0.3)  # paho-mqtt is being imported
+            sent = time.monotonic()
+            process.signal()
+            ended = process.end()
+    assert ended.exit_code == 143
+    assert ended.ended_at - sent < 0.3 + MARGIN
+    assert len(ended.messages("registered")) == 1
+
+
+def test_signal_while_threads_are_awaited_ends_the_wait(broker: MqttPeer) -> None:
+    """SIGTERM after the handler has returned, but not its threads, ends the run with 143."""
+    ended, seconds = _stopped(broker, "--way=thread")
+    assert (ended.exit_code, ended.stdout) == (143, b"")
+    assert seconds < MARGIN
+
+
+def test_signal_during_the_flush_loses_nothing(broker: MqttPeer) -> None:
+    """SIGTERM while records are being flushed neither shortens the flush nor prolongs it."""
+    broker.no_puback = True
+    ended, _ = _stopped(
+        broker,
+        "--count=100",
+        f"--flush-timeout={FLUSH}",
+        program="records.py",
+        wait=b"handler-ended",
+    )
+    assert ended.exit_code in {0, 143}
+    assert ended.ended_at - ended.mark("handler-ended") < FLUSH + MARGIN
+    assert account(range(1, 101), broker.payloads, ended.stderr).missing == frozenset()
+
+
+def test_second_signal_changes_nothing(broker: MqttPeer) -> None:
+    """A second SIGTERM, and a SIGINT, do not disturb the orderly end."""
+    with (
+        agent_with(broker.port) as agent,
+        TaskProcess("stubborn.py", "--way=sleep", agent=agent.base_url) as process,
+    ):
+        process.await_stderr(b"handler-started")
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            process.signal(number)
+        ended = process.end()
+    assert ended.exit_code == 143
+    assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_signal_at_any_instant_ends_in_order(broker: MqttPeer, step: int) -> None:
+    """Whenever SIGTERM comes, the run ends with 143, or before or after our time; never torn."""
+    codes = set()
+    with agent_with(broker.port, answer.status(403)) as agent:
+        for instant in range(0, 40, step):
+            broker.acknowledged.clear()
+            with TaskProcess("records.py", "--count=200", agent=agent.base_url) as process:
+                time.sleep(instant * 0.01)
+                process.signal()
+                ended = process.end()
+            codes.add(ended.exit_code)
+            assert ended.exit_code in {-signal.SIGTERM, 0, 143}, ended.stderr
+            assert b"Traceback" not in ended.stderr or ended.exit_code < 0
+            assert (ended.stdout == b'{"count":200}\n') == (ended.exit_code == 0)
+            found = account((), broker.payloads, ended.stderr)
+            assert not found.torn
+            assert not found.contradictory
+    assert 143 in codes
