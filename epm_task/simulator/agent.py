@@ -12,11 +12,10 @@ from epm_task.simulator.agent_clock import AgentClock
 from epm_task.simulator.agent_jobs import AgentJobs
 from epm_task.simulator.agent_options import AgentOptions
 from epm_task.simulator.agent_view import AgentView
-from epm_task.simulator.finished_run import Run, finish
 from epm_task.simulator.local_agent import LocalAgent
 from epm_task.simulator.loop_thread import LoopThread
 from epm_task.simulator.run_observer import RunObserver
-from epm_task.simulator.started_run import StartedRun
+from epm_task.simulator.started_run import StartedRun, begin_run
 from epm_task.simulator.task_runner import RunOptions
 from epm_task.simulator.trial_job import trial_job
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from epm_task.runtime.task import Task
     from epm_task.simulator.faults import Faults
+    from epm_task.simulator.finished_run import Run
     from epm_task.simulator.log_record import Record
 
 Result = TypeVar("Result")
@@ -81,7 +81,6 @@ class Agent(AgentView):
         self._given_root = root
         self._deny = frozenset(deny)
         self._temporary: Path | None = None
-        self._loop: LoopThread
 
     def __enter__(self) -> Self:
         self.open()
@@ -178,10 +177,12 @@ class Agent(AgentView):
         )
         document = {**trial.document, **(job or {})}
         self._know_plugin(trial.task)
-        step = document["tasks"][0]
+        step = {**document["tasks"][0]}
         step["timeoutSeconds"] = timeout or step.get("timeoutSeconds", RUN_SECONDS)
+        document["tasks"] = [step, *document["tasks"][1:]]
         observer = RunObserver(document["id"], on_line=on_line, on_record=on_record)
-        return self._begin(
+        return begin_run(
+            (self._local, self._loop),
             document,
             observer,
             trigger="trigger",
@@ -207,10 +208,10 @@ class Agent(AgentView):
             context: Event context.
             registration_delay: Seconds; None for the agent's own.
         """
-        observer = RunObserver(str(document.get("id", "")))
-        started = self._begin(
+        started = begin_run(
+            (self._local, self._loop),
             document,
-            observer,
+            RunObserver(str(document.get("id", ""))),
             trigger=trigger,
             context=context,
             options=self._run_options(registration_delay),
@@ -236,23 +237,6 @@ class Agent(AgentView):
         kind = task.handler.settings_type if task is not None else None
         if kind is not None and kind.plugin_id not in self.settings:
             self.call_in_loop(lambda: self._local.settings.define(kind.plugin_id, {}))
-
-    def _begin(
-        self,
-        document: Mapping[str, Any],
-        observer: RunObserver,
-        *,
-        trigger: str,
-        context: Mapping[str, object] | None,
-        options: RunOptions,
-    ) -> StartedRun:
-        async def run() -> Run:
-            job_run = await self._local.run_job(
-                document, trigger=trigger, observer=observer, context=context, options=options
-            )
-            return finish(job_run, observer)
-
-        return StartedRun(self._loop.submit(run()), observer, self._loop)
 
     def _run_options(self, registration_delay: float | None) -> RunOptions:
         if registration_delay is None:

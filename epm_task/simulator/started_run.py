@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from epm_task.simulator.finished_run import finish
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from concurrent.futures import Future
 
     from epm_task.simulator.finished_run import Run
+    from epm_task.simulator.local_agent import LocalAgent
     from epm_task.simulator.loop_thread import LoopThread
     from epm_task.simulator.process import TaskProcess
     from epm_task.simulator.run_observer import RunObserver
@@ -77,3 +81,25 @@ class StartedRun:
         if self._observer.process is None:
             raise RuntimeError("no process was started; the run's trace says why")
         return self._observer.process
+
+
+def begin_run(
+    agent: tuple[LocalAgent, LoopThread],
+    document: Mapping[str, Any],
+    observer: RunObserver,
+    **words: Any,
+) -> StartedRun:
+    """Start a run of a job document in the agent's thread.
+
+    Args:
+        agent: The agent, and the thread in which it runs.
+        document: The job.
+        observer: Collects what the agent sees of the run.
+        **words: As for `LocalAgent.run_job`.
+    """
+    local, loop = agent
+
+    async def run() -> Run:
+        return finish(await local.run_job(document, observer=observer, **words), observer)
+
+    return StartedRun(loop.submit(run()), observer, loop)
