@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from epm_task.runtime.level import INFORMATION, NUMBERS
-from epm_task.simulator.log_record import Record
 from epm_task.simulator.rotating_file import RotatingFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.simulator.broker import Message
+    from epm_task.simulator.log_record import Record
 
 
 class KeeperLogger:
@@ -36,12 +36,14 @@ class KeeperLogger:
         self._least = NUMBERS[level.casefold()]
         self._file = RotatingFile(path)
 
-    def write(self, message: Message) -> Record:
-        """Write the record that *message* carries when its level is high enough; return it."""
-        record = Record.from_payload(message.payload)
+    def write(self, message: Message, record: Record) -> None:
+        """Write *record*, which *message* carries, when its level is high enough.
+
+        Raises:
+            OSError: The disk is full, or the file is gone.
+        """
         if NUMBERS.get(record.level.casefold(), INFORMATION) >= self._least:
             self._file.append(_line(message, record))
-        return record
 
     def close(self) -> None:
         """Close the file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import io
     from pathlib import Path
 
 #: Size at which the file moves aside, and how many older ones are kept: 60 MB at most.
@@ -28,7 +29,7 @@ class RotatingFile:
         self._path = path
         self._full_bytes = full_bytes
         self._older_files = older_files
-        self._file = path.open("ab")
+        self._file = _open(path)
 
     def append(self, line: bytes) -> None:
         """Write one line, which must hold no line end of its own.
@@ -40,7 +41,6 @@ class RotatingFile:
         if size and size + len(line) >= self._full_bytes:
             self._rotate()
         self._file.write(line + b"\n")
-        self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
@@ -52,7 +52,12 @@ class RotatingFile:
             younger = self._older(number - 1) if number > 1 else self._path
             if younger.exists():
                 younger.replace(self._older(number))
-        self._file = self._path.open("ab")
+        self._file = _open(self._path)
 
     def _older(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def _open(path: Path) -> io.FileIO:
+    # Without a buffer, so that a line which found no room is not tried again by `close`.
+    return path.open("ab", buffering=0)

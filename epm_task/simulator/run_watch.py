@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.runtime.topic import KEEPER_LOGGER
+from epm_task.simulator.log_record import Record
 from epm_task.simulator.run_observer import RunObserver
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ class RunWatch:
         """Take a message that the broker let through."""
         if message.topic != KEEPER_LOGGER:
             return
+        record = Record.from_payload(message.payload)
         try:
-            record = self._logger.write(message)
+            self._logger.write(message, record)
         except OSError as error:
             self._trace.add("mqtt", "KeeperLogger.log was not written", reason=str(error))
-            return
         if observer := self._observers.get(message.run_id or ""):
             observer.record(record)
         self._trace.add(

@@ -9,6 +9,7 @@ import pytest
 
 from epm_task.simulator.broker import Message
 from epm_task.simulator.keeper_logger import KeeperLogger
+from epm_task.simulator.log_record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def _lines(folder: Path, payloads: list[bytes], level: str = "Trace") -> list[dict]:
     logger = KeeperLogger(folder / "KeeperLogger.log", level)
     for payload in payloads:
-        logger.write(Message("KeeperLogger", payload, job_id="j"))
+        message = Message("KeeperLogger", payload, job_id="j")
+        logger.write(message, Record.from_payload(payload))
     logger.close()
     return [json.loads(line) for line in (folder / "KeeperLogger.log").read_bytes().splitlines()]
 
@@ -39,14 +41,6 @@ def test_minimum_level(tmp_path: Path):
     """What is below the level is not written; an unknown word counts as Information."""
     payloads = [json.dumps({"level": level}).encode() for level in ("Debug", "warning", "Odd")]
     assert _lines(tmp_path, payloads, "Warning") == [{"level": "warning"}]
-
-
-def test_write_returns_the_record_whatever_its_level(tmp_path: Path):
-    """The trace may show what the file does not hold."""
-    logger = KeeperLogger(tmp_path / "log", "Critical")
-    assert logger.write(Message("KeeperLogger", b'{"message": "m"}')).message == "m"
-    logger.close()
-    assert (tmp_path / "log").read_bytes() == b""
 
 
 def test_unknown_level(tmp_path: Path):
