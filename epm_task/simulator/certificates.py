@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from epm_task.simulator.atomic_file import write_atomically
+from epm_task.simulator.atomic_file import remove_leftovers, write_atomically
 from epm_task.simulator.unusable_file import UnusableFile
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ def open_authority(folder: Path, *, stable: bool = False) -> tuple[Authority, Ce
         UnusableFile: `stable-ca.pem` is broken; it is not overwritten.
         OSError: The folder cannot be written.
     """
+    remove_leftovers(folder)
     kept = folder / _STABLE_CA
     authority = Authority.load(kept) if stable and kept.exists() else Authority.create()
     if stable and not kept.exists():

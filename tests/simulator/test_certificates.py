@@ -116,6 +116,14 @@ def test_every_file_is_private_to_its_owner(tmp_path: Path) -> None:
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
+def test_what_a_killed_start_left_is_swept(tmp_path: Path) -> None:
+    """A half-written private key does not lie about for ever."""
+    leftover = tmp_path / f".admin.key.{'0' * 32}.tmp"
+    leftover.touch()
+    open_authority(tmp_path)
+    assert not leftover.exists()
+
+
 def test_each_start_has_a_new_authority(tmp_path: Path) -> None:
     """A pinned certificate breaks at a restart, as in the field."""
     first, _ = open_authority(tmp_path)
