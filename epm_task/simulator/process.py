@@ -16,7 +16,7 @@ else:
     from epm_task.simulator import process_posix as platform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from epm_task.simulator.output import Capture
@@ -37,6 +37,7 @@ class _Streams(asyncio.SubprocessProtocol):
 
     def __init__(self, out: Capture, err: Capture) -> None:
         self._open = {1: out, 2: err}
+        self.on_exit: Callable[[], None] | None = None
         self.exited = asyncio.Event()
         self.ended = asyncio.Event()
 
@@ -51,6 +52,8 @@ class _Streams(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self.exited.set()
+        if self.on_exit:
+            self.on_exit()
 
 
 class TaskProcess:
@@ -141,9 +144,13 @@ class TaskProcess:
         self.abandon()
 
     def abandon(self) -> None:
-        """Kill the group when it still runs, and let go of the outputs at once."""
-        self.kill()
-        self._transport.close()
+        """Kill the group when it still runs, and let go of the outputs as soon as it has ended."""
+        if self.exit_code is None:
+            self.kill()
+            # Closing now would reap the process behind the back of asyncio, which then reports 255.
+            self._streams.on_exit = self._transport.close
+        else:
+            self._transport.close()
 
     async def _gone(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

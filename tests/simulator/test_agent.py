@@ -46,7 +46,7 @@ def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
     assert run.records[-1].message == "scan_finished"
     assert run.records[-1].properties["found"] == 0
     assert not run.denials
-    assert run.registration.tries > 1
+    assert run.registration.tries >= 1
     assert 0.1 < run.registration.seconds < run.seconds
     assert run.acknowledged == len(run.records)
     assert {record.source_channel for record in run.records} == {"broker"}
