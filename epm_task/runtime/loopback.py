@@ -24,31 +24,37 @@ def loopback_ip(host: str) -> str | None:
     return str(address) if address.is_loopback and not mapped else None
 
 
+def base_url_address(base_url: str) -> tuple[str, int]:
+    """Return the IP address and the port of the API at *base_url*.
+
+    Raises:
+        ValueError: The URL is not exactly `https://` with a loopback host and a port; the message
+            is the reason.
+    """
+    url = urlsplit(base_url)
+    port = url.port or 443
+    if url.scheme != "https":
+        raise ValueError("it is not https")
+    if "@" in url.netloc:
+        raise ValueError("it holds user information")
+    if url.path not in {"", "/"} or url.query or url.fragment:
+        raise ValueError("it holds more than scheme, host and port")
+    ip = loopback_ip(url.hostname or "")
+    if ip is None:
+        raise ValueError("its host is not a loopback address")
+    return ip, port
+
+
 def agent_address(base_url: str) -> tuple[str, int]:
-    """Return the IP address and the port of the agent's API.
+    """Return the IP address and the port of the agent's API, as the job's arguments name it.
 
     Raises:
         UnsafeAgent: The URL is not exactly `https://` with a loopback host and a port.
     """
     try:
-        url = urlsplit(base_url)
-        port = url.port or 443
+        return base_url_address(base_url)
     except ValueError as error:
-        raise _refusal(base_url, str(error)) from None
-    if url.scheme != "https":
-        raise _refusal(base_url, "it is not https")
-    if "@" in url.netloc:
-        raise _refusal(base_url, "it holds user information")
-    if url.path not in {"", "/"} or url.query or url.fragment:
-        raise _refusal(base_url, "it holds more than scheme, host and port")
-    ip = loopback_ip(url.hostname or "")
-    if ip is None:
-        raise _refusal(base_url, "its host is not a loopback address")
-    return ip, port
-
-
-def _refusal(base_url: str, why: str) -> UnsafeAgent:
-    return UnsafeAgent(
-        f"--keeper-api-base {base_url[:80]!r} was not used: {why}; "
-        "pass --keeper-api-base={KeeperApiBaseUrl} in the job's arguments"
-    )
+        raise UnsafeAgent(
+            f"--keeper-api-base {base_url[:80]!r} was not used: {error}; "
+            "pass --keeper-api-base={KeeperApiBaseUrl} in the job's arguments"
+        ) from None

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def client_context(ca_file: Path | None) -> ssl.SSLContext:
+def client_context(ca_file: Path | None, *, option: str = "--ca-file") -> ssl.SSLContext:
     """Return the context for both connections to the agent, HTTPS and MQTT.
 
     `ssl.create_default_context` would obey SSL_CERT_FILE and SSLKEYLOGFILE; this obeys neither.
     With a CA file the chain is verified. A file that holds just one certificate, which is no CA, is
     the agent's own: it is trusted as it is, and its names are not compared, because the vendor does
     not promise that it names 127.0.0.1. Without a file nothing is verified: see `attested`.
+
+    Args:
+        ca_file: PEM file of the CA, or None.
+        option: What people call it.
 
     Raises:
         UnsafeConfiguration: The file is unreadable, no certificate, or writable by other users.
@@ -35,7 +39,7 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise UnsafeConfiguration(
-            f"--ca-file {ca_file} cannot be used ({reason}); give a PEM file that holds the "
+            f"{option} {ca_file} cannot be used ({reason}); give a PEM file that holds the "
             "certificate of the CA"
         ) from None
     found = context.cert_store_stats()

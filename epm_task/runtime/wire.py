@@ -36,6 +36,7 @@ class Wire(httpx.BaseTransport):
         context: TLS context.
         check_listener: Called before each connect; it raises when the listener cannot be trusted.
         check_peer: Called after each handshake, before anything is sent; it raises likewise.
+        max_body_bytes: Size beyond which an answer is refused.
     """
 
     def __init__(
@@ -44,11 +45,14 @@ class Wire(httpx.BaseTransport):
         context: ssl.SSLContext,
         check_listener: Callable[[], None],
         check_peer: Callable[[socket.socket], None],
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._address = address
         self._context = context
         self._check_listener = check_listener
         self._check_peer = check_peer
+        self._max_body_bytes = max_body_bytes
         self._connection: http.client.HTTPConnection | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -58,7 +62,7 @@ class Wire(httpx.BaseTransport):
             httpx.ConnectError: No connection, or no TLS; `__cause__` says why.
             httpx.TimeoutException: The deadline (`time.monotonic()`) passed.
             httpx.ReadError: The connection ended before the answer did.
-            httpx.RemoteProtocolError: The answer is not HTTP, encoded, or larger than 1 MiB.
+            httpx.RemoteProtocolError: The answer is not HTTP, encoded, or too large.
         """
         deadline: float = request.extensions["deadline"]
         reused = self._connection is not None
@@ -128,14 +132,15 @@ class Wire(httpx.BaseTransport):
 
     def _read(self, request: httpx.Request, answer: http.client.HTTPResponse) -> httpx.Response:
         length = answer.length
-        if length is not None and length > MAX_BODY_BYTES:
+        if length is not None and length > self._max_body_bytes:
             raise httpx.RemoteProtocolError(f"a body of {length} bytes", request=request)
         encoding = answer.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise httpx.RemoteProtocolError(f"an encoded body ({encoding[:20]})", request=request)
-        body = answer.read(MAX_BODY_BYTES + 1)
-        if len(body) > MAX_BODY_BYTES:
-            raise httpx.RemoteProtocolError("a body larger than 1 MiB", request=request)
+        body = answer.read(self._max_body_bytes + 1)
+        if len(body) > self._max_body_bytes:
+            size = self._max_body_bytes >> 20
+            raise httpx.RemoteProtocolError(f"a body larger than {size} MiB", request=request)
         if length is not None and len(body) < length:  # read(n) does not complain, unlike read()
             raise http.client.IncompleteRead(body, length - len(body))
         answer.read()  # the end of a chunked body, so that the connection can be used again

@@ -1,0 +1,135 @@
+"""An admin error is one situation in which the agent did not do what its administrator asked.
+
+AdminError                       70  root; never raised itself
+├── WrongUse                     64  an id, an address or a credential is not given as it must be
+├── JobRefused                   65  the agent's validator refused the job, or the job is disabled
+├── UnknownJob                   66  the agent has no such job (404)
+├── AdminUnreachable             69  nobody answers; nothing was done
+├── OutcomeUnknown               74  the connection ended while the agent may have been at work
+├── ForeignAnswer                76  a redirect, HTML, too much, or what is no JSON
+├── CredentialRefused            77  403, or the TLS handshake: the agent refuses the credential
+└── UnsafeConnection             78  nothing was sent: address, files or the peer are not safe
+
+The exit codes are those of a task (`epm_task.exit_code`), with the same meaning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from epm_task.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class AdminError(Exception):
+    """A situation in which a call of the Job Management API has no result."""
+
+    exit_code: int = ExitCode.SOFTWARE
+
+
+class WrongUse(AdminError):
+    """What was asked cannot be asked like this; nothing was sent."""
+
+    exit_code = ExitCode.USAGE
+
+
+class JobRefused(AdminError):
+    """The agent answered 400.
+
+    Attributes:
+        errors: Why, in the agent's words.
+    """
+
+    exit_code = ExitCode.DATAERR
+
+    def __init__(self, call: str, errors: Sequence[str]) -> None:
+        """Take the call, as `POST /api/Jobs`, and the `errors` of the answer."""
+        self.errors = tuple(errors)
+        why = "; ".join(self.errors) or "it gave no reason"
+        super().__init__(
+            f"the agent refused {call} (400): {why}; correct the job document, and deploy its "
+            "binary first; `epm-task jobs validate FILE` asks without changing anything"
+        )
+
+
+class UnknownJob(AdminError):
+    """The agent answered 404.
+
+    Attributes:
+        job_id: The id that it does not know; empty when the path named none.
+    """
+
+    exit_code = ExitCode.NOINPUT
+
+    def __init__(self, call: str, job_id: str) -> None:
+        """Take the call and the id."""
+        self.job_id = job_id
+        what = f"has no job {job_id!r}" if job_id else f"does not know {call}"
+        super().__init__(
+            f"the agent {what} (404); `epm-task jobs list` shows the jobs that it has; "
+            "an id must match exactly"
+        )
+
+
+class AdminUnreachable(AdminError):
+    """No connection, or no answer to a question that changes nothing."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, url: str, why: str) -> None:
+        """Take the URL and the reason."""
+        super().__init__(
+            f"no answer from the agent at {url} ({why}); check that the agent's service is "
+            "running and that the port is right: `epm-task doctor`"
+        )
+
+
+class OutcomeUnknown(AdminError):
+    """The answer to a call that changes something did not arrive."""
+
+    exit_code = ExitCode.IOERR
+
+    def __init__(self, call: str, url: str, why: str) -> None:
+        """Take the call, the URL and the reason."""
+        super().__init__(
+            f"{call} was sent to {url} and its answer did not arrive ({why}): nobody knows whether "
+            "the agent did it, so it was not sent again; look with `epm-task jobs list` or `get`"
+        )
+
+
+class ForeignAnswer(AdminError):
+    """An answer that the agent's API would not give."""
+
+    exit_code = ExitCode.PROTOCOL
+
+    def __init__(self, url: str, why: str) -> None:
+        """Take the URL and the reason."""
+        super().__init__(
+            f"{url}: {why}; this is not the agent's API, or another version of it: check --base-url"
+        )
+
+
+class CredentialRefused(AdminError):
+    """The agent does not take the credential for one of the Admin tier.
+
+    Attributes:
+        status: 403, or 0 when the TLS handshake ended the call.
+    """
+
+    exit_code = ExitCode.NOPERM
+
+    def __init__(self, call: str, why: str, *, status: int) -> None:
+        """Take the call, what was refused, and the status."""
+        self.status = status
+        super().__init__(
+            f"the agent refused {call}: {why}; give the client certificate that your Keeper "
+            "deployment team issued for this agent with --cert and --key"
+        )
+
+
+class UnsafeConnection(AdminError):
+    """The address, a file or the peer cannot be trusted; no request was sent."""
+
+    exit_code = ExitCode.CONFIG
