@@ -1,0 +1,152 @@
+"""An answer is what the agent says about jobs, as typed data.
+
+The vendor documents `jobs`, `count`, `message`, `errors`, `valid`, `warnings` and `jobId`. Every
+other key is read when it is there, and nothing fails when it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: A job document: plain JSON, all fields as they came, in their order.
+Document: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """All jobs of the agent."""
+
+    jobs: tuple[Document, ...]
+    count: int
+    message: str
+
+    @classmethod
+    def read(cls, found: Document) -> JobList:
+        """Return the list; ValueError when there is none."""
+        jobs = found.get("jobs")
+        if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
+            raise ValueError("the answer has no array of jobs")
+        count = found.get("count")
+        return cls(tuple(jobs), count if type(count) is int else len(jobs), text(found, "message"))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The agent has stored or deleted a job.
+
+    Attributes:
+        job_id: The job.
+        message: The agent's own words.
+        warnings: What it takes, and doubts.
+    """
+
+    job_id: str
+    message: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the agent's validator says about a document, which was not stored.
+
+    Attributes:
+        valid: Whether the agent would take it.
+        errors: Why not.
+        warnings: What it takes, and doubts.
+        job_id: The id that it read; empty when it read none.
+    """
+
+    valid: bool
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    job_id: str = ""
+
+    @classmethod
+    def read(cls, found: Document) -> Verdict:
+        """Return the verdict; ValueError when `valid` is missing."""
+        valid = found.get("valid")
+        if not isinstance(valid, bool):
+            raise ValueError("the answer does not say whether the job is valid")
+        return cls(valid, texts(found, "errors"), texts(found, "warnings"), text(found, "jobId"))
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The agent has started a run, and does not wait for its end.
+
+    Attributes:
+        job_id: The job.
+        run_id: The agent's id of the run; empty when it tells none.
+        message: The agent's own words.
+    """
+
+    job_id: str
+    run_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The agent has read its folder `Jobs/` again.
+
+    Attributes:
+        count: Jobs that it has now; None when it does not tell.
+        errors: Files that it could not use, with the reason.
+        message: The agent's own words.
+    """
+
+    count: int | None
+    errors: tuple[str, ...]
+    message: str
+
+    @classmethod
+    def read(cls, found: Document) -> Reloaded:
+        """Return what the answer tells."""
+        count = found.get("count")
+        return cls(
+            count if type(count) is int else None, texts(found, "errors"), text(found, "message")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What the agent tells anyone about itself; the names of the keys are not documented.
+
+    Attributes:
+        status: `healthy`, `running` or the like; empty when it tells none.
+        version: The agent's version; empty when it tells none.
+        document: All that it said.
+    """
+
+    status: str
+    version: str
+    document: Document
+
+    @classmethod
+    def read(cls, found: Document) -> Presence:
+        """Return what the answer tells."""
+        return cls(text(found, "status"), text(found, "version"), found)
+
+
+def text(found: Mapping[str, Any], key: str) -> str:
+    """Return one text of an answer; empty when it is missing or no text."""
+    value = found.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return an array of an answer as texts; an object becomes `key value, key value`."""
+    values = found.get(key)
+    if values is None:
+        return ()
+    return tuple(_words(value) for value in (values if isinstance(values, list) else [values]))
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(each)}" for key, each in value.items())
+    return str(value)

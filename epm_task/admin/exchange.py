@@ -1,0 +1,181 @@
+"""An exchange carries calls to one agent, over one connection at a time, and reads the answers."""
+
+from __future__ import annotations
+
+import selectors
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+
+from epm_task.admin.address import admin_address
+from epm_task.admin.errors import (
+    AdminError,
+    AdminUnreachable,
+    CredentialRefused,
+    ForeignAnswer,
+    OutcomeUnknown,
+    UnsafeConnection,
+    WrongUse,
+)
+from epm_task.admin.judgement import judge
+from epm_task.runtime import attestation
+from epm_task.runtime.tls import attested
+from epm_task.runtime.wire import Wire, httpx
+
+if TYPE_CHECKING:
+    import socket
+
+    from epm_task.admin.call import Call
+    from epm_task.admin.credential import Credential
+
+T = TypeVar("T")
+
+#: The agent's validator looks for binaries, which an anti-virus program may slow down.
+CALL_SECONDS: Final = 30.0
+#: The list of all jobs: some thousands of documents of a few KiB.
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+#: An answer to the client certificate takes one round trip on loopback.
+_REFUSAL_SECONDS: Final = 0.1
+
+
+class Exchange:
+    """Calls to one agent, one after the other, from any thread.
+
+    Args:
+        base_url: `https://127.0.0.1:PORT`.
+        credential: Who calls.
+        call_seconds: Longest time for one call, from the connect to the end of the answer.
+        allow_remote: Take a host off loopback; needs `credential.ca`.
+
+    Raises:
+        UnsafeConnection: The URL is another one, or a file is not safe.
+        WrongUse: A file of the credential is not what it must be.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credential: Credential,
+        *,
+        call_seconds: float = CALL_SECONDS,
+        allow_remote: bool = False,
+    ) -> None:
+        self._address = admin_address(base_url, allow_remote=allow_remote)
+        host, port = self._address
+        self.url: Final = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        context = credential.tls_context()
+        self._attested = attested(context)
+        if allow_remote and self._attested:
+            raise WrongUse("a remote agent needs a CA that names it; give one with --cacert")
+        self._certified = credential.certificate is not None
+        self._call_seconds = call_seconds
+        self._wire = Wire(
+            self._address,
+            context,
+            self._check_listener,
+            self._check_peer,
+            max_body_bytes=MAX_ANSWER_BYTES,
+        )
+        # trust_env: a proxy variable, or a .netrc, must not see what an administrator sends.
+        self._client = httpx.Client(
+            base_url=self.url,
+            transport=self._wire,
+            trust_env=False,
+            follow_redirects=False,
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        )
+        self._lock = threading.Lock()
+
+    def send(self, call: Call[T]) -> T:
+        """Send one call and return its result; nothing is sent twice, except a GET.
+
+        Raises:
+            AdminError: The class says what happened.
+        """
+        with self._lock:
+            if call.method != "GET":
+                # A connection that was idle may be closed already; a lost POST is not repeated.
+                self._wire.close()
+            deadline = time.monotonic() + self._call_seconds
+            try:
+                response = self._client.request(
+                    call.method, call.path, json=call.body, extensions={"deadline": deadline}
+                )
+            except httpx.TransportError as error:
+                self._explain(call, error)
+        return judge(call, response, self.url, certified=self._certified)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _explain(self, call: Call[T], error: Exception) -> NoReturn:
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise UnsafeConnection(
+                f"the certificate at {self.url} is refused ({cause.verify_message}), so nothing "
+                "was sent; --cacert is not the CA of this agent, whose certificate is new at each "
+                "start of its service, or another program holds the port"
+            ) from error
+        if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause.reason):
+            raise CredentialRefused(
+                str(call),
+                f"it ended the TLS handshake ({_words(cause)}): the client certificate is not one "
+                "of a CA that this agent trusts, or it expects another kind",
+                status=0,
+            ) from error
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            raise ForeignAnswer(self.url, f"no TLS is spoken there ({_words(cause)})") from error
+        raise self._failure(call, error) from error
+
+    def _failure(self, call: Call[T], error: Exception) -> AdminError:
+        if isinstance(error, httpx.RemoteProtocolError):
+            return ForeignAnswer(self.url + call.path, f"the answer is refused: {error}")
+        cause = error.__cause__
+        reason = cause.strerror if isinstance(cause, OSError) else None
+        connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        if connected and call.changes:
+            return OutcomeUnknown(str(call), self.url, reason or str(error))
+        return AdminUnreachable(self.url, reason or str(error))
+
+    def _check_listener(self) -> None:
+        if self._attested:
+            try:
+                attestation.check_listener(*self._address)
+            except attestation.Untrusted as error:
+                raise _unsafe(error) from error
+
+    def _check_peer(self, secured: socket.socket) -> None:
+        if self._attested:
+            try:
+                attestation.check_peer(secured)
+            except attestation.Untrusted as error:
+                raise _unsafe(error) from error
+        if self._certified and isinstance(secured, ssl.SSLSocket):
+            _hear_refusal(secured)
+
+
+def _hear_refusal(secured: ssl.SSLSocket) -> None:
+    # In TLS 1.3 the server judges the client certificate after the client's handshake is over. Its
+    # refusal would reach a request that is under way, and nobody could tell what became of that.
+    if secured.version() != "TLSv1.3":
+        return
+    with selectors.DefaultSelector() as selector:
+        selector.register(secured, selectors.EVENT_READ)
+        if not selector.select(_REFUSAL_SECONDS):
+            return
+    secured.settimeout(0)
+    try:
+        if not secured.recv(1):
+            raise ConnectionResetError("it closed the connection after the TLS handshake")
+    except ssl.SSLWantReadError:  # session tickets: the certificate was taken
+        return
+
+
+def _unsafe(error: attestation.Untrusted) -> UnsafeConnection:
+    return UnsafeConnection(str(error).replace("--ca-file", "--cacert"))
+
+
+def _words(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).lower().replace("_", " ")
