@@ -62,6 +62,17 @@ class Ended:
         raise AssertionError(f"{name} was not reached: {self.stderr[-2000:]!r}")
 
 
+def assert_failed(ended: Ended, code: int, *words: str) -> None:
+    """Check the exit code, the silence of stdout, and the one line for people with its words."""
+    assert ended.exit_code == code, ended.stderr
+    assert ended.stdout == b""
+    assert ended.last_line.startswith(f"epm_task: exit {code} ("), ended.last_line
+    assert len(ended.last_line) < 500
+    for word in words:
+        assert word in ended.last_line
+    assert b"Traceback" not in ended.stderr
+
+
 class TaskProcess:
     """A running program; leaving the context kills it."""
 
@@ -77,6 +88,7 @@ class TaskProcess:
         """Start *program*, a name in `tests/programs` or a path, for an agent at a base URL."""
         base = [] if agent is None else [f"--keeper-api-base={agent}"]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("KEEPER_")}
+        variables.pop("PYTHONUNBUFFERED", None)  # a print would be two writes
         if job_id is not None:
             variables |= {"KEEPER_JOB_ID": job_id, "KEEPER_JOB_NAME": "Key scanner"}
         self._started_at = time.monotonic()

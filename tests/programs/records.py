@@ -9,6 +9,17 @@ from typing import Literal
 from epm_task import TaskContext, TaskFailed, task
 
 
+def write_records(ctx: TaskContext, count: int, wait_at: int, size: int) -> None:
+    """Write COUNT records; before number WAIT_AT wait for a line on stdin."""
+    text = "x" * size
+    for n in range(count):
+        if n == wait_at:
+            print("waiting", flush=True)
+            sys.stdin.readline()
+        ctx.log.info("record", n=n, text=text)
+    print(f"handler-ended {time.monotonic()}", flush=True)
+
+
 @task(job_id="key-scanner")
 def records(
     ctx: TaskContext,
@@ -18,14 +29,8 @@ def records(
     size: int = 0,
     end: Literal["return", "raise", "exit", "fail", "sleep"] = "return",
 ) -> dict[str, int]:
-    """Write COUNT records; before number WAIT_AT wait for a line on stdin."""
-    text = "x" * size
-    for n in range(count):
-        if n == wait_at:
-            print("waiting", flush=True)
-            sys.stdin.readline()
-        ctx.log.info("record", n=n, text=text)
-    print(f"handler-ended {time.monotonic()}", flush=True)
+    """Write COUNT records, then end in this way."""
+    write_records(ctx, count, wait_at, size)
     if end == "raise":
         raise RuntimeError("raised by the handler")
     if end == "fail":

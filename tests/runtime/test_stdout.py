@@ -1,0 +1,156 @@
+"""Stdout carries one JSON line or nothing, whatever the handler writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from peers.mqtt_peer import MqttPeer
+from peers.task_process import PROGRAMS, Ended, agent_with, assert_failed, run_task
+
+from epm_task.runtime.outcome import parse_result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peers.http_peer import HttpPeer
+
+LINE = b'{"a":"\\u00e9\\n"}\n'
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+
+
+@pytest.fixture
+def broker() -> Iterator[MqttPeer]:
+    """Run a broker."""
+    with MqttPeer() as running:
+        yield running
+
+
+@pytest.fixture
+def agent(broker: MqttPeer) -> Iterator[HttpPeer]:
+    """Run an agent with that broker."""
+    with agent_with(broker.port) as running:
+        yield running
+
+
+def _run(agent: HttpPeer, *arguments: str) -> Ended:
+    return run_task("stdout.py", *arguments, agent=agent.base_url)
+
+
+@pytest.mark.parametrize(
+    "way", ["print", "raw", "fd", "child", *([] if os.name != "posix" else ["fork", "c"])]
+)
+def test_noise_lands_on_stderr(agent: HttpPeer, way: str) -> None:
+    """What `print`, descriptor 1, a child or C code writes is on stderr; the result is alone."""
+    ended = _run(agent, f"--way={way}")
+    assert (ended.exit_code, ended.stdout) == (0, LINE)
+    assert b"NOISE" + way.encode() in ended.stderr
+    assert parse_result(ended.stdout) == {"a": "é\n"}
+
+
+def test_no_result_is_no_output(agent: HttpPeer) -> None:
+    """A handler that returns None prints nothing, whatever it writes."""
+    ended = _run(agent, "--way=print", "--result=none")
+    assert (ended.exit_code, ended.stdout) == (0, b"")
+
+
+@posix
+def test_record_of_a_forked_child_stands_on_stderr(agent: HttpPeer, broker: MqttPeer) -> None:
+    """A child has no connection of its own: its record is on stderr, the parent's at the broker."""
+    ended = _run(agent, "--way=fork")
+    assert len(ended.messages("from_the_child")) == 1
+    assert [b"started" in payload for payload in broker.payloads] == [True]
+
+
+def test_result_of_64_kib_is_printed_whole(agent: HttpPeer) -> None:
+    """The largest result is one line of exactly 64 KiB."""
+    ended = _run(agent, "--result=64k")
+    assert (ended.exit_code, len(ended.stdout)) == (0, 65_536)
+    assert ended.stdout.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "words"), [("big", "65537 bytes of JSON"), ("set", "object is no object")]
+)
+def test_other_result_is_70_and_not_printed(agent: HttpPeer, result: str, words: str) -> None:
+    """A result that is too large, or has no JSON form, ends with 70 and an empty stdout."""
+    assert_failed(_run(agent, f"--result={result}"), 70, words)
+
+
+@posix
+def test_grandchild_does_not_keep_stdout_open(agent: HttpPeer) -> None:
+    """A process left behind holds no copy of the agent's pipe: the reader sees the end at once."""
+    start, base = time.monotonic(), f"--keeper-api-base={agent.base_url}"
+    process = subprocess.Popen(
+        [sys.executable, PROGRAMS / "stdout.py", base, "--way=keep"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        assert process.stdout
+        assert process.stdout.read() == LINE
+    assert (process.returncode, time.monotonic() - start < 10) == (0, True)
+
+
+@posix
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&-", "0<&- 1>&- 2>&-"])
+def test_closed_descriptor_is_harmless(agent: HttpPeer, broker: MqttPeer, closed: str) -> None:
+    """A process started without stdin, stdout or stderr runs as usual; nothing goes astray."""
+    command = f'exec "$0" "$@" {closed}'
+    program = [PROGRAMS / "stdout.py", f"--keeper-api-base={agent.base_url}", "--way=print"]
+    ended = subprocess.run(
+        ["sh", "-c", command, sys.executable, *program],
+        capture_output=True,
+        env={**os.environ, "KEEPER_JOB_ID": "key-scanner"},
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert ended.stdout == (b"" if "1>" in closed else LINE)
+    assert (b"NOISE" in ended.stderr) == ("2>" not in closed)
+    assert len(broker.payloads) == 1
+
+
+@posix
+def test_reader_that_has_gone_does_not_hold_up_the_end(agent: HttpPeer) -> None:
+    """A closed pipe on stdout costs the result, one line on stderr, and nothing else."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as stdout:
+        program = [PROGRAMS / "stdout.py", f"--keeper-api-base={agent.base_url}"]
+        ended = subprocess.run(
+            [sys.executable, *program],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    assert ended.returncode == 0
+    assert b"epm_task: the result was not taken" in ended.stderr
+
+
+@posix
+def test_full_pipe_on_stderr_is_bounded() -> None:
+    """When nobody reads stderr the process ends all the same, within the flush and a second."""
+    with (
+        MqttPeer(puback_reasons={"KeeperLogger": 0x87}) as broker,
+        agent_with(broker.port) as agent,
+    ):
+        reader, writer = os.pipe()
+        start = time.monotonic()
+        with os.fdopen(writer, "wb") as stderr, os.fdopen(reader, "rb"):
+            program = [PROGRAMS / "records.py", f"--keeper-api-base={agent.base_url}"]
+            ended = subprocess.run(
+                [sys.executable, *program, "--count=5000", "--flush-timeout=1"],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, "KEEPER_JOB_ID": "key-scanner"},
+                timeout=30,
+                check=False,
+            )
+    assert ended.returncode in {0, 70}
+    assert time.monotonic() - start < 5
