@@ -1,0 +1,80 @@
+"""A port that another user's process holds gets no request, and its owner is named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from peers.second_user import NOBODY, listener
+from peers.task_process import agent_with, assert_failed, run_task
+from peers.tls import certificate_pem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0,
+    reason="needs root on Linux: a process of a second user is started",
+)
+
+#: Accepts, answers the TLS handshake never, and prints every byte that it gets as hexadecimal.
+WITNESS = """
+import os, socket, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], os.getpid(), flush=True)
+listener.settimeout(float(sys.argv[1]))
+try:
+    accepted = listener.accept()[0]
+    print("accepted", accepted.recv(4096).hex(), flush=True)
+except TimeoutError:
+    print("nobody came", flush=True)
+"""
+
+
+def test_impostor_on_the_agents_port_is_78() -> None:
+    """The listener's uid and pid are named, and it sees no connection."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", WITNESS, "1.5"], stdout=subprocess.PIPE, text=True
+    ) as witness:
+        assert witness.stdout
+        port, pid = witness.stdout.readline().split()
+        ended = run_task("hello.py", agent=f"https://127.0.0.1:{port}")
+        assert witness.stdout.read() == "nobody came\n"
+    assert_failed(ended, 78, f"uid {NOBODY}", f"process {pid}", "no request was sent")
+    assert ended.seconds < 1.5
+
+
+def test_impostor_on_the_brokers_port_is_78() -> None:
+    """A broker of another user gets no CONNECT; the run ends before the handler."""
+    with listener(accepts=False) as (port, pid), agent_with(port) as agent:
+        ended = run_task("records.py", "--flush-timeout=0.3", agent=agent.base_url)
+    assert_failed(ended, 78, f"uid {NOBODY}", f"process {pid}", f"127.0.0.1:{port}")
+    assert ended.messages("record") == []
+
+
+def test_impostor_as_an_optional_broker_gets_nothing() -> None:
+    """An optional broker that is an impostor costs the delivery: records stand on stderr."""
+    with listener(accepts=False) as (port, pid), agent_with(port) as agent:
+        ended = run_task("optional_records.py", "--flush-timeout=0.3", agent=agent.base_url)
+    assert ended.exit_code == 0
+    assert len(ended.messages("record")) == 10
+    assert f"process {pid}" in ended.stderr.decode()
+
+
+def test_ca_file_needs_no_owner(tmp_path: Path) -> None:
+    """With a CA file the certificate decides: an impostor without it is refused just the same."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text(certificate_pem())
+    with listener() as (port, _):
+        ended = run_task(
+            "hello.py",
+            f"--ca-file={ca_file}",
+            "--registration-timeout=0.5",
+            agent=f"https://127.0.0.1:{port}",
+        )
+    assert ended.exit_code in {69, 76, 78}
+    assert ended.stdout == b""
