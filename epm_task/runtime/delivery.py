@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from epm_task.errors import BrokerError, BrokerUnreachable
 from epm_task.runtime.backoff import waits
-from epm_task.runtime.mqtt_connection import ConnectionLost, MqttConnection, VersionRefused
+from epm_task.runtime.mqtt_connection import MqttConnection
+from epm_task.runtime.mqtt_handshake import ConnectionLost, VersionRefused
 from epm_task.runtime.mqtt_session import MqttSession, Stalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from epm_task.runtime.mqtt_connection import BrokerAddress
+    from epm_task.runtime.mqtt_handshake import BrokerAddress
     from epm_task.runtime.outbox import Message, Outbox
 
 #: On loopback a broker that restarts is back soon; one that is down is not worth a busy loop.

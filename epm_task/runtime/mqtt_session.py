@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from epm_task.runtime import mqtt_packet
-from epm_task.runtime.mqtt_connection import ConnectionLost, reason_text
+from epm_task.runtime.mqtt_handshake import ConnectionLost, reason_text
 
 if TYPE_CHECKING:
     import socket

@@ -90,7 +90,7 @@ class RunLog:
     def _deliver_to(self, host: str, port: int, client_id: str, tls: SSLContext) -> None:
         # paho-mqtt costs 30 ms, and only here is it certain that it is needed.
         from epm_task.runtime.delivery import Delivery  # noqa: PLC0415
-        from epm_task.runtime.mqtt_connection import BrokerAddress  # noqa: PLC0415
+        from epm_task.runtime.mqtt_handshake import BrokerAddress  # noqa: PLC0415
 
         address = BrokerAddress(host, port, client_id, tls)
         delivery = Delivery(self.pipe.outbox, address, self.pipe.refuse)

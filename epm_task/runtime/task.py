@@ -7,7 +7,17 @@ import gc
 import inspect
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
 
 from epm_task.errors import DefinitionError, InvocationError
 from epm_task.runtime.client_id import check_job_id

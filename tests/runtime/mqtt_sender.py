@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from peers.task_process import poll
 
 from epm_task.runtime.delivery import Delivery
-from epm_task.runtime.mqtt_connection import BrokerAddress
+from epm_task.runtime.mqtt_handshake import BrokerAddress
 from epm_task.runtime.outbox import Message, Outbox
 from epm_task.runtime.tls import client_context
 

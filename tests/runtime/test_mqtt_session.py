@@ -13,7 +13,8 @@ from peers.mqtt_packet import V3, disconnect
 from peers.mqtt_peer import MqttPeer
 from peers.task_process import poll
 
-from epm_task.runtime.mqtt_connection import BrokerAddress, ConnectionLost, MqttConnection
+from epm_task.runtime.mqtt_connection import MqttConnection
+from epm_task.runtime.mqtt_handshake import BrokerAddress, ConnectionLost
 from epm_task.runtime.mqtt_session import STALL_SECONDS, MqttSession, Stalled
 from epm_task.runtime.outbox import Message, Outbox
 from epm_task.runtime.tls import client_context
