@@ -28,7 +28,7 @@ def server_context(variant: Variant = "ip-san") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "server.pem")
-        file.write_bytes(b"".join(_issued(variant)))
+        file.write_bytes(server_pem(variant))
         context.load_cert_chain(file)
     return context
 
@@ -36,6 +36,11 @@ def server_context(variant: Variant = "ip-san") -> ssl.SSLContext:
 def certificate_pem(variant: Variant = "ip-san") -> str:
     """Return the certificate itself, which is its own CA bundle."""
     return _issued(variant)[1].decode("ascii")
+
+
+def server_pem(variant: Variant = "ip-san") -> bytes:
+    """Return the private key and the certificate, as a real server needs them in a file."""
+    return b"".join(_issued(variant))
 
 
 @functools.cache
