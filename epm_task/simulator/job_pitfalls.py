@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.job.path_token_names import API_BASE_URL
+from epm_task.job.schedule_rules import is_startup
 from epm_task.runtime.topic import KEEPER_LOGGER
-from epm_task.simulator.run_values import API_BASE_URL
-from epm_task.simulator.schedule_rules import is_startup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def pitfalls(doc: dict[str, Any], tasks: Sequence[dict[str, Any]], *, windows: b
         tasks: Those of its tasks that are objects.
         windows: Whether the agent runs on Windows.
     """
-    found = [*_topics(doc), *_overlap(doc)]
+    found = [*_topics(doc), *_starts(doc)]
     for task in tasks:
         found += [f"task {task.get('id')!r}: {text}" for text in _task(task, windows=windows)]
     return found
@@ -44,8 +44,10 @@ def _topics(doc: dict[str, Any]) -> Iterator[str]:
         yield f"eventTopic {topic} is not in mqttTopics.allowedPublications, so its messages vanish"
 
 
-def _overlap(doc: dict[str, Any]) -> Iterator[str]:
+def _starts(doc: dict[str, Any]) -> Iterator[str]:
     events, schedule = doc.get("events"), doc.get("schedule")
+    if not schedule and not events:
+        yield "schedule and events are absent, so nothing but the API starts this job"
     starts = isinstance(events, list) and any(is_startup(event) for event in events)
     if starts and isinstance(schedule, dict) and schedule.get("intervalMinutes"):
         yield "a Startup run may overlap the first interval run"

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.job.os_filter import allowed_systems, os_name
 from epm_task.simulator.job_run import JobRun, TaskRun
 from epm_task.simulator.path_tokens import path_tokens
 from epm_task.simulator.run_values import ParameterProblem, run_values
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from epm_task.simulator.process import TaskProcess
 
-#: Key of `osFilter` by `sys.platform`.
-_OS_NAMES: Final = {"win32": "windows", "linux": "linux", "darwin": "macOS"}
 #: Two jobs that name each other as the alternative must not go round for ever.
 _MOST_ALTERNATIVES: Final = 5
 
@@ -169,8 +168,8 @@ class JobRunner:
         """Return the job to run: this one, its alternative, or None; `run` says why."""
         for _ in range(_MOST_ALTERNATIVES):
             run.job_id = str(job.get("id", ""))
-            system = _OS_NAMES.get(sys.platform, sys.platform)
-            if (job.get("osFilter") or {}).get(system, True) is False:
+            system = os_name()
+            if system not in allowed_systems(job):
                 run.skipped = f"osFilter excludes {system}"
             elif self._condition_holds(job, run):
                 return job

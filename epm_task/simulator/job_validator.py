@@ -8,18 +8,16 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.errors import BadJobId
+from epm_task.job.execution_type import EXECUTION_TYPES, execution_type_of
+from epm_task.job.os_filter import OS_NAMES, allowed_systems, os_name
+from epm_task.job.schedule_rules import schedule_errors
 from epm_task.runtime.client_id import check_job_id
 from epm_task.simulator.command import find_program
 from epm_task.simulator.job_pitfalls import pitfalls
-from epm_task.simulator.schedule_rules import schedule_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Key of `osFilter` by `sys.platform`.
-OS_NAMES: Final = {"win32": "windows", "darwin": "macOS"}
-
-_EXECUTION_TYPES: Final = ("Service", "User", "UserDesktop", "UserElevated")
 _PRIORITIES: Final = range(1, 11)
 _TOPIC_LISTS: Final = ("allowedPublications", "allowedSubscriptions")
 _MISSING: Final = object()
@@ -96,8 +94,7 @@ def validate(
 
 def excluded_here(doc: dict[str, Any], platform: str = sys.platform) -> bool:
     """Return whether the job's `osFilter` excludes this platform; a key that is absent does not."""
-    rule = doc.get("osFilter")
-    return isinstance(rule, dict) and rule.get(OS_NAMES.get(platform, "linux"), True) is False
+    return os_name(platform) not in allowed_systems(doc)
 
 
 def _id_errors(doc: dict[str, Any]) -> list[str]:
@@ -170,7 +167,7 @@ def _os_filter_errors(doc: dict[str, Any]) -> list[str]:
     return [
         f"osFilter.{key} must be true or false"
         for key, flag in flags
-        if key in {"windows", "linux", "macOS"} and not isinstance(flag, bool)
+        if key in OS_NAMES and not isinstance(flag, bool)
     ]
 
 
@@ -207,9 +204,8 @@ def _task_errors(task: dict[str, Any], place: str) -> list[str]:
     seconds = task.get("timeoutSeconds", _MISSING)
     if seconds not in (_MISSING, None) and (type(seconds) is not int or seconds < 1):
         errors.append(f"{place}.timeoutSeconds must be a whole number of seconds, at least 1")
-    kind = task.get("ExecutionType", task.get("executionType"))
-    if kind is not None and kind not in _EXECUTION_TYPES:
-        errors.append(f"{place}.ExecutionType must be one of {', '.join(_EXECUTION_TYPES)}")
+    if execution_type_of(task) not in EXECUTION_TYPES:
+        errors.append(f"{place}.ExecutionType must be one of {', '.join(EXECUTION_TYPES)}")
     return errors
 
 

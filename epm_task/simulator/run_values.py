@@ -13,11 +13,10 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.job.path_token_names import API_BASE_URL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-#: The token for the base URL of the local HTTPS API.
-API_BASE_URL: Final = "KeeperApiBaseUrl"
 
 _WHOLE: Final = frozenset({"int", "integer"})
 _NUMBERS: Final = frozenset({"number", "float", "double", "decimal"})

@@ -6,9 +6,9 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from epm_task.job.schedule_rules import is_startup
 from epm_task.simulator.clock import full_minute
 from epm_task.simulator.schedule import is_due
-from epm_task.simulator.schedule_rules import is_startup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

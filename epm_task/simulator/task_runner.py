@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.job.tokens import ArgumentsError, substitute, unknown_tokens
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.command import CommandProblem, command_line, find_program
 from epm_task.simulator.job_run import TaskRun
@@ -15,7 +16,6 @@ from epm_task.simulator.output import Capture
 from epm_task.simulator.process import TaskProcess
 from epm_task.simulator.registry import Launch
 from epm_task.simulator.run_disturbance import RunDisturbance, UndisturbedRun, disturb
-from epm_task.simulator.tokens import ArgumentsError, substitute, unknown_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

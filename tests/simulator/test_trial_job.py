@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from simulator.task_files import TWO_TASKS, write
 
-from epm_task.simulator.tokens import substitute
+from epm_task.job.tokens import substitute
 from epm_task.simulator.trial_job import argument_text, trial_job
 
 _CA = Path("/certs/ca.pem")

@@ -16,24 +16,40 @@ _ANY_MOMENT: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
 def schedule_errors(doc: dict[str, Any]) -> list[str]:
-    """Return what is wrong with the job's schedule and events; a job needs one of the two."""
+    """Return what is wrong with the job's schedule and events.
+
+    A job with neither is right: the API, or another job's `alternateJobId`, starts it.
+    """
     events, schedule = doc.get("events"), doc.get("schedule")
-    errors = _event_errors(events)
-    if schedule is not None and not isinstance(schedule, dict):
+    errors = event_errors(events)
+    if schedule is None:
+        return errors
+    if not isinstance(schedule, dict):
         return [*errors, "schedule must be an object"]
-    kinds = [kind for kind in _KINDS if (schedule or {}).get(kind) is not None]
+    kinds = schedule_kinds(schedule)
     if not kinds and events:
         return errors
     if len(kinds) != 1:
         found = " and ".join(kinds) or "none"
-        names = ", ".join(_KINDS)
+        names = ", ".join(SCHEDULE_KINDS)
         return [
             *errors,
             f"schedule must hold exactly one of {names}, or be left out: {found} found",
         ]
     (kind,) = kinds
-    why = _KINDS[kind]((schedule or {})[kind])
+    why = kind_problem(kind, schedule[kind])
     return [*errors, f"schedule.{kind} {why}"] if why else errors
+
+
+def schedule_kinds(schedule: object) -> list[str]:
+    """Return the kinds of schedule that the object holds; one is right."""
+    held = schedule if isinstance(schedule, dict) else {}
+    return [kind for kind in SCHEDULE_KINDS if held.get(kind) is not None]
+
+
+def kind_problem(kind: str, value: object) -> str:
+    """Return why *value* is no value for that kind of schedule; empty when it is one."""
+    return _KINDS[kind](value)
 
 
 def is_startup(event: object) -> bool:
@@ -42,7 +58,8 @@ def is_startup(event: object) -> bool:
     return name == "Startup"
 
 
-def _event_errors(events: object) -> list[str]:
+def event_errors(events: object) -> list[str]:
+    """Return what is wrong with the job's `events`."""
     if events is None:
         return []
     if not isinstance(events, list):
@@ -88,3 +105,6 @@ _KINDS: Final[dict[str, Callable[[object], str]]] = {
     "runAt": _run_at,
     "calendar": _calendar,
 }
+
+#: In the order in which a document is asked for them.
+SCHEDULE_KINDS: Final = tuple(_KINDS)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epm_task.simulator.tokens import ArgumentsError, split_arguments, substitute, unknown_tokens
+from epm_task.job.tokens import ArgumentsError, split_arguments, substitute, unknown_tokens
 
 _TRICKY = st.text(alphabet="ab '\"\\{}x\t", max_size=16)
 

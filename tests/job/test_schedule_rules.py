@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from epm_task.simulator.schedule_rules import is_startup, schedule_errors
+from epm_task.job.schedule_rules import is_startup, schedule_errors
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,17 @@ from epm_task.simulator.schedule_rules import is_startup, schedule_errors
         {"events": [{"eventType": "Startup"}]},
         {"events": ["Startup"], "schedule": None},
         {"events": ["Startup"], "schedule": {"intervalMinutes": 60}},
+        {},
     ],
 )
 def test_a_job_that_can_start_has_no_errors(doc: dict[str, Any]) -> None:
-    """By one kind of schedule, by events, or by both."""
+    """By one kind of schedule, by events, by both, or by the API alone."""
     assert schedule_errors(doc) == []
 
 
 @pytest.mark.parametrize(
     ("doc", "why"),
     [
-        ({}, "none found"),
         ({"schedule": {}, "events": []}, "none found"),
         (
             {"schedule": {"intervalMinutes": 1, "runAt": "2026-01-31"}},

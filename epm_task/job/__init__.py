@@ -1,0 +1,1 @@
+"""The job document: made from tasks, parsed with places, checked by rules."""
