@@ -118,11 +118,11 @@ class Exchange:
                 "was sent; --cacert is not the CA of this agent, whose certificate is new at each "
                 "start of its service, or another program holds the port"
             ) from error
-        if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause.reason):
+        if isinstance(cause, _HungUp) or "ALERT" in str(getattr(cause, "reason", "")):
             raise CredentialRefused(
                 str(call),
-                f"it ended the TLS handshake ({_words(cause)}): the client certificate is not one "
-                "of a CA that this agent trusts, or it expects another kind",
+                f"it ended the TLS handshake ({_words(cause)}), in which it saw the client "
+                "certificate; that is not one of a CA that this agent trusts",
                 status=0,
             ) from error
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
@@ -167,15 +167,22 @@ def _hear_refusal(secured: ssl.SSLSocket) -> None:
             return
     secured.settimeout(0)
     try:
-        if not secured.recv(1):
-            raise ConnectionResetError("it closed the connection after the TLS handshake")
+        ended = not secured.recv(1)
     except ssl.SSLWantReadError:  # session tickets: the certificate was taken
         return
+    except ConnectionError:
+        ended = True
+    if ended:
+        raise _HungUp("closed without a word")
+
+
+class _HungUp(ConnectionResetError):
+    """The peer closed the connection when it had seen the client certificate."""
 
 
 def _unsafe(error: attestation.Untrusted) -> UnsafeConnection:
     return UnsafeConnection(str(error).replace("--ca-file", "--cacert"))
 
 
-def _words(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).lower().replace("_", " ")
+def _words(error: BaseException | None) -> str:
+    return str(getattr(error, "reason", None) or error).lower().replace("_", " ")

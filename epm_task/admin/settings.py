@@ -1,0 +1,149 @@
+"""Admin settings say where the agent is and who calls; each comes from the nearest of three places.
+
+An option of the command line wins over an environment variable, that one over the table
+`[tool.epm-task.admin]` of the nearest pyproject.toml. All secrets are paths.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from epm_task.admin.address import admin_address
+from epm_task.admin.client import AdminClient
+from epm_task.admin.credential import Credential
+from epm_task.admin.errors import UnsafeConnection, WrongUse
+from epm_task.errors import UnsafeConfiguration
+from epm_task.runtime.trusted_file import check_trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: The vendor's usual port; KestrelHttpsPort of appsettings.json decides.
+DEFAULT_BASE_URL: Final = "https://127.0.0.1:6889"
+NAMES: Final = ("base_url", "cert", "key", "cacert")
+_PREFIX: Final = "EPM_TASK_ADMIN_"
+_TABLE: Final = "[tool.epm-task.admin]"
+
+
+class Found(NamedTuple):
+    """One setting with the place that it came from."""
+
+    value: str
+    place: str
+    #: What a relative path in it starts from.
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The value as a path."""
+        return self.folder / Path(self.value).expanduser()
+
+
+class AdminSettings(NamedTuple):
+    """Where the agent is, and who calls.
+
+    Attributes:
+        base_url: The agent's base URL.
+        credential: The client certificate, its key, and the CA of the agent.
+        places: By setting, where it came from: `--cert`, `EPM_TASK_ADMIN_CERT`, or a file.
+    """
+
+    base_url: str
+    credential: Credential
+    places: dict[str, str]
+
+    def client(self) -> AdminClient:
+        """Return a client.
+
+        Raises:
+            AdminError: A setting cannot be used; the message says where it came from.
+        """
+        try:
+            return AdminClient(self.base_url, self.credential)
+        except (WrongUse, UnsafeConnection) as error:
+            raise type(error)(f"{error} ({self._origins()})") from error
+
+    def _origins(self) -> str:
+        return ", ".join(f"{name} from {place}" for name, place in self.places.items())
+
+
+def read_admin_settings(
+    options: Mapping[str, str | Path | None], environ: Mapping[str, str], folder: Path
+) -> AdminSettings:
+    """Return the settings.
+
+    Args:
+        options: By name (`base_url`, `cert`, `key`, `cacert`), what the command line gave.
+        environ: The environment of the process.
+        folder: Where the search for pyproject.toml begins, upwards.
+
+    Raises:
+        WrongUse: The table holds an unknown key, or what is no text.
+        UnsafeConnection: Another user can write the table's file, or the base URL is not usable.
+    """
+    found: dict[str, Found] = {}
+    for source in (_of_table(folder), _of_environment(environ, folder), _of_options(options)):
+        found.update(source)
+    base_url = found.get("base_url", Found(DEFAULT_BASE_URL, "the vendor's usual port", folder))
+    try:
+        admin_address(base_url.value)
+    except UnsafeConnection as error:
+        raise UnsafeConnection(f"{error} (it came from {base_url.place})") from None
+    paths = {name: found[name].path for name in NAMES[1:] if name in found}
+    return AdminSettings(
+        base_url.value,
+        Credential(paths.get("cert"), paths.get("key"), paths.get("cacert")),
+        {"base_url": base_url.place} | {name: each.place for name, each in found.items()},
+    )
+
+
+def _of_options(options: Mapping[str, str | Path | None]) -> Iterator[tuple[str, Found]]:
+    for name, value in options.items():
+        if value is not None:
+            yield name, Found(str(value), f"--{name.replace('_', '-')}", Path())
+
+
+def _of_environment(environ: Mapping[str, str], folder: Path) -> Iterator[tuple[str, Found]]:
+    for name in NAMES:
+        variable = _PREFIX + name.upper()
+        if value := environ.get(variable):
+            yield name, Found(value, variable, folder)
+
+
+def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:
+    folders = [folder.absolute(), *folder.absolute().parents]
+    file = next((f for each in folders if (f := each / "pyproject.toml").is_file()), None)
+    if file is None:
+        return
+    for name, value in _table(file).items():
+        place = f"{_TABLE} of {file}"
+        if name not in NAMES:
+            raise WrongUse(f"{place} holds {name!r}; the names are {', '.join(NAMES)}")
+        if not isinstance(value, str) or not value:
+            raise WrongUse(f'{name} in {place} must be text; write {name} = "…"')
+        yield name, Found(value, place, file.parent)
+
+
+def _table(file: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"{file} cannot be read: {error}; correct it") from None
+    table: Any = document
+    for name in ("tool", "epm-task", "admin"):
+        table = table.get(name, {})
+        if not isinstance(table, dict):
+            raise WrongUse(f"{_TABLE}: {name!r} of {file} must be a table")
+    if table:
+        _require_own(file)
+    return dict(table)
+
+
+def _require_own(file: Path) -> None:
+    # Who writes this file decides whom an administrator's certificate is shown to.
+    try:
+        check_trusted(file)
+    except UnsafeConfiguration as error:
+        raise UnsafeConnection(f"{_TABLE} was not used: {error}") from None

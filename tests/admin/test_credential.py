@@ -1,0 +1,130 @@
+"""Tests of the admin credential: files that must not be used, and what is said about them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from admin.admin_files import dated_pair, foreign_pair
+
+from epm_task.admin.credential import Credential
+from epm_task.admin.errors import UnsafeConnection, WrongUse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+posix = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+
+
+def test_a_pair_of_certificate_and_key_is_taken(tmp_path: Path) -> None:
+    """The context verifies nothing without a CA; the owner of the port counts then."""
+    context = Credential(*foreign_pair(tmp_path)).tls_context()
+    assert context.check_hostname is False
+
+
+def test_the_key_may_stand_in_the_file_of_the_certificate(tmp_path: Path) -> None:
+    """As curl takes it."""
+    certificate, key = foreign_pair(tmp_path)
+    certificate.write_bytes(certificate.read_bytes() + key.read_bytes())
+    Credential(certificate).tls_context()
+
+
+def test_a_certificate_without_key_names_the_option(tmp_path: Path) -> None:
+    """Nothing is sent."""
+    certificate, _ = foreign_pair(tmp_path)
+    with pytest.raises(WrongUse, match=r"no private key in PEM form.*--key") as error:
+        Credential(certificate).tls_context()
+    assert error.value.exit_code == 64
+
+
+def test_a_key_without_certificate_is_half_a_credential(tmp_path: Path) -> None:
+    """The other half is asked for."""
+    with pytest.raises(WrongUse, match="--key was given without --cert"):
+        Credential(key=foreign_pair(tmp_path)[1]).tls_context()
+
+
+def test_a_key_of_another_certificate_is_seen(tmp_path: Path) -> None:
+    """OpenSSL's reason is passed on."""
+    certificate, _ = foreign_pair(tmp_path)
+    (tmp_path / "other").mkdir()
+    _, key = foreign_pair(tmp_path / "other")
+    with pytest.raises(WrongUse, match="key values mismatch"):
+        Credential(certificate, key).tls_context()
+
+
+def test_an_expired_certificate_is_named_before_anything_is_sent(tmp_path: Path) -> None:
+    """The day is told."""
+    certificate, key = dated_pair(tmp_path, from_days=-20, to_days=-10)
+    with pytest.raises(UnsafeConnection, match="it expired on 20") as error:
+        Credential(certificate, key).tls_context()
+    assert error.value.exit_code == 78
+
+
+def test_a_certificate_of_the_future_is_named(tmp_path: Path) -> None:
+    """A wrong clock shows here."""
+    certificate, key = dated_pair(tmp_path, from_days=10, to_days=20)
+    with pytest.raises(UnsafeConnection, match="valid only from"):
+        Credential(certificate, key).tls_context()
+
+
+@posix
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    """The rule is that of OpenSSH."""
+    certificate, key = foreign_pair(tmp_path)
+    key.chmod(0o644)
+    with pytest.raises(UnsafeConnection, match=r"mode 0644.*chmod 0600") as error:
+        Credential(certificate, key).tls_context()
+    assert error.value.exit_code == 78
+
+
+@posix
+def test_a_certificate_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    """Reading it is harmless."""
+    certificate, key = foreign_pair(tmp_path)
+    certificate.chmod(0o644)
+    Credential(certificate, key).tls_context()
+    certificate.chmod(0o666)
+    with pytest.raises(UnsafeConnection, match="mode 0666"):
+        Credential(certificate, key).tls_context()
+
+
+@posix
+def test_a_ca_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    """Who writes it decides who is the agent."""
+    ca, _ = foreign_pair(tmp_path)
+    ca.chmod(0o666)
+    with pytest.raises(UnsafeConnection, match="mode 0666"):
+        Credential(ca=ca).tls_context()
+
+
+def test_what_is_no_ca_names_the_option(tmp_path: Path) -> None:
+    """The words are those of this command line."""
+    ca = tmp_path / "ca.pem"
+    ca.write_text("nonsense")
+    ca.chmod(0o600)
+    with pytest.raises(UnsafeConnection, match=r"--cacert .*ca.pem cannot be used"):
+        Credential(ca=ca).tls_context()
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "cannot be read"), (b"", "no certificate")])
+def test_what_is_no_certificate_is_told(tmp_path: Path, content: bytes | None, words: str) -> None:
+    """A missing file, and one with something else."""
+    path = tmp_path / "client.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WrongUse, match=words):
+        Credential(path).tls_context()
+
+
+def test_an_encrypted_key_never_asks_on_the_terminal(tmp_path: Path) -> None:
+    """A pipeline must not wait for a passphrase."""
+    certificate, key = foreign_pair(tmp_path)
+    locked = tmp_path / "locked.key"
+    subprocess.run(
+        ["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:x", "-out", locked], check=True
+    )
+    locked.chmod(0o600)
+    with pytest.raises(WrongUse, match="encrypted"):
+        Credential(certificate, locked).tls_context()

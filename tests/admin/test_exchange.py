@@ -1,0 +1,181 @@
+"""Tests of the exchange against peers that misbehave by a script."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from admin.admin_files import job_document, peer_ca
+from peers import http_answer
+from peers.http_peer import HttpPeer
+
+from epm_task.admin.client import AdminClient
+from epm_task.admin.credential import Credential
+from epm_task.admin.errors import (
+    AdminError,
+    AdminUnreachable,
+    CredentialRefused,
+    ForeignAnswer,
+    JobRefused,
+    OutcomeUnknown,
+    UnsafeConnection,
+    WrongUse,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peers.http_answer import Answer
+
+
+def ask(peer: HttpPeer, ca: Path, call: str = "list_jobs", *args: Any, seconds: float = 5) -> Any:
+    """Make one call of a new client."""
+    with AdminClient(peer.base_url, Credential(ca=ca), call_seconds=seconds) as client:
+        return getattr(client, call)(*args)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (http_answer.redirect("https://evil.example/x"), ForeignAnswer, "302.*evil.example"),
+        (http_answer.body(b"<html>hello</html>", content_type="text/html"), ForeignAnswer, "JSON"),
+        (http_answer.status(404, b"<html>nothing</html>"), ForeignAnswer, "no JSON object"),
+        (http_answer.status(418), ForeignAnswer, "an answer 418"),
+        (http_answer.status(500), AdminUnreachable, "it answered 500"),
+        (http_answer.status(401), CredentialRefused, "no client certificate was shown"),
+        (http_answer.ok({"jobs": 3}), ForeignAnswer, "no array of jobs"),
+        (http_answer.body(b'{"jobs": [], "jobs": []}'), ForeignAnswer, "a key twice"),
+        (http_answer.body(b"[" * 100_000), ForeignAnswer, "nested too deeply"),
+        (http_answer.body("{}".encode("utf-16")), ForeignAnswer, "UTF-8"),
+        (http_answer.oversize(50_000_000), ForeignAnswer, "50000000 bytes"),
+        (http_answer.endless_chunked(), ForeignAnswer, "larger than 16 MiB"),
+        (http_answer.gzip_bomb(30_000_000), ForeignAnswer, "encoded"),
+        (http_answer.non_http(), ForeignAnswer, "not HTTP"),
+        (http_answer.truncated_body(), AdminUnreachable, "too early"),
+        (http_answer.plain_tcp(), ForeignAnswer, "no TLS"),
+    ],
+)
+def test_a_wrong_answer_is_one_clear_error(
+    tmp_path: Path, answer: Answer, kind: type[AdminError], words: str
+) -> None:
+    """Each kind of answer has its class, with its exit code."""
+    with HttpPeer([answer]) as peer, pytest.raises(kind, match=words):
+        ask(peer, peer_ca(tmp_path))
+
+
+def test_the_errors_of_a_400_are_passed_on(tmp_path: Path) -> None:
+    """They may be texts or objects."""
+    answer = json.dumps({"errors": ["no binary", {"field": "id"}]}).encode()
+    with HttpPeer([http_answer.status(400, answer)]) as peer, pytest.raises(JobRefused) as error:
+        ask(peer, peer_ca(tmp_path), "save_job", job_document())
+    assert error.value.errors == ("no binary", "field id")
+
+
+@pytest.mark.parametrize("answer", [http_answer.close_without_answer(), http_answer.reset()])
+@pytest.mark.parametrize(
+    ("call", "args"),
+    [
+        ("save_job", (job_document(),)),
+        ("replace_job", ("probe", job_document())),
+        ("delete_job", ("probe",)),
+        ("trigger_job", ("probe",)),
+    ],
+)
+def test_a_connection_dropped_in_the_middle_is_not_tried_again(
+    tmp_path: Path, answer: Answer, call: str, args: tuple[Any, ...]
+) -> None:
+    """Nobody knows whether the agent did it, and the error says so."""
+    with HttpPeer([answer]) as peer, pytest.raises(OutcomeUnknown, match="nobody knows") as error:
+        ask(peer, peer_ca(tmp_path), call, *args)
+    assert (error.value.exit_code, len(peer.requests)) == (74, 1)
+
+
+def test_a_question_that_was_dropped_changed_nothing(tmp_path: Path) -> None:
+    """POST to `validate` is only a question."""
+    with (
+        HttpPeer([http_answer.close_without_answer()]) as peer,
+        pytest.raises(AdminUnreachable),
+    ):
+        ask(peer, peer_ca(tmp_path), "validate_job", {})
+
+
+def test_a_change_never_uses_a_connection_that_was_idle(tmp_path: Path) -> None:
+    """The agent may have closed it; a lost POST could not be repeated."""
+    verdict = http_answer.ok({"jobs": [], "message": "ok"})
+    with (
+        HttpPeer([verdict]) as peer,
+        AdminClient(peer.base_url, Credential(ca=peer_ca(tmp_path))) as client,
+    ):
+        client.list_jobs()
+        client.list_jobs()
+        client.delete_job("probe")
+        assert peer.per_connection == [2, 1]
+
+
+@pytest.mark.parametrize("answer", [http_answer.drip(0.05), http_answer.drip_headers(0.05)])
+def test_the_time_of_a_call_is_total(tmp_path: Path, answer: Answer) -> None:
+    """A peer that sends byte by byte cannot hold a call."""
+    began = time.monotonic()
+    with HttpPeer([answer]) as peer, pytest.raises(AdminUnreachable, match="in time"):
+        ask(peer, peer_ca(tmp_path), seconds=0.3)
+    assert time.monotonic() - began < 2
+
+
+def test_nobody_listening_is_unreachable() -> None:
+    """The sentence names the URL and `doctor`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"https://127.0.0.1:{free.getsockname()[1]}"
+        with AdminClient(url) as client, pytest.raises(AdminUnreachable, match="doctor"):
+            client.health()
+
+
+def test_a_server_certificate_of_another_ca_ends_the_call(tmp_path: Path) -> None:
+    """Nothing is sent, and the sentence says what may be the cause."""
+    with (
+        HttpPeer([http_answer.ok({})], certificate="expired") as peer,
+        pytest.raises(UnsafeConnection, match="refused"),
+    ):
+        ask(peer, peer_ca(tmp_path))
+    assert peer.requests == []
+
+
+def test_the_environment_cannot_change_where_calls_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither proxies, nor a CA, nor a key log of the environment are used."""
+    log = tmp_path / "keys.log"
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+    monkeypatch.setenv("SSLKEYLOGFILE", str(log))
+    with HttpPeer([http_answer.ok({"jobs": []})]) as peer:
+        assert ask(peer, peer_ca(tmp_path)).count == 0
+    assert not log.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:6889",
+        "https://127.0.0.1@evil.example",
+        "https://10.0.0.1:6889",
+        "https://127.0.0.1:6889/api",
+        "https://0.0.0.0:6889",
+        "https://127.0.0.1:port",
+        "127.0.0.1:6889",
+    ],
+)
+def test_only_https_on_loopback_is_called(url: str) -> None:
+    """Every other address is refused before anything is opened."""
+    with pytest.raises(UnsafeConnection, match="was not used"):
+        AdminClient(url)
+
+
+def test_a_remote_agent_needs_a_ca() -> None:
+    """Only a name that a CA vouches for proves who is there."""
+    with pytest.raises(WrongUse, match="--cacert"):
+        AdminClient("https://192.0.2.1:6889", allow_remote=True)
