@@ -187,8 +187,10 @@ def _format(
 def _with_exception(fields: dict[str, Any]) -> dict[str, Any]:
     fields = dict(fields)
     info = fields.pop("exc_info")
-    if info and not isinstance(info, BaseException):
-        info = info[1] if isinstance(info, tuple) and len(info) == 3 else sys.exc_info()[1]
+    if isinstance(info, tuple) and len(info) == 3:
+        info = info[1]
+    elif isinstance(info, bool | int | str) and info:  # any other object's truth may raise
+        info = sys.exc_info()[1]
     return {**fields, **exception_properties(info)} if isinstance(info, BaseException) else fields
 
 

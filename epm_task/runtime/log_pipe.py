@@ -6,6 +6,7 @@ process ends by itself. A call never blocks for longer than a second and never r
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from typing import TYPE_CHECKING, Final
@@ -135,7 +136,7 @@ class LogPipe:
         if message.topic == KEEPER_LOGGER:
             self._show(message.payload)
         else:
-            head = b'{"topic":' + _json_text(message.topic) + b',"payload":'
+            head = b'{"topic":' + json.dumps(message.topic).encode("ascii") + b',"payload":'
             self._streams.write_stderr(head + message.payload.rstrip(b"\n") + b"}\n")
 
     def _show(self, line: bytes) -> None:
@@ -150,7 +151,3 @@ class LogPipe:
 
     def _become_child(self) -> None:
         self._closed = True
-
-
-def _json_text(text: str) -> bytes:
-    return b'"' + text.encode("unicode_escape").replace(b'"', b'\\"') + b'"'
