@@ -1,0 +1,158 @@
+"""The standard library's logging, warnings and uncaught errors go the way of the records."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+from runtime.stderr_lines import StderrLines
+
+from epm_task.runtime import level
+from epm_task.runtime.log import Sink, joined
+from epm_task.runtime.log_pipe import LogPipe
+from epm_task.runtime.record import RecordEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def stderr() -> StderrLines:
+    """Take the place of stderr."""
+    return StderrLines()
+
+
+@pytest.fixture
+def sink(stderr: StderrLines) -> Iterator[Sink]:
+    """Let everything join."""
+    pipe = LogPipe(stderr, mirror=level.OFF)
+    pipe.without_broker("a test has none")
+    sink = Sink(RecordEncoder(source="task", job_id="job", job_name="Job", run_id="7f"), pipe)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with joined(sink, level.INFORMATION):
+            yield sink
+
+
+@pytest.mark.usefixtures("sink")
+def test_logging_joins(stderr: StderrLines) -> None:
+    """A standard record keeps its level, its name and its `extra`."""
+    logging.getLogger("library.part").warning("%s of %d", "a", 3, extra={"k": 1})
+    logging.getLogger("library").debug("below the minimum")
+    (record,) = stderr.records
+    assert (record["level"], record["message"], record["source"]) == (
+        "Warning",
+        "a of 3",
+        "library.part",
+    )
+    assert record["properties"] == {"k": 1}
+
+
+@pytest.mark.usefixtures("sink")
+def test_wrong_format_is_kept_as_it_is(stderr: StderrLines) -> None:
+    """Arguments that do not fit do not raise, and do not print a traceback."""
+    write = logging.getLogger("library").error
+    write("100% of %s", "a")
+    write("%d", "x")
+    assert [record["message"] for record in stderr.records] == ["100% of %s", "%d"]
+
+
+@pytest.mark.usefixtures("sink")
+def test_exception_of_logging_joins(stderr: StderrLines) -> None:
+    """`logging.exception` adds type and traceback."""
+    try:
+        {}["gone"]
+    except KeyError:
+        logging.getLogger("library").exception("failed")
+    properties = stderr.records[0]["properties"]
+    assert properties["exceptionType"] == "KeyError"
+    assert "test_log_joined.py" in properties["exception"]
+
+
+@pytest.mark.usefixtures("sink")
+@pytest.mark.parametrize(
+    ("number", "word"), [(35, "Warning"), (99, "Critical"), (21, "Information")]
+)
+def test_level_in_between_is_the_next_lower_one(
+    stderr: StderrLines, number: int, word: str
+) -> None:
+    """Levels that the agent does not know become one that it knows."""
+    logging.getLogger("library").log(number, "m")
+    assert stderr.records[0]["level"] == word
+
+
+@pytest.mark.usefixtures("sink")
+def test_requests_to_the_agent_are_not_logged(stderr: StderrLines) -> None:
+    """The lines that httpx writes for every request stay away."""
+    logging.getLogger("httpx").info("HTTP Request: GET …")
+    logging.getLogger("httpx").warning("something is wrong")
+    assert [record["message"] for record in stderr.records] == ["something is wrong"]
+
+
+@pytest.mark.usefixtures("sink")
+def test_warning_joins(stderr: StderrLines) -> None:
+    """`warnings.warn` is a record of the level Warning."""
+    warnings.warn("old way\n", DeprecationWarning, stacklevel=1)
+    (record,) = stderr.records
+    assert (record["level"], record["source"]) == ("Warning", "py.warnings")
+    assert "DeprecationWarning: old way" in record["message"]
+
+
+def test_exception_of_a_thread_joins(sink: Sink, stderr: StderrLines) -> None:
+    """An exception that ends a thread is a record, and is remembered; SystemExit is neither."""
+
+    def fail() -> None:
+        raise ValueError("in a thread")
+
+    for target in (fail, sys.exit):
+        thread = threading.Thread(target=target, name="worker")
+        thread.start()
+        thread.join()
+    (record,) = stderr.records
+    assert (record["message"], record["level"]) == ("thread_crashed", "Error")
+    assert record["properties"]["thread"] == "worker"
+    assert "in a thread" in record["properties"]["exception"]
+    assert sink.thread_errors == ["worker"]
+
+
+@pytest.mark.usefixtures("sink")
+def test_ignored_exception_joins(stderr: StderrLines) -> None:
+    """An exception in a finalizer, which Python can only print, is a record."""
+
+    class Broken:
+        def __del__(self) -> None:
+            raise OSError("while being forgotten")
+
+    Broken()
+    gc.collect()
+    (record,) = stderr.records
+    assert record["level"] == "Warning"
+    assert "while being forgotten" in record["properties"]["exception"]
+    assert "__del__" in record["properties"]["where"]
+
+
+def test_everything_is_put_back(stderr: StderrLines) -> None:
+    """After the block the hooks and the level are those of before."""
+    root = logging.getLogger()
+    pipe = LogPipe(stderr, mirror=level.OFF)
+    sink = Sink(RecordEncoder(source="t", job_id="", job_name="", run_id="7f"), pipe)
+
+    def hooks() -> tuple[object, ...]:
+        return (
+            root.level,
+            list(root.handlers),
+            threading.excepthook,
+            sys.unraisablehook,
+            logging.raiseExceptions,
+            warnings.showwarning,
+        )
+
+    before = hooks()
+    with joined(sink, level.WARNING):
+        assert hooks() != before
+    assert hooks() == before
