@@ -1,0 +1,234 @@
+"""The code blocks of README and docs run as they are printed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+import typer.main
+
+from epm_task.cli.main import app
+from epm_task.simulator.agent import Agent
+from epm_task.simulator.fault_rule import WORDS
+from epm_task.simulator.task_file import tasks_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_BLOCK = re.compile(
+    r"(?P<before>[^\n]*)\n+```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+_NAMED = re.compile(r"`([\w./-]+)`:$")
+_SET_UP = re.compile(r"python3 -m venv|py -3")
+#: The ports that the pages print; a test takes free ones.
+_PORTS = ("6889", "8675")
+_SECONDS = 30
+
+
+class Block(NamedTuple):
+    """One code block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    before: str
+
+    @property
+    def name(self) -> str:
+        """Where it stands, for the test's id."""
+        return f"{self.page.name}:{self.line}"
+
+    @property
+    def file(self) -> str:
+        """The file that the line before the block calls it; empty when it has no name."""
+        named = _NAMED.search(self.before)
+        return named[1] if named else ""
+
+
+def _blocks(page: Path, *languages: str) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = [
+        Block(
+            page,
+            text.count("\n", 0, match.start("text")),
+            *match.group("language", "text", "before"),
+        )
+        for match in _BLOCK.finditer(text)
+    ]
+    kept = [block for block in found if not block.before.startswith("<!-- not run: ")]
+    return [block for block in kept if block.language in languages]
+
+
+def _all(*languages: str) -> list[Block]:
+    return [block for page in PAGES for block in _blocks(page, *languages)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the examples, and programs that behave as after an installation."""
+    made = tmp_path_factory.mktemp("docs")
+    shutil.copytree(ROOT / "examples", made / "examples")
+    programs = made / "programs"
+    programs.mkdir()
+    shims = {
+        "epm-task": f'exec "{sys.executable}" -m epm_task.cli "$@"',
+        # So that a refusal is an exit code.
+        "curl": f'exec "{shutil.which("curl")}" --fail --max-time 10 "$@"',
+    }
+    for name, line in shims.items():
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (programs / name).chmod(0o755)
+    for block in _all("sh", "json", "toml"):
+        if block.file:
+            path = made / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+            path.chmod(0o755)
+    return made
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    path = f"{folder / 'programs'}{os.pathsep}{os.environ['PATH']}"
+    modules = os.pathsep.join([str(folder / "examples"), str(ROOT)])
+    return {**os.environ, "PATH": path, "PYTHONPATH": modules}
+
+
+def _run(folder: Path, *command: str | Path) -> None:
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env=_environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", _all("python"), ids=lambda block: block.name)
+def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
+    """A task under an agent, a test under pytest, anything else as a program."""
+    path = tmp_path / "test_block.py"
+    path.write_text(block.text)
+    if ".main()" in block.text:
+        (task,) = tasks_in(path).values()
+        needed = {one.name: tmp_path for one in task.parameters if one.required}
+        with Agent() as agent:
+            run = agent.run(task, **needed)
+        assert run.exit_code == 0, run.stderr.decode()
+        assert not run.denials
+    elif "def test_" in block.text:
+        installed = importlib.metadata.entry_points(group="pytest11", name="epm_task")
+        plugin = [] if installed else ["-p", "epm_task.pytest_plugin"]
+        options = ["-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, "-W", "error", *plugin]
+        _run(folder, sys.executable, "-m", "pytest", *options, path)
+    else:
+        _run(folder, sys.executable, "-W", "error", path)
+
+
+class Shell:
+    """Runs the bash blocks of one page, in their order, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._ports = dict(zip(_PORTS, map(str, _free_ports(2)), strict=True))
+
+    def run(self, block: Block) -> None:
+        """Run a block to its end; an agent is waited for until it is there, and goes on."""
+        text = block.text
+        for printed, free in self._ports.items():
+            text = text.replace(printed, free)
+        if not text.startswith("epm-task agent"):
+            _run(self._folder, "bash", "-e", "-c", text)
+            return
+        self._agent = subprocess.Popen(
+            ["bash", "-c", f"exec {text}"],
+            cwd=self._folder,
+            env=_environment(self._folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self._agent.stdout is not None
+        assert b"base url" in self._agent.stdout.readline()
+
+    def stop(self) -> None:
+        """Stop the agent."""
+        if self._agent is not None:
+            self._agent.terminate()
+            assert self._agent.wait(_SECONDS) == 0
+            self._agent.communicate()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture
+def shell(folder: Path) -> Iterator[Shell]:
+    """A shell whose agent is stopped at the end."""
+    made = Shell(folder)
+    yield made
+    made.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_bash_blocks_run(page: Path, folder: Path, shell: Shell) -> None:
+    """Each command ends well; the set-up lines of README are what .ci/run does."""
+    for block in _blocks(page, "bash", "powershell"):
+        if _SET_UP.search(block.text):
+            continue
+        assert block.language == "bash", block.name
+        assert re.match(r"epm-task |curl ", block.text), block.name
+        shell.run(block)
+    if page.name == "simulator.md":
+        history = folder / "agent" / "Log" / "runs.jsonl"
+        _wait_for(lambda: history.read_text() != "")
+        (run,) = map(json.loads, history.read_text().splitlines())
+        assert "broker.port" in run["result"]
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_options_of_the_simulator_page_exist() -> None:
+    """What is said of `epm-task run` and `agent` is in their help."""
+    text = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = {
+        option for verb in ("run", "agent") for one in commands[verb].params for option in one.opts
+    }
+    foreign = {"--cacert", "--cafile", "--cert", "--key", "--root", "--registration-timeout"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text)) - known - foreign == set()
+
+
+def test_the_simulator_page_lists_every_fault() -> None:
+    """The message about a wrong word leads there."""
+    text = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    words = [*WORDS, *(word for words in WORDS.values() for word in words)]
+    assert [word for word in words if f"`{word}" not in text] == []
