@@ -96,8 +96,7 @@ class TaskContext:
             TopicNotDeclared: `@task(publishes=[…])` does not hold the topic.
             ValueError: The payload is no object, or has no JSON form.
         """
-        declared = self._declaration.publishes
-        if not any(topic.name == known.name for known in declared):
+        if topic.name not in self._declaration.own_publications:
             line = f"@task(publishes=[…, {topic!r}])"
             raise TopicNotDeclared(topic.name, self._declaration.job_id, line)
         self._pipe.publish(topic.name, encode_object(payload))

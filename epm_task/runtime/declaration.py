@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
@@ -10,7 +11,12 @@ if TYPE_CHECKING:
 #: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
 _MARGIN_SECONDS: Final = 10.0
 _MARGIN_SHARE: Final = 0.05
+#: The name of a folder and of a file, on every system.
+_COMMAND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
+#: The systems of `osFilter`, and the accounts of `ExecutionType`, in the vendor's spelling.
+OsName = Literal["windows", "linux", "macOS"]
+ExecutionType = Literal["Service", "User", "UserDesktop", "UserElevated"]
 Level = Literal["trace", "debug", "information", "warning", "error", "critical", "off"]
 
 
@@ -28,6 +34,12 @@ class Declaration(NamedTuple):
         priority: 1 to 10.
         timeout_seconds: The agent kills the task after this many seconds.
         publishes: Topics beside KeeperLogger that the handler publishes on.
+        subscribes: Topics that the process may subscribe to, with an MQTT client of its own.
+        event_topic: The job's `eventTopic`; the handler may publish on it.
+        os_filter: The systems on which the job runs; empty stands for all.
+        execution_type: As whom the agent starts the process.
+        command: Name of the executable, without path and extension; None stands for the name of
+            the task's file with hyphens.
         broker: `optional` runs the handler without a broker, records on stderr.
         mirror: Records of this level or above are on stderr before the log call returns.
         strict_logs: A record that the broker did not acknowledge makes the exit code 74.
@@ -43,9 +55,20 @@ class Declaration(NamedTuple):
     priority: int = 5
     timeout_seconds: float | None = None
     publishes: tuple[Topic[object], ...] = ()
+    subscribes: tuple[Topic[object], ...] = ()
+    event_topic: Topic[object] | None = None
+    os_filter: tuple[OsName, ...] = ()
+    execution_type: ExecutionType = "Service"
+    command: str | None = None
     broker: Literal["required", "optional"] = "required"
     mirror: Level = "warning"
     strict_logs: bool = False
+
+    @property
+    def own_publications(self) -> list[str]:
+        """Names of the topics on which the handler may publish, in the order of declaration."""
+        event_topic = () if self.event_topic is None else (self.event_topic,)
+        return list(dict.fromkeys(topic.name for topic in (*self.publishes, *event_topic)))
 
     @property
     def own_deadline_seconds(self) -> float | None:
@@ -62,10 +85,18 @@ def check_declaration(declaration: Declaration) -> None:
     Raises:
         ValueError: A value is outside what the agent takes; the message says which.
     """
-    allowed = {"broker": ("required", "optional"), "mirror": get_args(Level)}
+    allowed = {
+        "broker": ("required", "optional"),
+        "mirror": get_args(Level),
+        "execution_type": get_args(ExecutionType),
+    }
     for name, choices in allowed.items():
         if getattr(declaration, name) not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}")
+    if not set(declaration.os_filter) <= set(get_args(OsName)):
+        raise ValueError(f"os_filter must hold some of {', '.join(get_args(OsName))}")
+    if declaration.command is not None and not _COMMAND.fullmatch(declaration.command):
+        raise ValueError("command must be a name of letters, digits, `_` and `-`")
     if not 1 <= declaration.priority <= 10:
         raise ValueError("priority must be 1 to 10")
     if declaration.timeout_seconds is not None and not declaration.timeout_seconds > 0:

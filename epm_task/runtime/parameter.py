@@ -57,12 +57,18 @@ class Parameter(NamedTuple):
 
     @property
     def token(self) -> str:
-        """The name of the job's parameter that supplies it: `MaxBytes`."""
-        return "".join(word[:1].upper() + word[1:] for word in self.name.split("_"))
+        """The name of the job's parameter for it: `MaxBytes`, `TokenFile` for a secret."""
+        name = f"{self.name}_file" if self.secret else self.name
+        return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
 
     def absent(self, text: str) -> bool:
-        """Tell whether *text* means "not given": an empty value of a parameter that is no text."""
-        return text == "" and self.kind is not str
+        """Tell whether *text* means "not given", as the agent cannot leave an argument out.
+
+        An empty text does, unless it is a value itself: of one required text, or one with a default
+        that is text.
+        """
+        is_value = self.kind is str and self.default is not None and not self.repeated
+        return text == "" and not is_value
 
     def parse(self, text: str) -> Any:
         """Return the value that *text* stands for.

@@ -21,7 +21,13 @@ from typing import (
 
 from epm_task.errors import DefinitionError, InvocationError
 from epm_task.runtime.client_id import check_job_id
-from epm_task.runtime.declaration import Declaration, Level, check_declaration
+from epm_task.runtime.declaration import (
+    Declaration,
+    ExecutionType,
+    Level,
+    OsName,
+    check_declaration,
+)
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.invocation import task_argument
 
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
 
 #: A module whose name begins so is imported to see its tasks, not to run one.
 LOOKED_AT: Final = "_epm_task_file_"
+
+_LISTS: Final = ("events", "publishes", "subscribes", "os_filter")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -143,6 +151,11 @@ def task(
     priority: int = 5,
     timeout_seconds: float | None = None,
     publishes: Sequence[Topic[Any]] = (),
+    subscribes: Sequence[Topic[Any]] = (),
+    event_topic: Topic[Any] | None = None,
+    os_filter: Sequence[OsName] = (),
+    execution_type: ExecutionType = "Service",
+    command: str | None = None,
     broker: Literal["required", "optional"] = "required",
     mirror: Level = "warning",
     strict_logs: bool = False,
@@ -174,8 +187,7 @@ def _make(
         "job_id": declared.get("job_id") or name,
         "job_name": declared.get("job_name") or name.replace("-", " ").capitalize(),
         "description": described.partition("\n")[0],
-        "events": tuple(declared.get("events", ())),
-        "publishes": tuple(declared.get("publishes", ())),
+        **{name: tuple(declared.get(name, ())) for name in _LISTS},
     }
     try:
         check_job_id(values["job_id"])
