@@ -1,0 +1,155 @@
+"""An ending turns whatever stopped a handler into an outcome."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+from peers.mqtt_peer import MqttPeer
+from peers.task_process import Ended, agent_with, run_task
+from runtime.run_parts import declared, invoked
+from runtime.stderr_lines import StderrLines
+
+from epm_task.errors import TaskFailed
+from epm_task.runtime.ending import ending
+from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.run_log import RunLog
+from epm_task.runtime.stop import Stopped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = """
+import atexit, os, sys, threading, time
+from epm_task import TaskContext, task
+"""
+
+
+def _run(folder: Path, code: str, *arguments: str) -> tuple[Ended, list[bytes]]:
+    """Run a task program; return its end, and what the broker has."""
+    program = folder / "program.py"
+    program.write_text(HEAD + code + '\nif __name__ == "__main__":\n    program.main()\n')
+    with MqttPeer() as broker, agent_with(broker.port) as agent:
+        return run_task(program, *arguments, agent=agent.base_url), broker.payloads
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TaskFailed("no", exit_code=4), 4),
+        (SystemExit(5), 5),
+        (SystemExit("x"), 70),
+        (SystemExit(None), 0),
+        (KeyboardInterrupt(), 130),
+        (Stopped(), 0),
+        (ValueError("bad"), 70),
+        (GeneratorExit(), 70),
+    ],
+)
+def test_error_has_its_exit_code(
+    capfd: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    """Without a log a crash is printed as Python prints it; nothing else is."""
+    assert ending(error, None).exit_code == code
+    crashed = isinstance(error, ValueError | GeneratorExit)
+    assert (type(error).__name__ in capfd.readouterr().err) == crashed
+
+
+def test_crash_is_a_record() -> None:
+    """With a log the crash is one record, and the sentence holds no text of the exception."""
+    stderr = StderrLines()
+    run_log = RunLog(declared(), invoked(), stderr)
+    outcome = ending(ValueError("hunter2"), run_log)
+    run_log.close(Outcome())
+    structlog.reset_defaults()
+    assert [record["message"] for record in stderr.records] == ["task_crashed"]
+    assert "hunter2" not in outcome.error
+
+
+def test_exit_functions_run_and_may_log(tmp_path: Path) -> None:
+    """What `atexit` holds runs before the flush, so that its records are delivered."""
+    ended, payloads = _run(
+        tmp_path,
+        """
+@task(job_id="key-scanner")
+def program(ctx: TaskContext) -> None:
+    atexit.register(ctx.log.info, "at_exit")
+""",
+    )
+    assert ended.exit_code == 0
+    assert [b"at_exit" in payload for payload in payloads] == [True]
+
+
+def test_thread_of_the_handler_is_waited_for(tmp_path: Path) -> None:
+    """A thread that ends soon may finish, and its records are delivered."""
+    ended, payloads = _run(
+        tmp_path,
+        """
+@task(job_id="key-scanner")
+def program(ctx: TaskContext) -> None:
+    def work():
+        time.sleep(0.3)
+        ctx.log.info("thread_done")
+    threading.Thread(target=work).start()
+""",
+    )
+    assert (ended.exit_code, len(payloads)) == (0, 1)
+    assert b"thread_done" in payloads[0]
+
+
+def test_blocked_thread_does_not_keep_the_process(tmp_path: Path) -> None:
+    """A thread that never ends is named in a warning, and the process ends in time."""
+    ended, _ = _run(
+        tmp_path,
+        """
+@task(job_id="key-scanner")
+def program(ctx: TaskContext) -> dict[str, int]:
+    threading.Thread(target=threading.Event().wait, name="blocked").start()
+    print("handler-ended", time.monotonic(), flush=True)
+    return {"a": 1}
+""",
+        "--flush-timeout=0.5",
+    )
+    assert (ended.exit_code, ended.stdout) == (0, b'{"a":1}\n')
+    (record,) = ended.messages("threads_left_running")
+    assert record["properties"]["names"] == ["blocked"]
+    assert ended.ended_at - ended.mark("handler-ended") < 0.5 + 0.6
+
+
+def test_deadline_ends_an_exit_function_that_hangs(tmp_path: Path) -> None:
+    """An exit function that never returns is ended by the deadline, and nothing is lost."""
+    ended, payloads = _run(
+        tmp_path,
+        """
+@task(job_id="key-scanner")
+def program(ctx: TaskContext) -> None:
+    ctx.log.info("done")
+    atexit.register(time.sleep, 60)
+""",
+        "--deadline=0.5",
+    )
+    assert ended.exit_code in {124, 125}
+    assert ended.seconds < 0.5 + 1.5 + 1.0 + 0.6
+    assert b"done" in payloads[0]
+
+
+def test_crash_before_there_is_a_log_is_printed(tmp_path: Path) -> None:
+    """An error of our own in the first steps is shown with its traceback, and is 70."""
+    code = """
+import sys
+from epm_task import task
+from epm_task.runtime import spine
+@task
+def program() -> None: ...
+spine.read_invocation = None
+program.main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (70, b"")
+    assert b"TypeError" in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(b"epm_task: exit 70 (SOFTWARE): ")
