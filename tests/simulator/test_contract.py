@@ -61,6 +61,21 @@ print(json.dumps({{"answers": answers}}))
 """
 
 
+SPEAKER = '''
+from epm_task import TaskContext, Topic, task
+
+EVENTS = Topic("Jobs/speaker/events")
+
+@task(publishes=[EVENTS])
+def speaker(ctx: TaskContext):
+    """Publish one event."""
+    ctx.publish(EVENTS, {"event": "done"})
+
+if __name__ == "__main__":
+    speaker.main()
+'''
+
+
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """One agent with the plugin Bridge, and a program that calls it."""
@@ -219,6 +234,18 @@ def test_an_event_topic_alone_allows_nothing(agent: Agent, tmp_path: Path) -> No
     status, verdict = _send(agent, ("POST", "/api/Jobs/validate", job), admin=True)
     assert status == 200
     assert any("eventTopic Jobs/talker/news is not in" in text for text in verdict["warnings"])
+
+
+@pytest.mark.parametrize("allowed", [["KeeperLogger"], ["KeeperLogger", "Jobs/speaker/events"]])
+def test_the_default_event_topic_must_be_allowed_too(
+    agent: Agent, tmp_path: Path, allowed: list[str]
+) -> None:
+    """A job that names no `eventTopic` has `Jobs/{id}/events`; that alone allows nothing."""
+    job = {"mqttTopics": {"allowedPublications": allowed}}
+    run = agent.run(write(tmp_path, SPEAKER), job=job)
+    assert run.exit_code == 0
+    denied = [denial.facts["topic"] for denial in run.denials]
+    assert denied == ([] if len(allowed) == 2 else ["Jobs/speaker/events"])
 
 
 def test_an_argument_that_is_not_substituted_ends_our_task(agent: Agent, tmp_path: Path) -> None:
