@@ -67,10 +67,9 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     """
     path = (target.file if isinstance(target, Task) else Path(target)).absolute()
     task = target if isinstance(target, Task) else find_task(path, task_name)
-    program, env = python_program()
+    program, env = python_program() if path.suffix == ".py" else (str(path), {})
     values = _Values()
-    script = path.suffix == ".py"
-    line = [values.quoted("TaskFile", str(path))] if script else []
+    line = [values.quoted("TaskFile", str(path))] if path.suffix == ".py" else []
     line += [
         "--keeper-api-base={KeeperApiBaseUrl}",
         f"--ca-file={values.quoted('CaFile', str(ca_file))}",
@@ -84,19 +83,18 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     document["parameters"] = [
         {"name": name, "type": "string", "required": True} for name in values.texts
     ]
-    document["tasks"] = [
-        {
-            "id": document["id"],
-            "name": document["name"],
-            "ExecutionType": "Service",
-            "command": Path(program).stem if script else path.stem,
-            "executablePath": program if script else str(path),
-            "arguments": " ".join(line),
-            "scriptType": "Auto",
-        }
-    ]
+    step = {
+        "id": document["id"],
+        "name": document["name"],
+        "ExecutionType": "Service",
+        "command": Path(program).stem,
+        "executablePath": program,
+        "arguments": " ".join(line),
+        "scriptType": "Auto",
+    }
     if task is not None and task.declaration.timeout_seconds:
-        document["tasks"][0]["timeoutSeconds"] = task.declaration.timeout_seconds
+        step["timeoutSeconds"] = task.declaration.timeout_seconds
+    document["tasks"] = [step]
     return TrialJob(document, dict(values.texts), env, task)
 
 

@@ -1,0 +1,154 @@
+"""Tests of the house: imports go downward only, and the lower floors know few libraries."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "epm_task"
+
+#: Which floor a place stands on; the longest prefix counts.
+FLOORS = {
+    "exit_code": 0,
+    "errors": 0,
+    "runtime": 1,
+    "job": 2,
+    "admin": 3,
+    "simulator": 3,
+    "freeze": 3,
+    "testing": 4,
+    "pytest_plugin": 4,
+    "cli": 5,
+}
+#: On one floor, who may import whom.
+NEIGHBOURS = {("freeze", "simulator"), ("errors", "exit_code"), ("pytest_plugin", "testing")}
+#: What a place may import beside the standard library and lower floors.
+LIBRARIES = {
+    "exit_code": set(),
+    "errors": set(),
+    "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_settings"},
+    "job": {"pydantic", "cronsim"},
+    "admin": {"httpx", "pydantic", "psutil", "paho"},
+    "simulator": {"aiohttp", "cryptography", "cronsim", "psutil", "paho", "multidict", "yarl"},
+}
+#: A file has one concept, and none of these is one.
+NAMES_WITHOUT_A_CONCEPT = {
+    *("utils", "util", "common", "helpers", "helper", "base", "core", "manager", "types"),
+    *("constants", "misc", "shared", "impl"),
+}
+CLASS_ENDINGS = ("Manager", "Helper", "Service", "Impl", "Base", "Utils")
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Return every module below the package by its dotted name without the package's."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "templates" in path.parts:
+            continue
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        found[name] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Return what a module imports when it runs; imports for type checkers do not count."""
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            skipped |= set(ast.walk(node))
+    found = set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def inside(name: str) -> str | None:
+    """Return the module of this package that an imported name belongs to, or None."""
+    parts = name.split(".")
+    if parts[0] != "epm_task":
+        return None
+    rest = ".".join(parts[1:])
+    while rest not in modules():
+        rest = rest.rpartition(".")[0]
+    return rest
+
+
+def place(module: str) -> str:
+    """Return the first part of a module's name: the place on its floor."""
+    return module.partition(".")[0]
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m])
+def test_imports_go_downward(module: str) -> None:
+    """A module imports from its own place and from lower floors only."""
+    here = place(module)
+    for name in imports(modules()[module]):
+        target = inside(name)
+        if not target or place(target) == here:
+            continue
+        lower = FLOORS[place(target)] < FLOORS[here]
+        assert lower or (here, place(target)) in NEIGHBOURS, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if place(m) in LIBRARIES])
+def test_lower_floors_know_few_libraries(module: str) -> None:
+    """A module uses the standard library and what its place may use, no more."""
+    roots = {name.partition(".")[0] for name in imports(modules()[module])}
+    foreign = roots - set(sys.stdlib_module_names) - {"epm_task"}
+    assert foreign <= LIBRARIES[place(module)]
+
+
+def test_there_is_no_cycle() -> None:
+    """No module imports itself in a roundabout way."""
+    graph = {
+        name: {target for i in imports(tree) if (target := inside(i)) and target != name}
+        for name, tree in modules().items()
+    }
+    while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
+        graph = {name: targets for name, targets in graph.items() if name not in leaves}
+    assert graph == {}
+
+
+def test_every_file_has_a_concept() -> None:
+    """No file and no class has a name that could hold anything."""
+    for name, tree in modules().items():
+        assert name.rpartition(".")[2] not in NAMES_WITHOUT_A_CONCEPT
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                assert not node.name.endswith(CLASS_ENDINGS), f"{name}.{node.name}"
+
+
+def test_files_and_functions_are_small() -> None:
+    """Files have at most 250 lines; functions 40, without their docstring."""
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert text.count("\n") <= 250, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                documented = ast.get_docstring(node) is not None
+                described = (node.body[0].end_lineno or 0) - node.body[0].lineno + 1
+                size = (node.end_lineno or 0) - node.lineno + 1 - described * documented
+                assert size <= 40 or "typer.Option" in ast.unparse(node.args), f"{path}:{node.name}"
+
+
+def test_public_things_are_documented() -> None:
+    """Every module, public class and public function has a docstring."""
+    for name, tree in modules().items():
+        assert ast.get_docstring(tree), name
+        for node in ast.walk(tree):
+            public = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if public and not node.name.startswith("_") and node in tree.body:
+                overload = "overload" in [ast.unparse(d) for d in node.decorator_list]
+                assert overload or ast.get_docstring(node), f"{name}.{node.name}"
