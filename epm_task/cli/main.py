@@ -12,9 +12,11 @@ except ImportError:
     sys.exit('epm-task: the command line needs more packages; pip install "epm-task[dev]"')
 
 from epm_task import __version__
+from epm_task.admin.errors import AdminError
 from epm_task.cli.agent import agent
 from epm_task.cli.exit_codes import exit_codes
 from epm_task.cli.failure import FAILED, Failure
+from epm_task.cli.jobs.app import jobs
 from epm_task.cli.run import run
 from epm_task.simulator.start_error import StartError
 
@@ -30,6 +32,7 @@ app.command(rich_help_panel="Try a task on this machine")(run)
 
 app.command(rich_help_panel="Try a task on this machine")(agent)
 app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
+app.add_typer(jobs, name="jobs", rich_help_panel="Administer an agent")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # typer passes the option so
@@ -53,7 +56,7 @@ def main() -> NoReturn:
     code: int | None
     try:
         code = app(standalone_mode=False)
-    except Failure as error:
+    except (Failure, AdminError) as error:
         code = _explain(str(error), error.exit_code)
     except StartError as error:
         code = _explain(str(error), FAILED)

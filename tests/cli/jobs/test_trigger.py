@@ -1,0 +1,128 @@
+"""Tests of `epm-task jobs trigger`, with real runs of real tasks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from admin.admin_files import add_binary, job_document
+
+from epm_task.runtime.topic import KEEPER_LOGGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cli.command_line import Finished
+
+    from epm_task.testing import Agent
+
+TASK = """
+from epm_task import TaskContext, TaskFailed, task
+
+@task(job_id="talker")
+def talker(ctx: TaskContext, *, reason: str, code: int = 0):
+    ctx.log.warning("talked", reason=reason)
+    if code:
+        raise TaskFailed("as asked", exit_code=code)
+    return {"reason": reason}
+
+if __name__ == "__main__":
+    talker.main()
+"""
+
+
+def add_talker(agent: Agent, folder: Path) -> None:
+    """Store a job that runs a task with two values of the event context."""
+    file = folder / "talker.py"
+    file.write_text(TASK)
+    program: dict[str, Any] = {
+        "id": "talk",
+        "command": "python",
+        "executablePath": sys.executable,
+        "arguments": f'"{file}" --keeper-api-base={{KeeperApiBaseUrl}} '
+        f'--ca-file="{agent.ca}" --reason="{{Reason}}" --code={{Code}}',
+        "timeoutSeconds": 60,
+    }
+    names = [{"name": "Reason", "required": True}, {"name": "Code", "defaultValue": "0"}]
+    agent.jobs.add(job_document("talker", tasks=[program], parameters=names))
+
+
+def test_a_run_is_followed_to_its_end(
+    agent: Agent, jobs: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """Records on stderr, the result on stdout, the run's exit code."""
+    add_talker(agent, tmp_path)
+    ended = jobs("trigger", "talker", "Reason=a test", "--wait", "--agent-root", agent.root)
+    assert (ended.exit_code, json.loads(ended.out)) == (0, {"reason": "a test"})
+    assert "talked" in ended.err
+    assert "exit 0 (OK)" in ended.err
+
+
+def test_the_exit_code_is_that_of_the_run(
+    agent: Agent, jobs: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """The records come over the broker this time, and stand in the report."""
+    add_talker(agent, tmp_path)
+    ended = jobs(
+        "trigger", "talker", "Reason=x", "Code=3", "--wait", "--json",
+        "--agent-root", agent.root, "--broker", f"{agent.broker_host}:{agent.broker_port}",
+    )  # fmt: skip
+    report = json.loads(ended.out)
+    assert (ended.exit_code, report["end"]["exit_code"]) == (3, 3)
+    assert "talked" in [record["message"] for record in report["records"]]
+
+
+def test_without_a_history_the_end_is_not_claimed(
+    agent: Agent, jobs: Callable[..., Finished]
+) -> None:
+    """Only records are followed, as long as was asked."""
+    add_binary(agent)
+    agent.jobs.add(job_document())
+    ended = jobs("trigger", "probe", "--wait", "--log", agent.log, "--timeout", "0.2")
+    assert ended.exit_code == 1
+    assert "the end of the run was not seen in 0.2 s" in ended.err
+    agent.jobs.wait()
+
+
+def test_without_wait_the_run_is_only_started(agent: Agent, jobs: Callable[..., Finished]) -> None:
+    """The run's id is told."""
+    add_binary(agent)
+    agent.jobs.add(job_document())
+    assert jobs("trigger", "probe", "a=b=c").out.startswith("probe: started ")
+    agent.jobs.wait()
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (["reason"], "write key=value"),
+        (["=x"], "write key=value"),
+        (["--wait"], "--agent-root"),
+        (["--wait", "--broker", "10.0.0.1:8675"], "127.0.0.1:PORT"),
+        (["--wait", "--broker", "127.0.0.1"], "127.0.0.1:PORT"),
+    ],
+)
+def test_wrong_use_starts_nothing(
+    agent: Agent, jobs: Callable[..., Finished], words: list[str], fix: str
+) -> None:
+    """Exit 2, with what to write."""
+    add_binary(agent)
+    agent.jobs.add(job_document())
+    ended = jobs("trigger", "probe", *words)
+    assert (ended.exit_code, fix in ended.err) == (2, True)
+    assert agent.jobs.ended("probe") == []
+
+
+def test_a_broker_that_is_down_is_named_before_the_start(
+    agent: Agent, jobs: Callable[..., Finished]
+) -> None:
+    """A run whose records cannot be followed is not started."""
+    add_binary(agent)
+    agent.jobs.add(job_document())
+    ended = jobs("trigger", "probe", "--wait", "--broker", "127.0.0.1:9")
+    assert (ended.exit_code, "mqtts://127.0.0.1:9" in ended.err) == (69, True)
+    assert agent.jobs.ended("probe") == []
+    assert KEEPER_LOGGER not in ended.err
