@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
-ExecutionType = Literal["Service", "User", "UserDesktop", "UserElevated"]
+from epm_task.runtime.declaration import ExecutionType
 
 EXECUTION_TYPES: Final[tuple[ExecutionType, ...]] = get_args(ExecutionType)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from epm_task.runtime.declaration import OsName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OsName = Literal["windows", "linux", "macOS"]
-
 #: The keys of `osFilter`.
-OS_NAMES: Final[tuple[OsName, ...]] = ("windows", "linux", "macOS")
+OS_NAMES: Final[tuple[OsName, ...]] = get_args(OsName)
 
 _OTHER_PLATFORMS: Final[dict[str, OsName]] = {"win32": "windows", "darwin": "macOS"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from epm_task.job.os_filter import OsName
+    from epm_task.runtime.declaration import OsName
 
 #: The token for the base URL of the local HTTPS API.
 API_BASE_URL: Final = "KeeperApiBaseUrl"
