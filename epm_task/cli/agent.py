@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epm_task.cli.failure import Failure
+from epm_task.cli.interruption import stop_signals
 from epm_task.cli.live_view import LiveView
 from epm_task.cli.run_inputs import read_faults, read_settings
+from epm_task.runtime.level import NUMBERS
 from epm_task.simulator.agent_options import AgentOptions
 from epm_task.simulator.local_agent import LocalAgent
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TRUST = ("exact", "tree")
+_HIGHEST_PORT = 65_535
 
 
 def agent(  # noqa: PLR0913  # each is an option of the command line
@@ -30,10 +33,15 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
         Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
     ],
     https_port: Annotated[
-        int | None, typer.Option(help="0: any free one; else that of appsettings.json.")
+        int | None,
+        typer.Option(
+            min=0, max=_HIGHEST_PORT, help="0: any free one; else that of appsettings.json."
+        ),
     ] = None,
-    http_port: Annotated[int | None, typer.Option(help="The same for plain HTTP.")] = None,
-    mqtt_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    http_port: Annotated[
+        int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
+    ] = None,
+    mqtt_port: Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")] = 0,
     trust: Annotated[
         str, typer.Option(metavar="exact|tree", help="Launched processes, or their children too.")
     ] = "exact",
@@ -89,7 +97,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
         mqtt_port=mqtt_port,
         trust="tree" if trust == "tree" else "exact",
         registration_delay=_delay(registration_delay),
-        log_level=log_level.capitalize(),
+        log_level=_level(log_level),
         settings=read_settings(settings, setting or ()),
         conditions=dict(map(_condition, condition or ())),
         deny_visibly=deny_visibly,
@@ -113,12 +121,11 @@ async def _serve(local: LocalAgent, *, as_json: bool) -> None:
 
 @contextmanager
 def _stop_event() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGINT or SIGTERM sets; the handlers before come back afterwards."""
+    """Yield an event that a stop signal sets; the handlers before come back afterwards."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
     before = {
         number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-        for number in numbers
+        for number in stop_signals()
     }
     try:
         yield stopped
@@ -137,13 +144,21 @@ def _announce(facts: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _delay(text: str) -> float | tuple[float, float]:
+    low, dash, high = text.partition("-")
     try:
-        low, _, high = text.partition("-")
-        return (float(low), float(high)) if high else float(low)
+        shortest, longest = float(low), float(high if dash else low)
     except ValueError:
-        raise Failure(
-            f"--registration-delay {text} is no number of seconds", "write 0.5, or 0.1-2"
-        ) from None
+        shortest, longest = -1.0, -1.0
+    if not 0 <= shortest <= longest:
+        raise Failure(f"--registration-delay {text} is no number of seconds", "write 0.5, or 0.1-2")
+    return (shortest, longest) if dash else shortest
+
+
+def _level(text: str) -> str:
+    if text.casefold() not in NUMBERS:
+        known = ", ".join(word.capitalize() for word in NUMBERS)
+        raise Failure(f"--log-level {text} is unknown", f"choose one of {known}")
+    return text.capitalize()
 
 
 def _condition(text: str) -> tuple[str, bool]:

@@ -1,39 +1,53 @@
-"""An interruption is Ctrl-C, or SIGTERM, while something runs that must be ended in good order."""
+"""An interruption is a signal while something runs that must be ended in good order."""
 
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+    from types import FrameType, TracebackType
 
 
-class Interrupted(BaseException):
-    """Raised in the main thread by SIGINT or SIGTERM.
+def stop_signals() -> list[int]:
+    """Return the signals that mean "stop": Ctrl-C, `kill`, and the end of the terminal."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last two: not on every system
+    numbers = [int(getattr(signal, name)) for name in names if hasattr(signal, name)]
+    # `nohup` has SIGHUP ignored, and means it.
+    hangup = getattr(signal, "SIGHUP", None)
+    return [n for n in numbers if n != hangup or signal.getsignal(n) != signal.SIG_IGN]
+
+
+class Interruption:
+    """Counts the signals that mean "stop" while a `with` block runs.
+
+    It does not raise: an exception could come anywhere, such as between the making of a folder and
+    the line that remembers it.
 
     Attributes:
-        exit_code: 128 plus the signal, as shells count.
+        count: How many came.
+        exit_code: 128 plus the first one, as shells count; None when none came.
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.exit_code = 128 + number
+    def __init__(self) -> None:
+        self.count = 0
+        self.exit_code: int | None = None
+        self._before: dict[int, Any] = {}
 
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._take) for number in stop_signals()}
+        return self
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Interrupted` while the block runs."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Interrupted(number)
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.exit_code is None:
+            self.exit_code = 128 + number

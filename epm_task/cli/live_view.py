@@ -41,8 +41,7 @@ class LiveView:
     def line(self, stream: str, line: bytes) -> None:
         """Show a line of the task's stderr that is no record."""
         if stream == "stderr" and Record.from_line(line) is None:
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            self._write("\t".join(printable(part) for part in text.split("\t")))
+            self._write(harmless(line))
 
     def event(self, event: TraceEvent) -> None:
         """Show a decision of the agent, when all of them are wanted."""
@@ -63,6 +62,16 @@ class LiveView:
         return f"\x1b[2m{text}\x1b[0m" if self._color else text
 
     def _write(self, text: str) -> None:
-        if not self._quiet:
+        if self._quiet:
+            return
+        try:
             self._stream.write(f"{text}\n")
             self._stream.flush()
+        except OSError:  # the reader is gone, as after `2>&1 | head`; the run goes on
+            self._quiet = True
+
+
+def harmless(line: bytes) -> str:
+    """Return a line of a program's output without its end, and fit for a terminal."""
+    text = line.decode("utf-8", "replace").rstrip("\r\n")
+    return "\t".join(printable(part) for part in text.split("\t"))

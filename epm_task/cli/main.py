@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 try:
     import typer
@@ -18,6 +18,7 @@ from epm_task.cli.exit_codes import exit_codes
 from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.jobs.app import jobs
 from epm_task.cli.run import run
+from epm_task.runtime.record_view import printable
 from epm_task.simulator.start_error import StartError
 
 app = typer.Typer(
@@ -29,7 +30,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(rich_help_panel="Try a task on this machine")(run)
-
 app.command(rich_help_panel="Try a task on this machine")(agent)
 app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
 app.add_typer(jobs, name="jobs", rich_help_panel="Administer an agent")
@@ -47,6 +47,9 @@ def _options(
     version: Annotated[  # the callback answers
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    verbose: Annotated[  # `_show` looks at the command line
+        bool, typer.Option("--verbose", "-v", help="Show a defect with its traceback.")
+    ] = False,
 ) -> None:
     """Write, run and test job tasks for Keeper Endpoint Privilege Manager."""
 
@@ -55,29 +58,43 @@ def main() -> NoReturn:
     """Run the command line and end the process."""
     code: int | None
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="epm-task", standalone_mode=False)
     except (Failure, AdminError) as error:
         code = _explain(str(error), error.exit_code)
     except StartError as error:
         code = _explain(str(error), FAILED)
     except typer.Abort:
         code = _explain("stopped", 130)
+    except OSError as error:
+        code = _explain(f"the operating system refused: {error}", FAILED)
     except Exception as error:  # noqa: BLE001  # click's own errors know how to show themselves
         code = _show(error)
     sys.exit(code or 0)
 
 
 def _show(error: Exception) -> int:
-    show = getattr(error, "show", None)
-    if show is not None:
-        show()
-        return int(getattr(error, "exit_code", FAILED))
+    if hasattr(error, "format_message"):
+        return _correct(error)
     if "-v" in sys.argv or "--verbose" in sys.argv:
         traceback.print_exception(error)
     kind = type(error).__name__
-    return _explain(f"this is a defect of epm-task ({kind}: {error}); see it all with -v", 70)
+    return _explain(
+        f"this is a defect of epm-task ({kind}: {error}); see it all with epm-task -v", 70
+    )
+
+
+def _correct(error: Any) -> int:
+    """Say in one line what is wrong with the command line; an empty one shows the help."""
+    sentence = str(error.format_message())
+    if sentence.startswith("Usage:"):
+        error.show()
+    else:
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context else "epm-task"
+        _explain(f"{sentence.rstrip('.')}; see {verb} --help", 0)
+    return int(error.exit_code)
 
 
 def _explain(sentence: str, code: int) -> int:
-    sys.stderr.write(f"epm-task: {sentence}\n")
+    sys.stderr.write(f"epm-task: {printable(sentence)}\n")
     return code

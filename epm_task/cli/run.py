@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,18 +12,22 @@ import typer
 
 from epm_task.cli import run_report
 from epm_task.cli.failure import Failure
-from epm_task.cli.interruption import Interrupted, interruptible
-from epm_task.cli.live_view import LiveView
+from epm_task.cli.interruption import Interruption
+from epm_task.cli.live_view import LiveView, harmless
 from epm_task.cli.run_inputs import read_faults, read_settings, split_target
 from epm_task.simulator.agent import Agent
-from epm_task.simulator.task_file import TaskFileError
+from epm_task.simulator.task_file import NoSuchTask, TaskFileError, find_task
 
 if TYPE_CHECKING:
+    from epm_task.runtime.task import Task
     from epm_task.simulator.finished_run import Run
     from epm_task.simulator.started_run import StartedRun
 
 #: A task that does not stop in this time is killed; the runtime itself needs 5 s at most.
 _GRACE_SECONDS = 10.0
+
+#: How long a signal may wait until it is passed on.
+_LOOK_SECONDS = 0.1
 
 
 def run(  # noqa: PLR0913  # each is an option of the command line
@@ -83,6 +89,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task run examples/key_scanner.py --setting KeyScanner.max_bytes=10 -- --root .
     """
     path, name = split_target(target)
+    found = _find(path, name)
     view = LiveView(quiet=as_json, verbose=verbose)
     job: dict[str, Any] = {"id": job_id} if job_id else {}
     if no_broker:
@@ -96,47 +103,63 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         replay_file=replay,
         trace_file=trace,
     )
-    with interruptible(), agent:
+    with Interruption() as interruption, agent:
         agent.trace.subscribe(view.event)
-        try:
-            started = agent.start(
-                path,
-                task=name,
-                arguments=arguments or (),
-                job=job,
-                timeout=timeout,
-                cwd=Path.cwd(),
-                on_line=view.line,
-                on_record=view.record,
-            )
-        except (TaskFileError, TypeError) as error:
-            raise Failure(str(error), "`python FILE --help` must work") from error
-        finished, code = _wait(started)
+        started = agent.start(
+            found or path,
+            arguments=arguments or (),
+            job=job,
+            timeout=timeout,
+            cwd=Path.cwd(),
+            on_line=view.line,
+            on_record=view.record,
+        )
+        finished = _wait(started, interruption)
     if as_json:
         typer.echo(run_report.as_line(finished))
     else:
         _show(finished, view)
-    return run_report.exit_code_of(finished) if code is None else code
+    return interruption.exit_code or run_report.exit_code_of(finished)
 
 
-def _wait(started: StartedRun) -> tuple[Run, int | None]:
-    """Wait for the end; an interruption is passed on to the task, a second one kills it."""
+def _find(path: Path, name: str | None) -> Task[..., object] | None:
+    """Return the task, before there is an agent: an import that hangs can just be killed."""
     try:
-        return started.wait(), None
-    except Interrupted as interruption:
-        code = interruption.exit_code
-    try:
-        started.terminate()
-        return started.wait(_GRACE_SECONDS), code
-    except (Interrupted, TimeoutError):
-        started.kill()
-    return started.wait(), code
+        with redirect_stdout(sys.stderr):  # the file may print
+            return find_task(path, name)
+    except NoSuchTask as error:
+        raise Failure(str(error), "write FILE:TASK") from error
+    except TaskFileError as error:
+        raise Failure(str(error), f"`python {path} --help` must work") from error
+
+
+def _wait(started: StartedRun, interruption: Interruption) -> Run:
+    """Wait for the end; a signal is passed on to the task, a second one kills it."""
+    asked_at = None
+    while True:
+        with suppress(TimeoutError):
+            return started.wait(_LOOK_SECONDS)
+        if not interruption.count:
+            continue
+        with suppress(RuntimeError):  # no process was started, so the run is over
+            if asked_at is None:
+                asked_at = time.monotonic()
+                started.terminate()
+            elif interruption.count > 1 or time.monotonic() - asked_at > _GRACE_SECONDS:
+                started.kill()
 
 
 def _show(finished: Run, view: LiveView) -> None:
-    sys.stdout.buffer.write(finished.stdout)
-    sys.stdout.buffer.flush()
+    _print(finished.stdout)
     view.denials(finished.denials)
     for hint in run_report.hints(finished):
         view.say(hint)
     view.say(run_report.summary(finished))
+
+
+def _print(output: bytes) -> None:
+    """Print what the task printed; a terminal gets no control character of it."""
+    if sys.stdout.isatty():
+        output = "".join(f"{harmless(line)}\n" for line in output.splitlines()).encode()
+    sys.stdout.buffer.write(output)
+    sys.stdout.buffer.flush()

@@ -25,7 +25,8 @@ def split_target(target: str) -> tuple[Path, str | None]:
         text, _, name = target.rpartition(":")
         path = Path(text)
     if not path.is_file():
-        raise Failure(f"there is no file {path}", "give the path of a Python file with a task")
+        problem = f"{path} is no file" if path.exists() else f"there is no file {path}"
+        raise Failure(problem, "give the path of a Python file with a task")
     return path, name.replace("_", "-") if name else None
 
 

@@ -34,9 +34,14 @@ def summary(run: Run) -> str:
 
 def hints(run: Run) -> list[str]:
     """Return what is worth a look, for example a file that does not call `main`."""
-    if run.registration.tries or run.exit_code:
+    if run.exit_code:
         return []
-    return ["the process never asked for settings: does the file end with TASK.main()?"]
+    found = []
+    if not run.registration.tries:
+        found.append("the process never asked for settings: does the file end with TASK.main()?")
+    if run.stdout.strip() and run.result is None:
+        found.append("stdout is not one JSON object, so the agent takes no result from it")
+    return found
 
 
 def document(run: Run) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from epm_task.simulator.run_history import RunHistory
 from epm_task.simulator.run_watch import RunWatch
 from epm_task.simulator.settings_layer import setting_text
 from epm_task.simulator.settings_store import SettingsStore
+from epm_task.simulator.start_error import FileUnwritable
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
+    from pathlib import Path
 
     from epm_task.simulator.agent_options import AgentOptions
     from epm_task.simulator.layout import AgentRoot
@@ -42,7 +44,7 @@ class AgentFiles:
         root.create()
         stack.callback(root.lock().close)
         if options.trace_file is not None:
-            lines = stack.enter_context(options.trace_file.open("a", encoding="utf-8"))
+            lines = stack.enter_context(_open(options.trace_file))
             stack.callback(trace.subscribe(lambda event: _write_event(lines, event)))
         compiled_in = {
             plugin: {key: setting_text(value) for key, value in settings.items()}
@@ -62,8 +64,18 @@ class AgentFiles:
         stack.callback(self.watch.close)
         self.recorder: Recorder | None = None
         if options.record_file is not None:
-            self.recorder = Recorder(options.record_file)
+            try:
+                self.recorder = Recorder(options.record_file)
+            except OSError as error:
+                raise FileUnwritable(options.record_file, error.strerror or str(error)) from error
             stack.callback(self.recorder.close)
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise FileUnwritable(path, error.strerror or str(error)) from error
 
 
 def _write_event(file: TextIO, event: TraceEvent) -> None:

@@ -34,6 +34,14 @@ class RootHeld(StartError):
         self.pid = pid
 
 
+class FileUnwritable(StartError):
+    """A file that was asked for cannot be written."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        """Take the file and the operating system's reason."""
+        super().__init__(f"{path} cannot be written: {why}; give the path of another file")
+
+
 class PortTaken(StartError):
     """A port that was asked for belongs to another process."""
 

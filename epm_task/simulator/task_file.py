@@ -17,24 +17,28 @@ class TaskFileError(Exception):
     """A task file, or a task in it, cannot be used; the text says why."""
 
 
+class NoSuchTask(TaskFileError):
+    """A name does not choose one task of a file."""
+
+
 def find_task(path: Path, name: str | None = None) -> Task[..., object] | None:
     """Return the task in the file, the one called *name* when it holds several.
 
     A file that does not name this package holds no task of ours, and is not imported.
 
     Raises:
-        TaskFileError: The file cannot be imported, or *name* does not choose one task.
+        TaskFileError: The file cannot be imported.
+        NoSuchTask: *name* does not choose one task.
     """
-    if path.suffix != ".py" or b"epm_task" not in path.read_bytes():
-        return None
-    tasks = tasks_in(path)
+    ours = path.suffix == ".py" and b"epm_task" in path.read_bytes()
+    tasks = tasks_in(path) if ours else {}
     if name is None and len(tasks) <= 1:
         return next(iter(tasks.values()), None)
     if name in tasks:
         return tasks[name]
     found = ", ".join(tasks) or "no task"
     problem = f"has no task {name!r}" if name else "holds several tasks; choose one"
-    raise TaskFileError(f"{path} {problem}: it holds {found}")
+    raise NoSuchTask(f"{path} {problem}: it holds {found}")
 
 
 def tasks_in(path: Path) -> dict[str, Task[..., object]]:
@@ -54,7 +58,7 @@ def tasks_in(path: Path) -> dict[str, Task[..., object]]:
     sys.path.insert(0, str(path.resolve().parent))  # as `python FILE` has it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise TaskFileError(
             f"{path} cannot be imported: {type(error).__name__}: {error}"

@@ -1,0 +1,157 @@
+"""The real `epm-task`, run as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HELLO = EXAMPLES / "hello.py"
+
+#: No command of these tests may take longer, on a busy machine.
+PATIENCE = 30.0
+
+#: Each process of a command inherits it, so that those left behind can be found.
+MARK = "EPM_TEST_MARK"
+
+SLEEPER = '''
+import subprocess
+from epm_task import TaskContext, task
+
+@task
+def sleeper(ctx: TaskContext):
+    """Start a child and sleep until it is told to stop."""
+    subprocess.Popen(["sleep", "60"])
+    ctx.log.info("asleep")
+    ctx.stopping.wait(60)
+
+if __name__ == "__main__":
+    sleeper.main()
+'''
+
+#: A program that ignores whoever asks it to stop.
+STUBBORN = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.write(2, b"stubborn\\n")
+time.sleep(60)
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left: exit code, stdout, and the lines of stderr."""
+
+    code: int
+    out: str
+    err: list[str]
+
+
+class Running:
+    """A command that goes on, with a temporary folder of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], scratch: Path, mark: str) -> None:
+        """Remember the process, its TMPDIR and its mark."""
+        self.process = process
+        self.scratch = scratch
+        self.mark = mark
+
+    def end(self) -> Ended:
+        """Wait for the end."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return Ended(self.process.returncode, out.decode(), err.decode().splitlines())
+
+    def read_until(self, word: str) -> list[str]:
+        """Read stderr up to the line that holds the word; return all that was read."""
+        stderr: IO[bytes] = self.process.stderr  # type: ignore[assignment]
+        lines: list[str] = []
+        while line := stderr.readline().decode():
+            lines.append(line)
+            if word in line:
+                return lines
+        raise AssertionError(f"{word!r} never came: {lines}")
+
+    def leftovers(self) -> list[object]:
+        """Return files in TMPDIR, and processes that still run."""
+        wait_until(lambda: not _marked(self.mark))
+        return [*self.scratch.iterdir(), *_marked(self.mark)]
+
+
+@contextmanager
+def running(*words: object, scratch: Path, **more: Any) -> Iterator[Running]:
+    """Start the command, with TMPDIR below *scratch*; it is killed at the end, if need be."""
+    temporary = scratch / f"tmp-{uuid.uuid4().hex[:8]}"
+    temporary.mkdir()
+    mark = uuid.uuid4().hex
+    env = {**environment(more.pop("env", None)), "TMPDIR": str(temporary), MARK: mark}
+    process = subprocess.Popen(
+        line(*words), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
+    )
+    with process:
+        try:
+            yield Running(process, temporary, mark)
+        finally:
+            process.kill()
+            for left in _marked(mark):
+                left.kill()
+
+
+def epm_task(*words: object, env: Mapping[str, str] | None = None, **more: Any) -> Ended:
+    """Run the command to its end."""
+    done = subprocess.run(
+        line(*words),
+        env=environment(env),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+        **more,
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode().splitlines())
+
+
+def line(*words: object) -> list[str]:
+    """Return the command line."""
+    return [sys.executable, "-m", "epm_task.cli", *map(str, words)]
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment without what decides on colour."""
+    kept = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+    return {**kept, **(more or {})}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Return when the condition holds, or after the given time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def task_file(folder: Path, text: str, name: str = "my_task.py") -> Path:
+    """Write a file and return its path."""
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _has(process, mark)]
+
+
+def _has(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.status() != "zombie" and process.environ().get(MARK) == mark
+    except psutil.Error:
+        return False

@@ -1,0 +1,105 @@
+"""Tests of signals to `epm-task run`: the task ends in good order, and nothing is left behind."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.command import SLEEPER, STUBBORN, running, task_file
+
+from epm_task.cli.interruption import Interruption, stop_signals
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_task_and_agent(tmp_path: Path, name: str):
+    """The exit code is that of the signal; no process and no file stays, not even a grandchild."""
+    number = getattr(signal, name)
+    with running("run", task_file(tmp_path, SLEEPER), scratch=tmp_path) as command:
+        command.read_until("asleep")
+        command.process.send_signal(number)
+        ended = command.end()
+        assert ended.code == 128 + number
+        assert "exit 143 (SIGTERM)" in ended.err[-1]
+        assert command.leftovers() == []
+
+
+def test_second_signal_kills(tmp_path: Path):
+    """A task that does not listen is killed by the second Ctrl-C, without waiting for a grace."""
+    with running("run", task_file(tmp_path, STUBBORN), scratch=tmp_path) as command:
+        command.read_until("stubborn")
+        command.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert command.process.poll() is None
+        begun = time.monotonic()
+        command.process.send_signal(signal.SIGINT)
+        ended = command.end()
+        assert time.monotonic() - begun < 3
+        assert (ended.code, ended.out) == (130, "")
+        assert "signal 9" in ended.err[-1]
+        assert command.leftovers() == []
+
+
+@pytest.mark.parametrize("delay", [0.2, 0.27, 0.3, 0.33, 0.36, 0.39, 0.42])
+def test_a_signal_at_any_moment_leaves_nothing(tmp_path: Path, delay: float):
+    """Also while the agent starts or the task is being started: no file, no process, no hang."""
+    with running("run", task_file(tmp_path, SLEEPER), scratch=tmp_path) as command:
+        time.sleep(delay)
+        command.process.send_signal(signal.SIGTERM)
+        ended = command.end()
+        assert ended.code in {143, -15}
+        assert "Traceback" not in "\n".join(ended.err)
+        assert command.leftovers() == []
+
+
+def test_import_that_hangs_can_be_stopped(tmp_path: Path):
+    """A file that waits when it is imported does not keep the command from ending."""
+    text = "import sys, time\nimport epm_task\nprint('waits', file=sys.stderr)\ntime.sleep(60)\n"
+    with running("run", task_file(tmp_path, text), scratch=tmp_path) as command:
+        command.read_until("waits")
+        command.process.send_signal(signal.SIGINT)
+        ended = command.end()
+        assert ended.code == 130
+        assert "Traceback" not in "\n".join(ended.err)
+        assert command.leftovers() == []
+
+
+def test_killed_reader_of_stderr_does_not_stop_the_run(tmp_path: Path):
+    """After `2>&1 | head -1` the task goes on to its end, and its exit code counts."""
+    text = (
+        "import os, sys, time\nos.write(2, b'first\\n')\nsys.stdin.read()\ntime.sleep(0.3)\n"
+        "for _ in range(2000): os.write(2, b'more' * 100 + b'\\n')\nsys.exit(7)\n"
+    )
+    with running("run", task_file(tmp_path, text), scratch=tmp_path) as command:
+        command.read_until("first")
+        command.process.stderr.close()
+        assert command.process.wait(timeout=20) == 7
+        assert command.leftovers() == []
+
+
+def test_handlers_come_back():
+    """Outside its block an interruption has no effect; inside, it counts and never raises."""
+    before = {number: signal.getsignal(number) for number in stop_signals()}
+    with Interruption() as interruption:
+        assert interruption.exit_code is None
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert (interruption.count, interruption.exit_code) == (2, 143)
+    assert {number: signal.getsignal(number) for number in stop_signals()} == before
+
+
+def test_ignored_hangup_stays_ignored():
+    """`nohup epm-task run …` goes on when the terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in stop_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in stop_signals()
