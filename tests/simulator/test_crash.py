@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -143,3 +145,17 @@ def test_every_acknowledged_change_survives_ten_kills(tmp_path: Path) -> None:
 def test_every_acknowledged_change_survives_fifty_kills(tmp_path: Path) -> None:
     """The same, for longer."""
     _kill_again_and_again(tmp_path / "agent", 50)
+
+
+def test_a_kill_during_the_start_leaves_a_root_that_starts(tmp_path: Path) -> None:
+    """Five instants of it; the authority that is to be kept is whole, and no half file stays."""
+    root = tmp_path / "agent"
+    command = [sys.executable, "-m", "epm_task.cli", "agent", "--root", str(root), "--stable-ca"]
+    for number in range(5):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as starting:
+            time.sleep(0.2 + number * 0.05)
+            starting.kill()
+            assert b"epm-task:" not in starting.communicate()[1]
+    with Agent(root, stable_ca=True) as agent:
+        assert agent.jobs.ids() == []
+    assert not list(root.rglob("*.tmp"))
