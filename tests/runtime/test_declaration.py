@@ -1,0 +1,45 @@
+"""Tests of a declaration: the deadline that follows from it, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from epm_task.runtime.declaration import Declaration, check_declaration
+
+
+def declaration(**facts: Any) -> Declaration:
+    """Return a declaration with these facts."""
+    return Declaration(job_id="a", job_name="A", description="", **facts)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "deadline"), [(None, None), (600, 570), (60, 50), (10, 5), (1, 0.5), (100, 90)]
+)
+def test_deadline_lies_below_the_time_out(timeout: float | None, deadline: float | None) -> None:
+    """A task stops itself 10 s or 5 % before its time-out, or at half of a short one."""
+    assert declaration(timeout_seconds=timeout).own_deadline_seconds == deadline
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"broker": "maybe"},
+        {"mirror": "loud"},
+        {"priority": 0},
+        {"priority": 11},
+        {"timeout_seconds": 0},
+        {"every_minutes": 0},
+        {"every_minutes": 5, "cron": "* * * * *"},
+    ],
+)
+def test_impossible_fact_is_refused(facts: dict[str, Any]) -> None:
+    """What the agent would not take is refused when the module is imported."""
+    with pytest.raises(ValueError, match=next(iter(facts))):
+        check_declaration(declaration(**facts))
+
+
+def test_plain_declaration_is_fine() -> None:
+    """The defaults are possible."""
+    check_declaration(declaration())

@@ -1,0 +1,125 @@
+"""Tests of an outcome: exit code, stdout, and the last line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from epm_task.errors import NotRegistered, ResultNotSerializable, TaskFailed
+from epm_task.exit_code import ExitCode
+from epm_task.runtime.outcome import MAX_RESULT_BYTES, Outcome, parse_result
+
+
+def test_result_is_one_line() -> None:
+    """A returned mapping is one JSON line and exit code 0."""
+    assert Outcome.of_result({"found": 3}) == Outcome(0, b'{"found":3}\n', "")
+
+
+def test_none_prints_nothing() -> None:
+    """A handler that returns None leaves stdout empty."""
+    assert Outcome.of_result(None).stdout == b""
+
+
+def test_empty_mapping_is_a_result() -> None:
+    """An empty mapping is an object all the same."""
+    assert Outcome.of_result({}).stdout == b"{}\n"
+
+
+@pytest.mark.parametrize("result", [[1], object(), {"a": object()}, {"a": "x" * MAX_RESULT_BYTES}])
+def test_other_result_is_refused(result: object) -> None:
+    """What is no object, or larger than 64 KiB, is refused."""
+    with pytest.raises(ResultNotSerializable, match="was not printed"):
+        Outcome.of_result(result)
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (None, 0),
+        (0, 0),
+        (False, 0),
+        (True, 1),
+        (3, 3),
+        (63, 63),
+        (64, 70),
+        (256, 70),
+        (-1, 70),
+        (2**40, 70),
+        ("text", 70),
+        ((1, 2), 70),
+    ],
+)
+def test_sys_exit_is_clamped(code: Any, exit_code: int) -> None:
+    """A code that is not the author's to choose becomes 70; text never becomes a code."""
+    outcome = Outcome.of_exit(code)
+    assert outcome.exit_code == exit_code
+    assert bool(outcome.error) == bool(exit_code)
+    assert "text" not in outcome.error
+
+
+def test_error_brings_its_code_and_sentence() -> None:
+    """An error of the tree knows its exit code."""
+    assert Outcome.of_error(TaskFailed("full", exit_code=9)) == Outcome(9, b"", "full")
+
+
+def test_crash_names_class_and_place_only() -> None:
+    """The line about a crash holds no text of the exception, which may be a secret."""
+    with pytest.raises(KeyError) as crash:
+        {}["hunter2-secret"]
+    outcome = Outcome.of_crash(crash.value)
+    assert outcome.exit_code == ExitCode.SOFTWARE
+    assert "KeyError at " in outcome.error
+    assert "test_outcome.py:" in outcome.error
+    assert "hunter2" not in outcome.error
+
+
+def test_crash_without_a_traceback_has_no_place() -> None:
+    """An exception that was never raised is told without a place."""
+    assert "ValueError at ?" in Outcome.of_crash(ValueError()).error
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(ExitCode.SIGTERM, "SIGTERM"), (ExitCode.SIGINT, "SIGINT")]
+)
+def test_signal_says_that_nothing_is_lost(code: ExitCode, words: str) -> None:
+    """A run that a signal stopped says which, and that records were flushed."""
+    outcome = Outcome.of_signal(code)
+    assert outcome.exit_code == code
+    assert words in outcome.error
+    assert "flushed" in outcome.error
+
+
+def test_last_line_has_code_name_and_sentence() -> None:
+    """The last line reads like `epm_task: exit 77 (NOPERM): …`."""
+    line = Outcome.of_error(NotRegistered(4711, 15.0, 20)).last_line()
+    assert line.startswith(b"epm_task: exit 77 (NOPERM): the agent answered 403 to all 20")
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "\x1b[31m", "\u2028", "\x00", "x" * 9000, "ä" * 9000, "\udc80"]
+)
+def test_last_line_is_one_short_printable_line(text: str) -> None:
+    """Control characters, surrogates and length cannot spoil the last line."""
+    line = Outcome(70, error=text).last_line()
+    assert len(line) <= 500
+    assert line[:-1].decode().isprintable()
+
+
+@pytest.mark.parametrize(
+    ("stdout", "result"),
+    [
+        (b'{"a":1}\n', {"a": 1}),
+        (b'  {"a":1}  ', {"a": 1}),
+        (b"", None),
+        (b"[1]", None),
+        (b'{"a":1}\n{"b":2}', None),
+        (b'noise\n{"a":1}', None),
+        (b'{"a":NaN}', None),
+    ],
+)
+def test_agent_takes_stdout_as_a_whole(stdout: bytes, result: dict[str, int] | None) -> None:
+    """One JSON object is a result; anything more or less is none."""
+    assert parse_result(stdout) == result

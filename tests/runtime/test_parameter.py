@@ -1,0 +1,82 @@
+"""Tests of a parameter: what a signature's entry becomes on the command line."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import pytest
+from pydantic import SecretStr
+
+from epm_task.errors import InvalidArgument
+from epm_task.runtime.parameter import REQUIRED, Parameter, make_parameter, parse_bool
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "kind", "repeated", "made_default"),
+    [
+        (int, REQUIRED, int, False, REQUIRED),
+        (int, 3, int, False, 3),
+        (int | None, REQUIRED, int, False, None),
+        (Optional[int], 5, int, False, 5),  # noqa: UP045  # people write it
+        (list[int], REQUIRED, int, True, REQUIRED),
+        (list, None, str, True, None),
+        (list[str] | None, REQUIRED, str, True, None),
+        (REQUIRED, REQUIRED, str, False, REQUIRED),
+        (int | str | None, None, int | str, False, None),
+    ],
+)
+def test_annotation_becomes_a_parameter(
+    annotation: Any, default: Any, kind: Any, *, repeated: bool, made_default: Any
+) -> None:
+    """`| None` makes it optional, `list` repeated, no annotation text."""
+    made = make_parameter("x", annotation, default)
+    assert (made.kind, made.repeated, made.default) == (kind, repeated, made_default)
+    assert made.required == (made_default is REQUIRED)
+
+
+def test_names_have_three_spellings() -> None:
+    """Python's name, the option and the job's token differ in form only."""
+    parameter = Parameter("max_bytes", int)
+    assert (parameter.option, parameter.token) == ("--max-bytes", "MaxBytes")
+
+
+def test_secret_is_a_file() -> None:
+    """A secret's option names a file, because argv can be read by everybody."""
+    parameter = Parameter("api_token", SecretStr)
+    assert parameter.secret
+    assert parameter.option == "--api-token-file"
+
+
+def test_flag_is_a_single_bool() -> None:
+    """Only a bool that is not repeated stands without a value."""
+    assert Parameter("x", bool).flag
+    assert not Parameter("x", bool, repeated=True).flag
+    assert not Parameter("x", int).flag
+
+
+@pytest.mark.parametrize(("kind", "absent"), [(str, False), (int, True), (bool, True)])
+def test_empty_text_means_not_given(kind: type, *, absent: bool) -> None:
+    """An agent substitutes an empty text for what it does not know; only text takes it."""
+    assert Parameter("x", kind).absent("") is absent
+    assert not Parameter("x", kind).absent("0")
+
+
+@pytest.mark.parametrize("text", ["true", "1", "yes", "on", "TRUE", " Yes "])
+def test_true_has_many_words(text: str) -> None:
+    """All usual words for true are understood, whatever their case."""
+    assert parse_bool(text) is True
+    assert Parameter("x", bool).parse(text) is True
+
+
+@pytest.mark.parametrize("text", ["false", "0", "no", "off", "False"])
+def test_false_has_many_words(text: str) -> None:
+    """All usual words for false are understood."""
+    assert parse_bool(text) is False
+
+
+def test_wrong_value_names_the_option() -> None:
+    """A refusal says which option, and what would have been right."""
+    with pytest.raises(InvalidArgument, match="--verify: 'maybe' is neither true nor false"):
+        Parameter("verify", bool).parse("maybe")
+    with pytest.raises(InvalidArgument, match="--max-bytes: 'x' is not a whole number"):
+        Parameter("max_bytes", int).parse("x")
