@@ -18,9 +18,9 @@ import pytest
 import typer.main
 
 from epm_task.cli.main import app
+from epm_task.job.task_file import tasks_in
 from epm_task.simulator.agent import Agent
 from epm_task.simulator.fault_rule import WORDS
-from epm_task.simulator.task_file import tasks_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,8 +15,8 @@ from epm_task.cli.failure import Failure
 from epm_task.cli.interruption import Interruption
 from epm_task.cli.live_view import LiveView, harmless
 from epm_task.cli.run_inputs import read_faults, read_settings, split_target
+from epm_task.job.task_file import NoSuchTask, TaskFileError, find_task
 from epm_task.simulator.agent import Agent
-from epm_task.simulator.task_file import NoSuchTask, TaskFileError, find_task
 
 if TYPE_CHECKING:
     from epm_task.runtime.task import Task

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from epm_task.job.document import JobDocument
 from epm_task.job.json_writer import INDENT, indent_of, write_document
 from epm_task.job.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from epm_task.job.document import JobDocument
 
 
 class Drift(NamedTuple):

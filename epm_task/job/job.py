@@ -104,11 +104,13 @@ class Job:
         topics = [topic.name for task in self.tasks for topic in task.declaration.subscribes]
         return list(dict.fromkeys(topics))
 
-    def document(self) -> dict[str, Any]:
-        """Return the job document."""
+    def document(
+        self, *, systems: Sequence[OsName] = (), agent_root: str | None = None
+    ) -> dict[str, Any]:
+        """Return the job document; the arguments are those of `epm_task.job.build.build`."""
         from epm_task.job.build import build  # noqa: PLC0415  # a running task does not need it
 
-        return build(self)
+        return build(self, systems=systems, agent_root=agent_root)
 
     def _declared(self, given: dict[str, Any]) -> Declaration:
         if not self.tasks:

@@ -88,9 +88,7 @@ def read_source(data: bytes) -> JsonSource:
 def _decoded(data: bytes) -> str:
     start = Place(1, 1)
     if len(data) > MAX_BYTES:
-        why = (
-            f"it has {len(data)} bytes, and a job has at most {MAX_BYTES}; is this a job document?"
-        )
+        why = f"it has more than {MAX_BYTES} bytes; give the file of a job"
         raise BadSource(start, "", why)
     if data.startswith(_UTF_16) or b"\0" in data[:4]:
         raise BadSource(start, "", "this is UTF-16 or UTF-32; save the file as UTF-8")

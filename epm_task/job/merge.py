@@ -30,7 +30,7 @@ def merge(present: Mapping[str, Any], built: Mapping[str, Any]) -> Object:
     """
     tasks = _entries(present, "tasks")
     stated = {task["id"] for task in built["tasks"]}
-    foreign = [task for task in tasks if task.get("id") not in stated]
+    foreign = [task for task in tasks if _key(task, "id") not in stated]
     parts: Object = dict(built)
     parts["enabled"] = present.get("enabled", built["enabled"])
     parts["tasks"] = _merge_entries(tasks, built["tasks"], "id", extra=bool(foreign))
@@ -70,22 +70,22 @@ def _merge_entries(
     present: Sequence[Object], built: Sequence[Object], key: str, *, extra: bool
 ) -> list[Object]:
     """Return the entries of the code in its order; those that only the document has come after."""
-    by_key = {entry.get(key): entry for entry in present}
+    by_key = {_key(entry, key): entry for entry in present}
     merged = [_place(by_key.get(entry[key], {}), entry) for entry in built]
     stated = {entry[key] for entry in built}
-    others = [entry for entry in present if entry.get(key) not in stated]
+    others = [entry for entry in present if _key(entry, key) not in stated]
     if not extra:
         return merged
     return _in_known_order(present, [*merged, *others], key)
 
 
 def _in_known_order(present: Sequence[Object], entries: list[Object], key: str) -> list[Object]:
-    order = {entry.get(key): position for position, entry in enumerate(present)}
-    return sorted(entries, key=lambda entry: order.get(entry.get(key), len(order)))
+    order = {_key(entry, key): position for position, entry in enumerate(present)}
+    return sorted(entries, key=lambda entry: order.get(_key(entry, key), len(order)))
 
 
 def _without_stale_result(task: Object, built: Mapping[str, Any]) -> Object:
-    stated = next((step for step in built["tasks"] if step["id"] == task.get("id")), None)
+    stated = next((step for step in built["tasks"] if step["id"] == _key(task, "id")), None)
     if stated is None or _MERGE_STDOUT in stated:
         return task
     return {name: value for name, value in task.items() if name != _MERGE_STDOUT}
@@ -93,10 +93,11 @@ def _without_stale_result(task: Object, built: Mapping[str, Any]) -> Object:
 
 def _merge_topics(present: Mapping[str, Any], built: Mapping[str, Any], *, extra: bool) -> Object:
     known, stated = _object(present, "mqttTopics"), built["mqttTopics"]
+    event_topics = (present.get("eventTopic"), f"Jobs/{built['id']}/events")
     lists = {}
     for name, topics in stated.items():
         there = known.get(name) if isinstance(known.get(name), list) else []
-        kept = [topic for topic in there or [] if topic in topics or extra]
+        kept = [topic for topic in there or [] if extra or topic in (*topics, *event_topics)]
         lists[name] = [*kept, *(topic for topic in topics if topic not in kept)]
     return _place(known, lists)
 
@@ -104,9 +105,15 @@ def _merge_topics(present: Mapping[str, Any], built: Mapping[str, Any], *, extra
 def _merge_events(present: Any, built: Sequence[Object]) -> list[Any]:
     listed = present if isinstance(present, list) else []
     by_type = {
-        event.get("eventType") if isinstance(event, dict) else str(event): event for event in listed
+        _key(event, "eventType") if isinstance(event, dict) else str(event): event
+        for event in listed
     }
     return [by_type.get(event["eventType"], event) for event in built]
+
+
+def _key(entry: Object, key: str) -> str | None:
+    value = entry.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _entries(document: Mapping[str, Any], name: str) -> list[Object]:

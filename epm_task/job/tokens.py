@@ -90,6 +90,23 @@ def unknown_tokens(arguments: str, values: Mapping[str, str], *, windows: bool) 
     return sorted(name for name in names if (name.casefold() if windows else name) not in known)
 
 
+class FoundToken(NamedTuple):
+    """A token of an argument string."""
+
+    name: str
+    quoted: bool
+
+
+def tokens_in(arguments: str, *, windows: bool) -> list[FoundToken]:
+    """Return the tokens in the order in which they stand.
+
+    Raises:
+        ArgumentsError: A quote is not closed (POSIX only).
+    """
+    pieces = (piece for argument in _split(arguments, windows=windows) for piece in argument)
+    return [FoundToken(name, quoted) for text, quoted in pieces for name in _TOKEN.findall(text)]
+
+
 def _rejoin(pieces: list[_Piece], changed: list[bool]) -> list[str]:
     """Join the pieces to arguments; a blank of an unquoted value separates them.
 

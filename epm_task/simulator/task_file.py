@@ -1,69 +1,7 @@
-"""A task file is a Python file whose tasks are read by importing it."""
+"""A task file is read by `epm_task.job.task_file`; this is its former place."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import sys
-from typing import TYPE_CHECKING
+from epm_task.job.task_file import NoSuchTask, TaskFileError, find_task, tasks_in
 
-from epm_task.runtime.task import LOOKED_AT, Task
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-class TaskFileError(Exception):
-    """A task file, or a task in it, cannot be used; the text says why."""
-
-
-class NoSuchTask(TaskFileError):
-    """A name does not choose one task of a file."""
-
-
-def find_task(path: Path, name: str | None = None) -> Task[..., object] | None:
-    """Return the task in the file, the one called *name* when it holds several.
-
-    A file that does not name this package holds no task of ours, and is not imported.
-
-    Raises:
-        TaskFileError: The file cannot be imported.
-        NoSuchTask: *name* does not choose one task.
-    """
-    ours = path.suffix == ".py" and b"epm_task" in path.read_bytes()
-    tasks = tasks_in(path) if ours else {}
-    if name is None and len(tasks) <= 1:
-        return next(iter(tasks.values()), None)
-    if name in tasks:
-        return tasks[name]
-    found = ", ".join(tasks) or "no task"
-    problem = f"has no task {name!r}" if name else "holds several tasks; choose one"
-    raise NoSuchTask(f"{path} {problem}: it holds {found}")
-
-
-def tasks_in(path: Path) -> dict[str, Task[..., object]]:
-    """Import the file and return its tasks by name.
-
-    Raises:
-        TaskFileError: The file cannot be imported.
-    """
-    # A name of its own, so that it can neither shadow nor become another module.
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    name = f"{LOOKED_AT}{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise TaskFileError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses, pydantic and `Task.siblings` look their module up
-    sys.path.insert(0, str(path.resolve().parent))  # as `python FILE` has it
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise TaskFileError(
-            f"{path} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        sys.path.remove(str(path.resolve().parent))
-    found = [value for value in vars(module).values() if isinstance(value, Task)]
-    return {task.name: task for task in found if task.file.resolve() == path.resolve()}
+__all__ = ["NoSuchTask", "TaskFileError", "find_task", "tasks_in"]

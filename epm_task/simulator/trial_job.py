@@ -14,11 +14,11 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from epm_task.job.task_file import find_task
 from epm_task.runtime.parameter import make_parameter
 from epm_task.runtime.task import Task
 from epm_task.runtime.topic import KEEPER_LOGGER
 from epm_task.simulator.python_program import python_program
-from epm_task.simulator.task_file import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from simulator.task_files import SCANNER, TWO_TASKS, write
 
-from epm_task.simulator.task_file import TaskFileError, find_task, tasks_in
+from epm_task.job.task_file import TaskFileError, find_task, tasks_in
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,60 @@
+"""A rule is one thing that goes wrong with job documents, with the function that finds it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from epm_task.job.subject import Subject
+
+#: `error`: the agent refuses the job, or it can do nothing. `warning`: it does what few mean.
+Severity = Literal["error", "warning"]
+
+
+class Hit(NamedTuple):
+    """Where a rule found something.
+
+    Attributes:
+        pointer: The value, or the object that lacks one.
+        what: What is wrong and what comes of it, without a full stop.
+        fix: What to do.
+        of_key: The name of the value is meant, not the value.
+    """
+
+    pointer: str
+    what: str
+    fix: str
+    of_key: bool = False
+
+
+Check = Callable[["Subject"], Iterator[Hit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        code: `EPM003`.
+        title: A few words, without a full stop.
+        severity: How bad it is.
+        check: Yields what it finds. Its docstring is the page that `epm-task explain` shows.
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    check: Check
+
+    @property
+    def page(self) -> str:
+        """Why the rule is there, with a wrong and a right example, in Markdown."""
+        return inspect.getdoc(self.check) or ""
+
+
+def rule(code: str, title: str, severity: Severity = "warning") -> Callable[[Check], Rule]:
+    """Make the decorated function a rule."""
+    return lambda check: Rule(code, title, severity, check)

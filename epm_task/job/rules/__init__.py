@@ -1,0 +1,28 @@
+"""The rules, by theme; each has its page in its docstring."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from epm_task.job.rule import Rule
+from epm_task.job.rules import (
+    arguments,
+    identity,
+    programs,
+    secrets,
+    text,
+    timing,
+    topics,
+)
+
+_THEMES: Final = (text, identity, topics, arguments, secrets, timing, programs)
+
+#: All rules by code, in the order of the codes.
+RULES: Final[dict[str, Rule]] = dict(
+    sorted(
+        (value.code, value)
+        for theme in _THEMES
+        for value in vars(theme).values()
+        if isinstance(value, Rule)
+    )
+)

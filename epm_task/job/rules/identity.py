@@ -1,0 +1,119 @@
+"""The rules of identity: ids, names, types of fields."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from epm_task.job.rule import Hit, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from epm_task.job.document import Misfit
+    from epm_task.job.subject import Subject
+
+#: What other rules say with more words: the schedule, the command of a task.
+_SAID_ELSEWHERE: Final = re.compile(r"/schedule/\w+|/tasks/\d+/command", re.ASCII)
+
+
+@rule("EPM001", "underscore in a job id", "error")
+def underscore_in_id(subject: Subject) -> Iterator[Hit]:
+    """The broker splits the MQTT client id on `_` to extract the job id.
+
+    A job id that holds an underscore is cut off there. The broker then looks up another job, or
+    none, and no message of this job arrives. Nothing says so.
+
+    - wrong: `"id": "key_scanner"`
+    - right: `"id": "key-scanner"`, in the file `key-scanner.json`
+    """
+    job_id = subject.root.text("id")
+    if "_" in job_id:
+        better = job_id.replace("_", "-").strip("-")
+        yield Hit(
+            "/id",
+            f"the job id {job_id!r} holds an underscore, at which the broker cuts it off",
+            f'write "{better}", and rename the file too',
+        )
+
+
+@rule("EPM002", "id differs from the file name", "error")
+def id_is_file_name(subject: Subject) -> Iterator[Hit]:
+    """The agent finds a job in `Jobs/{id}.json`, so the id must be the file's name without `.json`.
+
+    A file with another name is not loaded when the agent reads the folder again.
+
+    - wrong: `"id": "key-scanner"` in `scanner.json`
+    - right: the same id in `key-scanner.json`
+    """
+    job_id = subject.root.text("id")
+    if subject.file is not None and job_id and subject.file.stem != job_id:
+        yield Hit(
+            "/id",
+            f"the id {job_id!r} is not the name of the file, so the agent does not load it",
+            f"rename the file to {job_id}.json, or the id to {subject.file.stem!r}",
+        )
+
+
+@rule("EPM021", "field missing, of the wrong type, or out of range", "error")
+def field_shapes(subject: Subject) -> Iterator[Hit]:
+    """A required field is missing, or a field has a value that the agent does not take.
+
+    The agent reads JSON strictly: `"5"` is no number, `"yes"` is not true. `priority` is a whole
+    number from 1 to 10. A job needs `id`, `name` and `tasks`, a task needs `id` and `command`.
+    `epm-task job --schema` prints the schema of all fields, for your editor.
+
+    - wrong: `"priority": 11`
+    - right: `"priority": 5`
+    """
+    for misfit in subject.document.misfits:
+        if not _said_elsewhere(subject, misfit):
+            place = f" in {misfit.pointer}" if misfit.why == "is missing" and misfit.pointer else ""
+            yield Hit(
+                misfit.pointer,
+                f"{misfit.field} {misfit.why}{place}",
+                "correct it; `epm-task job --schema` describes every field",
+            )
+
+
+@rule("EPM025", "task id twice, or unknown alternate job", "error")
+def references(subject: Subject) -> Iterator[Hit]:
+    """Task ids are unique within a job, and `alternateJobId` names another job that exists.
+
+    The agent tells tasks apart by their ids. When the condition of a job is not met, it starts the
+    alternate job; one that does not exist means that nothing runs. Whether it exists is looked up
+    in the folder of the file.
+
+    - wrong: two tasks with `"id": "scan"`
+    - right: `"id": "scan"` and `"id": "report"`
+    """
+    seen: set[str] = set()
+    for task in subject.tasks:
+        task_id = task.text("id")
+        if task_id and task_id in seen:
+            yield Hit(
+                task.at("id"),
+                f"the task id {task_id!r} stands twice, so the agent cannot tell them apart",
+                "give each task an id of its own",
+            )
+        seen.add(task_id)
+    alternate = subject.root.text("alternateJobId")
+    if alternate and alternate == subject.root.text("id"):
+        yield Hit(
+            "/alternateJobId",
+            "the job is its own alternate, so nothing runs when the condition is not met",
+            "name another job, or remove alternateJobId",
+        )
+    elif alternate and subject.neighbours is not None and alternate not in subject.neighbours:
+        yield Hit(
+            "/alternateJobId",
+            f"there is no job {alternate!r} beside this file, so nothing runs in its place",
+            f"add {alternate}.json, or name a job that is there",
+        )
+
+
+def _said_elsewhere(subject: Subject, misfit: Misfit) -> bool:
+    if misfit.pointer == "/id" and "_" in subject.root.text("id"):
+        return True
+    missing_command = misfit.why == "is missing" and misfit.field == "command"
+    return missing_command or bool(_SAID_ELSEWHERE.fullmatch(misfit.pointer))
