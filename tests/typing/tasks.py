@@ -66,11 +66,11 @@ def refuses(ctx: TaskContext) -> None:
     hello(nmae="you")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     key_scanner(root=Path())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     key_scanner(ctx, ScannerSettings(), root="/")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    hello().split()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    hello().split()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
 def refuses_declarations() -> None:
     """A wrong declaration is one too."""
-    task(priority="high")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    task(priority="high")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     task(colour="red")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    task(broker="maybe")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    task(broker="maybe")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
