@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -65,7 +66,7 @@ class BrokerRecords:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         try:
-            self._open(address, checked=attested(context))
+            self._open(address, context)
         except BaseException:
             self.close()
             raise
@@ -88,10 +89,12 @@ class BrokerRecords:
         if opened is not None:
             opened.close()
 
-    def _open(self, address: tuple[str, int], *, checked: bool) -> None:
+    def _open(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+        checked = attested(context)
         try:
             if checked:
                 attestation.check_listener(*address)
+            _try_tls(address, context)
             self._client.connect(*address)
             if checked:
                 attestation.check_peer(self._client.socket())  # type: ignore[arg-type]
@@ -131,3 +134,12 @@ class BrokerRecords:
         record = read_record(bytes(message.payload))
         if record and record.get("jobId") == self._job_id:
             self._records.append(record)
+
+
+def _try_tls(address: tuple[str, int], context: ssl.SSLContext) -> None:
+    # paho-mqtt 2.2 does not close the socket of a handshake that fails.
+    with (
+        socket.create_connection(address, _STEP_SECONDS) as opened,
+        context.wrap_socket(opened, server_hostname=address[0]),
+    ):
+        pass

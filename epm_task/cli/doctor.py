@@ -1,0 +1,116 @@
+"""`epm-task doctor` tells why a task does not run, and never changes anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from epm_task.admin.agent_root import find_root
+from epm_task.admin.doctor.case import Case
+from epm_task.admin.doctor.examination import examine
+from epm_task.admin.doctor.finding import Finding, State
+from epm_task.admin.settings import AdminSettings
+from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.failure import FAILED, Failure
+from epm_task.cli.jobs.run_sources import broker_address
+from epm_task.cli.run_inputs import split_target
+from epm_task.cli.terminal import colorful
+from epm_task.job.job import Job
+from epm_task.job.task_file import TaskFileError, read_task_file
+from epm_task.runtime.record_view import printable
+
+_COLORS: Final = {State.OK: "32", State.FAULT: "1;31", State.NOTE: "33", State.UNKNOWN: "36"}
+_WIDTH: Final = max(map(len, State))
+
+
+@connected
+def doctor(  # noqa: PLR0913  # each is an option of the command line
+    settings: AdminSettings,
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE[:JOB]]", help="A file with a job.", show_default=False),
+    ] = None,
+    *,
+    job: Annotated[str | None, typer.Option(metavar="ID", help="A job of the agent.")] = None,
+    agent_root: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The agent's folder; by default the usual places."),
+    ] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where the agent's broker is.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find out why a task does not run: the agent, the tiers, the job, its binary, its last run.
+
+    One line for each check, with what to do; exit 1 when a fault was found. Nothing is changed.
+
+    Example: epm-task doctor examples/key_scanner.py --agent-root ./agent
+    """
+    if target and job:
+        raise Failure("a file and --job were given", "give one: the file names its job")
+    declared = _job(target) if target else None
+    case = Case(
+        settings,
+        root=find_root(agent_root),
+        job_id=declared.id if declared else job,
+        built=declared.document() if declared else None,
+        plugins=_plugins(declared) if declared else (),
+        broker=broker_address(broker) if broker else None,
+    )
+    found = [*_shown(examine(case), quiet=as_json)]
+    faults = sum(finding.state is State.FAULT for finding in found)
+    if as_json:
+        findings = [asdict(finding) for finding in found]
+        typer.echo(json.dumps({"findings": findings, "faults": faults}))
+    else:
+        typer.echo(f"{faults} fault{'' if faults == 1 else 's'} found")
+    return FAILED if faults else 0
+
+
+def _job(target: str) -> Job:
+    path, name = split_target(target)
+    try:
+        jobs = read_task_file(path).all_jobs()
+    except TaskFileError as error:
+        raise Failure(str(error), "`python FILE --help` must work") from error
+    chosen = [job for job in jobs if name is None or name in {job.id, *_names(job)}]
+    if len(chosen) == 1:
+        return chosen[0]
+    held = ", ".join(job.id for job in jobs) or "none"
+    raise Failure(
+        f"{target} does not name one job: the file holds {held}",
+        "write FILE:ID, or FILE:TASK, or --job ID without a file",
+    )
+
+
+def _names(job: Job) -> list[str]:
+    return [task.name for task in job.tasks]
+
+
+def _plugins(job: Job) -> tuple[str, ...]:
+    kinds = [task.handler.settings_type for task in job.tasks]
+    return tuple(dict.fromkeys(kind.plugin_id for kind in kinds if kind is not None))
+
+
+def _shown(findings: Iterable[Finding], *, quiet: bool) -> Iterable[Finding]:
+    """Pass findings on, each on a line of its own as soon as it is there."""
+    color = colorful(sys.stdout)
+    for finding in findings:
+        if not quiet:
+            typer.echo(_line(finding, color=color))
+        yield finding
+
+
+def _line(finding: Finding, *, color: bool) -> str:
+    state = f"{finding.state:<{_WIDTH}}"
+    if color:
+        state = f"\x1b[{_COLORS[finding.state]}m{state}\x1b[0m"
+    fix = f"; fix: {finding.fix}" if finding.fix else ""
+    return f"{state}  {finding.check}: {printable(finding.what + fix)}"

@@ -1,0 +1,64 @@
+"""Tests of the run history, as the agent of this package writes it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from admin.admin_files import add_binary, job_document
+
+from epm_task.admin.agent_root import AgentRoot
+from epm_task.admin.run_history import RunHistory, last_run, read_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from epm_task.testing import Agent
+
+
+def line(**fields: Any) -> bytes:
+    """Return a line of the history."""
+    return json.dumps({"id": "r1", "jobId": "probe", "exitCode": 0, **fields}).encode() + b"\n"
+
+
+def test_the_agents_own_history_is_read(agent: Agent) -> None:
+    """The format is the simulator's, so the real one is read here."""
+    add_binary(agent, script="#!/bin/sh\necho '{\"a\": 1}'\nexit 3\n")
+    agent.jobs.add(job_document())
+    agent.jobs.trigger("probe")
+    run = last_run(AgentRoot(agent.root).run_history, "probe")
+    assert run is not None
+    assert (run.exit_code, run.result, run.skipped, run.timed_out) == (3, {"a": 1}, "", False)
+
+
+def test_the_last_run_of_the_job_counts(tmp_path: Path) -> None:
+    """Other jobs, and lines that are none, are passed over."""
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(line(exitCode=1) + line(id="r2") + line(jobId="other") + b"broken\n")
+    run = last_run(path, "probe")
+    assert run is not None
+    assert run.run_id == "r2"
+    assert last_run(path, "none") is None
+
+
+def test_the_end_of_one_run_is_waited_for(tmp_path: Path) -> None:
+    """Without an id the next run of the job counts."""
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(line(id="old"))
+    first, any_run = RunHistory(path), RunHistory(path)
+    assert first.ended("probe", "r2") is None
+    with path.open("ab") as file:
+        file.write(line(id="r1") + line(id="r2", exitCode=-9))
+    found = first.ended("probe", "r2")
+    assert found is not None
+    assert (found.exit_code, found.shell_exit_code) == (-9, 137)
+    assert any_run.ended("probe", "").run_id == "r1"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b'{"id": 1, "jobId": "a", "exitCode": "x"}', b"[" * 100_000]
+)
+def test_other_lines_are_no_runs(data: bytes) -> None:
+    """Another agent may write another kind of file there."""
+    assert read_run(data) is None
