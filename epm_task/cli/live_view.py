@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
+from epm_task.cli.terminal import colorful
 from epm_task.runtime.record_view import printable, view
 from epm_task.simulator.log_record import Record
 
@@ -32,7 +32,7 @@ class LiveView:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._verbose = verbose
-        self._color = self._stream.isatty() and "NO_COLOR" not in os.environ
+        self._color = colorful(self._stream)
 
     def record(self, record: Record) -> None:
         """Show a record: time, level, message, fields."""

@@ -118,7 +118,7 @@ def parse_rule(text: str) -> FaultRule:
     Raises:
         FaultError: As `make_rule`.
     """
-    kind, *parts = text.split()
+    kind, *parts = text.split() or [""]
     words = {}
     for part in parts:
         word, equals, value = part.partition("=")

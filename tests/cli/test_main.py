@@ -1,0 +1,104 @@
+"""Tests of the entry point: verbs, help, version, and errors that take one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.command import HELLO, PATIENCE, epm_task
+from cli.command_line import epm_task as in_process
+
+import epm_task as package
+from epm_task.cli.main import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_no_arguments():
+    """`epm-task` alone shows the help on stderr, and 2, as nothing was done."""
+    ended = epm_task()
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err[0] == "Usage: epm-task [OPTIONS] COMMAND [ARGS]..."
+    for verb in ("run", "agent", "exit-codes"):
+        assert any(line.split()[:1] == [verb] for line in ended.err)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["run", "--help"], ["agent", "-h"]])
+def test_help(words: list[str]):
+    """Help stands on stdout; that of a verb has an example."""
+    ended = in_process(*words)
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert ended.out.startswith("Usage: epm-task ")
+    assert "Example: epm-task" in ended.out or len(words) == 1
+
+
+def test_version():
+    """`--version` prints the package's."""
+    assert in_process("--version").out == f"epm-task {package.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["rnu"], "No such command 'rnu'. Did you mean 'run'?; see epm-task --help"),
+        (["zzz"], "No such command 'zzz'; see epm-task --help"),
+        (["run"], "Missing argument 'FILE[:TASK]'; see epm-task run --help"),
+        (["agent"], "Missing option '--root'; see epm-task agent --help"),
+        (["run", "x.py", "--jbo-id", "x"], "--job-id"),
+        (["run", "x.py", "--timeout", "soon"], "'--timeout'"),
+        (["run", "x.py", "--timeout", "0"], "'--timeout'"),
+        (["run", "x.py", "--timeout", "nan"], "'--timeout'"),
+        (["run", "x.py", "--registration-delay", "-1"], "'--registration-delay'"),
+        (["run", "x.py", "--deny"], "--deny"),
+        (["exit-codes", "x"], "exit-codes --help"),
+    ],
+)
+def test_wrong_use(words: list[str], sentence: str):
+    """One line on stderr says what is wrong and where to look; the exit code is 2."""
+    ended = in_process(*words)
+    assert (ended.exit_code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith("epm-task: ")
+    assert sentence in ended.err
+
+
+def test_control_characters_in_an_error():
+    """What the user typed cannot paint the terminal."""
+    ended = in_process("run", "\x1b[31m\nred.py")
+    assert (ended.exit_code, ended.err.count("\n")) == (2, 1)
+    assert "\\x1b[31m\\nred.py" in ended.err
+
+
+def test_defect_shows_its_traceback_only_when_asked(monkeypatch: pytest.MonkeyPatch):
+    """An exception that nobody foresaw is 70 and one line; `-v` adds the traceback."""
+
+    def broken() -> None:
+        raise LookupError("unforeseen")
+
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    app.command("broken")(broken)
+    ended = in_process("broken")
+    assert (ended.exit_code, ended.err.count("\n")) == (70, 1)
+    assert "a defect of epm-task (LookupError: unforeseen)" in ended.err
+    assert "Traceback" not in ended.err
+    assert "Traceback" in in_process("-v", "broken").err
+
+
+def test_closed_pipe():
+    """`epm-task run … | true` ends without a traceback."""
+    line = f'"{sys.executable}" -m epm_task.cli exit-codes --json | "{sys.executable}" -c ""'
+    done = subprocess.run(line, shell=True, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+    assert b"Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written(tmp_path: Path):
+    """A trace or recording in a folder that does not exist is refused before the task starts."""
+    for option in ("--trace", "--record"):
+        ended = epm_task("run", HELLO, option, tmp_path / "absent" / "file")
+        assert (ended.code, ended.out, len(ended.err)) == (1, "", 1)
+        assert "cannot be written: No such file or directory" in ended.err[0]
+    ended = epm_task("run", HELLO, "--replay", tmp_path / "absent")
+    assert (ended.code, len(ended.err)) == (1, 1)
+    assert "absent" in ended.err[0]

@@ -1,0 +1,211 @@
+"""Tests of `epm-task run` as a whole: the real command, as a process."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cli.command import EXAMPLES, HELLO, epm_task, line, task_file
+
+SUMMARY = re.compile(
+    r"registered after 1 try, \d+ ms; (\d+) records? acknowledged; \d+\.\d\d s; exit (.+)"
+)
+
+TWO = '''
+from epm_task import task
+
+@task
+def one() -> dict[str, str]:
+    """Be one."""
+    return {"task": "one"}
+
+@task
+def number_two() -> dict[str, str]:
+    """Be two."""
+    return {"task": "two"}
+
+if __name__ == "__main__":
+    one.main()
+'''
+
+
+def test_newcomers_first_command(tmp_path: Path):
+    """Stdout is exactly one JSON line, stderr has the record, the summary is the last line."""
+    (tmp_path / "a.pem").write_text("x")
+    ended = epm_task("run", EXAMPLES / "key_scanner.py", "--", "--root", tmp_path)
+    assert (ended.code, ended.out) == (0, '{"found":1}\n')
+    record, summary = ended.err
+    assert re.fullmatch(
+        rf"\d\d:\d\d:\d\d\.\d{{3}}  Info      scan_finished  root={tmp_path}  found=1", record
+    )
+    assert SUMMARY.fullmatch(summary).groups() == ("1", "0 (OK)")
+
+
+def test_authors_exit_code():
+    """The command ends with the task's own exit code, and the summary names it."""
+    ended = epm_task("run", EXAMPLES / "own_exit_code.py")
+    assert (ended.code, ended.out) == (3, "")
+    assert SUMMARY.fullmatch(ended.err[-1])[2] == "3 (the author's own)"
+    assert any(line.startswith("epm_task: exit 3") for line in ended.err)
+
+
+def test_killed_task(tmp_path: Path):
+    """A task that is killed by a signal gives 128 plus its number, as in a shell."""
+    file = task_file(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    ended = epm_task("run", file)
+    assert ended.code == 137
+    assert ended.err[-1].endswith("exit -9 (signal 9)")
+
+
+def test_timeout(tmp_path: Path):
+    """The agent ends what takes longer than `--timeout`, and the summary says so."""
+    file = task_file(tmp_path, "import time\ntime.sleep(60)\n")
+    ended = epm_task("run", file, "--timeout", "0.3")
+    assert ended.code == 143
+    assert ended.err[-1].endswith("ended by the agent at its time-out")
+
+
+def test_settings_from_file_and_option(tmp_path: Path):
+    """An option beats the file; dotted keys nest; a value may hold `=`; the secret stays hidden."""
+    file = tmp_path / "settings.json"
+    plugin = {"schedule.start_hour": 1, "schedule.end_hour": "2", "api_token": "s3cret=x"}
+    file.write_text(json.dumps({"TempCleaner": {**plugin, "keep_days": 5}}))
+    words = ["--settings", file, "--setting", "TempCleaner.schedule.start_hour=4"]
+    words += ["--setting", "TempCleaner.keep_days=9"]
+    ended = epm_task("run", EXAMPLES / "typed_settings.py", *words)
+    assert json.loads(ended.out) == {"keep_days": 9}
+    assert 'hours="4 to 2"' in ended.err[0]
+    assert "s3cret" not in "\n".join(ended.err)
+
+
+def test_registration_delay():
+    """The task waits for its registration, and the summary tells how long."""
+    ended = epm_task("run", HELLO, "--registration-delay", "0.3")
+    assert ended.code == 0
+    tries, milliseconds = re.search(r"after (\d+) tries, (\d+) ms", ended.err[-1]).groups()
+    assert int(tries) > 1
+    assert int(milliseconds) >= 300
+
+
+def test_job_id():
+    """The job's id is the one asked for; one with an underscore is refused with the reason."""
+    report = json.loads(
+        epm_task(
+            "run",
+            EXAMPLES / "key_scanner.py",
+            "--job-id",
+            "other",
+            "--json",
+            "--",
+            "--root",
+            EXAMPLES,
+        ).out
+    )
+    assert {record["job_id"] for record in report["records"]} == {"other"}
+    ended = epm_task("run", HELLO, "--job-id", "bad_id")
+    assert ended.code == 64
+    assert "underscore" in "\n".join(ended.err)
+
+
+def test_no_broker():
+    """Without topics the records stand on stderr, and one warning explains `mqttTopics`."""
+    ended = epm_task("run", EXAMPLES / "key_scanner.py", "--no-broker", "--", "--root", EXAMPLES)
+    assert ended.code == 0
+    assert "mqttTopics" in ended.err[0]
+    assert any("scan_finished" in line for line in ended.err)
+    assert "0 records acknowledged" in ended.err[-1]
+
+
+def test_denied_topic():
+    """The task ends well, and the denial that it could not see is shown once, with its count."""
+    topic = "Jobs/key-scanner/findings"
+    ended = epm_task("run", "examples/publish_findings.py", "--deny", topic, cwd=EXAMPLES.parent)
+    assert ended.code == 0
+    count = json.loads(ended.out)["found"]
+    (denied,) = [line for line in ended.err if line.startswith("denied, unseen by the task")]
+    assert topic in denied
+    assert "allowedPublications" in denied
+    assert denied.endswith(f"({count} times)")
+
+
+def test_report_for_programs():
+    """With `--json` stdout is one JSON object, and stderr is empty."""
+    ended = epm_task("run", EXAMPLES / "own_exit_code.py", "--json")
+    report = json.loads(ended.out)
+    assert (ended.code, ended.err, ended.out.count("\n")) == (3, [], 1)
+    assert (report["exit_code"], report["exit_name"]) == (3, "the author's own")
+    assert report["result"] is None
+    assert [record["message"] for record in report["records"]] == ["disk_measured", "task_failed"]
+    assert report["records"][0]["level"] == "Information"
+    assert report["acknowledged"] == 2
+    assert report["registration"]["tries"] == 1
+    assert report["denials"] == []
+    assert report["stderr"][0].startswith("epm_task: exit 3")
+
+
+def test_verbose_shows_the_agents_decisions():
+    """With `-v` each decision of the agent stands among the records."""
+    ended = epm_task("run", HELLO, "-v")
+    agent = [line for line in ended.err if line.startswith("agent: ")]
+    assert any("GET /api/PluginSettings/KeeperPrivilegeManager -> 200" in line for line in agent)
+
+
+def test_several_tasks(tmp_path: Path):
+    """FILE:TASK chooses, with hyphen or underscore; without a name the error lists the tasks."""
+    file = task_file(tmp_path, TWO)
+    for name in ("number-two", "number_two"):
+        assert json.loads(epm_task("run", f"{file}:{name}").out) == {"task": "two"}
+    ended = epm_task("run", file)
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err
+    assert line.startswith("epm-task: ")
+    assert "one, number-two" in line
+    assert "FILE:TASK" in line
+
+
+def test_file_without_main(tmp_path: Path):
+    """A task file that never calls `main` runs to nothing, and a hint says why."""
+    file = task_file(tmp_path, TWO[: TWO.index("if __name__")].replace("one()", "uno()"))
+    ended = epm_task("run", f"{file}:uno")
+    assert (ended.code, ended.out) == (0, "")
+    assert "does the file end with TASK.main()?" in ended.err[-2]
+
+
+def test_output_that_is_no_result(tmp_path: Path):
+    """What a program prints is passed on as it is; a hint says that it is no result."""
+    file = task_file(tmp_path, "print('a')\nprint('b')\n")
+    ended = epm_task("run", file)
+    assert (ended.code, ended.out) == (0, "a\nb\n")
+    assert "stdout is not one JSON object" in ended.err[-2]
+
+
+def test_program_of_another_kind(tmp_path: Path):
+    """A shell script runs too, with the arguments of the runtime and those after `--`."""
+    if sys.platform == "win32":
+        pytest.skip("there is no sh")
+    file = task_file(tmp_path, '#!/bin/sh\nprintf \'{"last":"%s"}\' "$4"\n', "task.sh")
+    file.chmod(0o755)
+    ended = epm_task("run", file, "--", "x", "y z")
+    assert json.loads(ended.out) == {"last": "y z"}
+
+
+def test_two_runs_at_once(tmp_path: Path):
+    """Each has its own agent on its own ports."""
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda name: epm_task("run", HELLO, "--", "--name", name), "ab"))
+    assert [json.loads(run.out)["greeting"] for run in runs] == ["Hello a", "Hello b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /dev/full")
+def test_full_disk_below_stdout():
+    """A result that cannot be printed is an error of the surroundings, told in one line."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(line("run", HELLO), stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert b"No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr
