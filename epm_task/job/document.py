@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import ValidationError
-
 from epm_task.job.json_source import BadSource, JsonSource, Place, read_source
 from epm_task.job.json_writer import INDENT, encoded, indent_of, write_document
-from epm_task.job.model import JobModel
 from epm_task.job.pointer import pointer_to, present_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from epm_task.job.model import JobModel
 
 #: Pydantic's kinds of error, for people who never heard of it.
 _IN_WORDS = {
@@ -79,13 +78,17 @@ class JobDocument:
         Raises:
             pydantic.ValidationError: The document has another shape; `misfits` says it with places.
         """
+        from epm_task.job.model import JobModel  # noqa: PLC0415  # pydantic: 60 ms
+
         return JobModel.model_validate(self.raw)
 
     @cached_property
     def misfits(self) -> tuple[Misfit, ...]:
         """Where the document is not what the model says; empty when `model` can be used."""
+        from pydantic import ValidationError  # noqa: PLC0415  # as above
+
         try:
-            JobModel.model_validate(self.raw)
+            _ = self.model
         except ValidationError as error:
             found = error.errors(include_input=False, include_url=False, include_context=False)
             misfits = [self._misfit(problem["loc"], problem) for problem in found]

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _HEAD: Final = """\
 # Lints of job documents
 
-`epm-task validate PATH…` looks for these in job documents, in folders of them, and in what a Python
-file declares. `epm-task explain CODE` shows one page. This file is written by
+`epm-task validate PATH…` looks for these in job documents, in folders of them, and in what a
+Python file declares. `epm-task explain CODE` shows one page. This file is written by
 `epm-task explain --markdown`; do not edit it.
 
 A rule that does not fit is ignored with `--ignore EPM012`, or for a project in its `pyproject.toml`:
@@ -21,7 +21,7 @@ A rule that does not fit is ignored with `--ignore EPM012`, or for a project in 
 ```toml
 [tool.epm-task]
 ignore = ["EPM012"]
-tasks = ["tasks.py"]  # imported, so that EPM016 and EPM026 can compare documents with the code
+tasks = ["tasks.py"]  # imported: EPM016 and EPM026 compare documents with the code
 ```
 
 Levels: `error`, the agent refuses the job or the job can do nothing; `warning`, it rarely does

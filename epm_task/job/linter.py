@@ -8,7 +8,7 @@ from epm_task.job.finding import Finding
 from epm_task.job.rules import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
     from epm_task.job.json_source import BadSource
     from epm_task.job.rule import Hit, Rule
@@ -65,13 +65,6 @@ def unreadable(error: BadSource, *, name: str) -> Finding:
         f"this is no job document: {what}",
         fix or "correct it",
     )
-
-
-def messages(subject: Subject, codes: Iterable[str]) -> Iterator[str]:
-    """Yield what the rules of *codes* find, one sentence each, without places."""
-    for rule in choose(codes):
-        for hit in rule.check(subject):
-            yield hit.what
 
 
 def _finding(subject: Subject, rule: Rule, hit: Hit, *, name: str, line: int) -> Finding:

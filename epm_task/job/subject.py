@@ -41,6 +41,8 @@ class Subject:
         file: Its file; None when it has none.
         job: The job in code that has the same id; None when no code is known.
         neighbours: Ids of the jobs beside it; None when that is not known.
+        systems: The systems on which the job runs; those of `osFilter` unless they are given.
+        names_systems: Whether that is known, and not just every system for lack of a filter.
     """
 
     def __init__(
@@ -50,12 +52,16 @@ class Subject:
         file: Path | None = None,
         job: Job | None = None,
         neighbours: frozenset[str] | None = None,
+        systems: frozenset[OsName] | None = None,
     ) -> None:
         """Take the document and what is known beside it."""
         self.document = document
         self.file = file
         self.job = job
         self.neighbours = neighbours
+        named = isinstance(document.raw.get("osFilter"), dict)
+        self.names_systems = named or systems is not None
+        self.systems = allowed_systems(document.raw) if systems is None else systems
 
     @property
     def root(self) -> Part:
@@ -84,16 +90,6 @@ class Subject:
         """The topics on which the job may publish."""
         listed = self.mqtt_topics.fields.get("allowedPublications")
         return [t for t in listed if isinstance(t, str)] if isinstance(listed, list) else []
-
-    @property
-    def systems(self) -> frozenset[OsName]:
-        """The systems on which the job runs."""
-        return allowed_systems(self.document.raw)
-
-    @property
-    def names_systems(self) -> bool:
-        """Whether the document says on which systems the job runs."""
-        return isinstance(self.document.raw.get("osFilter"), dict)
 
     @property
     def windows_only(self) -> bool:

@@ -168,7 +168,7 @@ def required_without_value(subject: Subject) -> Iterator[Hit]:
                 parameter.pointer,
                 f"the required parameter {name!r} has no defaultValue, and a run by schedule or "
                 "event has no other value",
-                'add "defaultValue", or make it optional',
+                'add "defaultValue" to the document, or a default to the code',
             )
 
 

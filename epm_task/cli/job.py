@@ -1,0 +1,159 @@
+"""`epm-task job` writes the job document of one or more tasks, or checks the one on disk."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epm_task.cli.failure import FAILED, Failure
+from epm_task.cli.job_target import job_of
+from epm_task.cli.read_job import read_job
+from epm_task.job.drift import Drift, drift
+from epm_task.job.json_source import BadSource
+from epm_task.job.json_writer import encoded, write_document
+from epm_task.job.os_filter import OS_NAMES
+from epm_task.simulator.atomic_file import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from epm_task.job.document import JobDocument
+    from epm_task.job.job import Job
+    from epm_task.runtime.declaration import OsName
+
+#: A document holds no secrets, and is read by people and programs of other accounts.
+_NEW_FILE_MODE = 0o644
+
+
+def job(  # noqa: PLR0913  # each is an option of the command line
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE[:TASK] …", help="Files with tasks or a Job.", show_default=False
+        ),
+    ] = None,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write there: Jobs/{id}.json, or a folder."
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Compare with the file of -o, else Jobs/{id}.json; 1: drift."),
+    ] = False,
+    systems: Annotated[
+        list[str] | None,
+        typer.Option("--os", metavar="|".join(OS_NAMES), help="Only on this system; repeatable."),
+    ] = None,
+    agent_root: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Write executablePath too, as --os spells paths."),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="The JSON Schema of job documents, for editors.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="What was done, as one JSON object on stdout.")
+    ] = False,
+) -> int:
+    """Write the job document that the code declares, on stdout unless -o names a file.
+
+    A file that is there is merged with: unknown fields, `condition` and other things that the code
+    does not state are kept.
+
+    Example: epm-task job examples/key_scanner.py -o Jobs/key-scanner.json
+    """
+    if schema:
+        from epm_task.job.schema import job_schema  # noqa: PLC0415  # pydantic: 60 ms
+
+        return _say(json.dumps(job_schema(), indent=2) + "\n")
+    if not targets:
+        raise Failure("no file with a task was given", "epm-task job FILE[:TASK]")
+    made = job_of(targets)
+    built = _built(made, systems or (), agent_root)
+    if output is None and not check:
+        return _say(json.dumps({"document": built}) + "\n" if as_json else write_document(built))
+    file = _file(output, made.id)
+    present = _present(file)
+    found = drift(present, built, str(file))
+    if check:
+        return _checked(file, present, found, as_json=as_json)
+    if present is None or found.diff:
+        _write(file, encoded(found.text))
+    return _written(file, present, found, as_json=as_json)
+
+
+def _built(made: Job, systems: Sequence[str], agent_root: str | None) -> dict[str, Any]:
+    known: dict[str, OsName] = {name.casefold(): name for name in OS_NAMES}
+    if unknown := [name for name in systems if name.casefold() not in known]:
+        raise Failure(f"--os {unknown[0]} is no system", f"choose among {', '.join(OS_NAMES)}")
+    chosen = tuple(known[name.casefold()] for name in systems)
+    try:
+        return made.document(systems=chosen, agent_root=agent_root)
+    except ValueError as error:
+        raise Failure(str(error), "give --os and --agent-root that fit together") from error
+
+
+def _file(output: Path | None, job_id: str) -> Path:
+    if output is None:
+        return Path("Jobs") / f"{job_id}.json"
+    is_file = output.is_file() or output.suffix == ".json"
+    return output if is_file else output / f"{job_id}.json"
+
+
+def _present(file: Path) -> JobDocument | None:
+    try:
+        return read_job(file)
+    except FileNotFoundError:
+        return None
+    except BadSource as error:
+        line, column = error.place
+        raise Failure(
+            f"{file}:{line}:{column}: this is no job document: {error.why}",
+            "correct it, or remove the file and write it anew",
+            exit_code=FAILED,
+        ) from error
+
+
+def _checked(file: Path, present: JobDocument | None, found: Drift, *, as_json: bool) -> int:
+    drifted = present is None or bool(found.diff)
+    if as_json:
+        _say(json.dumps({"file": str(file), "drift": drifted, "diff": found.diff}) + "\n")
+    elif present is None:
+        typer.echo(f"{file} is missing; write it with -o {file}", err=True)
+    elif drifted:
+        _say(found.diff)
+        typer.echo(f"{file} differs from the code; write it anew with -o {file}", err=True)
+    else:
+        typer.echo(f"{file} says what the code says", err=True)
+    return FAILED if drifted else 0
+
+
+def _written(file: Path, present: JobDocument | None, found: Drift, *, as_json: bool) -> int:
+    change = "created" if present is None else "updated" if found.diff else "unchanged"
+    if as_json:
+        answer = {"file": str(file), "change": change, "diff": found.diff}
+        return _say(json.dumps({**answer, "document": found.document}) + "\n")
+    typer.echo(f"{file}: {change}", err=True)
+    return 0
+
+
+def _write(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else _NEW_FILE_MODE
+    write_atomically(file, data, mode=mode)
+
+
+def _say(text: str) -> int:
+    """Write *text* to stdout in UTF-8, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(encoded(text))
+    sys.stdout.buffer.flush()
+    return 0
