@@ -89,7 +89,7 @@ def validate(
     if not excluded_here(doc, platform):
         for task in tasks:
             errors += _binary_errors(task, layout_bin, platform, search_path)
-    return Validation(errors, pitfalls(doc, tasks, windows=platform == "win32"))
+    return Validation(errors, pitfalls(doc, system=os_name(platform)))
 
 
 def excluded_here(doc: dict[str, Any], platform: str = sys.platform) -> bool:

@@ -12,7 +12,7 @@ from epm_task.simulator.job_pitfalls import pitfalls
 
 def found(doc: dict[str, Any], *, windows: bool = False) -> list[str]:
     """Return the pitfalls of a document."""
-    return pitfalls(doc, doc["tasks"], windows=windows)
+    return pitfalls(doc, system="windows" if windows else "linux")
 
 
 def with_task(**fields: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_a_good_job_has_none() -> None:
         (with_task(arguments="--url=https://127.0.0.1:6889"), "port 6889 stands in arguments"),
         (with_task(arguments="${KeeperApiBaseUrl}"), "without $"),
         (with_task(command="probe.exe"), "without extension"),
-        (with_task(executablePath="/opt/probe.EXE"), "does not run on Windows"),
+        (with_task(executablePath="/opt/probe.EXE"), "does not fit linux"),
         (
             with_task(MergeStdoutJsonIntoContext=True, ExecutionType="User"),
             "ExecutionType Service only",
