@@ -104,7 +104,7 @@ def parse_arguments(parameters: Sequence[Parameter], argv: Sequence[str]) -> dic
     given = _collect(parameters, argv)
     values: dict[str, Any] = {}
     for parameter in parameters:
-        texts = [text for text in given.get(parameter.name, ()) if not parameter.absent(text)]
+        texts = parameter.given(given.get(parameter.name, ()))
         if len(texts) > 1 and not parameter.repeated:
             raise InvalidArgument(parameter.option, "was given twice")
         if texts:

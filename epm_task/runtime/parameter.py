@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import types
 from inspect import Parameter as _Signature
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin
 
 from epm_task.errors import InvalidArgument
 from epm_task.runtime.parse_text import parser_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Stands for "no default": the parameter is required.
 REQUIRED: Final = _Signature.empty
@@ -61,14 +64,15 @@ class Parameter(NamedTuple):
         name = f"{self.name}_file" if self.secret else self.name
         return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
 
-    def absent(self, text: str) -> bool:
-        """Tell whether *text* means "not given", as the agent cannot leave an argument out.
+    def given(self, texts: Sequence[str]) -> list[str]:
+        """Return those of *texts* that are values, as the agent cannot leave an argument out.
 
-        An empty text does, unless it is a value itself: of one required text, or one with a default
-        that is text.
+        An empty text is none, unless it can be a text itself: that of a `str` without a default or
+        with one that is text, or one of several in a list.
         """
-        is_value = self.kind is str and self.default is not None and not self.repeated
-        return text == "" and not is_value
+        if self.kind is str and (len(texts) > 1 or not (self.repeated or self.default is None)):
+            return list(texts)
+        return [text for text in texts if text]
 
     def parse(self, text: str) -> Any:
         """Return the value that *text* stands for.

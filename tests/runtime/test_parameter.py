@@ -54,10 +54,24 @@ def test_flag_is_a_single_bool() -> None:
     assert not Parameter("x", int).flag
 
 
-@pytest.mark.parametrize(("kind", "absent"), [(str, False), (int, True), (bool, True)])
-def test_empty_text_means_not_given(kind: type, *, absent: bool) -> None:
+@pytest.mark.parametrize(
+    ("parameter", "texts", "given"),
+    [
+        (Parameter("x", str), [""], [""]),
+        (Parameter("x", str, "a"), [""], [""]),
+        (Parameter("x", str, None), [""], []),
+        (Parameter("x", int), [""], []),
+        (Parameter("x", bool, default=False), [""], []),
+        (Parameter("x", str, None, repeated=True), [""], []),
+        (Parameter("x", str, None, repeated=True), ["a", ""], ["a", ""]),
+        (Parameter("x", int, None, repeated=True), ["1", ""], ["1"]),
+    ],
+)
+def test_empty_text_means_not_given(
+    parameter: Parameter, texts: list[str], given: list[str]
+) -> None:
     """An agent substitutes an empty text for what it does not know; only text takes it."""
-    assert Parameter("x", kind).absent("") is absent
+    assert parameter.given(texts) == given
     assert not Parameter("x", kind).absent("0")
 
 
