@@ -1,0 +1,64 @@
+"""Tests of the import floor: the modules that a whole run loads, and above all those it does not.
+
+Each name below costs a task milliseconds at every start, or brings code into a privileged process
+that it never uses.
+"""
+
+from __future__ import annotations
+
+import pytest
+from peers.mqtt_peer import MqttPeer
+from peers.task_process import agent_with, run_task
+
+#: Loaded by no task, whatever it asks for.
+NEVER = {
+    *("typer", "click", "rich", "pygments", "aiohttp", "cryptography", "cronsim", "psutil"),
+    *("pytest", "cookiecutter", "PyInstaller", "multiprocessing", "unittest"),
+    *("epm_task.simulator", "epm_task.admin", "epm_task.cli", "epm_task.job", "epm_task.testing"),
+    *("epm_task.pytest_plugin",),
+}
+#: Loaded by those tasks alone that ask for it by a type.
+ON_DEMAND = {"pydantic", "pydantic_settings", "asyncio", "httpcore", "anyio", "certifi"}
+#: 273 on Linux with Python 3.11; the rest is room for other versions.
+MOST_MODULES = 300
+
+
+@pytest.fixture(scope="module")
+def plain() -> frozenset[str]:
+    """Return the modules of a run without a settings model, records included."""
+    return _modules_of("modules.py")
+
+
+def _modules_of(program: str) -> frozenset[str]:
+    with MqttPeer() as broker, agent_with(broker.port) as agent:
+        # Measuring coverage loads modules of its own into a child.
+        quiet = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+        ended = run_task(program, agent=agent.base_url, environment=quiet)
+    assert ended.exit_code == 0, ended.stderr
+    return frozenset(
+        next(line for line in ended.stderr.decode().splitlines() if " json " in line).split()
+    )
+
+
+@pytest.mark.parametrize("name", sorted(NEVER | ON_DEMAND))
+def test_plain_task_does_not_load(plain: frozenset[str], name: str) -> None:
+    """A task without a settings model pays for none of these."""
+    assert name not in plain
+
+
+def test_plain_task_loads_what_it_uses(plain: frozenset[str]) -> None:
+    """The list is that of a whole run: both clients, the log and the spine are in it."""
+    assert {"httpx", "paho.mqtt.client", "structlog", "epm_task.runtime.spine"} <= plain
+
+
+def test_plain_task_loads_few_modules(plain: frozenset[str]) -> None:
+    """The number of modules does not creep up."""
+    assert len(plain) <= MOST_MODULES
+
+
+def test_settings_model_loads_pydantic() -> None:
+    """Who asks for typed settings gets pydantic, and still none of the others."""
+    found = _modules_of("typed_modules.py")
+    assert {"pydantic", "pydantic_settings"} <= found
+    assert not found & {"typer", "click", "rich", "aiohttp", "cryptography", "httpcore", "certifi"}
+    assert not {name for name in NEVER if name.startswith("epm_task.")} & found
