@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Final, TextIO, cast
 
 #: A reader that takes nothing for this long is taken for gone.
@@ -89,7 +90,10 @@ def _open_missing_descriptors() -> None:
 
 
 def _text_stream(stream: TextIO | None, descriptor: int) -> TextIO:
-    if stream is None or not hasattr(stream, "reconfigure"):
-        return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
-    stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    return stream
+    # A new one: `reconfigure` fails on what was a file when Python started, and is a pipe now.
+    if stream is not None:
+        with suppress(OSError, ValueError):  # closed, by its reader or by the author
+            stream.flush()
+    return os.fdopen(
+        descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+    )
