@@ -133,6 +133,8 @@ class Delivery:
             session.run()
         except ConnectionLost as error:
             problem = error
+        except OSError as error:  # such as no descriptor left for the selector
+            problem = ConnectionLost(error.strerror or str(error))
         connection.close(politely=problem is None)
         self._count_loss(problem, progress=session.progress, lone=lone)
         self._outbox.put_back()

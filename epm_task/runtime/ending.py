@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from epm_task.errors import DeadlineExceeded, HandlerUnresponsive, TaskError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from epm_task.runtime.run_log import RunLog
     from epm_task.runtime.stop import Stop
 
+#: Time for text without a line end to reach stderr; a reader takes it in microseconds.
+_STREAM_SECONDS: Final = 0.2
 #: How often the wait for the handler's threads looks whether a stop has come.
 _GLANCE_SECONDS: Final = 0.05
 
@@ -68,9 +71,19 @@ def finish(outcome: Outcome, run_log: RunLog | None, stop: Stop) -> Outcome:
 
 def leave(exit_code: int) -> NoReturn:
     """End the process now: no thread can keep it, and nothing is left to flush."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    # What `print` holds back may have no reader, and the handler may hold the stream's lock.
+    flushing = threading.Thread(target=_flush_streams, daemon=True)
+    flushing.start()
+    flushing.join(_STREAM_SECONDS)
     os._exit(exit_code)
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is None:  # a program without a console, on Windows
+            continue
+        with suppress(OSError, ValueError):  # closed, by its reader or by the handler
+            stream.flush()
 
 
 def _finish_threads(run_log: RunLog, stop: Stop) -> None:
@@ -81,12 +94,20 @@ def _finish_threads(run_log: RunLog, stop: Stop) -> None:
         for thread in threading.enumerate()
         if not thread.daemon and thread is not threading.main_thread()
     ]
+    if running:
+        threading.Thread(target=_dismiss_workers, daemon=True).start()
     for thread in running:
         while thread.is_alive() and stop.exit_code is None and time.monotonic() < until:
             thread.join(_GLANCE_SECONDS)
     left = [thread.name for thread in running if thread.is_alive()]
     if left:
         run_log.log.warning("threads_left_running", names=left, waited=run_log.flush_seconds)
+
+
+def _dismiss_workers() -> None:
+    # Python's own first step before it waits for threads: executors tell their workers to end.
+    for dismiss in reversed(getattr(threading, "_threading_atexits", [])):
+        dismiss()
 
 
 def _force(stop: Stop, run_log: RunLog) -> NoReturn:
