@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -140,6 +142,7 @@ def test_crash_before_there_is_a_log_is_printed(tmp_path: Path) -> None:
     """An error of our own in the first steps is shown with its traceback, and is 70."""
     code = """
 import sys
+import time
 from epm_task import task
 from epm_task.runtime import spine
 @task
@@ -153,3 +156,71 @@ program.main()
     assert (ended.returncode, ended.stdout) == (70, b"")
     assert b"TypeError" in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith(b"epm_task: exit 70 (SOFTWARE): ")
+
+
+def test_idle_workers_do_not_delay_the_end(tmp_path: Path) -> None:
+    """An executor that the handler left open is told to end, as Python itself would do."""
+    ended, _ = _run(
+        tmp_path,
+        """
+from concurrent.futures import ThreadPoolExecutor
+kept = []
+@task(job_id="key-scanner")
+def program(ctx: TaskContext) -> None:
+    kept.append(ThreadPoolExecutor())
+    kept[0].submit(int).result()
+    print("handler-ended", time.monotonic(), flush=True)
+""",
+    )
+    assert ended.exit_code == 0
+    assert ended.messages("threads_left_running") == []
+    assert ended.ended_at - ended.mark("handler-ended") < 0.6
+
+
+def test_half_a_line_does_not_change_the_end(tmp_path: Path) -> None:
+    """Text that still waits for its line end is written, and a dead stderr is no failure."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        HEAD
+        + """
+@task
+def program() -> None:
+    print("half a line", end="")
+program.main()
+"""
+    )
+    with MqttPeer() as broker, agent_with(broker.port) as agent:
+        ended = run_task(program, agent=agent.base_url)
+        assert (ended.exit_code, ended.stderr) == (0, b"half a line")
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as stderr:
+            command = [sys.executable, program, f"--keeper-api-base={agent.base_url}"]
+            assert subprocess.run(command, stderr=stderr, timeout=20, check=False).returncode == 0
+
+
+def test_print_that_nobody_reads_cannot_keep_the_process(tmp_path: Path) -> None:
+    """A handler that hangs in `print`, because stderr is full, is ended all the same."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        HEAD
+        + """
+@task
+def program() -> None:
+    while True:
+        print("x" * 1000)
+program.main()
+"""
+    )
+    reader, writer = os.pipe()
+    with (
+        MqttPeer() as broker,
+        agent_with(broker.port) as agent,
+        os.fdopen(reader, "rb"),
+        os.fdopen(writer, "wb") as stderr,
+    ):
+        command = [sys.executable, program, f"--keeper-api-base={agent.base_url}"]
+        started = time.monotonic()
+        ended = subprocess.run([*command, "--deadline=1"], stderr=stderr, timeout=30, check=False)
+    assert ended.returncode in {124, 125}
+    assert time.monotonic() - started < 1 + 1.5 + 1.0 + 2.0

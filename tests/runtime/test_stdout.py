@@ -16,6 +16,7 @@ from epm_task.runtime.outcome import parse_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from peers.http_peer import HttpPeer
 
@@ -113,6 +114,20 @@ def test_closed_descriptor_is_harmless(agent: HttpPeer, broker: MqttPeer, closed
     assert ended.stdout == (b"" if "1>" in closed else LINE)
     assert (b"NOISE" in ended.stderr) == ("2>" not in closed)
     assert len(broker.payloads) == 1
+
+
+def test_stdout_may_be_a_file(agent: HttpPeer, tmp_path: Path) -> None:
+    """With stdout in a file and stderr in a pipe, or the other way round, the result is alone."""
+    for name in ("stdout", "stderr"):
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with (tmp_path / name).open("wb") as file:
+            program = [PROGRAMS / "stdout.py", f"--keeper-api-base={agent.base_url}"]
+            command = [sys.executable, *program, "--way=print"]
+            ended = subprocess.run(command, **{**streams, name: file}, timeout=30, check=False)
+        written = {"stdout": ended.stdout, "stderr": ended.stderr}
+        written[name] = (tmp_path / name).read_bytes()
+        assert (ended.returncode, written["stdout"]) == (0, LINE)
+        assert b"NOISEprint" in written["stderr"]
 
 
 @posix
