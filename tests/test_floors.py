@@ -20,6 +20,7 @@ FLOORS = {
     "admin": 3,
     "simulator": 3,
     "freeze": 3,
+    "scaffold": 3,
     "testing": 4,
     "pytest_plugin": 4,
     "cli": 5,

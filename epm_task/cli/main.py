@@ -18,7 +18,9 @@ from epm_task.cli.doctor import doctor
 from epm_task.cli.exit_codes import exit_codes
 from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.jobs.app import jobs
+from epm_task.cli.new import new
 from epm_task.cli.run import run
+from epm_task.cli.upgrade import upgrade
 from epm_task.runtime.record_view import printable
 from epm_task.simulator.start_error import StartError
 
@@ -30,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(rich_help_panel="Write a task")(new)
+app.command(rich_help_panel="Write a task")(upgrade)
 app.command(rich_help_panel="Try a task on this machine")(run)
 app.command(rich_help_panel="Try a task on this machine")(agent)
 app.command(rich_help_panel="Understand a run")(doctor)

@@ -1,0 +1,111 @@
+"""`epm-task new` makes a project for a task from the template, or adds a task to a project."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from epm_task.cli.answers import ask, read_answers
+from epm_task.cli.failure import Failure
+from epm_task.scaffold.new_project import add_task, make_project
+from epm_task.scaffold.scaffold_error import ScaffoldError
+from epm_task.scaffold.shelf import Shelf
+
+if TYPE_CHECKING:
+    from epm_task.scaffold.question import Answer
+    from epm_task.scaffold.template import Template
+
+#: What a task does not have of its own.
+_OF_THE_PROJECT = ("licence",)
+
+Templates = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Another folder with task/ and older/.", show_default=False
+    ),
+]
+Answers = Annotated[
+    list[str] | None, typer.Option("--answer", metavar="KEY=VALUE", help="An answer; repeatable.")
+]
+
+
+def new(  # noqa: PLR0913  # each is an option of the command line
+    name: Annotated[
+        str | None, typer.Argument(help="Lower case, digits, hyphens.", show_default=False)
+    ] = None,
+    *,
+    answer: Answers = None,
+    no_input: Annotated[
+        bool, typer.Option("--no-input", help="Ask nothing; take the defaults.")
+    ] = False,
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", "-o", metavar="FOLDER", help="Where it shall stand.")
+    ] = Path(),
+    into: Annotated[
+        Path | None, typer.Option(metavar="PROJECT", help="Add the task to this project.")
+    ] = None,
+    templates: Templates = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Make a project for a task, with its test, its job and its checks; nothing is overwritten.
+
+    At a terminal it asks what is not answered; elsewhere the defaults stand.
+
+    Example: epm-task new key-scanner --answer schedule=daily
+    """
+    try:
+        template = Shelf(templates).current
+        answers = _answers(template, name, answer or (), no_input=no_input, adding=bool(into))
+        if into:
+            files = add_task(template, answers, into)
+            steps = _checks(into, files)
+        else:
+            project = make_project(template, answers, output_dir)
+            files = sorted(path for path in project.rglob("*") if path.is_file())
+            steps = _first_steps(project)
+    except ScaffoldError as error:
+        raise Failure(str(error), error.fix) from error
+    if as_json:
+        typer.echo(json.dumps({"files": [path.as_posix() for path in files], "next": steps}))
+        return
+    made = f"added {', '.join(path.as_posix() for path in files)}" if into else f"made {project}"
+    typer.echo("\n".join([f"{made}; next:", *(f"  {step}" for step in steps)]))
+
+
+def _answers(
+    template: Template, name: str | None, assignments: list[str] | tuple[()], **how: bool
+) -> dict[str, Answer]:
+    known = read_answers(template, assignments)
+    if name is not None:
+        known["name"] = name
+    skipped = _OF_THE_PROJECT if how["adding"] else ()
+    if sys.stdin.isatty() and not how["no_input"]:
+        if "name" in known:
+            template.complete(known)  # a name that is refused is not worth a question
+        return ask(template, known, skipped)
+    if "name" not in known:
+        raise Failure("the task has no name", "write epm-task new NAME")
+    return template.complete(known)
+
+
+def _first_steps(project: Path) -> list[str]:
+    module = next((project / "src").glob("*.py"), Path("task.py"))
+    return [
+        f"cd {shlex.quote(str(project))}",
+        'python -m pip install -e ".[dev]"',
+        f"epm-task run src/{module.name} -- --root .",
+    ]
+
+
+def _checks(project: Path, files: list[Path]) -> list[str]:
+    module, test, *_ = (shlex.quote(str(path)) for path in files)
+    return [
+        f"epm-task run {module} -- --root {shlex.quote(str(project))}",
+        f"python -m pytest {test}",
+        f"epm-task job {module} --check",
+    ]

@@ -1,0 +1,80 @@
+"""A new project, or a new task in a project, appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from epm_task.scaffold.scaffold_error import ScaffoldError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from epm_task.scaffold.question import Answer
+    from epm_task.scaffold.template import Template
+
+#: What makes a task, apart from its project: the module, its test, its job.
+_TASK_FILES: Final = ("src/*.py", "tests/test_*.py", "Jobs/*.json")
+
+
+def make_project(template: Template, answers: Mapping[str, Answer], output_dir: Path) -> Path:
+    """Make a project in a folder of its own below *output_dir*, and return that folder.
+
+    Raises:
+        ScaffoldError: The template refuses an answer, or there is such a folder.
+        OSError: The folder cannot be written.
+    """
+    complete = template.complete(answers)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=output_dir, prefix=".epm-task-new-") as aside:
+        made = template.render(complete, Path(aside))
+        target = output_dir / made.name
+        _refuse_present([target])
+        made.rename(target)
+    return target
+
+
+def add_task(template: Template, answers: Mapping[str, Answer], project: Path) -> list[Path]:
+    """Add module, test and job of a task to *project*, and return the three files.
+
+    Raises:
+        ScaffoldError: The template refuses an answer, there is such a file, or no project.
+        OSError: The folder cannot be written.
+    """
+    if not (project / "pyproject.toml").is_file():
+        raise ScaffoldError(
+            f"{project} holds no pyproject.toml, so it is no project",
+            "give the folder of a project, or leave --into out",
+        )
+    with TemporaryDirectory(prefix="epm-task-new-") as aside:
+        made = template.render(answers, Path(aside))
+        sources = [file for pattern in _TASK_FILES for file in sorted(made.glob(pattern))]
+        targets = [project / source.relative_to(made) for source in sources]
+        _refuse_present(targets)
+        _copy_all(sources, targets)
+    return targets
+
+
+def _copy_all(sources: list[Path], targets: list[Path]) -> None:
+    written: list[Path] = []
+    try:
+        for source, target in zip(sources, targets, strict=True):
+            target.parent.mkdir(exist_ok=True)
+            with target.open("xb") as file, source.open("rb") as content:
+                written.append(target)
+                shutil.copyfileobj(content, file)
+    except OSError:
+        for target in written:
+            target.unlink()
+        raise
+
+
+def _refuse_present(paths: list[Path]) -> None:
+    for path in paths:
+        if os.path.lexists(path):
+            raise ScaffoldError(
+                f"{path} exists, and nothing is ever overwritten", "choose another name"
+            )
