@@ -102,16 +102,22 @@ def test_broker_killed_during_the_handler_loses_nothing(end: str) -> None:
     [
         pytest.param({"connack_reason": 0x87}, id="refuses"),
         pytest.param({"no_connack": True}, id="never answers CONNECT"),
-        pytest.param({"transport": "black-hole"}, id="never answers TLS"),
-        pytest.param({"transport": "plaintext"}, id="no TLS"),
+        pytest.param({"transport": "black-hole"}, id="never answers TLS", marks=pytest.mark.slow),
+        pytest.param({"transport": "plaintext"}, id="no TLS", marks=pytest.mark.slow),
         pytest.param({"no_puback": True}, id="never acknowledges"),
-        pytest.param({"no_puback": True, "versions": frozenset({V3})}, id="3.1.1, never acks"),
+        pytest.param(
+            {"no_puback": True, "versions": frozenset({V3})},
+            id="3.1.1, never acks",
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"ack_delay_seconds": 0.05}, id="slow acknowledgements"),
         pytest.param({"puback_reasons": {"KeeperLogger": 0x87}}, id="denies the topic"),
-        pytest.param({"receive_maximum": 1}, id="one at a time"),
+        pytest.param({"receive_maximum": 1}, id="one at a time", marks=pytest.mark.slow),
         pytest.param({"disconnect_after": 150}, id="hangs up again and again"),
         pytest.param({"maximum_packet_size": 200}, id="tiny packet limit"),
-        pytest.param({"packet_limit": 200}, id="tiny packet limit, not announced"),
+        pytest.param(
+            {"packet_limit": 200}, id="tiny packet limit, not announced", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_faulty_broker_loses_nothing(options: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -236,18 +235,3 @@ def test_lower_levels_are_silent(sink: Sink, stderr: StderrLines) -> None:
         write("m")
     assert [record["level"] for record in stderr.records] == ["Warning", "Error"]
     structlog.reset_defaults()
-
-
-def test_threads_do_not_share_numbers(log: Log, stderr: StderrLines) -> None:
-    """Records of many threads are numbered without a gap or a repetition."""
-
-    def write() -> None:
-        for n in range(200):
-            log.info("m", n=n)
-
-    threads = [threading.Thread(target=write) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(record["seq"] for record in stderr.records) == list(range(1, 1601))

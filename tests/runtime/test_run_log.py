@@ -117,14 +117,6 @@ def test_without_a_job_id_nobody_is_called(broker: MqttPeer, stderr: StderrLines
     assert "not acknowledged" not in stderr.text
 
 
-def test_client_id_comes_from_the_template(broker: MqttPeer, stderr: StderrLines) -> None:
-    """The template of the command line is used."""
-    given = invoked(client_id_template="{run_id}_{job_id}_{job_name}")
-    with _run_log(stderr, invocation=given) as run_log:
-        _connect(run_log, registered(broker.port))
-    assert broker.connects[0].client_id == "7f_key-scanner_Key-scanner"
-
-
 def test_required_broker_must_answer(stderr: StderrLines) -> None:
     """A required broker that is absent ends the run within the window."""
     with _run_log(stderr, invocation=invoked(registration_timeout=0.2)) as run_log:

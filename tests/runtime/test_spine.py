@@ -206,3 +206,11 @@ def test_run_takes_little_time(broker: MqttPeer) -> None:
         with TaskProcess("records.py", agent=agent.base_url) as process:
             process.end()
         assert time.monotonic() - start < 1
+
+
+def test_client_id_comes_from_the_template(broker: MqttPeer) -> None:
+    """The template of the command line is used."""
+    with agent_with(broker.port) as agent:
+        template = "--client-id-template={job_name}_{job_id}"
+        run_task("records.py", template, agent=agent.base_url)
+    assert broker.connects[0].client_id == "Key-scanner_key-scanner"

@@ -188,53 +188,6 @@ def test_refused_connection_is_a_connect_error() -> None:
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
 
 
-def test_distrusted_listener_gets_no_packet() -> None:
-    """The listener is checked before the TCP connect."""
-
-    def refuse() -> None:
-        raise PermissionError("an impostor")
-
-    with (
-        HttpPeer([OK]) as peer,
-        _client(peer.port, check_listener=refuse) as client,
-        pytest.raises(PermissionError),
-    ):
-        _get(client)
-    assert peer.connections == 0
-
-
-def test_distrusted_peer_gets_no_request() -> None:
-    """The peer is checked after the handshake, before the first byte of the request."""
-    states: list[str | None] = []
-
-    def refuse(secured: socket.socket) -> None:
-        states.append(secured.version())
-        raise LookupError("an impostor")
-
-    with (
-        HttpPeer([OK]) as peer,
-        _client(peer.port, check_peer=refuse) as client,
-        pytest.raises(LookupError),
-    ):
-        _get(client)
-    assert states == ["TLSv1.3"]
-    assert (peer.connections, peer.requests) == (1, [])
-
-
-def test_distrusted_peer_of_the_system_is_a_connect_error() -> None:
-    """An operating system's error in the check counts as a failed connect."""
-
-    def gone(_: socket.socket) -> None:
-        raise ConnectionResetError("closed before it was identified")
-
-    with (
-        HttpPeer([OK]) as peer,
-        _client(peer.port, check_peer=gone) as client,
-        pytest.raises(httpx.ConnectError, match="before it was identified"),
-    ):
-        _get(client)
-
-
 def test_error_that_is_no_answer_closes_the_connection() -> None:
     """A header that cannot be sent leaves no half-used connection behind."""
     with HttpPeer([OK]) as peer, _client(peer.port) as client:

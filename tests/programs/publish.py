@@ -1,0 +1,20 @@
+"""Publishes on a topic that it declares, and on one that it does not."""
+
+from __future__ import annotations
+
+from epm_task import TaskContext, Topic, task
+
+FINDINGS = Topic("Jobs/key-scanner/findings")
+OTHER = Topic("Jobs/key-scanner/other")
+
+
+@task(job_id="key-scanner", publishes=[FINDINGS])
+def publish(ctx: TaskContext, *, undeclared: bool = False) -> None:
+    """Publish a finding."""
+    ctx.publish(FINDINGS, {"path": "/a", "size": 3})
+    if undeclared:
+        ctx.publish(OTHER, {})
+
+
+if __name__ == "__main__":
+    publish.main()
