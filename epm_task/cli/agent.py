@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from epm_task.cli import options
 from epm_task.cli.failure import Failure
 from epm_task.cli.interruption import stop_signals
 from epm_task.cli.live_view import LiveView
@@ -27,61 +28,60 @@ _TRUST = ("exact", "tree")
 _HIGHEST_PORT = 65_535
 
 
+_Root = Annotated[
+    Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
+]
+_HttpsPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one; else that of appsettings.json."),
+]
+_HttpPort = Annotated[
+    int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
+]
+_MqttPort = Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")]
+_Trust = Annotated[
+    str, typer.Option(metavar="exact|tree", help="Launched processes, or their children too.")
+]
+_RegistrationDelay = Annotated[
+    str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
+]
+_LogLevel = Annotated[
+    str, typer.Option(help="Lowest level in KeeperLogger.log; the field's is Warning.")
+]
+_Condition = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JOB=true|false", help="What a condition is taken for; repeatable."),
+]
+_DenyVisibly = Annotated[
+    bool, typer.Option("--deny-visibly", help="Answer denials with 0x87 in MQTT 5.")
+]
+_StableCa = Annotated[
+    bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
+]
+_AsJson = Annotated[
+    bool, typer.Option("--json", help="Where everything is, as one line of JSON on stdout.")
+]
+
+
 def agent(  # noqa: PLR0913  # each is an option of the command line
     *,
-    root: Annotated[
-        Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
-    ],
-    https_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=_HIGHEST_PORT, help="0: any free one; else that of appsettings.json."
-        ),
-    ] = None,
-    http_port: Annotated[
-        int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
-    ] = None,
-    mqtt_port: Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")] = 0,
-    trust: Annotated[
-        str, typer.Option(metavar="exact|tree", help="Launched processes, or their children too.")
-    ] = "exact",
-    registration_delay: Annotated[
-        str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
-    ] = "0",
-    log_level: Annotated[
-        str, typer.Option(help="Lowest level in KeeperLogger.log; the field's is Warning.")
-    ] = "Trace",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PLUGIN.key=value", help="A compiled-in setting; repeatable."),
-    ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help='JSON: {"Plugin": {"key": "value"}}.')
-    ] = None,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option(metavar="JOB=true|false", help="What a condition is taken for; repeatable."),
-    ] = None,
-    deny_visibly: Annotated[
-        bool, typer.Option("--deny-visibly", help="Answer denials with 0x87 in MQTT 5.")
-    ] = False,
-    stable_ca: Annotated[
-        bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
-    ] = False,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORDS", help='A fault, "api status=403 times=3"; repeatable.'),
-    ] = None,
-    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Faults in TOML.")] = None,
-    record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what passes, secrets masked.")
-    ] = None,
-    trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Where everything is, as one line of JSON on stdout.")
-    ] = False,
+    root: _Root,
+    https_port: _HttpsPort = None,
+    http_port: _HttpPort = None,
+    mqtt_port: _MqttPort = 0,
+    trust: _Trust = "exact",
+    registration_delay: _RegistrationDelay = "0",
+    log_level: _LogLevel = "Trace",
+    setting: options.Setting = None,
+    settings: options.Settings = None,
+    condition: _Condition = None,
+    deny_visibly: _DenyVisibly = False,
+    stable_ca: _StableCa = False,
+    fault: options.Fault = None,
+    faults: options.Faults = None,
+    record: options.Record = None,
+    trace: options.Trace = None,
+    as_json: _AsJson = False,
 ) -> None:
     """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
 
@@ -91,7 +91,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
     """
     if trust not in _TRUST:
         raise Failure(f"--trust {trust} is unknown", "choose exact or tree")
-    options = AgentOptions(
+    chosen = AgentOptions(
         https_port=https_port,
         http_port=http_port,
         mqtt_port=mqtt_port,
@@ -106,7 +106,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
         record_file=record,
         trace_file=trace,
     )
-    asyncio.run(_serve(LocalAgent(root.absolute(), options), as_json=as_json))
+    asyncio.run(_serve(LocalAgent(root.absolute(), chosen), as_json=as_json))
 
 
 async def _serve(local: LocalAgent, *, as_json: bool) -> None:

@@ -30,38 +30,45 @@ if TYPE_CHECKING:
 _NEW_FILE_MODE = 0o644
 
 
+_Targets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FILE[:TASK] …", help="Files with tasks or a Job.", show_default=False),
+]
+_Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write there: Jobs/{id}.json, or a folder."
+    ),
+]
+_Check = Annotated[
+    bool,
+    typer.Option("--check", help="Compare with the file of -o, else Jobs/{id}.json; 1: drift."),
+]
+_Systems = Annotated[
+    list[str] | None,
+    typer.Option("--os", metavar="|".join(OS_NAMES), help="Only on this system; repeatable."),
+]
+_AgentRoot = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Write executablePath too, as --os spells paths."),
+]
+_Schema = Annotated[
+    bool, typer.Option("--schema", help="The JSON Schema of job documents, for editors.")
+]
+_AsJson = Annotated[
+    bool, typer.Option("--json", help="What was done, as one JSON object on stdout.")
+]
+
+
 def job(  # noqa: PLR0913  # each is an option of the command line
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE[:TASK] …", help="Files with tasks or a Job.", show_default=False
-        ),
-    ] = None,
+    targets: _Targets = None,
     *,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write there: Jobs/{id}.json, or a folder."
-        ),
-    ] = None,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Compare with the file of -o, else Jobs/{id}.json; 1: drift."),
-    ] = False,
-    systems: Annotated[
-        list[str] | None,
-        typer.Option("--os", metavar="|".join(OS_NAMES), help="Only on this system; repeatable."),
-    ] = None,
-    agent_root: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="Write executablePath too, as --os spells paths."),
-    ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="The JSON Schema of job documents, for editors.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="What was done, as one JSON object on stdout.")
-    ] = False,
+    output: _Output = None,
+    check: _Check = False,
+    systems: _Systems = None,
+    agent_root: _AgentRoot = None,
+    schema: _Schema = False,
+    as_json: _AsJson = False,
 ) -> int:
     """Write the job document that the code declares, on stdout unless -o names a file.
 

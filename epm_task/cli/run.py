@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.cli import run_report
+from epm_task.cli import options, run_report
 from epm_task.cli.failure import Failure
 from epm_task.cli.interruption import Interruption
 from epm_task.cli.live_view import LiveView, harmless
@@ -30,57 +30,51 @@ _GRACE_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
 
 
+_Target = Annotated[
+    str,
+    typer.Argument(metavar="FILE[:TASK]", help="A file with a task.", show_default=False),
+]
+_Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[-- ARGS]", help="Arguments of the task.", show_default=False),
+]
+_RegistrationDelay = Annotated[
+    float, typer.Option(min=0, help="Seconds until the agent registers the process.")
+]
+_JobId = Annotated[str | None, typer.Option(help="Another id for the job.")]
+_NoBroker = Annotated[bool, typer.Option("--no-broker", help="A job without topics: no MQTT.")]
+_Deny = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TOPIC", help="Leave a topic out of mqttTopics; repeatable."),
+]
+_Timeout = Annotated[
+    float, typer.Option(min=0.1, help="Seconds after which the agent ends the task.")
+]
+_Replay = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Answer the task from a recording.")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="One JSON report on stdout, nothing else.")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the agent's decisions too.")]
+
+
 def run(  # noqa: PLR0913  # each is an option of the command line
-    target: Annotated[
-        str,
-        typer.Argument(metavar="FILE[:TASK]", help="A file with a task.", show_default=False),
-    ],
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[-- ARGS]", help="Arguments of the task.", show_default=False),
-    ] = None,
+    target: _Target,
+    arguments: _Arguments = None,
     *,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PLUGIN.key=value", help="A setting; repeatable."),
-    ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help='JSON: {"Plugin": {"key": "value"}}.')
-    ] = None,
-    registration_delay: Annotated[
-        float, typer.Option(min=0, help="Seconds until the agent registers the process.")
-    ] = 0.0,
-    job_id: Annotated[str | None, typer.Option(help="Another id for the job.")] = None,
-    no_broker: Annotated[
-        bool, typer.Option("--no-broker", help="A job without topics: no MQTT.")
-    ] = False,
-    deny: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TOPIC", help="Leave a topic out of mqttTopics; repeatable."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds after which the agent ends the task.")
-    ] = 3600.0,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORDS", help='A fault, "api status=403 times=3"; repeatable.'),
-    ] = None,
-    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Faults in TOML.")] = None,
-    record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what passes, secrets masked.")
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Answer the task from a recording.")
-    ] = None,
-    trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON report on stdout, nothing else.")
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show the agent's decisions too.")
-    ] = False,
+    setting: options.Setting = None,
+    settings: options.Settings = None,
+    registration_delay: _RegistrationDelay = 0.0,
+    job_id: _JobId = None,
+    no_broker: _NoBroker = False,
+    deny: _Deny = None,
+    timeout: _Timeout = 3600.0,
+    fault: options.Fault = None,
+    faults: options.Faults = None,
+    record: options.Record = None,
+    replay: _Replay = None,
+    trace: options.Trace = None,
+    as_json: _AsJson = False,
+    verbose: _Verbose = False,
 ) -> int:
     """Run one task under an agent in a box; exit with the task's own exit code.
 
@@ -91,9 +85,6 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     path, name = split_target(target)
     found = _find(path, name)
     view = LiveView(quiet=as_json, verbose=verbose)
-    job: dict[str, Any] = {"id": job_id} if job_id else {}
-    if no_broker:
-        job["mqttTopics"] = {}
     agent = Agent(
         registration_delay=registration_delay,
         deny=deny or (),
@@ -103,23 +94,32 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         replay_file=replay,
         trace_file=trace,
     )
-    with Interruption() as interruption, agent:
-        agent.trace.subscribe(view.event)
-        started = agent.start(
-            found or path,
-            arguments=arguments or (),
-            job=job,
-            timeout=timeout,
-            cwd=Path.cwd(),
-            on_line=view.line,
-            on_record=view.record,
-        )
-        finished = _wait(started, interruption)
+    job = _changes(job_id, no_broker=no_broker)
+    words = {"arguments": arguments or (), "job": job, "timeout": timeout}
+    finished, exit_code = _carry_out(agent, found or path, view, words)
     if as_json:
         typer.echo(run_report.as_line(finished))
     else:
         _show(finished, view)
-    return interruption.exit_code or run_report.exit_code_of(finished)
+    return exit_code
+
+
+def _carry_out(
+    agent: Agent, target: Task[..., object] | Path, view: LiveView, words: dict[str, Any]
+) -> tuple[Run, int]:
+    """Start the agent, run the target in the caller's folder, stop the agent."""
+    with Interruption() as interruption, agent:
+        agent.trace.subscribe(view.event)
+        started = agent.start(
+            target, cwd=Path.cwd(), on_line=view.line, on_record=view.record, **words
+        )
+        finished = _wait(started, interruption)
+    return finished, interruption.exit_code or run_report.exit_code_of(finished)
+
+
+def _changes(job_id: str | None, *, no_broker: bool) -> dict[str, Any]:
+    job: dict[str, Any] = {"id": job_id} if job_id else {}
+    return {**job, "mqttTopics": {}} if no_broker else job
 
 
 def _find(path: Path, name: str | None) -> Task[..., object] | None:

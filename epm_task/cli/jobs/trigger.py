@@ -24,32 +24,35 @@ from epm_task.runtime.record_view import printable, view
 _Record = dict[str, Any]
 
 
+_JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+_Values = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value…]", help="The event context.", show_default=False),
+]
+_Wait = Annotated[bool, typer.Option("--wait", help="Follow the run; exit with its exit code.")]
+_AgentRoot = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="The agent's folder, for its log and run history."),
+]
+_Log = Annotated[Path | None, typer.Option(metavar="FILE", help="Another KeeperLogger.log.")]
+_Broker = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Read the records by an admin subscription."),
+]
+_Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the end of the run.")]
+
+
 @connected
 def trigger(  # noqa: PLR0913  # each is an option of the command line
     settings: AdminSettings,
-    job_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
-    values: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[key=value…]", help="The event context.", show_default=False),
-    ] = None,
+    job_id: _JobId,
+    values: _Values = None,
     *,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Follow the run; exit with its exit code.")
-    ] = False,
-    agent_root: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The agent's folder, for its log and run history."),
-    ] = None,
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Another KeeperLogger.log.")
-    ] = None,
-    broker: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Read the records by an admin subscription."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait for the end of the run.")
-    ] = 3600.0,
+    wait: _Wait = False,
+    agent_root: _AgentRoot = None,
+    log: _Log = None,
+    broker: _Broker = None,
+    timeout: _Timeout = 3600.0,
     as_json: AsJson = False,
 ) -> int:
     """Start a run; with --wait show its records on stderr and exit with its exit code.
