@@ -6,6 +6,7 @@ their own, and a frozen task stays free of it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,8 +131,13 @@ class Job:
 
 
 def command_name(task: Task[..., Any]) -> str:
-    """Return the name of the executable that holds *task*, without path and extension.
+    """Return the name of the executable that holds *task*: `KeyScanner`, without path or extension.
 
-    One file becomes one executable, whatever the number of its tasks.
+    One file becomes one executable, which is named for its only task's job, or for the file.
     """
-    return task.declaration.command or Path(task.file).stem.replace("_", "-").strip("-")
+    if task.declaration.command:
+        return task.declaration.command
+    alone = len(task.siblings()) == 1
+    words = task.declaration.job_id if alone else Path(task.file).stem
+    parts = re.split(r"[^0-9A-Za-z]+", words)
+    return "".join(part[:1].upper() + part[1:] for part in parts) or "Task"
