@@ -16,11 +16,14 @@ from epm_task.admin.errors import AdminError
 from epm_task.cli.agent import agent
 from epm_task.cli.doctor import doctor
 from epm_task.cli.exit_codes import exit_codes
+from epm_task.cli.explain import explain
 from epm_task.cli.failure import FAILED, Failure
+from epm_task.cli.job import job
 from epm_task.cli.jobs.app import jobs
 from epm_task.cli.new import new
 from epm_task.cli.run import run
 from epm_task.cli.upgrade import upgrade
+from epm_task.cli.validate import validate
 from epm_task.runtime.record_view import printable
 from epm_task.simulator.start_error import StartError
 
@@ -36,6 +39,9 @@ app.command(rich_help_panel="Write a task")(new)
 app.command(rich_help_panel="Write a task")(upgrade)
 app.command(rich_help_panel="Try a task on this machine")(run)
 app.command(rich_help_panel="Try a task on this machine")(agent)
+app.command(rich_help_panel="Write and check job documents")(job)
+app.command(rich_help_panel="Write and check job documents")(validate)
+app.command(rich_help_panel="Write and check job documents")(explain)
 app.command(rich_help_panel="Understand a run")(doctor)
 app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
 app.add_typer(jobs, name="jobs", rich_help_panel="Administer an agent")

@@ -29,7 +29,7 @@ def underscore_in_id(subject: Subject) -> Iterator[Hit]:
     """
     job_id = subject.root.text("id")
     if "_" in job_id:
-        better = job_id.replace("_", "-").strip("-")
+        better = job_id.replace("_", "-").strip("-") or "my-job"
         yield Hit(
             "/id",
             f"the job id {job_id!r} holds an underscore, at which the broker cuts it off",

@@ -38,13 +38,13 @@ def command_is_name(subject: Subject) -> Iterator[Hit]:
         elif any(separator in command for separator in "/\\") or command in {".", ".."}:
             yield Hit(
                 task.at("command"),
-                f"command {command!r} is a name without a path",
+                f"command {command!r} holds a path, and must be a name",
                 f"write {PureWindowsPath(command).stem!r}, and the path in executablePath",
             )
         elif command.casefold().endswith(_EXTENSIONS):
             yield Hit(
                 task.at("command"),
-                f"command {command!r} is a name without extension; the agent adds it",
+                f"command {command!r} must stand without extension, which the agent adds",
                 f"write {PureWindowsPath(command).stem!r}",
             )
 
