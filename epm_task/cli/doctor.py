@@ -18,11 +18,10 @@ from epm_task.admin.doctor.finding import Finding, State
 from epm_task.admin.settings import AdminSettings
 from epm_task.cli.connection import AsJson, connected
 from epm_task.cli.failure import FAILED, Failure
+from epm_task.cli.job_target import job_of
 from epm_task.cli.jobs.run_sources import broker_address
-from epm_task.cli.run_inputs import split_target
 from epm_task.cli.terminal import colorful
 from epm_task.job.job import Job
-from epm_task.job.task_file import TaskFileError, read_task_file
 from epm_task.runtime.record_view import printable
 
 _COLORS: Final = {State.OK: "32", State.FAULT: "1;31", State.NOTE: "33", State.UNKNOWN: "36"}
@@ -55,7 +54,7 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
     """
     if target and job:
         raise Failure("a file and --job were given", "give one: the file names its job")
-    declared = _job(target) if target else None
+    declared = job_of([target]) if target else None
     case = Case(
         settings,
         root=find_root(agent_root),
@@ -72,26 +71,6 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
     else:
         typer.echo(f"{faults} fault{'' if faults == 1 else 's'} found")
     return FAILED if faults else 0
-
-
-def _job(target: str) -> Job:
-    path, name = split_target(target)
-    try:
-        jobs = read_task_file(path).all_jobs()
-    except TaskFileError as error:
-        raise Failure(str(error), "`python FILE --help` must work") from error
-    chosen = [job for job in jobs if name is None or name in {job.id, *_names(job)}]
-    if len(chosen) == 1:
-        return chosen[0]
-    held = ", ".join(job.id for job in jobs) or "none"
-    raise Failure(
-        f"{target} does not name one job: the file holds {held}",
-        "write FILE:ID, or FILE:TASK, or --job ID without a file",
-    )
-
-
-def _names(job: Job) -> list[str]:
-    return [task.name for task in job.tasks]
 
 
 def _plugins(job: Job) -> tuple[str, ...]:

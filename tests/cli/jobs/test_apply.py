@@ -54,12 +54,12 @@ def test_one_refused_file_keeps_all_from_being_applied(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"{", "it is not JSON"),
-        ("{}".encode("utf-16"), "it is not UTF-8 text"),
-        (b"[" * 100_000, "nested too deeply"),
-        (b" " * 50_000_000, "larger than 1 MiB"),
-        (b"[]", "not an object"),
-        (b'{"id": "a", "id": "b"}', "a key twice"),
+        (b"{", "line 1, column 2"),
+        ("{}".encode("utf-16"), "UTF-16"),
+        (b"[" * 100_000, "64 deep"),
+        (b" " * 50_000_000, "1048576 bytes"),
+        (b"[]", "a job is an object"),
+        (b'{"id": "a", "id": "b"}', "stands twice"),
     ],
 )
 def test_a_broken_file_is_named_and_nothing_is_sent(
