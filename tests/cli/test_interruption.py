@@ -47,7 +47,7 @@ def test_second_signal_kills(tmp_path: Path):
         assert command.leftovers() == []
 
 
-@pytest.mark.parametrize("delay", [0.2, 0.27, 0.3, 0.33, 0.36, 0.39, 0.42])
+@pytest.mark.parametrize("delay", [0.27, 0.31, 0.36, 0.41])
 def test_a_signal_at_any_moment_leaves_nothing(tmp_path: Path, delay: float):
     """Also while the agent starts or the task is being started: no file, no process, no hang."""
     with running("run", task_file(tmp_path, SLEEPER), scratch=tmp_path) as command:

@@ -1,0 +1,233 @@
+"""Tests of `epm-task agent` as a whole: the real command, as a process, stopped by signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from cli.command import Running, epm_task, running, wait_until
+from cli.command_line import epm_task as in_process
+from simulator.agent_process import add_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell scripts")
+
+#: Writes its PID and that of its child, and then listens to nobody but SIGKILL.
+STUBBORN = "#!/bin/sh\ntrap '' TERM\nsleep 60 &\necho $$ $! > \"$1\"\nwait\nsleep 60\n"
+
+
+@contextmanager
+def agent(root: Path, *options: object) -> Iterator[tuple[Running, dict[str, Any]]]:
+    """Run an agent; yield it with the facts that it prints."""
+    with running("agent", "--root", root, "--json", *options, scratch=root.parent) as command:
+        facts = json.loads(command.process.stdout.readline())
+        yield command, facts
+
+
+def call(facts: dict[str, Any], method: str, path: str, **more: Any) -> httpx.Response:
+    """Call the API with the admin certificate."""
+    context = ssl.create_default_context(cafile=facts["ca"])
+    context.load_cert_chain(facts["admin_cert"], facts["admin_key"])
+    with httpx.Client(base_url=facts["base_url"], verify=context, trust_env=False) as client:
+        return client.request(method, path, timeout=10, **more)
+
+
+def job(job_id: str, **task: Any) -> dict[str, Any]:
+    """Return a small job document."""
+    tasks = [{"id": "t", "name": "T", "command": job_id, **task}]
+    return {"id": job_id, "name": job_id, "events": ["Asked"], "tasks": tasks}
+
+
+def refused(*options: object) -> str:
+    """Return the one line with which an agent refuses to start; nothing comes on stdout."""
+    ended = epm_task("agent", *options)
+    assert (ended.out, len(ended.err)) == ("", 1), ended
+    assert ended.code in {1, 2}
+    return ended.err[0]
+
+
+def test_table_for_people(tmp_path: Path):
+    """Without `--json` a short table says where everything is, and SIGINT ends the agent with 0."""
+    root = tmp_path / "agent"
+    with running("agent", "--root", root, scratch=tmp_path) as command:
+        lines = [command.process.stdout.readline().decode() for _ in range(9)]
+        names = [line[:13].strip() for line in lines]
+        assert names[:4] == ["base url", "broker host", "broker port", "ca"]
+        assert names[4:] == ["admin cert", "admin key", "root", "log", "pid"]
+        assert lines[-1].split() == ["pid", str(command.process.pid)]
+        assert "\x1b" not in "".join(lines)
+        command.process.send_signal(signal.SIGINT)
+        ended = command.end()
+        assert (ended.code, ended.err[-1]) == (0, "stopping; running tasks are ended first")
+        assert command.leftovers() == []
+
+
+def test_restart_finds_everything_again(tmp_path: Path):
+    """Jobs, written settings, logs and the ports of `appsettings.json` are those of before."""
+    root = tmp_path / "agent"
+    add_script(root, "note", "#!/bin/sh\necho '{\"noted\": 1}'\n")
+    with agent(root, "--setting", "P.k=compiled in") as (command, first):
+        assert call(first, "POST", "/api/Jobs", json=job("note")).status_code == 200
+        assert call(first, "POST", "/api/Jobs/note/trigger", json={}).status_code == 200
+        history = root / "Log" / "runs.jsonl"
+        wait_until(lambda: history.exists() and history.read_text().endswith("\n"))
+        command.process.terminate()
+        assert command.end().code == 0
+    with agent(root) as (_, again):
+        assert again["base_url"] == first["base_url"]
+        assert again["ca"] == first["ca"]
+        assert call(again, "GET", "/api/Jobs/note").json()["id"] == "note"
+    assert json.loads(history.read_text())["result"] == {"noted": 1}
+
+
+def test_stop_ends_what_runs(tmp_path: Path):
+    """A task that ignores SIGTERM is killed after the grace, with its children."""
+    root, pids = tmp_path / "agent", tmp_path / "pids"
+    add_script(root, "stubborn", STUBBORN)
+    with agent(root) as (command, facts):
+        document = job("stubborn", arguments=f'"{pids}"')
+        assert call(facts, "POST", "/api/Jobs", json=document).status_code == 200
+        call(facts, "POST", "/api/Jobs/stubborn/trigger", json={})
+        wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"))
+        command.process.terminate()
+        assert command.end().code == 0
+        assert command.leftovers() == []
+    assert len(pids.read_text().split()) == 2
+
+
+def test_live_trace_and_trace_file(tmp_path: Path):
+    """Decisions come on stderr as they are made, and as JSON lines in the file of `--trace`."""
+    root, trace = tmp_path / "agent", tmp_path / "trace.jsonl"
+    with agent(root, "--trace", trace, "--log-level", "warning") as (command, facts):
+        with httpx.Client(verify=False, trust_env=False) as stranger:
+            url = f"{facts['base_url']}/api/PluginSettings/KeeperPrivilegeManager"
+            assert stranger.get(url).status_code == 403
+        assert "launched" in command.read_until("-> 403")[-1]
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    (denied,) = [event for event in events if event["denied"]]
+    assert "launched" in denied["reason"]
+
+
+def test_root_in_use(tmp_path: Path):
+    """The second agent on a root is refused and names the PID; another root works beside it."""
+    with agent(tmp_path / "one") as (command, _), agent(tmp_path / "two"):
+        line = refused("--root", tmp_path / "one")
+        assert f"is in use by process {command.process.pid}" in line
+        assert command.process.poll() is None
+
+
+@pytest.mark.parametrize("option", ["--https-port", "--mqtt-port", "--http-port"])
+def test_port_in_use(tmp_path: Path, option: str):
+    """A port that is taken names its holder."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        words = ["--https-port", 0] if option == "--http-port" else []
+        line = refused("--root", tmp_path / "agent", *words, option, port)
+        assert f"port {port} is in use by process {os.getpid()}" in line
+
+
+def test_chosen_ports(tmp_path: Path):
+    """The ports that were asked for are the ones that are printed."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        ports = one.getsockname()[1], two.getsockname()[1]
+    with agent(tmp_path / "a", "--https-port", ports[0], "--mqtt-port", ports[1]) as (_, facts):
+        assert facts["base_url"] == f"https://127.0.0.1:{ports[0]}"
+        assert facts["broker_port"] == ports[1]
+
+
+def test_unusable_root(tmp_path: Path):
+    """A root below a file, and one that nobody can write, are clear errors."""
+    (tmp_path / "file").write_text("")
+    assert "cannot be used: Not a directory" in refused("--root", tmp_path / "file" / "root")
+    if sys.platform == "linux":
+        assert "cannot be used" in refused("--root", "/proc/agent")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("settings-store.json", "{broken"), ("settings-store.json", "[1]"), ("appsettings.json", "{")],
+)
+def test_corrupt_file(tmp_path: Path, name: str, content: str):
+    """A corrupt store or configuration is refused with file and line, and is not overwritten."""
+    root = tmp_path / "agent"
+    root.mkdir()
+    (root / name).write_text(content)
+    line = refused("--root", root)
+    assert f"{name}, line 1" in line
+    assert "the file was not changed" in line
+    assert (root / name).read_text() == content
+
+
+def test_broken_job_file(tmp_path: Path):
+    """It is reported with file, line and reason as the agent starts, and the others load."""
+    jobs = tmp_path / "agent" / "Jobs"
+    jobs.mkdir(parents=True)
+    (jobs / "bad.json").write_text('{\n"id": }')
+    (jobs / "good.json").write_text(json.dumps(job("good")))
+    with agent(tmp_path / "agent") as (command, facts):
+        told = command.read_until("bad.json")[-1]
+        assert "bad.json, line 2" in told
+        assert [one["id"] for one in call(facts, "GET", "/api/Jobs").json()["jobs"]] == ["good"]
+    assert (jobs / "bad.json").read_text() == '{\n"id": }'
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--trust", "all", "choose exact or tree"),
+        ("--registration-delay", "soon", "write 0.5, or 0.1-2"),
+        ("--registration-delay", "-1", "is no number of seconds"),
+        ("--registration-delay", "2-1", "is no number of seconds"),
+        ("--registration-delay", "nan", "is no number of seconds"),
+        ("--log-level", "loud", "choose one of Trace, Debug"),
+        ("--condition", "job", "write JOB=true or JOB=false"),
+        ("--https-port", "70000", "'--https-port'"),
+        ("--http-port", "-1", "'--http-port'"),
+        ("--mqtt-port", "x", "'--mqtt-port'"),
+    ],
+)
+def test_bad_option(tmp_path: Path, option: str, value: str, sentence: str):
+    """A bad value is exit 2 and one line that names the option; nothing is created."""
+    ended = in_process("agent", "--root", tmp_path / "agent", option, value)
+    assert (ended.exit_code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert option in ended.err
+    assert sentence in ended.err
+    assert not (tmp_path / "agent").exists()
+
+
+def test_trust_and_registration_delay(tmp_path: Path):
+    """A child of a task that asks at once gets 403, and 200 once its parent is registered."""
+    if not (curl := shutil.which("curl")):
+        pytest.skip("curl is not installed")
+    root = tmp_path / "agent"
+    ask = f'{curl} -s -o /dev/null -w "%{{http_code}}" --cacert "$2" "$1/api/PluginSettings/P"'
+    script = (
+        f'#!/bin/sh\nfirst=$({ask})\nsleep 0.6\nprintf \'{{"codes": "%s %s"}}\' $first $({ask})\n'
+    )
+    add_script(root, "ask", script)
+    document = job("ask", arguments='{KeeperApiBaseUrl} "{approot}/certs/ca.pem"')
+    words = ["--trust", "tree", "--registration-delay", "0.3-0.5", "--setting", "P.k=v"]
+    with agent(root, *words) as (_, facts):
+        call(facts, "POST", "/api/Jobs", json=document)
+        begun = time.monotonic()
+        call(facts, "POST", "/api/Jobs/ask/trigger", json={})
+        history = root / "Log" / "runs.jsonl"
+        wait_until(lambda: history.exists() and history.read_text().endswith("\n"))
+        assert time.monotonic() - begun < 5
+    assert json.loads(history.read_text())["result"] == {"codes": "403 200"}
