@@ -1,4 +1,4 @@
-"""The connection options say where the agent is and who calls; every admin verb has them."""
+"""A connection is what the command line says about the agent; every admin verb has its options."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    get_type_hints,
+)
 
 import typer
 
+from epm_task.admin.client import AdminClient
 from epm_task.admin.settings import AdminSettings, read_admin_settings
 
 P = ParamSpec("P")
@@ -21,50 +31,66 @@ AsJson: TypeAlias = Annotated[
 ]
 
 
-def _options(
-    *,
+class Connection(NamedTuple):
+    """The connection options as they were given; nothing is read before it is asked for."""
+
     base_url: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             help="The agent's API, else EPM_TASK_ADMIN_BASE_URL, else https://127.0.0.1:6889.",
         ),
-    ] = None,
+    ] = None
     cert: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Client certificate, else EPM_TASK_ADMIN_CERT."),
-    ] = None,
+    ] = None
     key: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Its private key, else EPM_TASK_ADMIN_KEY, else in the certificate's file.",
         ),
-    ] = None,
+    ] = None
     cacert: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="CA of the agent, else EPM_TASK_ADMIN_CACERT, else the port's owner is checked.",
         ),
-    ] = None,
-) -> AdminSettings:
-    """Return what options, environment and pyproject.toml say; an AdminError names the bad one."""
-    options = {"base_url": base_url, "cert": cert, "key": key, "cacert": cacert}
-    return read_admin_settings(options, os.environ, Path.cwd())
+    ] = None
+
+    def settings(self) -> AdminSettings:
+        """Return what options, environment and pyproject.toml say.
+
+        Raises:
+            AdminError: One of them is wrong; the message says which.
+        """
+        return read_admin_settings(self._asdict(), os.environ, Path.cwd())
+
+    def client(self) -> AdminClient:
+        """Return a client of the agent.
+
+        Raises:
+            AdminError: A setting, or a file that it names, is wrong; the message says which.
+        """
+        return self.settings().client()
 
 
-def connected(verb: Callable[Concatenate[AdminSettings, P], R]) -> Callable[..., R]:
+def connected(verb: Callable[Concatenate[Connection, P], R]) -> Callable[..., R]:
     """Give a verb the connection options; what they say becomes its first argument."""
-    shared = inspect.signature(_options, eval_str=True).parameters
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in get_type_hints(Connection, include_extras=True).items()
+    ]
     own = list(inspect.signature(verb, eval_str=True).parameters.values())[1:]
 
     @wraps(verb)
     def command(**given: Any) -> R:
-        settings = _options(**{name: given.pop(name) for name in shared})
-        return verb(settings, **given)  # type: ignore[call-arg]  # Typer passes all by name
+        connection = Connection(**{each.name: given.pop(each.name) for each in shared})
+        return verb(connection, **given)  # type: ignore[call-arg]  # Typer passes all by name
 
-    parameters = [*own, *shared.values()]
+    parameters = [*own, *shared]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command

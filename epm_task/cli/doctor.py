@@ -15,8 +15,7 @@ from epm_task.admin.agent_root import find_root
 from epm_task.admin.doctor.case import Case
 from epm_task.admin.doctor.examination import examine
 from epm_task.admin.doctor.finding import Finding, State
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.job_target import job_of
 from epm_task.cli.jobs.run_sources import broker_address
@@ -30,7 +29,7 @@ _WIDTH: Final = max(map(len, State))
 
 @connected
 def doctor(  # noqa: PLR0913  # each is an option of the command line
-    settings: AdminSettings,
+    connection: Connection,
     target: Annotated[
         str | None,
         typer.Argument(metavar="[FILE[:JOB]]", help="A file with a job.", show_default=False),
@@ -56,7 +55,7 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
         raise Failure("a file and --job were given", "give one: the file names its job")
     declared = job_of([target]) if target else None
     case = Case(
-        settings,
+        connection.settings(),
         root=find_root(agent_root),
         job_id=declared.id if declared else job,
         built=declared.document() if declared else None,

@@ -12,15 +12,14 @@ from epm_task.admin.apply import Applied, apply_job
 from epm_task.admin.client import AdminClient
 from epm_task.admin.errors import JobRefused
 from epm_task.admin.live import live_verdict
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.jobs.documents import read_documents
 from epm_task.runtime.record_view import printable
 
 
 @connected
 def apply(
-    settings: AdminSettings,
+    connection: Connection,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)],
     *,
     dry_run: Annotated[
@@ -35,7 +34,7 @@ def apply(
     Example: epm-task jobs apply Jobs/*.json
     """
     documents = read_documents(files)
-    with settings.client() as admin:
+    with connection.client() as admin:
         _require_valid(admin, documents)
         done = []
         for file, document in documents:

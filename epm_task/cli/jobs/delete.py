@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.failure import Failure
 
 
 @connected
 def delete(
-    settings: AdminSettings,
+    connection: Connection,
     job_ids: Annotated[list[str], typer.Argument(metavar="ID…", show_default=False)],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -25,7 +24,7 @@ def delete(
 
     Example: epm-task jobs delete key-scanner --yes
     """
-    with settings.client() as admin:
+    with connection.client() as admin:
         for job_id in job_ids:
             admin.get_job(job_id)  # an id that is wrong stops all, before anything is deleted
         if not yes and not _confirmed(job_ids, admin.url):

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 
 
 @connected
 def get(
-    settings: AdminSettings,
+    connection: Connection,
     job_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
     *,
     as_json: AsJson = False,
@@ -22,6 +21,6 @@ def get(
 
     Example: epm-task jobs get key-scanner > Jobs/key-scanner.json
     """
-    with settings.client() as admin:
+    with connection.client() as admin:
         document = admin.get_job(job_id)
     typer.echo(json.dumps(document, ensure_ascii=as_json, indent=None if as_json else 2))

@@ -7,14 +7,13 @@ from typing import Any
 
 import typer
 
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.table import table
 
 
 @connected
 def list_jobs(
-    settings: AdminSettings,
+    connection: Connection,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -22,7 +21,7 @@ def list_jobs(
 
     Example: epm-task jobs list --cert admin.pem --key admin.key --cacert ca.pem
     """
-    with settings.client() as admin:
+    with connection.client() as admin:
         found = admin.list_jobs()
     if as_json:
         typer.echo(json.dumps({"jobs": found.jobs, "count": found.count}))

@@ -7,15 +7,14 @@ from dataclasses import asdict
 
 import typer
 
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.failure import FAILED
 from epm_task.runtime.record_view import printable
 
 
 @connected
 def reload(
-    settings: AdminSettings,
+    connection: Connection,
     *,
     as_json: AsJson = False,
 ) -> int:
@@ -23,7 +22,7 @@ def reload(
 
     Example: epm-task jobs reload
     """
-    with settings.client() as admin:
+    with connection.client() as admin:
         reloaded = admin.reload_jobs()
     if as_json:
         typer.echo(json.dumps(asdict(reloaded)))

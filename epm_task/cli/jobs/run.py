@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.runtime.record_view import printable
 
 
 @connected
 def run(
-    settings: AdminSettings,
+    connection: Connection,
     job_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
     *,
     as_json: AsJson = False,
@@ -24,7 +23,7 @@ def run(
 
     Example: epm-task jobs run key-scanner
     """
-    with settings.client() as admin:
+    with connection.client() as admin:
         started = admin.run_job(job_id)
     if as_json:
         typer.echo(json.dumps(asdict(started)))

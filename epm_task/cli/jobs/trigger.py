@@ -13,8 +13,7 @@ import typer
 
 from epm_task.admin.answers import Started
 from epm_task.admin.run_history import EndedRun
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.jobs.run_sources import make_follower
 from epm_task.cli.terminal import colorful
@@ -44,7 +43,7 @@ _Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the 
 
 @connected
 def trigger(  # noqa: PLR0913  # each is an option of the command line
-    settings: AdminSettings,
+    connection: Connection,
     job_id: _JobId,
     values: _Values = None,
     *,
@@ -63,14 +62,14 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task jobs trigger key-scanner Root=/etc --wait --agent-root ./agent
     """
     context = dict(_assignment(value) for value in values or ())
-    with settings.client() as admin:
+    with connection.client() as admin:
         if not wait:
             _show_start(admin.trigger_job(job_id, context), as_json=as_json)
             return 0
         records: list[_Record] = []
         follower = make_follower(
             job_id,
-            settings.credential,
+            connection.settings().credential,
             agent_root=agent_root,
             log=log,
             broker=broker,

@@ -11,8 +11,7 @@ import typer
 
 from epm_task.admin.answers import Verdict
 from epm_task.admin.live import live_verdicts
-from epm_task.admin.settings import AdminSettings
-from epm_task.cli.connection import AsJson, connected
+from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.failure import FAILED
 from epm_task.cli.jobs.documents import read_documents
 from epm_task.runtime.record_view import printable
@@ -20,7 +19,7 @@ from epm_task.runtime.record_view import printable
 
 @connected
 def validate(
-    settings: AdminSettings,
+    connection: Connection,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)],
     *,
     as_json: AsJson = False,
@@ -30,7 +29,7 @@ def validate(
     Example: epm-task jobs validate Jobs/key-scanner.json
     """
     documents = read_documents(files)
-    with settings.client() as admin:
+    with connection.client() as admin:
         verdicts = live_verdicts(admin, [document for _, document in documents])
     if as_json:
         rows = zip(files, verdicts, strict=True)
