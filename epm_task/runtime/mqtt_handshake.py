@@ -6,10 +6,9 @@ paho-mqtt does it, and this is the only place that knows paho-mqtt: a successor 
 from __future__ import annotations
 
 import select
-import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from epm_task.errors import BrokerRefused, UnsafeBroker
 from epm_task.runtime import attestation
@@ -24,6 +23,8 @@ with slim_import(without=("socks", "dns"), deferred=("uuid",)):
     from paho.mqtt.reasoncodes import ReasonCode
 
 if TYPE_CHECKING:
+    import socket
+
     from paho.mqtt.properties import Properties
 
 #: On loopback both take milliseconds; paho would wait for a CONNACK as long as the keep-alive.
@@ -64,6 +65,19 @@ class BrokerAddress(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
+class _KeepingContext:
+    """A TLS context that keeps the socket it wraps: paho forgets one whose handshake fails."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self.check_hostname = context.check_hostname
+        self.wrapped: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, plain: socket.socket, **how: Any) -> ssl.SSLSocket:
+        self.wrapped = self._context.wrap_socket(plain, **how)
+        return self.wrapped
+
+
 class MqttHandshake:
     """One handshake; it is done when the object exists.
 
@@ -92,6 +106,7 @@ class MqttHandshake:
         self._address = address
         self._mqtt5 = mqtt5
         self._answer: tuple[ReasonCode, Properties | None] | None = None
+        self._tls = _KeepingContext(address.context)
         self._client = self._make_client()
         try:
             self._open()
@@ -105,9 +120,8 @@ class MqttHandshake:
         self.socket: Final = opened
 
     def _close(self) -> None:
-        opened = self._client.socket()
-        if isinstance(opened, socket.socket):
-            opened.close()
+        if self._tls.wrapped is not None:
+            self._tls.wrapped.close()
 
     def _make_client(self) -> Client:
         version = MQTTProtocolVersion.MQTTv5 if self._mqtt5 else MQTTProtocolVersion.MQTTv311
@@ -117,7 +131,7 @@ class MqttHandshake:
             protocol=version,
             reconnect_on_failure=False,
         )
-        client.tls_set_context(self._address.context)
+        client.tls_set_context(cast("ssl.SSLContext", self._tls))
         client.connect_timeout = CONNECT_SECONDS
         client.on_connect = self._on_connect
         client.on_socket_open = self._on_socket_open

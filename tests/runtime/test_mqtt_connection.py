@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from epm_task.runtime.mqtt_packet import Received
 
 
-#: paho-mqtt does not close a socket whose handshake failed; CPython does when it is forgotten.
-leaves_socket_to_collector = pytest.mark.filterwarnings("ignore:.*unclosed", "ignore:.*SSLSocket")
-
-
 def _address(port: int, ca_file: Path | None = None) -> BrokerAddress:
     return BrokerAddress("127.0.0.1", port, "key-scanner_7f", client_context(ca_file))
 

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from epm_task.runtime.mqtt_packet import Received
 
 
-#: paho-mqtt does not close a socket whose handshake failed; CPython does when it is forgotten.
-leaves_socket_to_collector = pytest.mark.filterwarnings("ignore:.*unclosed", "ignore:.*SSLSocket")
-
-
 def _address(port: int, ca_file: Path | None = None) -> BrokerAddress:
     return BrokerAddress("127.0.0.1", port, "key-scanner_7f", client_context(ca_file))
 
@@ -111,7 +107,6 @@ def test_missing_connack_is_bounded() -> None:
         assert CONNACK_SECONDS <= time.monotonic() - start < CONNACK_SECONDS + 0.6
 
 
-@leaves_socket_to_collector
 def test_missing_handshake_is_bounded() -> None:
     """A port that accepts and says nothing costs two seconds."""
     with MqttPeer(transport="black-hole") as peer:
@@ -121,7 +116,6 @@ def test_missing_handshake_is_bounded() -> None:
         assert time.monotonic() - start < CONNECT_SECONDS + 0.6
 
 
-@leaves_socket_to_collector
 def test_clear_text_broker_is_no_broker() -> None:
     """A broker without TLS gets no CONNECT."""
     with MqttPeer(transport="plaintext") as peer, pytest.raises(ConnectionLost):
@@ -135,7 +129,6 @@ def test_closed_port_is_a_lost_connection() -> None:
         MqttConnection(_address(closed_port()), mqtt5=True)
 
 
-@leaves_socket_to_collector
 @pytest.mark.parametrize(
     ("certificate", "why"),
     [("wrong-name", "IP address mismatch"), ("expired", "certificate has expired")],
