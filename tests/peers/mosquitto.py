@@ -84,7 +84,7 @@ class Observer:
         """Take where the broker is."""
         assert OBSERVER
         self._command = [OBSERVER, "-h", "127.0.0.1", "-p", str(port), "--cafile", str(ca_file)]
-        self._command += ["-t", topic, "-t", "ready", "-q", "1", "-N"]
+        self._command += ["-t", topic, "-t", "ready", "-q", "1"]
         self._publish = [OBSERVER.replace("_sub", "_pub"), *self._command[1:7]]
         self._seen = threading.Event()
         self.lines: list[bytes] = []
@@ -111,7 +111,7 @@ class Observer:
         until = time.monotonic() + 15
         while not self._seen.is_set():
             assert time.monotonic() < until, "the observer sees nothing"
-            subprocess.run([*self._publish, "-t", "ready", "-m", "ready\n", "-q", "1"], check=True)
+            subprocess.run([*self._publish, "-t", "ready", "-m", "ready", "-q", "1"], check=True)
             self._seen.wait(0.2)
 
     def _read(self) -> None:

@@ -60,7 +60,7 @@ def test_both_versions_are_spoken(tmp_path: Path, *, mqtt5: bool) -> None:
     with Mosquitto(tmp_path) as broker, broker.observe("t") as observer:
         address = BrokerAddress("127.0.0.1", broker.port, "job_1", client_context(None))
         with closing(MqttConnection(address, mqtt5=mqtt5)) as connection:
-            connection.publish([(1, Message("t", b"hello\n"))])
+            connection.publish([(1, Message("t", b"hello"))])
             assert select.select([connection], [], [], 10)[0]
             received = connection.read()
         assert observer.complete() == [b"hello\n"]

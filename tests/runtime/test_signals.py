@@ -217,7 +217,7 @@ def test_second_signal_changes_nothing(broker: MqttPeer) -> None:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             process.signal(number)
         ended = process.end()
-    assert ended.exit_code == 143
+    assert ended.exit_code in {130, 143}  # signals that are pending together have no order
     assert b"Traceback" not in ended.stderr
 
 
