@@ -102,7 +102,7 @@ class LogPipe:
                 self._outbox.changed.wait_for(
                     lambda: self._outbox.empty or delivery.fatal is not None, seconds
                 )
-                if not self._outbox.empty:
+                if not self._outbox.empty or delivery.fatal is not None:
                     self.reason = delivery.problem or "no acknowledgement in time"
         self._closed = True
         for message in self._outbox.take_all():
@@ -137,14 +137,14 @@ class LogPipe:
             self._show(message.payload)
         else:
             head = b'{"topic":' + json.dumps(message.topic).encode("ascii") + b',"payload":'
-            self._streams.write_stderr(head + message.payload.rstrip(b"\n") + b"}\n")
+            self._streams.write_stderr(head + message.payload + b"}\n")
 
     def _show(self, line: bytes) -> None:
         if self._streams.interactive:
             from epm_task.runtime.record_view import show_line  # noqa: PLC0415  # people only
 
             line = show_line(line)
-        self._streams.write_stderr(line)
+        self._streams.write_stderr(line + b"\n")
 
     def _say(self, sentence: str) -> None:
         self._streams.write_stderr(f"epm_task: {sentence}\n".encode())

@@ -22,7 +22,7 @@ class Message(NamedTuple):
 
     Attributes:
         topic: Exact topic.
-        payload: JSON, with its line end.
+        payload: One JSON object.
         kept: It stands on stderr already.
     """
 

@@ -69,7 +69,7 @@ class RecordEncoder:
         *,
         source: str | None = None,
     ) -> bytes:
-        """Return one line of ASCII JSON with its line end, of at most 128 KiB; never raise."""
+        """Return one line of ASCII JSON, without a line end, of at most 128 KiB; never raise."""
         text = message if type(message) is str else safe_text(message)
         head = (
             f'{{"timestamp":"{self._timestamp()}","level":"{word_for(level)}"'
@@ -79,7 +79,7 @@ class RecordEncoder:
         fields = _json(properties)
         if len(head) + len(fields) > MAX_RECORD_BYTES - 64:
             head, fields = self._cut(head, text, fields)
-        line = f'{head},"properties":{fields}}}\n'
+        line = f'{head},"properties":{fields}}}'
         for secret in self._secrets:
             line = line.replace(secret, _MASK)
         return line.encode("ascii")

@@ -37,9 +37,9 @@ def view(record: Mapping[str, Any], *, color: bool) -> str:
 
 
 def show_line(line: bytes) -> bytes:
-    """Return a JSON line of the pipe as people read it on this terminal."""
+    """Return a record of the pipe as people read it on this terminal."""
     text = view(json.loads(line), color="NO_COLOR" not in os.environ)
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def printable(text: str) -> str:
