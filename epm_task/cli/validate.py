@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from epm_task.cli.connection import Connection, connected
 from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.lint_target import LintTarget, lint_targets
+from epm_task.cli.live_inspector import live_inspector
 from epm_task.job.finding import Finding
 from epm_task.job.linter import UnknownCode, choose, lint
 from epm_task.job.sarif import sarif
 from epm_task.runtime.record_view import printable
 
-#: What looks at one document; `--live` is one more of them, which asks an agent.
+#: What looks at one document; with `--live` there is one more of them, which asks an agent.
 Inspector: TypeAlias = Callable[[LintTarget], list[Finding]]
 
 
-def validate(
+@connected
+def validate(  # noqa: PLR0913  # each is an option of the command line
+    connection: Connection,
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -38,6 +43,9 @@ def validate(
         list[str] | None,
         typer.Option(metavar="CODES", help="Not these rules; repeatable."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Add the verdict of a running agent; see `jobs`.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     as_sarif: Annotated[
         bool, typer.Option("--sarif", help="A SARIF 2.1.0 log on stdout, for code hosts.")
@@ -50,8 +58,11 @@ def validate(
     Example: epm-task validate Jobs/ tasks.py
     """
     targets = lint_targets(paths)
-    inspectors = [_rules_of(select or (), ignore or ())]
-    findings = sorted({f for target in targets for f in _inspected(target, inspectors)})
+    with ExitStack() as opened:
+        inspectors = [_rules_of(select or (), ignore or ())]
+        if live:
+            inspectors.append(live_inspector(opened.enter_context(connection.client())))
+        findings = sorted({f for target in targets for f in _inspected(target, inspectors)})
     if as_sarif:
         typer.echo(json.dumps(sarif(findings)))
     elif as_json:
