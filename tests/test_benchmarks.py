@@ -1,0 +1,71 @@
+"""Tests of the benchmarks: each runs with the smallest counts and prints its table."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+#: The smallest counts of each benchmark, and a pattern for each line that it prints.
+TABLES: dict[str, tuple[list[str], list[str]]] = {
+    "start_up": (
+        ["--rounds", "2"],
+        [
+            r"variant +ms +/ floor +RSS MB +modules",
+            r"stdlib floor +\d+ +1\.00 +\d+ +\d+",
+            r"naive twin, four libraries +\d+ +\d+\.\d\d +\d+ +\d+",
+            r"epm_task, no settings model +\d+ +\d+\.\d\d +\d+ +\d+",
+            r"epm_task, settings model +\d+ +\d+\.\d\d +\d+ +\d+",
+        ],
+    ),
+    "throughput": (
+        ["--rounds", "1", "--records", "2000"],
+        [
+            r"variant +records/s +x naive",
+            r"naive twin +-?\d+ +1\.00",  # so few records take less time than the noise
+            r"epm_task, ctx\.log +-?\d+ +-?\d+\.\d\d",
+        ],
+    ),
+    "simulator": (
+        ["--processes", "2", "--runs", "2", "--tasks", "2", "--records", "5", "--messages", "20"],
+        [
+            r"command to ready agent +\d+\.\d\d s",
+            r"PID lookup, 2 processes +\d+ us",
+            r"one whole run under a running agent +\d+\.\d\d s",
+            r"idle CPU of the agent over 3 s +\d+\.\d{3} s",
+            r"2 tasks at once +0 of 10 records lost, 0 runs failed, \d+\.\d s",
+            r"memory over 2 runs +\d+ MB, [+-]\d+\.\d MB in the second half",
+            r"messages at QoS 0, one subscriber +\d+/s.*",
+            r"messages at QoS 1, one subscriber +\d+/s.*",
+            r"messages at QoS 2, one subscriber +\d+/s.*",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table(name: str):
+    """The benchmark ends well; its figures are not judged here."""
+    options, patterns = TABLES[name]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(patterns), done.stdout
+    for line, pattern in zip(lines, patterns, strict=True):
+        assert re.fullmatch(pattern, line), line
+
+
+def test_all_benchmarks_are_run():
+    """Every script has its table in this test."""
+    assert {file.stem for file in BENCHMARKS.glob("*.py")} == TABLES.keys()

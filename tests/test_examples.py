@@ -1,0 +1,96 @@
+"""Tests of the examples: each runs under an agent, is short, is listed, and explains itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from epm_task.testing import Agent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FILES = sorted(EXAMPLES.glob("*.py"))
+
+#: Parameters, exit code, result, and the records' messages of each example.
+EXPECTED: dict[str, tuple[dict[str, Any], int, dict[str, Any] | None, list[str]]] = {
+    "async_probe": ({"port": [1]}, 0, {"open": []}, ["probe_finished"]),
+    "hello": ({"name": "you"}, 0, {"greeting": "Hello you"}, []),
+    "key_scanner": ({"root": EXAMPLES}, 0, {"found": 0}, ["scan_finished"]),
+    "own_exit_code": ({"percent": 101.0}, 3, None, ["disk_measured", "task_failed"]),
+    "publish_findings": (
+        {"root": EXAMPLES},
+        0,
+        {"found": len(FILES)},
+        ["findings_published"],
+    ),
+    "typed_settings": ({}, 0, {"keep_days": 3}, ["settings_in_force"]),
+}
+
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """One agent for all examples."""
+    settings = {"TempCleaner": {"keep_days": 3, "api_token": "s3cret"}}
+    with Agent(settings=settings) as running:
+        yield running
+
+
+def by_hand(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run an example without an agent, in the root of the repository."""
+    words = [sys.executable, str(file.relative_to(EXAMPLES.parent)), *arguments]
+    return subprocess.run(
+        words, cwd=EXAMPLES.parent, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@each_file
+def test_runs_under_an_agent(agent: Agent, file: Path):
+    """Exit code, result and records are as the example says; nothing was denied."""
+    parameters, exit_code, result, messages = EXPECTED[file.stem]
+    run = agent.run(file, **parameters)
+    assert (run.exit_code, run.result) == (exit_code, result), run.stderr
+    assert [record.message for record in run.records] == messages
+    assert run.acknowledged == len(messages)
+    assert not run.denials
+    assert b"s3cret" not in run.stderr
+    assert "s3cret" not in str(run.records)
+
+
+@each_file
+def test_is_short_and_listed(file: Path):
+    """At most 40 lines; the list links it; it begins with a sentence."""
+    text = file.read_text("utf-8")
+    assert len(text.splitlines()) <= 40
+    assert f"[{file.name}]({file.name})" in (EXAMPLES / "README.md").read_text("utf-8")
+    assert text.startswith('"""')
+
+
+@each_file
+def test_help_needs_no_agent(file: Path):
+    """`--help` shows docstring and options on stdout and ends with 0."""
+    done = by_hand(file, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--keeper-api-base" in done.stdout
+    for name in EXPECTED[file.stem][0]:
+        assert f"--{name}" in done.stdout
+
+
+def test_by_hand():
+    """Without an agent an example ends with 64 and the line that runs it."""
+    done = by_hand(EXAMPLES / "hello.py")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "epm-task run examples/hello.py" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_all_examples_are_expected():
+    """Every example has its row in this test, and no row is left over."""
+    assert {file.stem for file in FILES} == EXPECTED.keys()
