@@ -90,10 +90,13 @@ class JobDocument:
         try:
             _ = self.model
         except ValidationError as error:
-            found = error.errors(include_input=False, include_url=False, include_context=False)
-            misfits = [self._misfit(problem["loc"], problem) for problem in found]
-            by_pointer = {(misfit.pointer, misfit.field): misfit for misfit in reversed(misfits)}
-            return tuple(reversed(by_pointer.values()))
+            first: dict[object, Misfit] = {}
+            for problem in error.errors(include_input=False, include_url=False):
+                location = problem["loc"]
+                # An event may be an object or a name; what it is not as the first says enough.
+                part = location[:2] if location[0] == "events" else location
+                first.setdefault(part, self._misfit(location, problem))
+            return tuple(first.values())
         return ()
 
     def place(self, pointer: str, *, of_key: bool = False) -> Place | None:

@@ -16,7 +16,7 @@ _HEAD: Final = """\
 Python file declares. `epm-task explain CODE` shows one page. This file is written by
 `epm-task explain --markdown`; do not edit it.
 
-A rule that does not fit is ignored with `--ignore EPM012`, or for a project in its `pyproject.toml`:
+Ignore a rule that does not fit with `--ignore EPM012`, or for a project in its `pyproject.toml`:
 
 ```toml
 [tool.epm-task]

@@ -38,8 +38,8 @@ class Declaration(NamedTuple):
         event_topic: The job's `eventTopic`; the handler may publish on it.
         os_filter: The systems on which the job runs; empty stands for all.
         execution_type: As whom the agent starts the process.
-        command: Name of the executable, without path and extension; None stands for the name of
-            the task's file with hyphens.
+        command: Name of the executable, without path and extension; None stands for the job id
+            in CamelCase, or for the file's name when it holds several tasks.
         broker: `optional` runs the handler without a broker, records on stderr.
         mirror: Records of this level or above are on stderr before the log call returns.
         strict_logs: A record that the broker did not acknowledge makes the exit code 74.

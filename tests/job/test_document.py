@@ -1,0 +1,110 @@
+"""Tests of the job document."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from epm_task.job.document import JobDocument
+from epm_task.job.json_source import BadSource, Place
+
+GOOD: dict[str, Any] = {
+    "vendorField": {"z": 1, "a": [None]},
+    "id": "scan",
+    "name": "Scan",
+    "events": ["Startup", {"eventType": "Custom", "more": 1}],
+    "parameters": [{"name": "Root", "default": "/srv"}],
+    "tasks": [{"id": "one", "executionType": "User", "command": "probe", "own": True}],
+    "mqttTopics": {"allowedPublications": ["KeeperLogger"]},
+    "osFilter": {"macOS": False},
+}
+
+
+def misfits(**fields: Any) -> list[tuple[str, str, str]]:
+    """Return where the good document with other fields is wrong."""
+    return [tuple(misfit) for misfit in JobDocument({**GOOD, **fields}).misfits]
+
+
+def test_the_model_is_a_typed_view() -> None:
+    """Both spellings of a key are known; unknown fields are there too."""
+    model = JobDocument(GOOD).model
+    assert (model.id, model.tasks[0].command, model.tasks[0].execution_type) == (
+        "scan",
+        "probe",
+        "User",
+    )
+    assert model.parameters is not None
+    assert model.parameters[0].default_value == "/srv"
+    assert model.os_filter is not None
+    assert model.os_filter.mac_os is False
+    assert model.model_extra == {"vendorField": {"z": 1, "a": [None]}}
+
+
+def test_a_document_round_trips() -> None:
+    """Unknown fields, values and order stay, to the byte."""
+    text = json.dumps(GOOD, indent=4) + "\n"
+    document = JobDocument.parse(text.encode())
+    assert document.to_bytes() == text.encode()
+    assert document.raw == GOOD
+    assert document.misfits == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"name": 1}, ("/name", "name", "must be text")),
+        ({"id": "a b"}, ("/id", "id", "may hold letters, digits, `.` and `-` only")),
+        ({"priority": 11}, ("/priority", "priority", "must be at most 10")),
+        ({"priority": 0}, ("/priority", "priority", "must be at least 1")),
+        ({"priority": "5"}, ("/priority", "priority", "must be a whole number")),
+        ({"priority": True}, ("/priority", "priority", "must be a whole number")),
+        ({"enabled": "yes"}, ("/enabled", "enabled", "must be true or false")),
+        ({"condition": []}, ("/condition", "condition", "must be an object")),
+        ({"mqttTopics": []}, ("/mqttTopics", "mqttTopics", "must be an object")),
+        ({"events": [1]}, ("/events/0", "0", "must be an object")),
+        ({"events": [{}]}, ("/events/0", "eventType", "is missing")),
+        ({"tasks": []}, ("/tasks", "tasks", "must not be empty")),
+        ({"tasks": [{"command": "x"}]}, ("/tasks/0", "id", "is missing")),
+        (
+            {"tasks": [{"id": "a", "command": "x", "timeoutSeconds": 0}]},
+            ("/tasks/0/timeoutSeconds", "timeoutSeconds", "must be at least 1"),
+        ),
+        (
+            {"osFilter": {"linux": "yes"}},
+            ("/osFilter/linux", "linux", "must be true or false"),
+        ),
+        (
+            {"mqttTopics": {"allowedPublications": ["a", 1]}},
+            ("/mqttTopics/allowedPublications/1", "1", "must be text"),
+        ),
+    ],
+)
+def test_a_misfit_names_the_part(fields: dict[str, Any], found: tuple[str, str, str]) -> None:
+    """By its pointer; once, whatever the alternatives of its type."""
+    assert misfits(**fields) == [found]
+
+
+def test_null_means_absent() -> None:
+    """As the agent takes it, where a field is optional."""
+    assert misfits(schedule=None, priority=None, condition=None, mqttTopics=None) == []
+
+
+def test_an_execution_type_is_one_of_four() -> None:
+    """The sentence lists them."""
+    ((pointer, _, why),) = misfits(tasks=[{"id": "a", "command": "x", "ExecutionType": "Root"}])
+    assert pointer == "/tasks/0/ExecutionType"
+    assert "'Service', 'User', 'UserDesktop' or 'UserElevated'" in why
+
+
+def test_only_an_object_is_a_document() -> None:
+    """The error has a place."""
+    with pytest.raises(BadSource, match="line 2, column 1: a job is an object"):
+        JobDocument.parse(b"\n[]")
+
+
+def test_places_come_from_the_text() -> None:
+    """A document without a text has none."""
+    assert JobDocument.parse(b'{\n "id": 1}').place("/id") == Place(2, 8)
+    assert JobDocument({"id": 1}).place("/id") is None
