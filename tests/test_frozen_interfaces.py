@@ -1,0 +1,236 @@
+"""The one-way doors: names that scripts, jobs and tests of users rely on, as literal sets.
+
+A test here fails when a name changes. A new name is added to its set; one that was released stays.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+from cli.command_line import epm_task
+
+from epm_task import pytest_plugin, testing
+from epm_task.cli import failure
+from epm_task.cli.main import app
+from epm_task.cli.run_report import document
+from epm_task.testing import Agent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+VERBS = {"run", "agent", "exit-codes", "jobs"}
+
+OPTIONS = {
+    "run": {
+        "--deny",
+        "--fault",
+        "--faults",
+        "--job-id",
+        "--json",
+        "--no-broker",
+        "--record",
+        "--registration-delay",
+        "--replay",
+        "--setting",
+        "--settings",
+        "--timeout",
+        "--trace",
+        "--verbose",
+        "-v",
+    },
+    "agent": {
+        "--condition",
+        "--deny-visibly",
+        "--fault",
+        "--faults",
+        "--http-port",
+        "--https-port",
+        "--json",
+        "--log-level",
+        "--mqtt-port",
+        "--record",
+        "--registration-delay",
+        "--root",
+        "--setting",
+        "--settings",
+        "--stable-ca",
+        "--trace",
+        "--trust",
+    },
+    "exit-codes": {"--json"},
+}
+
+AGENT_KEYWORDS = {
+    "root",
+    "trust",
+    "registration_delay",
+    "log_level",
+    "https_port",
+    "mqtt_port",
+    "deny",
+    "settings",
+    "faults",
+    "more",
+}
+RUN_KEYWORDS = {
+    "target",
+    "registration_delay",
+    "timeout",
+    "arguments",
+    "task",
+    "env",
+    "job",
+    "cwd",
+    "on_line",
+    "on_record",
+    "parameters",
+}
+
+#: Prints the names of its arguments and of its variables as one JSON object.
+PROBE = """
+import json, os, sys
+options = [word.partition("=")[0] for word in sys.argv[1:]]
+print(json.dumps({"options": options, "keeper": {
+    name: text for name, text in os.environ.items() if name.startswith("KEEPER_")}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """One agent for this module."""
+    with Agent() as running:
+        yield running
+
+
+def options_of(command: Any) -> set[str]:
+    """Return the options of a verb, without `--help`."""
+    names = {name for parameter in command.params for name in parameter.opts}
+    return {name for name in names if name.startswith("-")}
+
+
+def test_verbs():
+    """No verb is renamed."""
+    group: Any = typer.main.get_command(app)
+    assert group.commands.keys() >= VERBS
+    assert options_of(group) >= {"--version", "--verbose", "-v"}
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_options(verb: str):
+    """The options of a verb are exactly these."""
+    group: Any = typer.main.get_command(app)
+    assert options_of(group.commands[verb]) == OPTIONS[verb]
+
+
+def test_exit_codes_of_the_command_line():
+    """1 is a no, 2 is a wrong question; all others are the task's own."""
+    assert (failure.FAILED, failure.WRONG_USE) == (1, 2)
+
+
+def test_fields_of_a_run_report(agent: Agent, tmp_path: Path):
+    """`epm-task run --json` has these fields, whatever the task did."""
+    file = tmp_path / "said.py"
+    file.write_text(
+        "from epm_task import TaskContext, Topic, task\n\nNEWS = Topic('Jobs/said/news')\n\n\n"
+        "@task(publishes=[NEWS])\ndef said(ctx: TaskContext):\n    '''Say.'''\n"
+        "    ctx.log.info('said')\n    ctx.publish(NEWS, {})\n\n\n"
+        "if __name__ == '__main__':\n    said.main()\n"
+    )
+    topics = {"allowedPublications": ["KeeperLogger"], "allowedSubscriptions": []}
+    report = document(agent.run(file, job={"mqttTopics": topics}))
+    assert report.keys() == {
+        "exit_code",
+        "exit_name",
+        "result",
+        "registration",
+        "acknowledged",
+        "seconds",
+        "timed_out",
+        "records",
+        "denials",
+        "stderr",
+    }
+    assert report["registration"].keys() == {"tries", "seconds"}
+    assert report["records"][0].keys() == {
+        "message",
+        "level",
+        "timestamp",
+        "source",
+        "job_id",
+        "job_name",
+        "run_id",
+        "seq",
+        "properties",
+        "source_channel",
+    }
+    assert report["denials"][0].keys() == {"at", "kind", "what", "denied", "reason", "facts"}
+
+
+def test_fields_of_an_agents_facts(agent: Agent):
+    """`epm-task agent --json` prints these, and its PID."""
+    facts = agent.call_in_loop(agent._local.facts)
+    assert facts.keys() | {"pid"} == {
+        "base_url",
+        "broker_host",
+        "broker_port",
+        "ca",
+        "admin_cert",
+        "admin_key",
+        "root",
+        "log",
+        "pid",
+    }
+
+
+def test_fields_of_the_exit_codes():
+    """`epm-task exit-codes --json` has these fields."""
+    found = json.loads(epm_task("exit-codes", "--json").out)
+    assert found.keys() == {"exit_codes", "author"}
+    assert found["exit_codes"][0].keys() == {"code", "name", "meaning"}
+    assert found["author"].keys() == {"first", "last", "meaning"}
+
+
+def test_fixtures():
+    """The plugin has these fixtures; the server below `agent` is not for use."""
+    kind = type(pytest_plugin.agent)
+    fixtures = {name for name, value in vars(pytest_plugin).items() if isinstance(value, kind)}
+    assert fixtures == {"agent", "agent_factory", "run_task", "epm_task_server"}
+
+
+def test_names_for_tests():
+    """`epm_task.testing` offers these names, with these keywords."""
+    assert set(testing.__all__) == {
+        "Agent",
+        "Faults",
+        "HandlerContext",
+        "Record",
+        "Run",
+        "make_context",
+    }
+    assert inspect.signature(Agent).parameters.keys() == AGENT_KEYWORDS
+    assert inspect.signature(Agent.start).parameters.keys() - {"self"} == RUN_KEYWORDS
+    assert inspect.signature(testing.make_context).parameters.keys() == {
+        "job_id",
+        "job_name",
+        "run_id",
+        "publishes",
+        "remaining_seconds",
+        "agent",
+    }
+
+
+def test_what_a_process_is_given(agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A task finds these arguments and `KEEPER_*` variables, and none of the agent's own."""
+    monkeypatch.setenv("KEEPER_API_TOKEN", "of another agent")
+    file = tmp_path / "probe.py"
+    file.write_text(PROBE)
+    found = agent.run(file).result
+    assert found is not None
+    assert found["options"] == ["--keeper-api-base", "--ca-file"]
+    assert found["keeper"] == {"KEEPER_JOB_ID": "probe", "KEEPER_JOB_NAME": "probe"}
+    assert agent.run(file, job={"mqttTopics": {}}).result == {**found, "keeper": {}}
