@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _line(n: int, size: int = 0) -> bytes:
-    return b'{"seq":%d,"text":"%s"}\n' % (n, b"x" * size)
+def _record(n: int, size: int = 0) -> bytes:
+    return b'{"seq":%d,"text":"%s"}' % (n, b"x" * size)
+
+
+def _line(n: int) -> bytes:
+    return _record(n) + b"\n"
 
 
 @contextmanager
@@ -49,9 +53,9 @@ def test_records_go_to_the_broker(stderr: StderrLines) -> None:
     """With a healthy broker nothing is written to stderr."""
     with MqttPeer() as broker, _pipe(broker.port, stderr) as pipe:
         for n in range(100):
-            pipe.record(level.INFORMATION, _line(n))
+            pipe.record(level.INFORMATION, _record(n))
         assert pipe.flush(5) == 0
-    assert broker.payloads == [_line(n) for n in range(100)]
+    assert broker.payloads == [_record(n) for n in range(100)]
     assert {message.topic for message in broker.publishes} == {"KeeperLogger"}
     assert stderr.lines == []
 
@@ -59,10 +63,10 @@ def test_records_go_to_the_broker(stderr: StderrLines) -> None:
 def test_without_a_broker_everything_is_on_stderr_in_order(stderr: StderrLines) -> None:
     """What was accepted before it was known comes first, then each record at once."""
     pipe = LogPipe(stderr, mirror=level.OFF)
-    pipe.record(level.INFORMATION, _line(1))
+    pipe.record(level.INFORMATION, _record(1))
     assert stderr.lines == []
     pipe.without_broker("a test has none")
-    pipe.record(level.INFORMATION, _line(2))
+    pipe.record(level.INFORMATION, _record(2))
     assert stderr.lines == [_line(1), _line(2)]
     assert (pipe.spilled, pipe.flush(1)) == (2, 2)
 
@@ -70,9 +74,9 @@ def test_without_a_broker_everything_is_on_stderr_in_order(stderr: StderrLines) 
 def test_mirrored_record_is_written_once(stderr: StderrLines) -> None:
     """A record of the mirrored level is on stderr before the call returns, and only once."""
     with _pipe(closed_port(), stderr, mirror=level.WARNING) as pipe:
-        pipe.record(level.WARNING, _line(1))
+        pipe.record(level.WARNING, _record(1))
         assert stderr.lines == [_line(1)]
-        pipe.record(level.INFORMATION, _line(2))
+        pipe.record(level.INFORMATION, _record(2))
         assert pipe.flush(0.1) == 2
     assert stderr.lines == [_line(1), _line(2)]
 
@@ -102,9 +106,9 @@ def test_denied_topic_is_said_once_and_not_tried_again(stderr: StderrLines) -> N
         MqttPeer(puback_reasons={"KeeperLogger": 0x87}) as broker,
         _pipe(broker.port, stderr) as pipe,
     ):
-        pipe.record(level.INFORMATION, _line(1))
+        pipe.record(level.INFORMATION, _record(1))
         poll(lambda: len(stderr.lines) == 2)
-        pipe.record(level.INFORMATION, _line(2))
+        pipe.record(level.INFORMATION, _record(2))
         assert stderr.lines[-1] == _line(2)
         pipe.publish("other", b"{}")
         assert pipe.flush(5) == 2
@@ -127,11 +131,11 @@ def test_full_outbox_delays_a_call_by_a_second_once(stderr: StderrLines) -> None
         poll(lambda: pipe._delivery.connected)
         broker.stop_reading()
         for n in range(LIMIT_BYTES // 100_000):
-            pipe.record(level.INFORMATION, _line(n, 99_000))
+            pipe.record(level.INFORMATION, _record(n, 99_000))
         waits = []
         for n in range(5):
             start = time.monotonic()
-            pipe.record(level.INFORMATION, _line(1000 + n, 99_000))
+            pipe.record(level.INFORMATION, _record(1000 + n, 99_000))
             waits.append(time.monotonic() - start)
         assert max(waits) < 1.3
         assert sum(waits) < 1.6
@@ -147,7 +151,7 @@ def test_full_outbox_without_a_connection_delays_nothing(stderr: StderrLines) ->
     with _pipe(closed_port(), stderr) as pipe:
         start = time.monotonic()
         for n in range(2 * LIMIT_BYTES // 100_000):
-            pipe.record(level.INFORMATION, _line(n, 99_000))
+            pipe.record(level.INFORMATION, _record(n, 99_000))
         assert time.monotonic() - start < 0.9
     assert {record["seq"] for record in stderr.records} == set(range(2 * LIMIT_BYTES // 100_000))
 
@@ -163,7 +167,7 @@ def test_flush_is_bounded(stderr: StderrLines, fault: str) -> None:
             poll(lambda: pipe._delivery.connected)
             broker.stop_reading()
         for n in range(1000):
-            pipe.record(level.INFORMATION, _line(n))
+            pipe.record(level.INFORMATION, _record(n))
         start = time.monotonic()
         pipe.flush(0.3)
         assert time.monotonic() - start < 0.3 + 0.6
@@ -175,7 +179,7 @@ def test_record_after_the_flush_is_on_stderr(stderr: StderrLines) -> None:
     """A record that comes late is not forgotten."""
     with MqttPeer() as broker, _pipe(broker.port, stderr) as pipe:
         pipe.flush(5)
-        pipe.record(level.INFORMATION, _line(1))
+        pipe.record(level.INFORMATION, _record(1))
         assert stderr.lines == [_line(1)]
         assert not pipe.outbox.offer(Message("t", b"{}"), 0)
 
@@ -185,7 +189,7 @@ def test_threads_lose_nothing(stderr: StderrLines) -> None:
 
     def write(first: int) -> None:
         for n in range(first, first + 500):
-            pipe.record(level.INFORMATION, _line(n))
+            pipe.record(level.INFORMATION, _record(n))
 
     with MqttPeer() as broker, _pipe(broker.port, stderr) as pipe:
         threads = [threading.Thread(target=write, args=(t * 500,)) for t in range(8)]
@@ -206,7 +210,7 @@ def test_terminal_gets_lines_for_people() -> None:
     pipe.record(
         level.INFORMATION,
         b'{"timestamp":"2026-01-31T12:00:00.123456Z","level":"Information","message":"m\\u001b",'
-        b'"properties":{"found":3}}\n',
+        b'"properties":{"found":3}}',
     )
     assert "12:00:00.123" in stderr.text
     assert "found=3" in stderr.text
