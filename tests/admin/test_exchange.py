@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from admin.admin_files import job_document, peer_ca
-from peers import http_answer
+from admin.admin_files import foreign_pair, job_document, peer_ca
+from peers import http_answer, second_user
 from peers.http_peer import HttpPeer
+from peers.listener import Listener
 
 from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
@@ -24,6 +27,7 @@ from epm_task.admin.errors import (
     UnsafeConnection,
     WrongUse,
 )
+from epm_task.simulator.certificates import Authority, server_context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,3 +183,43 @@ def test_a_remote_agent_needs_a_ca() -> None:
     """Only a name that a CA vouches for proves who is there."""
     with pytest.raises(WrongUse, match="--cacert"):
         AdminClient("https://192.0.2.1:6889", allow_remote=True)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root starts a second user's process"
+)
+def test_another_users_program_gets_nothing() -> None:
+    """Without a CA only the owner of the port proves who is there."""
+    with (
+        second_user.listener() as (port, pid),
+        AdminClient(f"https://127.0.0.1:{port}") as client,
+        pytest.raises(UnsafeConnection, match=f"process {pid}.*--cacert") as error,
+    ):
+        client.health()
+    assert error.value.exit_code == 78
+
+
+def test_tls_1_2_refuses_a_certificate_within_the_handshake(tmp_path: Path) -> None:
+    """The alert names the certificate; the answer is that of TLS 1.3."""
+    authority = Authority.create()
+    server = server_context(authority)
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.verify_mode = ssl.CERT_REQUIRED
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.certificate)
+
+    def serve(accepted: socket.socket) -> None:
+        server.wrap_socket(accepted, server_side=True).close()
+
+    listener = Listener(serve)
+    listener.start()
+    try:
+        credential = Credential(*foreign_pair(tmp_path), ca)
+        with (
+            AdminClient(f"https://127.0.0.1:{listener.port}", credential) as client,
+            pytest.raises(CredentialRefused, match="TLS handshake") as error,
+        ):
+            client.list_jobs()
+        assert error.value.status == 0
+    finally:
+        listener.stop()

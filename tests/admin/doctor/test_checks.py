@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from admin.admin_files import credential_of, job_document
+from peers import second_user
 from peers.http_answer import plain_tcp
 from peers.http_peer import HttpPeer
 
@@ -210,3 +211,53 @@ def test_a_program_on_path_is_found(tmp_path: Path) -> None:
     case = with_document(tmp_path, tasks=[{"id": "one", "command": "sh"}])
     found = {f.check: f for f in check_binaries(case)}
     assert found["binary"].what.endswith("/sh")
+
+
+def test_without_a_folder_the_files_are_not_examined(tmp_path: Path) -> None:
+    """What would help is told."""
+    assert seen(check_root, case_of())[0][0] == "unknown"
+    for name in ("Jobs/bin",):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "appsettings.json").write_text("{}")
+    case = case_of(tmp_path)
+    assert seen(check_root, case) == [("ok", str(tmp_path))]
+    assert case.base_url == DEFAULT_BASE_URL
+
+
+@pytest.mark.parametrize(
+    ("task", "root", "state"),
+    [
+        ({"command": "no-such-program"}, False, "unknown"),
+        ({"command": "no-such-program"}, True, "fault"),
+        ({"command": "a/b"}, True, "fault"),
+        ({"command": "x", "executablePath": "/no/such/program"}, False, "fault"),
+    ],
+)
+def test_a_program_that_is_nowhere_is_told(
+    tmp_path: Path, task: dict[str, Any], state: str, *, root: bool
+) -> None:
+    """An `executablePath` is the only place looked at."""
+    case = with_document(tmp_path, tasks=[{"id": "one", **task}])
+    case.root = case.root if root else None
+    ((found, _),) = seen(check_binaries, case)
+    assert found == state
+
+
+def test_a_file_of_no_known_kind_is_a_note(tmp_path: Path) -> None:
+    """The agent may know its extension."""
+    path = tmp_path / "program.ps1"
+    path.write_text("Write-Output hello")
+    case = with_document(tmp_path, tasks=[{"id": "one", "executablePath": str(path)}])
+    found = {f.check: f for f in check_binaries(case)}
+    assert found["architecture"].state is State.NOTE
+    assert "one-dir" not in found
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root starts a second user's process"
+)
+def test_a_foreign_broker_is_a_fault() -> None:
+    """It may pose as the broker."""
+    with second_user.listener() as (port, _):
+        ((state, what),) = seen(check_broker, case_of(broker=("127.0.0.1", port)))
+    assert (state, "pose as the broker" in what) == ("fault", True)

@@ -126,3 +126,20 @@ def test_a_broker_that_is_down_is_named_before_the_start(
     assert (ended.exit_code, "mqtts://127.0.0.1:9" in ended.err) == (69, True)
     assert agent.jobs.ended("probe") == []
     assert KEEPER_LOGGER not in ended.err
+
+
+def test_what_the_agent_noted_about_a_run_is_shown(
+    agent: Agent, jobs: Callable[..., Finished]
+) -> None:
+    """A program that has gone, and a time-out."""
+    path = add_binary(agent)
+    agent.jobs.add(job_document())
+    path.unlink()
+    ended = jobs("trigger", "probe", "--wait", "--agent-root", agent.root)
+    assert (ended.exit_code, "probe" in ended.err.splitlines()[-2]) == (127, True)
+    add_binary(agent, script="#!/bin/sh\nsleep 30\n")
+    task = {**job_document()["tasks"][0], "timeoutSeconds": 1}
+    agent.jobs.add(job_document(tasks=[task]))
+    ended = jobs("trigger", "probe", "--wait", "--agent-root", agent.root)
+    assert ended.exit_code == 143
+    assert ended.err.endswith("ended by the agent at its time-out\n")
