@@ -12,6 +12,7 @@ import typer
 
 from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.job_target import job_of
+from epm_task.cli.project_tasks import project_tasks
 from epm_task.cli.read_job import read_job
 from epm_task.job.drift import Drift, drift
 from epm_task.job.json_source import BadSource
@@ -73,7 +74,8 @@ def job(  # noqa: PLR0913  # each is an option of the command line
     """Write the job document that the code declares, on stdout unless -o names a file.
 
     A file that is there is merged with: unknown fields, `condition` and other things that the code
-    does not state are kept.
+    does not state are kept. Without a file, it is about the `tasks` in [tool.epm-task] of the
+    project, each with a job of its own.
 
     Example: epm-task job examples/key_scanner.py -o Jobs/key-scanner.json
     """
@@ -81,13 +83,22 @@ def job(  # noqa: PLR0913  # each is an option of the command line
         from epm_task.job.schema import job_schema  # noqa: PLC0415  # pydantic: 60 ms
 
         return _say(json.dumps(job_schema(), indent=2) + "\n")
-    if not targets:
-        raise Failure("no file with a task was given", "epm-task job FILE[:TASK]")
-    made = job_of(targets)
-    built = _built(made, systems or (), agent_root)
+    each = [targets] if targets else [[str(path)] for path in project_tasks()]
+    made = [job_of(words) for words in each]
+    built = [_built(one, systems or (), agent_root) for one in made]
+    codes = [
+        _answer(one.id, document, output, check=check, as_json=as_json)
+        for one, document in zip(made, built, strict=True)
+    ]
+    return max(codes)
+
+
+def _answer(
+    job_id: str, built: dict[str, Any], output: Path | None, *, check: bool, as_json: bool
+) -> int:
     if output is None and not check:
         return _say(json.dumps({"document": built}) + "\n" if as_json else write_document(built))
-    file = _file(output, made.id)
+    file = _file(output, job_id)
     present = _present(file)
     found = drift(present, built, str(file))
     if check:

@@ -26,6 +26,7 @@ class GitRepository:
         folder: A folder in its work tree.
 
     Attributes:
+        folder: The same.
         prefix: The folder, as seen from the top of the work tree; empty for the top.
 
     Raises:
@@ -34,7 +35,7 @@ class GitRepository:
 
     def __init__(self, folder: Path) -> None:
         """Find the repository."""
-        self._folder = folder
+        self.folder: Final = folder
         try:
             self.prefix: Final = self.ask("rev-parse", "--show-prefix").strip()
         except FileNotFoundError as error:
@@ -59,7 +60,7 @@ class GitRepository:
         """Run git in the folder, with its messages in English."""
         return subprocess.run(
             ["git", "-c", "core.quotePath=false", *words],
-            cwd=self._folder,
+            cwd=self.folder,
             env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
             capture_output=True,
             encoding="utf-8",

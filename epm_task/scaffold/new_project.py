@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from epm_task.scaffold.scaffold_error import ScaffoldError
+from epm_task.scaffold.task_list import with_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,11 +41,14 @@ def make_project(template: Template, answers: Mapping[str, Answer], output_dir: 
 def add_task(template: Template, answers: Mapping[str, Answer], project: Path) -> list[Path]:
     """Add module, test and job of a task to *project*, and return the three files.
 
+    The module is added to the task list of pyproject.toml too.
+
     Raises:
         ScaffoldError: The template refuses an answer, there is such a file, or no project.
         OSError: The folder cannot be written.
     """
-    if not (project / "pyproject.toml").is_file():
+    pyproject = project / "pyproject.toml"
+    if not pyproject.is_file():
         raise ScaffoldError(
             f"{project} holds no pyproject.toml, so it is no project",
             "give the folder of a project, or leave --into out",
@@ -54,7 +58,9 @@ def add_task(template: Template, answers: Mapping[str, Answer], project: Path) -
         sources = [file for pattern in _TASK_FILES for file in sorted(made.glob(pattern))]
         targets = [project / source.relative_to(made) for source in sources]
         _refuse_present(targets)
+        listed = with_task(_text(pyproject), targets[0].relative_to(project).as_posix())
         _copy_all(sources, targets)
+        pyproject.write_text(listed, encoding="utf-8", newline="")
     return targets
 
 
@@ -62,7 +68,7 @@ def _copy_all(sources: list[Path], targets: list[Path]) -> None:
     written: list[Path] = []
     try:
         for source, target in zip(sources, targets, strict=True):
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file, source.open("rb") as content:
                 written.append(target)
                 shutil.copyfileobj(content, file)
@@ -70,6 +76,12 @@ def _copy_all(sources: list[Path], targets: list[Path]) -> None:
         for target in written:
             target.unlink()
         raise
+
+
+def _text(file: Path) -> str:
+    """Return the text of *file* with its line ends as they are."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        return stream.read()
 
 
 def _refuse_present(paths: list[Path]) -> None:

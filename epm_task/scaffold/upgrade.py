@@ -7,6 +7,7 @@ the work tree, so renames, deletions and conflicts are treated and shown as in a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -93,6 +94,7 @@ def _merge(
             _render(template, answers, top / git.prefix)
             message = f"Bring the project to version {template.version} of its template"
             commits.append(git.commit_of(top, top.with_suffix(".index"), message, *commits))
+    _refuse_untracked(git, *commits)
     picked = git.run("cherry-pick", "--no-commit", commits[1])
     conflicts = git.ask("diff", "--name-only", "--diff-filter=U", "--relative").splitlines()
     if picked.returncode and not conflicts:
@@ -105,6 +107,21 @@ def _merge(
         [(letter, path) for letter, path in changed if letter != "U"],
         conflicts,
     )
+
+
+def _refuse_untracked(git: GitRepository, old: str, new: str) -> None:
+    """Refuse to go on when a changed file is the author's own: git would overwrite an ignored one.
+
+    `git status` says nothing of ignored files.
+    """
+    changed = git.ask("diff", "--name-only", "--relative", old, new).splitlines()
+    tracked = git.ask("ls-files").splitlines()
+    for path in set(changed) - set(tracked):
+        if os.path.lexists(git.folder / path):
+            raise ScaffoldError(
+                f"{git.folder / path} is not in git, and the upgrade would overwrite it",
+                "commit it, or move it away",
+            )
 
 
 def _render(template: Template, answers: Mapping[str, Answer], place: Path) -> None:

@@ -14,7 +14,7 @@ class Settings(TaskSettings, plugin="{{ cookiecutter.__command }}"):
 
 
 {% set when = {"hourly": "every_minutes=60, ", "daily": 'cron="0 6 * * *", ', "startup": 'events=["Startup"], ', "manual": ""}[cookiecutter.schedule] %}
-@task(command="{{ cookiecutter.__command }}", {{ when }}timeout_seconds=600{{ ", publishes=[FINDINGS]" if cookiecutter.publish_findings }})
+@task({{ when }}timeout_seconds=600{{ ", publishes=[FINDINGS]" if cookiecutter.publish_findings }})
 def {{ cookiecutter.__module }}(ctx: TaskContext, {{ "settings: Settings, " if cookiecutter.typed_settings }}*, root: Path = Path("/")) -> dict[str, int]:
     """{{ cookiecutter.description }}"""
     if not root.is_dir():

@@ -1,0 +1,197 @@
+"""Tests of `epm-task new`: what it makes, asks, refuses, and leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.command import PATIENCE, environment, line
+from cli.command_line import epm_task
+from templates.rendering import TEMPLATE, files_below
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make(folder: Path, *words: str) -> Path:
+    """Make the project `key-scanner` below *folder*, and return it."""
+    made = epm_task("new", "key-scanner", "--no-input", "--output-dir", folder, *words)
+    assert made.exit_code == 0, made.err
+    return folder / "key-scanner"
+
+
+def test_it_makes_what_the_template_makes(tmp_path: Path) -> None:
+    """The same project as cookiecutter alone, and nothing beside it."""
+    project = make(tmp_path / "deep" / "er")
+    assert list(project.parent.iterdir()) == [project]
+    assert files_below(project) == files_below(TEMPLATE.render({}, tmp_path / "other"))
+
+
+def test_it_says_the_next_three_commands(tmp_path: Path) -> None:
+    """They are those of the tutorial."""
+    made = epm_task("new", "key-scanner", "--output-dir", tmp_path, "--no-input")
+    lines = made.out.splitlines()
+    assert lines[0] == f"made {tmp_path / 'key-scanner'}; next:"
+    assert lines[1:] == [
+        f"  cd {tmp_path / 'key-scanner'}",
+        '  python -m pip install -e ".[dev]"',
+        "  epm-task run src/key_scanner.py -- --root .",
+    ]
+
+
+def test_answers_come_from_the_command_line(tmp_path: Path) -> None:
+    """A script answers each question by its name."""
+    project = make(tmp_path, "--answer", "schedule=daily", "--answer", "typed_settings=no")
+    table = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["epm-task"]["template"]
+    assert (table["schedule"], table["typed_settings"]) == ("daily", False)
+
+
+def test_json_lists_files_and_next_commands(tmp_path: Path) -> None:
+    """A program reads one object."""
+    made = epm_task("new", "key-scanner", "--output-dir", tmp_path, "--json")
+    answer = json.loads(made.out)
+    assert (tmp_path / "key-scanner" / "pyproject.toml").as_posix() in answer["files"]
+    assert len(answer["next"]) == 3
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+def test_nothing_is_overwritten(kind: str, tmp_path: Path) -> None:
+    """Whatever stands there stays as it is."""
+    target = tmp_path / "key-scanner"
+    {
+        "folder": target.mkdir,
+        "file": target.touch,
+        "dangling link": lambda: target.symlink_to("nowhere"),
+    }[kind]()
+    made = epm_task("new", "key-scanner", "--output-dir", tmp_path)
+    assert made.exit_code == 2
+    assert f"{target} exists, and nothing is ever overwritten" in made.err
+    assert list(tmp_path.iterdir()) == [target]
+    assert not target.is_dir() or not list(target.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["key_scanner"], "underscore"),
+        (["key scanner"], "lower case letters"),
+        (["class"], "keyword"),
+        (["abc"], "hide the module abc"),
+        ([], "the task has no name"),
+        (["key-scanner", "--answer", "colour=red"], "the keys are name, description"),
+        (["key-scanner", "--answer", "schedule"], "answers no question"),
+        (["key-scanner", "--answer", "schedule=weekly"], "hourly or daily or startup or manual"),
+        (["key-scanner", "--answer", "typed_settings=maybe"], "write true or false"),
+        (["key-scanner", "--answer", "description=2 lines\n"], "begin with a letter"),
+        (["key-scanner", "--templates", "nowhere"], "give the folder of a cookiecutter template"),
+        (["key-scanner", "--into", "nowhere"], "holds no pyproject.toml"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    words: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong and what to write; nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    made = epm_task("new", *words)
+    assert made.exit_code == 2
+    assert sentence in made.err
+    assert made.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """The operating system's reason, and exit code 1."""
+    (tmp_path / "file").touch()
+    made = epm_task("new", "key-scanner", "--output-dir", tmp_path / "file" / "folder")
+    assert made.exit_code == 1
+    assert str(tmp_path / "file") in made.err
+
+
+def test_a_path_with_blanks_and_other_scripts_works(tmp_path: Path) -> None:
+    """The folder may have any name; the command shown is quoted."""
+    folder = tmp_path / "zwei Wörter 鍵"
+    made = epm_task("new", "key-scanner", "--output-dir", folder)
+    assert f"cd '{folder / 'key-scanner'}'" in made.out
+    assert (folder / "key-scanner" / "LICENSE").is_file()
+
+
+def test_a_task_is_added_to_a_project(tmp_path: Path) -> None:
+    """Module, test and job come in, the module is on the task list, all else is untouched."""
+    project = make(tmp_path)
+    before = files_below(project)
+    added = epm_task("new", "disk-check", "--into", project, "--answer", "schedule=daily")
+    assert added.exit_code == 0, added.err
+    after = files_below(project)
+    assert after.keys() - before.keys() == {
+        "src/disk_check.py",
+        "tests/test_disk_check.py",
+        "Jobs/disk-check.json",
+    }
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed == {"pyproject.toml"}
+    table = tomllib.loads(after["pyproject.toml"].decode())["tool"]["epm-task"]
+    assert table["tasks"] == ["src/key_scanner.py", "src/disk_check.py"]
+
+
+def test_the_jobs_of_both_tasks_are_in_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`epm-task job --check` without a file looks at each task of the project."""
+    project = make(tmp_path)
+    epm_task("new", "disk-check", "--into", project)
+    monkeypatch.chdir(project)
+    checked = epm_task("job", "--check")
+    assert checked.exit_code == 0, checked.err
+    assert len(checked.err.splitlines()) == 2
+    (project / "Jobs" / "disk-check.json").unlink()
+    assert epm_task("job", "--check").exit_code == 1
+
+
+def test_adding_overwrites_nothing(tmp_path: Path) -> None:
+    """When one of the three files is there, none is written."""
+    project = make(tmp_path)
+    (project / "Jobs" / "disk-check.json").write_text("{}")
+    before = files_below(project)
+    added = epm_task("new", "disk-check", "--into", project)
+    assert added.exit_code == 2
+    assert "disk-check.json exists" in added.err
+    assert files_below(project) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+def test_it_asks_at_a_terminal(tmp_path: Path) -> None:
+    """Each question once; a refused answer is told and asked for again."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    answers = ["two words", "key-scanner", "Look around.", "daily", "y", "n", "BSD-3-Clause"]
+    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+    done = subprocess.run(
+        line("new"),
+        check=False,
+        cwd=tmp_path,
+        env=environment(),
+        stdin=theirs,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    assert "'two words' is not made of lower case letters" in done.stderr
+    table = tomllib.loads((tmp_path / "key-scanner" / "pyproject.toml").read_text())
+    kept = table["tool"]["epm-task"]["template"]
+    assert list(kept.values())[1:] == [
+        "key-scanner",
+        "Look around.",
+        "daily",
+        True,
+        False,
+        answers[-1],
+    ]
