@@ -11,7 +11,8 @@ from typing import Any, Final
 #: Bounds that keep a hostile value from costing more than the record's own limit.
 _MAX_DEPTH: Final = 8
 _MAX_ITEMS: Final = 200
-_MAX_CHARACTERS: Final = 64 * 1024
+#: As many as a record has: what is cut here is cut again, once its secrets are masked.
+_MAX_CHARACTERS: Final = 128 * 1024
 
 _FORMS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
     ((date, time), lambda value: value.isoformat()),  # datetime is a date
