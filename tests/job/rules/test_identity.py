@@ -1,0 +1,59 @@
+"""Tests of the rules of identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from job.rules.one_document import hits
+
+from epm_task.job.document import JobDocument
+from epm_task.job.rules import RULES
+from epm_task.job.subject import Subject
+
+
+def test_an_underscore_has_a_proposal() -> None:
+    """With hyphens in its place."""
+    (hit,) = hits("EPM001", id="a_b_")
+    assert 'write "a-b"' in hit.fix
+    assert hits("EPM021", id="a_b") == []
+
+
+def test_an_id_of_other_characters_is_a_wrong_field() -> None:
+    """It is said once."""
+    assert hits("EPM001", id="a b") == []
+    assert len(hits("EPM021", id="a b")) == 1
+
+
+def test_a_document_without_a_file_has_no_file_name() -> None:
+    """Nor has one without an id."""
+    check = RULES["EPM002"].check
+    assert list(check(Subject(JobDocument({"id": "a"})))) == []
+    assert list(check(Subject(JobDocument({}), file=Path("a.json")))) == []
+
+
+@pytest.mark.parametrize(
+    ("alternate", "neighbours", "found"),
+    [
+        ("probe", None, 1),
+        ("other", None, 0),
+        ("other", frozenset({"other"}), 0),
+        ("other", frozenset({"probe"}), 1),
+    ],
+)
+def test_the_alternate_job_exists(
+    alternate: str, neighbours: frozenset[str] | None, found: int
+) -> None:
+    """Beside the file, when there is one; the job itself is no alternative."""
+    document = JobDocument({"id": "probe", "alternateJobId": alternate})
+    subject = Subject(document, neighbours=neighbours)
+    assert len(list(RULES["EPM025"].check(subject))) == found
+
+
+def test_what_other_rules_say_is_not_said_again() -> None:
+    """About the schedule and the command."""
+    document = {
+        "schedule": {"intervalMinutes": 0},
+        "tasks": [{"id": "a", "command": 5}, {"id": "b"}],
+    }
+    assert hits("EPM021", **document) == []

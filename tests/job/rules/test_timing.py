@@ -1,0 +1,83 @@
+"""Tests of the rules of timing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from job.rules.one_document import hits
+from job.task_code import only_job
+
+from epm_task.job.document import JobDocument
+from epm_task.job.rules import RULES
+from epm_task.job.subject import Subject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, 0),
+        ({"schedule": None}, 1),
+        ({"schedule": {}}, 1),
+        ({"schedule": None, "events": ["A"]}, 0),
+        ({"events": ["A"]}, 0),
+        ({"schedule": {"intervalMinutes": 1, "runAt": "2026-01-31"}}, 1),
+    ],
+)
+def test_what_starts_a_job(fields: dict[str, Any], found: int) -> None:
+    """One schedule, events, or both."""
+    assert len(hits("EPM010", **fields)) == found
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"intervalMinutes": 0},
+        {"intervalMinutes": True},
+        {"cronExpression": "* * * *"},
+        {"cronExpression": "61 * * * *"},
+        {"runAt": "tomorrow"},
+        {"calendar": {}},
+    ],
+)
+def test_unusable_schedules(schedule: dict[str, Any]) -> None:
+    """The place is the value."""
+    (hit,) = hits("EPM011", schedule=schedule)
+    assert hit.pointer == f"/schedule/{next(iter(schedule))}"
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        ({}, 0),
+        ({"timeoutSeconds": None}, 1),
+        ({"arguments": "--deadline=60"}, 0),
+        ({"arguments": "--deadline 60.5"}, 1),
+        ({"arguments": '--deadline="90"'}, 1),
+        ({"arguments": "--my-deadline=90"}, 0),
+    ],
+)
+def test_time_outs(task: dict[str, Any], found: int) -> None:
+    """Not below what the arguments say."""
+    assert len(hits("EPM016", task=task)) == found
+
+
+def test_a_time_out_below_the_deadline_of_the_code(tmp_path: Path) -> None:
+    """The code is known when it is named together with the document."""
+    job = only_job(tmp_path, "@task(timeout_seconds=600)\ndef scan(): ...")
+    for seconds, found in ((600, 0), (570, 0), (569, 1)):
+        document = JobDocument({"tasks": [{"id": "scan", "timeoutSeconds": seconds}]})
+        hits_of_code = list(RULES["EPM016"].check(Subject(document, job=job)))
+        assert len(hits_of_code) == found
+    assert "deadline of 570 s" in hits_of_code[0].what
+
+
+def test_time_outs_of_all_tasks_count() -> None:
+    """Tasks run one after another."""
+    tasks = [{"timeoutSeconds": 200}, {"timeoutSeconds": 101}, {"timeoutSeconds": "x"}]
+    (hit,) = hits("EPM017", tasks=tasks)
+    assert "300 s is shorter than the time-out of 301 s" in hit.what
+    assert hits("EPM017", tasks=tasks[:1]) == []

@@ -1,0 +1,115 @@
+"""Tests of the linter, with one failing and one passing file for each rule."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from epm_task.job.document import JobDocument
+from epm_task.job.json_source import BadSource
+from epm_task.job.linter import UnknownCode, choose, lint, unreadable
+from epm_task.job.rules import RULES
+from epm_task.job.subject import Subject
+from epm_task.job.task_file import read_task_file
+
+LINTS = Path(__file__).parent / "lints"
+CODES = sorted(RULES)
+
+
+def found_in(kind: str, code: str) -> list[str]:
+    """Return the codes that the linter finds in the file for *code*."""
+    (file,) = (LINTS / kind).glob(f"{code}*.json")
+    (job,) = read_task_file(LINTS / kind / "publisher.py").all_jobs()
+    try:
+        document = JobDocument.parse(file.read_bytes())
+    except BadSource as error:
+        return [unreadable(error, name=file.name).code]
+    known = job if document.raw["id"] == job.id else None
+    subject = Subject(document, file=file, job=known, neighbours=frozenset({file.stem}))
+    findings = lint(subject, choose(), name=file.name)
+    for finding in findings:
+        assert str(finding).startswith(f"{file.name}:{finding.line}:{finding.column}: {code} ")
+        assert finding.fix
+    return [finding.code for finding in findings]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_bad_file_is_found(code: str) -> None:
+    """By this rule, once, and by no other."""
+    assert found_in("bad", code) == [code]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_good_file_passes(code: str) -> None:
+    """Though it is close to the bad one."""
+    assert found_in("good", code) == []
+
+
+def test_the_codes_are_those_that_are_documented() -> None:
+    """EPM000 for what is no document, then EPM001 to EPM026 without a gap."""
+    assert [f"EPM{number:03}" for number in range(27)] == CODES
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_rule_has_a_page(code: str) -> None:
+    """It says why, and shows a wrong and a right example."""
+    rule = RULES[code]
+    assert re.fullmatch(r"[^.]+", rule.title), "a title is no sentence"
+    assert rule.page.partition("\n")[0].endswith(".")
+    assert "\n- wrong: " in rule.page
+    assert "\n- right: " in rule.page
+
+
+def test_rules_are_chosen_by_code() -> None:
+    """In any case, alone or with commas."""
+    assert [rule.code for rule in choose(["epm003,EPM001", " EPM002 "])] == [
+        *("EPM001", "EPM002", "EPM003")
+    ]
+    assert len(choose((), ["EPM003"])) == len(RULES) - 1
+    with pytest.raises(UnknownCode, match="there is no rule EPM999"):
+        choose(["EPM999"])
+
+
+def test_a_finding_without_a_text_points_at_the_code() -> None:
+    """At the line that the caller names."""
+    (finding,) = lint(Subject(JobDocument({})), choose(["EPM004"]), name="tasks.py", line=7)
+    assert (finding.file, finding.line, finding.column, finding.pointer) == ("tasks.py", 7, 1, "")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "name", "command", "arguments", "eventType", "required"]), inner
+        )
+    ),
+    max_leaves=6,
+)
+FIELDS = [
+    *("id", "name", "priority", "schedule", "events", "parameters", "tasks", "condition"),
+    *("alternateJobId", "osFilter", "mqttTopics", "eventTopic", "enabled"),
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), ANYTHING),
+    st.dictionaries(
+        st.sampled_from(["intervalMinutes", "cronExpression", "runAt", "calendar"]), ANYTHING
+    ),
+    st.text(alphabet="{}\"'\\ $-=aRoot", max_size=20),
+)
+def test_no_document_makes_a_rule_fail(
+    raw: dict[str, object], schedule: dict[str, object], arguments: str
+) -> None:
+    """Whatever stands where, there are findings and no exception."""
+    task = {"id": "a", "command": "b", "arguments": arguments, "timeoutSeconds": raw.get("id")}
+    for document in (raw, {**raw, "schedule": schedule, "tasks": [task, raw]}):
+        subject = Subject(JobDocument(document), file=Path("a.json"), neighbours=frozenset())
+        for finding in lint(subject, choose(), name="a.json"):
+            assert finding.line == 1

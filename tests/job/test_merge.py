@@ -1,0 +1,164 @@
+"""Tests of merging what the code states into a document of people."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from epm_task.job.json_writer import write_document
+from epm_task.job.merge import merge
+
+BUILT: dict[str, Any] = {
+    "id": "scan",
+    "name": "Scan",
+    "enabled": True,
+    "priority": 5,
+    "schedule": {"intervalMinutes": 60},
+    "mqttTopics": {
+        "allowedPublications": ["KeeperLogger", "Jobs/scan/findings"],
+        "allowedSubscriptions": [],
+    },
+    "parameters": [{"name": "Root", "type": "string", "required": True}],
+    "tasks": [
+        {
+            "id": "scan",
+            "ExecutionType": "Service",
+            "command": "Scan",
+            "arguments": '--root="{Root}"',
+            "MergeStdoutJsonIntoContext": True,
+        }
+    ],
+}
+
+
+def merged(**fields: Any) -> dict[str, Any]:
+    """Merge the code's document into itself with other fields; None leaves a field out."""
+    present = {k: v for k, v in copy.deepcopy({**BUILT, **fields}).items() if v is not None}
+    before = write_document(present)
+    result = merge(present, BUILT)
+    assert write_document(present) == before, "the document on disk was changed"
+    assert write_document(merge(result, BUILT)) == write_document(result), "not at rest"
+    return result
+
+
+def test_equal_documents_stay_as_they_are() -> None:
+    """Order included."""
+    assert write_document(merged()) == write_document(BUILT)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"condition": {"any": ["thing"]}},
+        {"alternateJobId": "other", "vendorField": [1.5, None]},
+        {"enabled": False},
+        {"description": "By hand."},
+        {"osFilter": {"windows": False}},
+        {"events": ["Startup", {"eventType": "Custom"}]},
+        {"schedule": {"timezone": "UTC", "intervalMinutes": 60, "more": 1}},
+        {"eventTopic": "Jobs/scan/done"},
+        {
+            "parameters": [
+                {"name": "Root", "type": "string", "required": True, "defaultValue": "/s"}
+            ]
+        },
+        {"tasks": [{**BUILT["tasks"][0], "executablePath": "/opt/scan", "timeoutSeconds": 5}]},
+        {"tasks": [{**BUILT["tasks"][0], "SkipWhenPluginSettingFalse": "A:b"}]},
+    ],
+)
+def test_what_the_code_does_not_state_stays(fields: dict[str, Any]) -> None:
+    """With its values and its order."""
+    expected = {**BUILT, **fields}
+    assert write_document(merged(**fields)) == write_document(expected)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "Other"},
+        {"priority": 9},
+        {"priority": None},
+        {"schedule": {"cronExpression": "* * * * *"}},
+        {"schedule": "daily"},
+        {
+            "mqttTopics": {
+                "allowedPublications": ["KeeperLogger", "Old"],
+                "allowedSubscriptions": [],
+            }
+        },
+        {"mqttTopics": "x"},
+        {"parameters": [*BUILT["parameters"], {"name": "Old"}]},
+        {"parameters": [{**BUILT["parameters"][0], "type": "integer"}]},
+        {"tasks": [{**BUILT["tasks"][0], "arguments": "--old"}]},
+        {"tasks": None},
+    ],
+)
+def test_what_the_code_states_wins(fields: dict[str, Any]) -> None:
+    """The result says what the code says."""
+    assert merged(**fields) == {**BUILT}
+
+
+def test_a_new_name_comes_after_its_neighbour() -> None:
+    """And not at the end, below hand-made fields."""
+    result = merge({"vendor": 1, "id": "scan", "name": "Scan", "tasks": [], "own": 2}, BUILT)
+    assert list(result) == [
+        *("vendor", "id", "name", "enabled", "priority", "schedule", "mqttTopics"),
+        *("parameters", "tasks", "own"),
+    ]
+
+
+def test_another_spelling_is_kept() -> None:
+    """`executionType` and `default` are taken by the agent too."""
+    built = copy.deepcopy(BUILT)
+    built["parameters"] = [
+        {"name": "Root", "type": "string", "defaultValue": "/", "required": False}
+    ]
+    present = copy.deepcopy(built)
+    present["parameters"] = [
+        {"name": "Root", "type": "string", "default": "/old", "required": False}
+    ]
+    step = present["tasks"][0]
+    step["executionType"] = step.pop("ExecutionType")
+    result = merge(present, built)
+    assert result["parameters"] == [{**root, "default": "/", "required": False}]
+    assert "ExecutionType" not in result["tasks"][0]
+
+
+def test_a_result_that_is_gone_is_no_longer_merged() -> None:
+    """The annotation of the handler decides."""
+    built = copy.deepcopy(BUILT)
+    del built["tasks"][0]["MergeStdoutJsonIntoContext"]
+    assert merge(BUILT, built) == built
+
+
+def test_tasks_of_other_programs_stay_with_what_they_need() -> None:
+    """At their place, with topics and parameters that the code does not know."""
+    notify = {"id": "notify", "command": "notify", "arguments": "{Who}"}
+    fields = {
+        "tasks": [notify, BUILT["tasks"][0]],
+        "parameters": [{"name": "Who"}, *BUILT["parameters"]],
+        "mqttTopics": {
+            "allowedPublications": ["News", *BUILT["mqttTopics"]["allowedPublications"]],
+            "allowedSubscriptions": [],
+        },
+    }
+    assert write_document(merged(**fields)) == write_document({**BUILT, **fields})
+
+
+def test_events_of_the_code_keep_their_spelling() -> None:
+    """A plain name stays one; what the code no longer states goes."""
+    built = {**BUILT, "events": [{"eventType": "Startup"}, {"eventType": "New"}]}
+    present = {**BUILT, "events": ["Startup", {"eventType": "Old"}]}
+    assert merge(present, built)["events"] == ["Startup", {"eventType": "New"}]
+
+
+@pytest.mark.parametrize("junk", [None, 5, "x", [1, "y", {"id": [], "name": {}}], {"id": []}])
+def test_parts_of_a_wrong_type_are_replaced(junk: Any) -> None:
+    """Whatever stands there."""
+    names = ("tasks", "parameters", "mqttTopics", "schedule", "events", "osFilter")
+    built = {**BUILT, "events": [{"eventType": "A"}], "osFilter": {"linux": True}}
+    result = merge(dict.fromkeys(names, junk), built)
+    assert result["events"] == built["events"]
+    assert [task for task in result["tasks"] if task.get("id") == "scan"] == built["tasks"]
