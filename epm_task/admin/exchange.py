@@ -19,6 +19,7 @@ from epm_task.admin.errors import (
     WrongUse,
 )
 from epm_task.admin.judgement import judge
+from epm_task.job.json_writer import encoded, write_document
 from epm_task.runtime import attestation
 from epm_task.runtime.tls import attested
 from epm_task.runtime.wire import Wire, httpx
@@ -93,6 +94,8 @@ class Exchange:
         Raises:
             AdminError: The class says what happened.
         """
+        content = _as_json(call)
+        headers = {} if content is None else {"Content-Type": "application/json"}
         with self._lock:
             if call.method != "GET":
                 # A connection that was idle may be closed already; a lost POST is not repeated.
@@ -100,7 +103,11 @@ class Exchange:
             deadline = time.monotonic() + self._call_seconds
             try:
                 response = self._client.request(
-                    call.method, call.path, json=call.body, extensions={"deadline": deadline}
+                    call.method,
+                    call.path,
+                    content=content,
+                    headers=headers,
+                    extensions={"deadline": deadline},
                 )
             except httpx.TransportError as error:
                 self._explain(call, error)
@@ -154,6 +161,16 @@ class Exchange:
                 raise _unsafe(error) from error
         if self._certified and isinstance(secured, ssl.SSLSocket):
             _hear_refusal(secured)
+
+
+def _as_json(call: Call[T]) -> bytes | None:
+    if call.body is None:
+        return None
+    try:
+        # Not httpx's own: the digits of a number stay as the author wrote them.
+        return encoded(write_document(call.body))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WrongUse(f"{call} was not sent: its body is no JSON ({error})") from None
 
 
 def _hear_refusal(secured: ssl.SSLSocket) -> None:

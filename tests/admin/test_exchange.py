@@ -27,6 +27,7 @@ from epm_task.admin.errors import (
     UnsafeConnection,
     WrongUse,
 )
+from epm_task.job.exact_number import ExactNumber
 from epm_task.simulator.certificates import Authority, server_context
 
 if TYPE_CHECKING:
@@ -95,6 +96,28 @@ def test_a_connection_dropped_in_the_middle_is_not_tried_again(
     with HttpPeer([answer]) as peer, pytest.raises(OutcomeUnknown, match="nobody knows") as error:
         ask(peer, peer_ca(tmp_path), call, *args)
     assert (error.value.exit_code, len(peer.requests)) == (74, 1)
+
+
+def test_a_document_is_sent_as_it_was_written(tmp_path: Path) -> None:
+    """The digits of a number, and text that has no UTF-8, survive."""
+    job = {"a": ExactNumber("1.10"), "b": "\ud800", "c": 10**30}
+    with HttpPeer([http_answer.ok({"valid": True})]) as peer:
+        ask(peer, peer_ca(tmp_path), "validate_job", job)
+    head, _, body = peer.requests[0].partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in head.lower()
+    assert b'"a": 1.10' in body
+    assert json.loads(body) == {"a": 1.1, "b": "\ud800", "c": 10**30}
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+def test_what_is_no_json_is_not_sent(tmp_path: Path, value: object) -> None:
+    """A program's mistake is one clear error too."""
+    with (
+        HttpPeer([http_answer.ok({})]) as peer,
+        pytest.raises(WrongUse, match="its body is no JSON"),
+    ):
+        ask(peer, peer_ca(tmp_path), "save_job", {"id": "probe", "x": value})
+    assert peer.requests == []
 
 
 def test_a_question_that_was_dropped_changed_nothing(tmp_path: Path) -> None:
