@@ -13,10 +13,10 @@ from epm_task.runtime.log import Sink, joined, make_log
 from epm_task.runtime.log_pipe import LogPipe
 from epm_task.runtime.outcome import Outcome
 from epm_task.runtime.record import RecordEncoder, exception_properties
+from epm_task.runtime.secret_text import secret_texts
 from epm_task.runtime.system_settings import broker_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from ssl import SSLContext
 
     from epm_task.runtime.agent import Registration
@@ -56,7 +56,7 @@ class RunLog:
         minimum = level.NUMBERS[invocation.log_level]
         self.log: Final = make_log(self._sink, minimum)
         self._connected = False
-        self._hide(invocation.arguments.values())
+        self._encoder.mask(secret_texts(invocation.arguments))
         self._joined = ExitStack()
         self._joined.enter_context(joined(self._sink, minimum))
 
@@ -69,7 +69,7 @@ class RunLog:
             BrokerError: The broker is required, and did not accept the connection in time.
             SettingsError: The agent's settings do not say where the broker is.
         """
-        self._hide(dict(settings or {}).values())
+        self._encoder.mask(secret_texts(settings))
         if registration.tries > 1:
             seconds = round(registration.seconds, 3)
             self.log.info("registered", tries=registration.tries, seconds=seconds)
@@ -106,12 +106,6 @@ class RunLog:
             fix='add "mqttTopics": {"allowedPublications": ["KeeperLogger"]} to the job\'s root',
             effect="the records of this run stand on stderr",
         )
-
-    def _hide(self, values: Iterable[object]) -> None:
-        secrets = [
-            value.get_secret_value() for value in values if hasattr(value, "get_secret_value")
-        ]
-        self._encoder.mask(secret for secret in secrets if isinstance(secret, str))
 
     def crashed(self, crash: BaseException) -> None:
         """Write the record of an exception that the handler let escape."""

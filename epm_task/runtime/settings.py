@@ -12,7 +12,7 @@ from epm_task.errors import SettingsError
 from epm_task.runtime.system_settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pydantic import ValidationInfo
     from pydantic_settings import PydanticBaseSettingsSource
@@ -91,12 +91,6 @@ class TaskSettings(BaseSettings):
         found = fields.get(key) or next((f for f in fields.values() if f.alias == key), None)
         kinds = set(get_args(found.annotation)) | {found.annotation} if found else set()
         return bool(kinds & {str, SecretStr})
-
-    def secret_texts(self) -> Iterator[str]:
-        """Yield the secrets that these settings hold, so that records can be freed of them."""
-        for _, value in self:
-            if isinstance(value, SecretStr):
-                yield value.get_secret_value()
 
 
 def _nested(document: Mapping[str, str]) -> dict[str, Any]:

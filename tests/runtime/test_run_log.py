@@ -91,15 +91,17 @@ def test_wait_for_the_registration_is_reported(
 
 def test_secrets_are_masked_wherever_they_stand(broker: MqttPeer, stderr: StderrLines) -> None:
     """The texts of secret arguments and secret settings are in no record, not even in parts."""
-    given = invoked(arguments={"token": SecretStr("first-secret"), "plain": "plain-text"})
+    arguments = {"token": SecretStr("first-secret"), "keys": [SecretStr("third-secret")]}
+    given = invoked(arguments={**arguments, "plain": "plain-text"})
     with _run_log(stderr, invocation=given) as run_log:
         _connect(run_log, registered(broker.port), {"password": SecretStr('sec"ond\n')})
         run_log.log.warning(
-            "first-secret", a=['x sec"ond\n y'], b=SecretStr("other"), c="plain-text"
+            "first-secret", a=['x sec"ond\n y'], b=SecretStr("other"), c="plain-text third-secret"
         )
         run_log.close(Outcome())
     for text in (stderr.text, *map(bytes.decode, broker.payloads)):
         assert "first-secret" not in text
+        assert "third-secret" not in text
         assert "ond" not in text
         assert "other" not in text
         assert "plain-text" in text
