@@ -44,7 +44,10 @@ def tester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
     for folder in (installed, Path(__file__).parents[1]):
         monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     pytester.makepyfile(scanner=TASK)
-    pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = -p no:cacheprovider\n")
+    # Other plugins only take time, in each worker again.
+    others = ("cacheprovider", "hypothesispytest", "anyio", "pytest_cov")
+    options = " ".join(f"-p no:{name}" for name in others)
+    pytester.makeini(f"[pytest]\nfilterwarnings = error\naddopts = {options}\n")
     return pytester
 
 

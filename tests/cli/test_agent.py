@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from cli.command import Running, epm_task, running, wait_until
+from cli.command import Running, running, wait_until
 from cli.command_line import epm_task as in_process
 from simulator.agent_process import add_script
 
@@ -53,10 +53,9 @@ def job(job_id: str, **task: Any) -> dict[str, Any]:
 
 def refused(*options: object) -> str:
     """Return the one line with which an agent refuses to start; nothing comes on stdout."""
-    ended = epm_task("agent", *options)
-    assert (ended.out, len(ended.err)) == ("", 1), ended
-    assert ended.code in {1, 2}
-    return ended.err[0]
+    ended = in_process("agent", *options)
+    assert (ended.exit_code, ended.out, ended.err.count("\n")) == (1, "", 1), ended
+    return ended.err
 
 
 def test_table_for_people(tmp_path: Path):

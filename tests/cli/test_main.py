@@ -96,9 +96,9 @@ def test_closed_pipe():
 def test_output_that_cannot_be_written(tmp_path: Path):
     """A trace or recording in a folder that does not exist is refused before the task starts."""
     for option in ("--trace", "--record"):
-        ended = epm_task("run", HELLO, option, tmp_path / "absent" / "file")
-        assert (ended.code, ended.out, len(ended.err)) == (1, "", 1)
-        assert "cannot be written: No such file or directory" in ended.err[0]
-    ended = epm_task("run", HELLO, "--replay", tmp_path / "absent")
-    assert (ended.code, len(ended.err)) == (1, 1)
-    assert "absent" in ended.err[0]
+        ended = in_process("run", HELLO, option, tmp_path / "absent" / "file")
+        assert (ended.exit_code, ended.out, ended.err.count("\n")) == (1, "", 1)
+        assert "cannot be written: No such file or directory" in ended.err
+    ended = in_process("run", HELLO, "--replay", tmp_path / "absent")
+    assert (ended.exit_code, ended.err.count("\n")) == (1, 1)
+    assert "absent" in ended.err
