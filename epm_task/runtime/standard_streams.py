@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import sys
 import threading
 import time
 from contextlib import suppress
-from typing import Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: A reader that takes nothing for this long is taken for gone.
 _PATIENCE_SECONDS: Final = 0.5
@@ -28,11 +32,12 @@ class StandardStreams:
         _open_missing_descriptors()
         self._stdout = os.dup(1)
         os.dup2(2, 1)
-        sys.stdout = _text_stream(cast("TextIO | None", sys.stdout), 1)
-        sys.stderr = _text_stream(cast("TextIO | None", sys.stderr), 2)
         self.interactive: Final = os.isatty(2)
         self._lock = threading.Lock()
         self._stderr_dead = False
+        self._line_open = False
+        sys.stdout = self._text_stream(cast("TextIO | None", sys.stdout), 1)
+        sys.stderr = self._text_stream(cast("TextIO | None", sys.stderr), 2)
         if hasattr(os, "register_at_fork"):  # a child must not wait for a lock that a thread held
             os.register_at_fork(after_in_child=self._renew_lock)
 
@@ -46,13 +51,39 @@ class StandardStreams:
             return False
         try:
             if not self._stderr_dead:
-                self._stderr_dead = not _write(2, line)
+                # After `print("…", end="")` a record would not begin a line of its own.
+                self._stderr_dead = not _write(2, b"\n" + line if self._line_open else line)
+                self._line_open = False
             return not self._stderr_dead
         finally:
             self._lock.release()
 
+    def note(self, written: bytes) -> None:
+        """Remember whether what Python's own streams wrote ended its line."""
+        self._line_open = not written.endswith(b"\n")
+
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
+
+    def _text_stream(self, stream: TextIO | None, descriptor: int) -> TextIO:
+        # A new one: `reconfigure` fails on what was a file at the start, and is a pipe now.
+        if stream is not None:
+            with suppress(OSError, ValueError):  # closed, by its reader or by the author
+                stream.flush()
+        buffer = io.BufferedWriter(_NotedFile(descriptor, self.note))
+        return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
+
+
+class _NotedFile(io.FileIO):
+    """Descriptor 1 or 2, which tells of each write, and stays open when this is closed."""
+
+    def __init__(self, descriptor: int, note: Callable[[bytes], None]) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._note = note
+
+    def write(self, data: Any) -> int:
+        self._note(bytes(data[-1:]))
+        return super().write(data)
 
 
 def _write(descriptor: int, data: bytes) -> bool:
@@ -87,13 +118,3 @@ def _open_missing_descriptors() -> None:
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
-
-
-def _text_stream(stream: TextIO | None, descriptor: int) -> TextIO:
-    # A new one: `reconfigure` fails on what was a file when Python started, and is a pipe now.
-    if stream is not None:
-        with suppress(OSError, ValueError):  # closed, by its reader or by the author
-            stream.flush()
-    return os.fdopen(
-        descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-    )

@@ -169,3 +169,10 @@ def test_full_pipe_on_stderr_is_bounded() -> None:
             )
     assert ended.returncode in {0, 70}
     assert time.monotonic() - start < 5
+
+
+def test_record_after_half_a_line_stands_alone(agent: HttpPeer, broker: MqttPeer) -> None:
+    """A record on stderr begins a line of its own, whatever was printed before it."""
+    ended = run_task("open_line.py", agent=agent.base_url)
+    assert [record["message"] for record in ended.records] == ["first", "second"]
+    assert b"half a line\n{" in ended.stderr
