@@ -112,13 +112,10 @@ def test_a_new_name_comes_after_its_neighbour() -> None:
 def test_another_spelling_is_kept() -> None:
     """`executionType` and `default` are taken by the agent too."""
     built = copy.deepcopy(BUILT)
-    built["parameters"] = [
-        {"name": "Root", "type": "string", "defaultValue": "/", "required": False}
-    ]
+    root = {"name": "Root", "type": "string"}
+    built["parameters"] = [{**root, "defaultValue": "/", "required": False}]
     present = copy.deepcopy(built)
-    present["parameters"] = [
-        {"name": "Root", "type": "string", "default": "/old", "required": False}
-    ]
+    present["parameters"] = [{**root, "default": "/old", "required": False}]
     step = present["tasks"][0]
     step["executionType"] = step.pop("ExecutionType")
     result = merge(present, built)
