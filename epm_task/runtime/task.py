@@ -116,6 +116,10 @@ class Task(Generic[P, R_co]):
     def _outcome(self, argv: Sequence[str], streams: StandardStreams, stop: Stop) -> Outcome:
         from epm_task.runtime.outcome import Outcome  # noqa: PLC0415  # after the signal handlers
 
+        if "--selftest" in argv:
+            from epm_task.runtime.selftest import selftest  # noqa: PLC0415  # people only
+
+            return selftest(self.siblings())
         try:
             selected = self._selected(task_argument(argv))
         except InvocationError as error:

@@ -34,6 +34,7 @@ def usage(program: str, documentation: str, parameters: Iterable[Parameter]) -> 
         *(_row(argument) for argument in RUNTIME_ARGUMENTS),
         _line("--help", "show this text"),
         _line("--version", "show the versions of the task's runtime"),
+        _line("--selftest", "import all that a run needs, compare the files with the manifest"),
         "",
         "exit codes:",
         *(f"  {code.value:>3}  {code.name:<12} {code.meaning}" for code in ExitCode),

@@ -1,0 +1,143 @@
+"""A one-dir build is a folder that PyInstaller makes: the executable, with all it needs beside it.
+
+Not one file: such an executable unpacks itself and runs in a child of the process that the agent
+started and trusts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from epm_task.freeze.build_environment import build_environment, can_strip, check_tools
+from epm_task.freeze.built import Built
+from epm_task.freeze.freeze_error import FreezeError
+from epm_task.freeze.hook_folders import registered, write_hooks
+from epm_task.freeze.version_resource import version_resource
+
+if TYPE_CHECKING:
+    from epm_task.freeze.program import Program
+
+#: The hook's changes to `inspect` find sources, which are not there; it reads a zip at each start.
+_NO_RUNTIME_HOOK: Final = "pyi_rth_inspect"
+
+_SPEC: Final = """\
+import json
+facts = json.loads({facts!r})
+analysis = Analysis(
+    [facts["script"]],
+    pathex=facts["paths"],
+    hiddenimports=facts["include"],
+    hookspath=facts["hooks"],
+    excludes=facts["exclude"],
+    datas=[tuple(pair) for pair in facts["data"]],
+    noarchive=False,
+    optimize=0,  # a docstring is what --help prints
+)
+analysis.scripts = [entry for entry in analysis.scripts if entry[0] != facts["no_hook"]]
+program = EXE(
+    PYZ(analysis.pure),
+    analysis.scripts,
+    exclude_binaries=True,
+    name=facts["command"],
+    console=True,
+    strip=facts["strip"],
+    upx=False,
+    version=facts["version"],
+)
+COLLECT(
+    program,
+    analysis.binaries,
+    analysis.datas,
+    name=facts["command"],
+    strip=facts["strip"],
+    upx=False,
+)
+with open(facts["contents"], "w", encoding="utf-8") as file:
+    json.dump([list(entry[:2]) for entry in (*analysis.pure, *analysis.binaries)], file)
+"""
+
+
+def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> Built:
+    """Build *program* below *work*.
+
+    Args:
+        program: What to build.
+        work: An empty folder, on the file system of the final place.
+        epoch: What the build takes for now.
+        version: Version of the program, for the resource of a Windows executable.
+
+    Raises:
+        FreezeError: PyInstaller cannot build it; the text is its own last word.
+    """
+    check_tools()
+    hooks = write_hooks(work / "hooks", pydantic=program.pydantic, asyncio=program.asyncio)
+    resource = work / "version.txt"
+    resource.write_text(version_resource(program.command, version), encoding="utf-8")
+    contents = work / "contents.json"
+    facts = {
+        "script": str(program.file.resolve()),
+        "paths": [str(Path(__file__).parents[2])],
+        "include": list(program.include),
+        "exclude": list(program.exclude),
+        "data": [[str(path.resolve()), target] for path, target in program.data],
+        "hooks": [str(hooks), *registered()],
+        "no_hook": _NO_RUNTIME_HOOK,
+        "command": program.command,
+        "strip": can_strip(),
+        "version": str(resource) if sys.platform == "win32" else None,
+        "contents": str(contents),
+    }
+    spec = work / f"{program.command}.spec"
+    spec.write_text(_SPEC.format(facts=json.dumps(facts)), encoding="utf-8")
+    _run_pyinstaller(spec, work, epoch)
+    inside = json.loads(contents.read_bytes())
+    suffix = ".exe" if sys.platform == "win32" else ""
+    return Built(
+        work / "dist" / program.command,
+        f"{program.command}{suffix}",
+        {str(name): str(path) for name, path in inside},
+        _missing(work / "build" / spec.stem, program),
+    )
+
+
+def _run_pyinstaller(spec: Path, work: Path, epoch: int) -> None:
+    words = ["--noconfirm", "--log-level=WARN", f"--distpath={work / 'dist'}"]
+    words += [f"--workpath={work / 'build'}", str(spec)]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "PyInstaller", *words],
+        env=build_environment(epoch, work),
+        cwd=work,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["(no message)"]
+        error = next((line for line in reversed(lines) if "Error" in line), lines[-1])
+        raise FreezeError(
+            f"PyInstaller ended with exit code {done.returncode}: {error.strip()}",
+            "if its cause is not plain, run pyinstaller itself on the file",
+        )
+
+
+def _missing(folder: Path, program: Program) -> tuple[str, ...]:
+    """Return what the program's own files import but nobody has installed.
+
+    An import in a function fails only when it runs, so PyInstaller goes on without the module.
+    """
+    own = {program.file.stem, *program.own_modules()}
+    found = []
+    for file in folder.glob("warn-*.txt"):
+        for line in file.read_text("utf-8").splitlines():
+            match = re.match(r"missing module named '?([\w.]+)'? - imported by (.*)", line)
+            if not match or "optional" in match[2]:
+                continue
+            importers = re.findall(r"(\S+) \(", match[2])
+            found += [match[1] for name in importers if name.rpartition("/")[2] in own][:1]
+    return tuple(found)

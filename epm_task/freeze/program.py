@@ -1,0 +1,152 @@
+"""A program is what becomes one executable: a task file, the name of the command, its tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.freeze.freeze_error import FreezeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: An import takes a second or two; one that takes a minute waits for something.
+_LOOK_SECONDS: Final = 60
+_COMMAND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One executable to be.
+
+    Attributes:
+        file: The task file.
+        command: Name of the executable and of its folder.
+        tasks: What `look` says of the tasks in the file.
+        jobs: The job documents that run them, each with the names of its tasks.
+        pydantic: Whether a run can need pydantic.
+        asyncio: Whether a run can need asyncio.
+        modules: Files of all modules that the file and the runtime import, by name.
+        include: Modules that are loaded by name, which no import statement shows.
+        exclude: Modules to leave out, whoever imports them.
+        data: Files and folders to take along, each with its folder inside.
+    """
+
+    file: Path
+    command: str
+    tasks: tuple[dict[str, Any], ...]
+    jobs: tuple[dict[str, Any], ...]
+    pydantic: bool
+    asyncio: bool
+    modules: dict[str, str]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    data: tuple[tuple[Path, str], ...] = ()
+
+    def own_modules(self) -> list[str]:
+        """Return the modules that lie beside or below the task file, and are no library."""
+        folder = self.file.resolve().parent
+        return [
+            name
+            for name, file in self.modules.items()
+            if folder in Path(file).parents and "site-packages" not in Path(file).parts
+        ]
+
+
+def read_programs(
+    file: Path, names: Sequence[str] = (), *, command: str | None = None
+) -> list[Program]:
+    """Return the programs that *file* becomes: one, or one for each command that its tasks declare.
+
+    Args:
+        file: A task file.
+        names: Only the commands of these tasks; all when empty.
+        command: Another name for the only command.
+
+    Raises:
+        FreezeError: The file cannot be imported, or holds no such task; a name cannot be used.
+    """
+    seen = _look(file)
+    tasks = seen["tasks"]
+    known = [task["name"] for task in tasks]
+    if not tasks:
+        raise FreezeError(f"{file} holds no task", "decorate a function of it with @task")
+    if unknown := [name for name in names if name not in known]:
+        raise FreezeError(
+            f"{file} has no task {unknown[0]!r}", f"choose one, as FILE:TASK: {', '.join(known)}"
+        )
+    chosen = [task for task in tasks if not names or task["name"] in names]
+    commands = list(dict.fromkeys(task["command"] for task in chosen))
+    if command is not None:
+        if len(commands) > 1:
+            raise FreezeError(
+                f"{file} becomes {len(commands)} commands, and --command names one",
+                "choose one task, as FILE:TASK",
+            )
+        commands = [command]
+    return [_program(file, name, chosen, seen, renamed=command is not None) for name in commands]
+
+
+def _program(
+    file: Path, command: str, tasks: list[dict[str, Any]], seen: dict[str, Any], *, renamed: bool
+) -> Program:
+    if not _COMMAND.fullmatch(command):
+        raise FreezeError(
+            f"{command!r} cannot be the name of a command",
+            "use up to 64 letters, digits, `_` and `-`, and no extension",
+        )
+    own = {task["name"] for task in tasks if renamed or task["command"] == command}
+    jobs = []
+    for job in seen["jobs"]:
+        if own & set(job["tasks"]):
+            document = {**job["document"], "tasks": [dict(t) for t in job["document"]["tasks"]]}
+            for name, step in zip(job["tasks"], document["tasks"], strict=True):
+                if name in own:
+                    step["command"] = command
+            jobs.append({**job, "document": document})
+    return Program(
+        file,
+        command,
+        tuple(seen["tasks"]),
+        tuple(jobs),
+        seen["pydantic"],
+        seen["asyncio"],
+        seen["modules"],
+    )
+
+
+def _look(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise FreezeError(f"there is no file {file}", "give the path of a Python file with a task")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "epm_task.freeze.look", str(file)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LOOK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise FreezeError(
+            f"{file} is still being imported after {_LOOK_SECONDS} s",
+            'write `if __name__ == "__main__":` above what it does',
+        ) from None
+    try:
+        seen: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        why = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise FreezeError(
+            f"{file} ends the process that imports it (exit code {done.returncode}): {why}",
+            "`python FILE --help` must work",
+        ) from None
+    if problem := seen.get("error"):
+        raise FreezeError(str(problem), f"`{sys.executable} {file} --help` must work")
+    return seen

@@ -1,0 +1,92 @@
+"""A bill of materials lists what is inside a program, in the form of CycloneDX."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+from uuid import UUID, uuid5
+
+from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component as Part
+from cyclonedx.model.component import ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from epm_task.freeze.components import Component
+
+NAME: Final = "sbom.cdx.json"
+
+#: Any constant would do: the serial number must be the same for the same content.
+_NAMESPACE: Final = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
+
+
+class Inside(NamedTuple):
+    """What is inside one program.
+
+    Attributes:
+        command: Name of the program.
+        version: Its version.
+        components: The libraries.
+        python: Version of the interpreter.
+        digests: SHA-256 of the native files, by path in the folder.
+        epoch: Second that stands for now.
+    """
+
+    command: str
+    version: str
+    components: Sequence[Component]
+    python: str
+    digests: Mapping[str, str]
+    epoch: int
+
+
+def bill_of_materials(inside: Inside) -> bytes:
+    """Return the document."""
+    licences = LicenseFactory()
+    whole = Part(
+        name=inside.command,
+        version=inside.version,
+        type=ComponentType.APPLICATION,
+        bom_ref=inside.command,
+    )
+    parts = [
+        Part(name="python", version=inside.python, type=ComponentType.PLATFORM, bom_ref="python"),
+        *(_library(component, licences) for component in inside.components),
+        *(_file(path, digest) for path, digest in inside.digests.items()),
+    ]
+    moment = datetime.fromtimestamp(inside.epoch, UTC)
+    facts = f"{inside.command} {inside.version} {sorted(inside.digests.items())} {inside.epoch}"
+    bom = Bom(
+        metadata=BomMetaData(component=whole, timestamp=moment),
+        components=parts,
+        serial_number=uuid5(_NAMESPACE, facts),
+    )
+    bom.register_dependency(whole, parts)
+    return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=2).encode() + b"\n"
+
+
+def _library(component: Component, licences: LicenseFactory) -> Part:
+    url = PackageURL("pypi", None, component.name, component.version)
+    return Part(
+        name=component.name,
+        version=component.version,
+        type=ComponentType.LIBRARY,
+        purl=url,
+        bom_ref=str(url),
+        licenses=[licences.make_from_string(component.licence)] if component.licence else [],
+    )
+
+
+def _file(path: str, digest: str) -> Part:
+    return Part(
+        name=path,
+        type=ComponentType.FILE,
+        bom_ref=f"file:{path}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
+    )

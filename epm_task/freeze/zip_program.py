@@ -1,0 +1,181 @@
+"""A zip program is a `.pyz` with a launcher, for endpoints that carry their own Python.
+
+The launcher replaces itself by the interpreter (`exec`), so the process that the agent started is
+the one that runs the task. Windows has no such call, so there this backend is refused.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import py_compile
+import shlex
+import sys
+import zipfile
+from datetime import UTC, datetime
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from epm_task.freeze.built import Built
+from epm_task.freeze.freeze_error import FreezeError
+from epm_task.freeze.unused import UNUSED, belongs_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from epm_task.freeze.program import Program
+
+#: -I: no PYTHON* variable, no user's site-packages, no current folder. -B: no file is written.
+_LAUNCHER: Final = """\
+#!/bin/sh
+# The agent trusts the process that it started, so this shell becomes the interpreter.
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P) || exit 126
+exec {python} -I -B "$here/{command}.pyz" "$@"
+"""
+#: Native libraries cannot be loaded out of an archive, so their packages lie beside it.
+_MAIN: Final = """\
+import os
+import runpy
+import sys
+
+if sys.version_info[:2] != {version}:
+    sys.exit("{command}: exit 78: this program was built for Python {dotted}")
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "lib"))
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) -> Built:
+    """Build *program* below *work*; `python` is the interpreter on the endpoint.
+
+    Raises:
+        FreezeError: This is Windows, or *python* is no absolute path.
+    """
+    if sys.platform == "win32":
+        raise FreezeError(
+            "a launcher on Windows starts the interpreter as a child, which the agent does not "
+            "trust",
+            "build with --backend pyinstaller",
+        )
+    if not python.startswith("/"):
+        raise FreezeError(
+            f"--python {python} is no absolute path, and PATH is not to be trusted",
+            "write --python /usr/bin/python3",
+        )
+    folder = work / "dist" / program.command
+    folder.mkdir(parents=True)
+    contents = dict(_collect(program))
+    native = _native_packages(contents)
+    moment = datetime.fromtimestamp(epoch, UTC).timetuple()[:6]
+    with zipfile.ZipFile(folder / f"{program.command}.pyz", "w", zipfile.ZIP_DEFLATED) as archive:
+        _add(archive, "__main__.py", _main(program), moment)
+        for name, file in contents.items():
+            data = Path(file).read_bytes()
+            if name.partition("/")[0] in native:
+                _write(folder / "lib" / name, data)
+                continue
+            _add(archive, name, data, moment)
+            if name.endswith(".py"):
+                _add(archive, f"{name}c", _compiled(name, file, work), moment)
+    launcher = _LAUNCHER.format(python=shlex.quote(python), command=program.command)
+    (folder / program.command).write_text(launcher, encoding="utf-8")
+    return Built(folder, program.command, contents)
+
+
+def _collect(program: Program) -> Iterator[tuple[str, str]]:
+    """Yield name in the archive and file of all that the task and the runtime import."""
+    yield f"{program.file.stem}.py", str(program.file.resolve())
+    ours = Path(__file__).parents[1]
+    for part in ("__init__.py", "exit_code.py", "errors", "runtime"):
+        yield from _files(ours / part, ours.parent)
+    for top, root in sorted({**_imported(program), **_included(program)}.items()):
+        for name, file in _files(root, root.parent):
+            module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+            if not belongs_to(module, (*UNUSED.get(top, ()), *program.exclude)):
+                yield name, file
+    for source, target in program.data:
+        for name, file in _files(source, source.parent):
+            yield f"{target.strip('/.')}/{name}".lstrip("/"), file
+
+
+def _imported(program: Program) -> dict[str, Path]:
+    """Return file or folder of each library, and of the task's own modules, by name."""
+    standard = Path(importlib.util.__file__).parents[1]
+    roots: dict[str, Path] = {}
+    for module, file in program.modules.items():
+        path, top = Path(file), module.partition(".")[0]
+        if top not in {"epm_task", *roots} and _is_library(path, standard, program):
+            roots[top] = _top(path, module)
+    return roots
+
+
+def _included(program: Program) -> dict[str, Path]:
+    roots = {}
+    for name in program.include:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise FreezeError(f"there is no module {name} to include", "install it, or correct it")
+        roots[name.partition(".")[0]] = _top(Path(spec.origin), name)
+    return roots
+
+
+def _is_library(path: Path, standard: Path, program: Program) -> bool:
+    if path.resolve() == program.file.resolve() or program.file.stem == path.stem:
+        return False
+    return "site-packages" in path.parts or standard not in path.parents
+
+
+def _top(path: Path, module: str) -> Path:
+    """Return the file or the folder of the top-level module to which *module* belongs."""
+    depth = module.count(".") + (path.stem == "__init__")
+    return path.parents[depth - 1] if depth else path
+
+
+def _files(root: Path, above: Path) -> list[tuple[str, str]]:
+    found = [root] if root.is_file() else sorted(root.rglob("*"))
+    return [
+        (path.relative_to(above).as_posix(), str(path))
+        for path in found
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    ]
+
+
+def _native_packages(contents: dict[str, str]) -> set[str]:
+    return {name.partition("/")[0] for name in contents if name.endswith(tuple(EXTENSION_SUFFIXES))}
+
+
+def _main(program: Program) -> bytes:
+    version = sys.version_info[:2]
+    dotted = ".".join(map(str, version))
+    text = _MAIN.format(
+        module=program.file.stem, version=tuple(version), dotted=dotted, command=program.command
+    )
+    return text.encode()
+
+
+def _compiled(name: str, file: str, work: Path) -> bytes:
+    """Return the `.pyc` of a source: zipimport takes it without a look at the source's time."""
+    target = work / "compiled.pyc"
+    py_compile.compile(
+        file,
+        cfile=str(target),
+        dfile=name,
+        doraise=True,
+        optimize=0,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    return target.read_bytes()
+
+
+def _add(
+    archive: zipfile.ZipFile, name: str, data: bytes, moment: tuple[int, int, int, int, int, int]
+) -> None:
+    entry = zipfile.ZipInfo(name, moment)
+    entry.external_attr = 0o644 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, data)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
