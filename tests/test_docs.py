@@ -92,13 +92,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, line in shims.items():
         (programs / name).write_text(f"#!/bin/sh\n{line}\n")
         (programs / name).chmod(0o755)
-    for block in _all("sh", "json", "toml"):
+    _write_files(made, _all("sh", "json", "toml"))
+    return made
+
+
+def _write_files(folder: Path, blocks: list[Block]) -> None:
+    """Write the blocks that the line before them calls a file."""
+    for block in blocks:
         if block.file:
-            path = made / block.file
+            path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
             path.chmod(0o755)
-    return made
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -196,6 +201,8 @@ def shell(folder: Path) -> Iterator[Shell]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_bash_blocks_run(page: Path, folder: Path, shell: Shell) -> None:
     """Each command ends well; the set-up lines of README are what .ci/run does."""
+    # Two pages may use one name: a pyproject.toml, for example.
+    _write_files(folder, _blocks(page, "sh", "json", "toml"))
     for block in _blocks(page, "bash", "powershell"):
         if _SET_UP.search(block.text):
             continue
