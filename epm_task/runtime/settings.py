@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
+import types
+from operator import itemgetter
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, Union, get_args, get_origin
 
-from pydantic import SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic_core.core_schema import ErrorType
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from epm_task.errors import SettingsError
@@ -14,11 +17,15 @@ from epm_task.runtime.system_settings import SYSTEM_PLUGIN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import ValidationInfo
+    from pydantic_core import ErrorDetails
     from pydantic_settings import PydanticBaseSettingsSource
 
-#: The messages of these errors are written by authors, or quote the input.
-_QUOTING = frozenset({"value_error", "assertion_error", "union_tag_invalid"})
+#: Pydantic's own messages, without those that quote the input, or an exception of the author's.
+_PLAIN: Final = frozenset(get_args(ErrorType)) - {
+    *("value_error", "assertion_error", "union_tag_invalid", "uuid_parsing"),
+    *("mapping_type", "iteration_error", "get_attribute_error"),
+}
+_TEXTS: Final = (str, bytes, SecretStr, SecretBytes)
 
 
 class TaskSettings(BaseSettings):
@@ -58,44 +65,66 @@ class TaskSettings(BaseSettings):
         Raises:
             SettingsError: A key is missing or its value invalid; it names the key, never the value.
         """
-        given = {key: value for key, value in document.items() if value or cls._is_text(key)}
+        given = {
+            key: _decoded(cls, key, value)
+            for key, value in document.items()
+            # An empty text is a value for a text field, and "not given" for every other one.
+            if value or _takes_text(_annotation(cls, key))
+        }
         try:
             return cls(**{**_nested(given), **given})
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False, include_context=False)
-        first, more = problems[0], len(problems) - 1
-        key = ".".join(map(str, first["loc"]))
-        why = f"is invalid: {first['msg'].lower()}"
-        if first["type"] == "missing":
-            why = "is missing"
-        elif first["type"] in _QUOTING:
-            why = "is invalid: the settings model refused it"
-        raise SettingsError(cls.plugin_id, key, why + (f" (and {more} more)" if more else ""))
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _decode(cls, value: Any, info: ValidationInfo) -> Any:
-        """Read a list or an object that the agent could only hold as text."""
-        looks_structured = isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}
-        if not looks_structured or cls._is_text(info.field_name or ""):
-            return value
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value  # pydantic refuses it and names the key
-
-    @classmethod
-    def _is_text(cls, key: str) -> bool:
-        # An empty text is a value for a text field, and "not given" for every other one.
-        fields = cls.model_fields
-        found = fields.get(key) or next((f for f in fields.values() if f.alias == key), None)
-        kinds = set(get_args(found.annotation)) | {found.annotation} if found else set()
-        return bool(kinds & {str, SecretStr})
+        key, why = _explain(problems[0], given)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise SettingsError(cls.plugin_id, key, why + more)
 
 
-def _nested(document: Mapping[str, str]) -> dict[str, Any]:
+def _explain(problem: ErrorDetails, given: Mapping[str, object]) -> tuple[str, str]:
+    parts = [str(part) for part in problem["loc"]]
+    # What stands below a key of the document is a part of that key's value.
+    places = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    key = next((place for place in places if place in given), ".".join(parts))
+    if problem["type"] == "missing" and key not in given:
+        return key, "is missing"
+    if problem["type"] in _PLAIN:
+        return key, f"is invalid: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    return key or "(several together)", "is invalid: the settings model refused it"
+
+
+def _decoded(model: type[BaseModel], key: str, value: str) -> Any:
+    """Read a list or an object that the agent could only hold as text."""
+    annotation = _annotation(model, key)
+    if annotation is None or _takes_text(annotation) or value.lstrip()[:1] not in {"[", "{"}:
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value  # pydantic refuses it
+
+
+def _annotation(model: type[BaseModel], key: str) -> Any:
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias, field.validation_alias):
+            return field.annotation
+    head, _, rest = key.partition(".")
+    below = model.model_fields[head].annotation if head in model.model_fields else None
+    if isinstance(below, type) and issubclass(below, BaseModel):
+        return _annotation(below, rest)
+    return None
+
+
+def _takes_text(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        return _takes_text(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(map(_takes_text, get_args(annotation)))
+    return annotation in _TEXTS
+
+
+def _nested(document: Mapping[str, Any]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for key, value in document.items():
+    for key, value in sorted(document.items(), key=itemgetter(0)):  # `a` before `a.b`
         *folders, leaf = key.split(".")
         place = tree
         for folder in folders:
