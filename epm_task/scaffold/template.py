@@ -62,6 +62,8 @@ class Template:
 
     def refusal(self, answers: Mapping[str, Answer]) -> str:
         """Return why the template refuses complete *answers*; empty when it takes them."""
+        if self._refuse is None:
+            return ""
         return str(self._refuse(str(answers["name"]), str(answers["description"])))
 
     def render(self, answers: Mapping[str, Answer], into: Path) -> Path:
@@ -71,21 +73,34 @@ class Template:
             ScaffoldError: The template refuses an answer.
         """
         # Imported here: 0.3 s, for two verbs only.
+        from cookiecutter.exceptions import CookiecutterException  # noqa: PLC0415
         from cookiecutter.generate import generate_context, generate_files  # noqa: PLC0415
         from cookiecutter.prompt import prompt_for_config  # noqa: PLC0415
+        from jinja2 import TemplateError  # noqa: PLC0415
 
         file = str(self.folder / "cookiecutter.json")
         context = generate_context(file, extra_context=self.complete(answers))
         context["cookiecutter"] = dict(prompt_for_config(context, no_input=True))
-        # `complete` has done what the hook would do, in this process.
-        made = generate_files(str(self.folder), context, output_dir=str(into), accept_hooks=False)
+        # A `refusal` was asked by `complete`, in this process; any other hook is cookiecutter's.
+        hooks = self._refuse is None
+        try:
+            made = generate_files(
+                str(self.folder), context, output_dir=str(into), accept_hooks=hooks
+            )
+        except (CookiecutterException, TemplateError) as error:
+            raise ScaffoldError(
+                f"the template {self.folder} cannot be rendered: {error}", "correct the template"
+            ) from error
         return Path(made)
 
     @cached_property
     def _refuse(self) -> Any:
+        """The function `refusal` of the template's hook; None when there is none."""
         hook = self.folder / "hooks" / "pre_gen_project.py"
-        found = runpy.run_path(str(hook)) if hook.is_file() else {}
-        return found.get("refusal", lambda *_: "")
+        # A hook without it may do anything when it is imported.
+        if not hook.is_file() or "def refusal(" not in hook.read_text(encoding="utf-8"):
+            return None
+        return runpy.run_path(str(hook))["refusal"]
 
     def _read(self) -> dict[str, Any]:
         file = self.folder / "cookiecutter.json"

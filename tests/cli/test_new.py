@@ -163,6 +163,35 @@ def test_adding_overwrites_nothing(tmp_path: Path) -> None:
     assert files_below(project) == before
 
 
+def _own_template(folder: Path, hook: str) -> Path:
+    project = folder / "task" / "{{cookiecutter.name}}" / "src"
+    project.mkdir(parents=True)
+    (project / "{{cookiecutter.name}}.py").write_text("# {{ cookiecutter.description }}\n")
+    questions = {"name": "probe", "description": "Probe.", "_template_version": 1}
+    (folder / "task" / "cookiecutter.json").write_text(json.dumps(questions))
+    (folder / "task" / "hooks").mkdir()
+    (folder / "task" / "hooks" / "pre_gen_project.py").write_text(hook)
+    return folder
+
+
+def test_a_template_of_ones_own(tmp_path: Path) -> None:
+    """Its hooks are run by cookiecutter."""
+    templates = _own_template(tmp_path / "own", "open('{{ cookiecutter.name }}.txt', 'w').close()")
+    made = epm_task("new", "probe", "--templates", templates, "--output-dir", tmp_path)
+    assert made.exit_code == 0, made.err
+    assert files_below(tmp_path / "probe") == {"src/probe.py": b"# Probe.\n", "probe.txt": b""}
+
+
+@pytest.mark.parametrize("hook", ["import sys; sys.exit('no')", "{{ cookiecutter.unknown }}"])
+def test_a_template_that_fails_is_named(hook: str, tmp_path: Path) -> None:
+    """Nothing is left of what it began."""
+    templates = _own_template(tmp_path / "own", hook)
+    made = epm_task("new", "probe", "--templates", templates, "--output-dir", tmp_path)
+    assert made.exit_code == 2
+    assert "own/task cannot be rendered" in made.err
+    assert list(tmp_path.iterdir()) == [templates]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
 def test_it_asks_at_a_terminal(tmp_path: Path) -> None:
     """Each question once; a refused answer is told and asked for again."""
