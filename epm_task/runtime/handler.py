@@ -100,9 +100,15 @@ class Handler:
             raise self._refusal(
                 f"{entry} takes what nobody declared", "name each parameter after `*,`"
             )
+        injectable = annotation is TaskContext or _is_settings(annotation)
         if entry.kind is entry.KEYWORD_ONLY:
+            if injectable:
+                raise self._refusal(
+                    f"`{entry.name}` stands after the `*`, where the agent passes text",
+                    f"write `{entry.name}: {annotation.__name__}` before the `*`",
+                )
             self.parameters += (make_parameter(entry.name, annotation, entry.default),)
-        elif annotation is TaskContext or _is_settings(annotation):
+        elif injectable:
             self._inject(entry.name, annotation)
         else:
             raise self._refusal(

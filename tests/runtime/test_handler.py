@@ -1,0 +1,139 @@
+"""Tests of a handler: a signature is read once, and a wrong one fails where it stands."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr  # noqa: TC002  # read by the handler
+
+from epm_task.errors import DefinitionError
+from epm_task.runtime.context import TaskContext
+from epm_task.runtime.handler import Handler
+from epm_task.runtime.settings import TaskSettings
+from epm_task.runtime.stop import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+
+
+class Scanner(TaskSettings, plugin="KeyScanner"):
+    """Settings of one plugin."""
+
+    depth: int = 1
+
+
+class Other(TaskSettings):
+    """Settings of the system."""
+
+
+def _positional(root: Path) -> None: ...
+def _after_context(ctx: TaskContext, root: Path = Path()) -> None: ...
+def _several(*roots: Path) -> None: ...
+def _anything(**options: str) -> None: ...
+def _deadline(*, deadline: float) -> None: ...
+def _help(*, help: str) -> None: ...  # noqa: A002
+def _selftest(*, selftest: bool) -> None: ...
+def _no_form(*, verify: bool, no_verify: str = "") -> None: ...
+def _no_form_first(*, no_verify: str = "", verify: bool) -> None: ...
+def _token(*, token_file: Path, token: SecretStr) -> None: ...
+def _unknown(*, amount: Decimal) -> None: ...
+def _contexts(ctx: TaskContext, more: TaskContext) -> None: ...
+def _models(one: Scanner, two: Other) -> None: ...
+def _untyped(ctx) -> None: ...
+def _by_name(*, ctx: TaskContext) -> None: ...
+def _model_by_name(*, settings: Scanner) -> None: ...
+
+
+WRONG: list[tuple[Callable[..., Any], str, str]] = [
+    (_positional, "`root: 'Path'` stands before the `*`", "write `*, root: 'Path'`"),
+    (_after_context, "stands before the `*`", "write `*, root: 'Path' = "),
+    (_several, "*roots", "name each parameter after `*,`"),
+    (_anything, "**options", "name each parameter after `*,`"),
+    (_deadline, "--deadline, which is an argument of the runtime", "rename `deadline`"),
+    (_help, "--help, which is an argument of the runtime", "rename `help`"),
+    (_selftest, "--selftest, which is an argument of the runtime", "rename `selftest`"),
+    (_no_form, "--no-verify, which is the option of `verify`", "rename `no_verify`"),
+    (_no_form_first, "--no-verify, which is the option of `no_verify`", "rename `verify`"),
+    (_token, "--token-file, which is the option of `token_file`", "rename `token`"),
+    (_unknown, "'Decimal' is not known when the program runs", "import Decimal outside of"),
+    (_contexts, "`more` asks for a second TaskContext", "remove `more`"),
+    (_models, "`two` asks for a second Other", "remove `two`"),
+    (_untyped, "`ctx` stands before the `*`", "write `*, ctx`"),
+    (_by_name, "`ctx` stands after the `*`", "write `ctx: TaskContext` before the `*`"),
+    (_model_by_name, "`settings` stands after the `*`", "`settings: Scanner` before"),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "why", "fix"), WRONG, ids=lambda v: getattr(v, "__name__", "")
+)
+def test_wrong_signature_is_refused(function: Callable[..., Any], why: str, fix: str) -> None:
+    """The error begins with file and line, then says what is wrong and what to write."""
+    with pytest.raises(DefinitionError) as refused:
+        Handler(function, {})
+    text = str(refused.value)
+    line = inspect.getsourcelines(function)[1]
+    assert text.startswith(f"{__file__}:{line}: {function.__name__}: ")
+    assert why in text
+    assert fix in text
+
+
+def test_parameters_keep_their_order_and_defaults() -> None:
+    """What stands after the `*` is what the agent passes."""
+
+    def scan(*, root: Path, suffix: str = ".pem", depth: int | None, names: list[str]) -> None: ...
+
+    found = Handler(scan, {}).parameters
+    assert [p.option for p in found] == ["--root", "--suffix", "--depth", "--names"]
+    assert [p.required for p in found] == [True, False, False, True]
+    assert found[3].repeated
+
+
+def test_local_types_are_found() -> None:
+    """A type that is defined in the same function as the handler can be used."""
+
+    class Local(TaskSettings):
+        """Settings."""
+
+    def scan(settings: Local) -> None: ...
+
+    assert Handler(scan, locals()).settings_type is Local
+    with pytest.raises(DefinitionError, match="'Local' is not known"):
+        Handler(scan, {})
+
+
+def _context_first(ctx: TaskContext, settings: Scanner, *, root: str) -> tuple[Any, ...]:
+    return ctx, settings, root
+
+
+def _settings_first(settings: Scanner, ctx: TaskContext, /, *, root: str) -> tuple[Any, ...]:
+    return ctx, settings, root
+
+
+async def _coroutine(ctx: TaskContext, settings: Scanner, *, root: str) -> tuple[Any, ...]:
+    return ctx, settings, root
+
+
+@pytest.mark.parametrize("function", [_context_first, _settings_first, _coroutine])
+def test_injection_follows_the_signature(function: Callable[..., Any]) -> None:
+    """Context and settings arrive where they were asked for, in either order, also awaited."""
+    context = object.__new__(TaskContext)
+    settings = Scanner()
+    stop = object.__new__(Stop)
+    stop._interrupt = lambda: None
+    stop.exit_code = None
+    handler = Handler(function, {})
+    assert handler.is_async is (function is _coroutine)
+    found: Any = handler.call(context, settings, {"root": "/a"}, stop)
+    assert found == (context, settings, "/a")
+
+
+def test_nothing_is_injected_unasked() -> None:
+    """A handler without context and settings gets neither, and costs no settings model."""
+    handler = Handler(lambda: None, {})
+    assert (handler.injections, handler.settings_type) == ({}, None)
+    assert handler.file == Path(__file__)
