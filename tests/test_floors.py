@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "epm_task"
 FLOORS = {
     "exit_code": 0,
     "errors": 0,
+    "files": 0,
     "runtime": 1,
     "job": 2,
     "admin": 3,
@@ -31,6 +32,7 @@ NEIGHBOURS = {("freeze", "simulator"), ("errors", "exit_code"), ("pytest_plugin"
 LIBRARIES = {
     "exit_code": set(),
     "errors": set(),
+    "files": set(),
     "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_settings"},
     "job": {"pydantic", "cronsim"},
     "admin": {"httpx", "pydantic", "psutil", "paho"},

@@ -14,11 +14,11 @@ from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.job_target import job_of
 from epm_task.cli.project_tasks import project_tasks
 from epm_task.cli.read_job import read_job
+from epm_task.files.atomic_file import write_atomically
 from epm_task.job.drift import Drift, drift
 from epm_task.job.json_source import BadSource
 from epm_task.job.json_writer import encoded, write_document
 from epm_task.job.os_filter import OS_NAMES
-from epm_task.simulator.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from epm_task.files.atomic_file import write_atomically
 from epm_task.freeze.freeze_error import FreezeError
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import BadSource
 from epm_task.job.json_writer import encoded, write_document
 from epm_task.job.merge import merge
-from epm_task.simulator.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from epm_task.simulator.atomic_file import write_atomically
+from epm_task.files.atomic_file import write_atomically
 from epm_task.simulator.json_text import BadJson, parse_object, write_json
 from epm_task.simulator.unusable_file import UnusableFile
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from epm_task.simulator.atomic_file import remove_leftovers, write_atomically
+from epm_task.files.atomic_file import remove_leftovers, write_atomically
 from epm_task.simulator.unusable_file import UnusableFile
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from epm_task.errors import BadJobId
+from epm_task.files.atomic_file import remove_durably, remove_leftovers, write_atomically
 from epm_task.runtime.client_id import check_job_id
-from epm_task.simulator.atomic_file import remove_durably, remove_leftovers, write_atomically
 from epm_task.simulator.json_text import BadJson, parse_object, write_json
 from epm_task.simulator.unusable_file import UnusableFile
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import IO, TYPE_CHECKING, Final, Self
 
-from epm_task.simulator.file_lock import try_lock
+from epm_task.files.file_lock import try_lock
 from epm_task.simulator.start_error import RootHeld, RootUnusable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.simulator.atomic_file import remove_leftovers, write_atomically
+from epm_task.files.atomic_file import remove_leftovers, write_atomically
 from epm_task.simulator.json_text import BadJson, parse_object, write_json
 from epm_task.simulator.live_settings import LiveSettings
 from epm_task.simulator.settings_layer import (

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.simulator.atomic_file import remove_durably, remove_leftovers, write_atomically
+from epm_task.files.atomic_file import remove_durably, remove_leftovers, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _WRITER = """
 import pathlib, sys
-from epm_task.simulator.atomic_file import write_atomically
+from epm_task.files.atomic_file import write_atomically
 path = pathlib.Path(sys.argv[1])
 for number in range(1_000_000):
     write_atomically(path, str(number).encode() * 20_000)
