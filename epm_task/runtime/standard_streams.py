@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: A reader that takes nothing for this long is taken for gone.
 _PATIENCE_SECONDS: Final = 0.5
@@ -84,6 +84,15 @@ class _NotedFile(io.FileIO):
     def write(self, data: Any) -> int:
         self._note(bytes(data[-1:]))
         return super().write(data)
+
+
+def reserved_early(argv: Sequence[str]) -> StandardStreams | None:
+    """Reserve stdout now when an agent started the process; else leave it to `Task.main`.
+
+    A task's module may print while it is imported, long before `main` is called.
+    """
+    started = any(word.startswith("--keeper-api-base") for word in argv)
+    return StandardStreams() if started else None
 
 
 def _write(descriptor: int, data: bytes) -> bool:

@@ -30,6 +30,7 @@ from epm_task.runtime.declaration import (
 )
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.invocation import task_argument
+from epm_task.runtime.standard_streams import StandardStreams, reserved_early
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
 
     from epm_task.runtime.outcome import Outcome
     from epm_task.runtime.parameter import Parameter
-    from epm_task.runtime.standard_streams import StandardStreams
     from epm_task.runtime.stop import Stop
     from epm_task.runtime.topic import Topic
 
 #: A module whose name begins so is imported to see its tasks, not to run one.
 LOOKED_AT: Final = "_epm_task_file_"
+
+_STREAMS: Final = reserved_early(sys.argv[1:])
 
 _LISTS: Final = ("events", "publishes", "subscribes", "os_filter")
 
@@ -102,10 +104,9 @@ class Task(Generic[P, R_co]):
                 'write `if __name__ == "__main__":` above that line'
             )
         # First of all, so that a signal during the imports below ends in an orderly stop.
-        from epm_task.runtime.standard_streams import StandardStreams  # noqa: PLC0415
         from epm_task.runtime.stop import Stop  # noqa: PLC0415
 
-        streams, stop = StandardStreams(), Stop()
+        streams, stop = _STREAMS or StandardStreams(), Stop()
         gc.disable()  # start-up makes no garbage; looking for it costs 5 % of a short run
         from epm_task.runtime.ending import leave  # noqa: PLC0415
 

@@ -176,3 +176,10 @@ def test_record_after_half_a_line_stands_alone(agent: HttpPeer, broker: MqttPeer
     ended = run_task("open_line.py", agent=agent.base_url)
     assert [record["message"] for record in ended.records] == ["first", "second"]
     assert b"half a line\n{" in ended.stderr
+
+
+def test_module_that_prints_does_not_spoil_stdout(agent: HttpPeer) -> None:
+    """What a task's module prints while it is imported lands on stderr, too."""
+    ended = run_task("loud_module.py", agent=agent.base_url)
+    assert ended.stdout == b'{"said":"nothing"}\n'
+    assert b"importing\nimported\nstarting\n" in ended.stderr
