@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from templates.rendering import ROOT, run
+from templates.rendering import ROOT, TEMPLATE, files_below, run
 
 #: pip downloads and builds.
 _PATIENCE = 600
@@ -15,7 +15,7 @@ _PATIENCE = 600
 
 @pytest.mark.slow
 def test_a_new_project_passes_its_gates_after_an_installation(tmp_path: Path) -> None:
-    """`pip install`, `epm-task new`, then all that the project's own CI runs, but freeze."""
+    """A wheel made of the sdist, `epm-task new`, then all that the project runs in CI, but freeze."""
     run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
     programs = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     env = {
@@ -25,13 +25,18 @@ def test_a_new_project_passes_its_gates_after_an_installation(tmp_path: Path) ->
     }
     python = programs / "python"
     pip = (python, "-m", "pip", "install", "-q")
-    run(*pip, f"{ROOT}[dev]", cwd=tmp_path, env=env, seconds=_PATIENCE)
+    run(*pip, "build", cwd=tmp_path, env=env, seconds=_PATIENCE)
+    run(python, "-m", "build", "--outdir", tmp_path / "dist", ROOT, cwd=tmp_path, env=env)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    run(*pip, f"{wheel}[dev]", cwd=tmp_path, env=env, seconds=_PATIENCE)
     found = run(python, "-c", "import epm_task; print(epm_task.__file__)", cwd=tmp_path, env=env)
     assert Path(found.strip()).is_relative_to(tmp_path)
 
     answers = ("--answer", "publish_findings=yes")
     run(programs / "epm-task", "new", "key-scanner", *answers, cwd=tmp_path, env=env)
     project = tmp_path / "key-scanner"
+    rendered = TEMPLATE.render({"publish_findings": True}, tmp_path / "from-the-repository")
+    assert files_below(project) == files_below(rendered)
     run(*pip, "-e", ".[dev]", cwd=project, env=env, seconds=_PATIENCE)
     for gate in (
         "ruff check",
