@@ -30,10 +30,13 @@ def job_of(targets: Sequence[str]) -> Job:
     if len(targets) == 1:
         path, name = split_target(targets[0])
         return _only_job(path, declared_in(path), name)
+    files: dict[Path, TaskFile] = {}
     tasks: list[Task[..., object]] = []
     for target in targets:
         path, name = split_target(target)
-        tasks += _only_job(path, declared_in(path), name).tasks
+        if path not in files:
+            files[path] = declared_in(path)
+        tasks += _only_job(path, files[path], name).tasks
     return _made(tasks)
 
 
