@@ -15,7 +15,7 @@ _PATIENCE = 600
 
 @pytest.mark.slow
 def test_a_new_project_passes_its_gates_after_an_installation(tmp_path: Path) -> None:
-    """A wheel made of the sdist, `epm-task new`, then all that the project runs in CI, but freeze."""
+    """A wheel made of the sdist, `epm-task new`, then what the project runs in CI, but freeze."""
     run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
     programs = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     env = {
