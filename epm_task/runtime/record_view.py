@@ -26,7 +26,7 @@ def view(record: Mapping[str, Any], *, color: bool) -> str:
     level = str(record.get("level", ""))
     properties = dict(record.get("properties") or {})
     trace = str(properties.pop("exception", ""))
-    name = f"{_SHORT.get(level, level):<8}"
+    name = f"{printable(_SHORT.get(level, level)):<8}"
     if color and level in _COLORS:
         name = f"\x1b[{_COLORS[level]}m{name}\x1b[0m"
     fields = "".join(f"  {printable(key)}={_value(value)}" for key, value in properties.items())
@@ -38,7 +38,7 @@ def view(record: Mapping[str, Any], *, color: bool) -> str:
 
 def show_line(line: bytes) -> bytes:
     """Return a record of the pipe as people read it on this terminal."""
-    text = view(json.loads(line), color="NO_COLOR" not in os.environ)
+    text = view(json.loads(line), color=not os.environ.get("NO_COLOR"))
     return text.encode("utf-8", "backslashreplace")
 
 

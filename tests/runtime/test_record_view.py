@@ -1,0 +1,115 @@
+"""Tests of record views: one readable line, which nothing in a record can break."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epm_task.runtime.record_view import printable, show_line, view
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """Return a record with these changes."""
+    return {
+        "timestamp": "2026-01-31T12:34:56.789012Z",
+        "level": "Information",
+        "message": "scan_finished",
+        "properties": {},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "12:34:56.789  Info      scan_finished"),
+        ({"level": "Warning"}, "12:34:56.789  Warning   scan_finished"),
+        ({"properties": {"found": 3}}, "12:34:56.789  Info      scan_finished  found=3"),
+        (
+            {"properties": {"a": "plain", "b": "two words", "c": "x=y", "d": "", "e": None}},
+            '12:34:56.789  Info      scan_finished  a=plain  b="two words"  c="x=y"  d=""  e=null',
+        ),
+        (
+            {"properties": {"a": [1, {"b": "é"}]}},
+            '12:34:56.789  Info      scan_finished  a=[1, {"b": "é"}]',
+        ),
+        ({"properties": None}, "12:34:56.789  Info      scan_finished"),
+        (
+            {
+                "properties": {
+                    "exception": "Traceback:\n  line\nKeyError",
+                    "exceptionType": "KeyError",
+                }
+            },
+            "12:34:56.789  Info      scan_finished  exceptionType=KeyError"
+            + "".join(f"\n    {line}" for line in ("Traceback:", "  line", "KeyError")),
+        ),
+        (
+            {"message": "a\nb\x1b[31m\u2028\u202e"},
+            r"12:34:56.789  Info      a\nb\x1b[31m\u2028\u202e",
+        ),
+        ({"properties": {"k\n": "v\r"}}, r'12:34:56.789  Info      scan_finished  k\n="v\r"'),
+        ({"timestamp": "\x1b" * 30}, "\\x1b" * 12 + "  Info      scan_finished"),
+        ({"level": "\x07"}, "12:34:56.789  \\x07      scan_finished"),
+    ],
+)
+def test_record_is_readable(changes: dict[str, Any], line: str) -> None:
+    """Time, level, message and fields stand in one line; a traceback is indented below it."""
+    assert view(record(**changes), color=False) == line
+
+
+def test_empty_record_has_a_view() -> None:
+    """A record of somebody else, without our fields, is shown as far as it goes."""
+    assert view({}, color=True).strip() == ""
+
+
+@pytest.mark.parametrize("level", ["Trace", "Debug", "Information", "Warning", "Error", "Critical"])
+def test_level_has_a_color(level: str) -> None:
+    """On a terminal the level's word, and only that, is coloured."""
+    plain, colored = (view(record(level=level), color=color) for color in (False, True))
+    before, _, after = colored.partition("\x1b[")
+    code, _, rest = after.partition("m")
+    assert code
+    assert before + rest.replace("\x1b[0m", "") == plain
+
+
+@given(st.dictionaries(st.text(), JSON), st.text(), st.text())
+def test_no_record_breaks_its_line(properties: dict[str, Any], message: str, level: str) -> None:
+    """Only a traceback has further lines, and no control character reaches the terminal."""
+    shown = view(record(properties=properties, message=message, level=level), color=False)
+    first, *rest = shown.split("\n")
+    assert first.isprintable()
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+    assert "exception" in properties or not rest
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a b", "a b"), ("\t\x00é\ud800'", "\\t\\x00é\\ud800'")]
+)
+def test_control_character_is_escaped(text: str, shown: str) -> None:
+    """What a terminal would act on is written as an escape."""
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(("value", "colored"), [(None, True), ("1", False), ("", True)])
+def test_no_color_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, *, colored: bool
+) -> None:
+    """A NO_COLOR that is not empty turns the colours off, as no-color.org defines it."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if value is not None:
+        monkeypatch.setenv("NO_COLOR", value)
+    line = json.dumps(record(message="ünïcode \ud800")).encode()
+    shown = show_line(line).decode()
+    assert ("\x1b[36m" in shown) is colored
+    assert shown.endswith("ünïcode \\ud800")
