@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 #: `ip-san`: names 127.0.0.1, ::1 and localhost. `wrong-name`: names another host. `expired`: since
-#: yesterday.
-Variant: TypeAlias = Literal["ip-san", "wrong-name", "expired"]
+#: yesterday. `leaf`: no CA, and names no host, as an agent's own certificate may.
+Variant: TypeAlias = Literal["ip-san", "wrong-name", "expired", "leaf"]
 
 _DAY = dt.timedelta(days=1)
 
@@ -58,7 +58,7 @@ def _issued(variant: Variant) -> tuple[bytes, bytes]:
         .not_valid_before(now - 2 * _DAY)
         .not_valid_after(end)
         .add_extension(x509.SubjectAlternativeName(_names(variant)), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=variant != "leaf", path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     return (
@@ -72,7 +72,7 @@ def _issued(variant: Variant) -> tuple[bytes, bytes]:
 
 
 def _names(variant: Variant) -> list[x509.GeneralName]:
-    if variant == "wrong-name":
+    if variant in {"wrong-name", "leaf"}:
         return [x509.DNSName("elsewhere.example")]
     addresses = [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")]
     return [x509.DNSName("localhost"), *map(x509.IPAddress, addresses)]
