@@ -18,12 +18,15 @@ from epm_task.cli.doctor import doctor
 from epm_task.cli.exit_codes import exit_codes
 from epm_task.cli.explain import explain
 from epm_task.cli.failure import FAILED, Failure
+from epm_task.cli.freeze import freeze
 from epm_task.cli.job import job
 from epm_task.cli.jobs.app import jobs
 from epm_task.cli.new import new
 from epm_task.cli.run import run
 from epm_task.cli.upgrade import upgrade
 from epm_task.cli.validate import validate
+from epm_task.cli.verify import verify
+from epm_task.cli.verify_install import verify_install
 from epm_task.runtime.record_view import printable
 from epm_task.simulator.start_error import StartError
 
@@ -42,6 +45,9 @@ app.command(rich_help_panel="Try a task on this machine")(agent)
 app.command(rich_help_panel="Write and check job documents")(job)
 app.command(rich_help_panel="Write and check job documents")(validate)
 app.command(rich_help_panel="Write and check job documents")(explain)
+app.command(rich_help_panel="Build and check executables")(freeze)
+app.command(rich_help_panel="Build and check executables")(verify)
+app.command("verify-install", rich_help_panel="Build and check executables")(verify_install)
 app.command(rich_help_panel="Understand a run")(doctor)
 app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
 app.add_typer(jobs, name="jobs", rich_help_panel="Administer an agent")

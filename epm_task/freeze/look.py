@@ -56,7 +56,11 @@ def _facts(task: Task[..., Any]) -> dict[str, Any]:
         "job_id": task.declaration.job_id,
         "publishes": task.declaration.own_publications,
         "plugin": settings.plugin_id if settings else None,
-        "required": [one.option for one in task.parameters if one.required],
+        "required": {
+            one.option: "path" if one.kind is Path else "value"
+            for one in task.parameters
+            if one.required
+        },
     }
 
 

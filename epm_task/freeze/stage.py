@@ -1,0 +1,215 @@
+"""A stage is an agent in a box with one program in its final layout, as on an endpoint.
+
+The environment is empty, the working directory is another one, and nothing may be written.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import psutil
+
+from epm_task.simulator.agent import Agent
+from epm_task.simulator.process_tree import descendants
+from epm_task.simulator.python_program import python_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from epm_task.freeze.installed import Installed
+    from epm_task.simulator.finished_run import Run
+    from epm_task.simulator.started_run import StartedRun
+
+#: A task that needs longer than this to do its work is verified by hand.
+RUN_SECONDS: Final = 120.0
+_GLANCE_SECONDS: Final = 0.005
+#: Without it no Windows program finds its libraries (untested).
+_NEEDED: Final = frozenset({"SYSTEMROOT"}) if sys.platform == "win32" else frozenset()
+
+
+class Seen(NamedTuple):
+    """What was seen of one run.
+
+    Attributes:
+        run: The run as the agent saw it.
+        children: PIDs of the processes that ran the same program as the launched one.
+    """
+
+    run: Run
+    children: frozenset[int]
+
+
+class Stage:
+    """An agent with a program in its layout; made by `stage`.
+
+    Attributes:
+        agent: The agent.
+        executable: The program in the agent's layout.
+        folders: Folders that the program must leave alone.
+    """
+
+    def __init__(self, agent: Agent, program: Installed, arguments: Sequence[str]) -> None:
+        """Put the program in the layout."""
+        self.agent = agent
+        self.folders: list[Path] = []
+        self._program = program
+        self._arguments = list(arguments)
+        place = agent.root / "Jobs" / "bin" / program.command
+        if program.folder is not None:
+            shutil.copytree(program.folder, place, symlinks=True)
+        else:
+            place.mkdir(parents=True)
+            shutil.copy2(program.executable, place)
+        self.executable = place / program.executable.name
+        _forbid_writing(place)
+        self.folders.append(place)
+        for name in ("cwd", "home", "tmp"):
+            folder = agent.root / name
+            folder.mkdir()
+            self.folders.append(folder)
+
+    def run(self, *, source: Path | None = None, homeless: bool = True) -> Seen:
+        """Run the program, or its source in its place, and watch it to its end.
+
+        Args:
+            source: The task file to run instead.
+            homeless: Whether HOME and TMPDIR are missing from the environment too.
+        """
+        started = self.start(source=source, env=None if homeless else self._homes())
+        return Seen(started.wait(), self._watch(started))
+
+    def start(
+        self,
+        *,
+        source: Path | None = None,
+        registration_delay: float | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> StartedRun:
+        """Start the program, or its source in its place."""
+        python, needed = python_program() if source else ("", {})
+        return self.agent.start(
+            self.executable,
+            job=self._document(source, python),
+            cwd=self.agent.root / "cwd",
+            registration_delay=registration_delay,
+            timeout=RUN_SECONDS,
+            env={**needed, **(env or {})},
+        )
+
+    def _watch(self, started: StartedRun) -> frozenset[int]:
+        """Return the children that run the same program, looked for while it runs."""
+        found: set[int] = set()
+        while started.running:
+            try:
+                pid = started.pid
+            except RuntimeError:  # it could not be started; the run says why
+                break
+            found |= {child for child in descendants({pid}) if _same_program(child, pid)}
+            time.sleep(_GLANCE_SECONDS)
+        return frozenset(found)
+
+    def _homes(self) -> dict[str, str]:
+        home, tmp = str(self.agent.root / "home"), str(self.agent.root / "tmp")
+        return {"HOME": home, "USERPROFILE": home, "TMPDIR": tmp, "TEMP": tmp, "TMP": tmp}
+
+    def _document(self, source: Path | None, python: str) -> dict[str, Any]:
+        """Return the job; every argument is the value of a parameter, so none is quoted wrong."""
+        task = self._program.task(self._arguments)
+        values = [str(source.resolve())] if source else []
+        words = [*values, *self._arguments]
+        if len((self._program.manifest or {}).get("tasks", ())) > 1 and not any(
+            word.startswith("--task") for word in words
+        ):
+            words.append(f"--task={task['name']}")
+        tokens = [f"Word{number}" for number in range(len(words))]
+        line = ['"{%s}"' % token for token in tokens]  # noqa: UP031 - braces that stay
+        line.insert(len(values), "--keeper-api-base={KeeperApiBaseUrl}")
+        job_id = str((self._program.job or {}).get("id") or task.get("job_id") or "verify")
+        step = {"id": job_id, "name": job_id, "arguments": " ".join(line), "scriptType": "Auto"}
+        step |= {"command": self._program.command, **({"executablePath": python} if python else {})}
+        return {
+            "id": job_id,
+            "name": job_id,
+            "mqttTopics": {
+                "allowedPublications": self._program.topics(task),
+                "allowedSubscriptions": [],
+            },
+            "parameters": [
+                {"name": token, "type": "string", "defaultValue": word}
+                for token, word in zip(tokens, words, strict=True)
+            ],
+            "tasks": [step],
+        }
+
+
+@contextmanager
+def stage(
+    program: Installed,
+    arguments: Sequence[str],
+    settings: Mapping[str, Mapping[str, Any]],
+    *,
+    paths: Sequence[str] = (),
+) -> Iterator[Stage]:
+    """Start an agent with the program in its layout; all of it is removed at the end.
+
+    Args:
+        program: The program.
+        arguments: Arguments of its task.
+        settings: Settings by plugin and key.
+        paths: Options that get the path of an empty folder.
+    """
+    plugin = program.task(list(arguments)).get("plugin")
+    known = {**({plugin: {}} if plugin else {}), **settings}
+    root = Path(tempfile.mkdtemp(prefix="epm-verify-"))
+    try:
+        agent = Agent(root, settings=known)
+        with _empty_environment():
+            agent.open()  # takes the environment that its tasks inherit
+        try:
+            (root / "empty").mkdir()
+            empty = [f"{option}={root / 'empty'}" for option in paths]
+            yield Stage(agent, program, [*arguments, *empty])
+        finally:
+            agent.close()
+    finally:
+        _allow_writing(root)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _empty_environment() -> Iterator[None]:
+    kept = dict(os.environ)
+    for name in kept:
+        if name.upper() not in _NEEDED:
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _forbid_writing(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink():
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+
+
+def _allow_writing(root: Path) -> None:
+    for path in (root, *root.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)
+
+
+def _same_program(child: int, launched: int) -> bool:
+    try:
+        return bool(psutil.Process(child).exe() == psutil.Process(launched).exe())
+    except psutil.Error:  # it has ended in the meantime
+        return False
