@@ -6,14 +6,11 @@ what a value can do to the command line here is what it can do in the field.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
-from datetime import date, timedelta
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from epm_task.job.argument_line import argument_text
 from epm_task.job.task_file import find_task
 from epm_task.runtime.parameter import make_parameter
 from epm_task.runtime.task import Task
@@ -116,15 +113,16 @@ class _Values:
 
 
 def _document(task: Task[..., Any] | None, path: Path, deny: Collection[str]) -> dict[str, Any]:
-    topics = [KEEPER_LOGGER]
+    topics, subscriptions = [KEEPER_LOGGER], []
     job_id = _FOREIGN.sub("-", path.stem.replace("_", "-")).strip(".-") or "trial"
     name = path.stem
     if task is not None:
         declaration = task.declaration
         job_id, name = declaration.job_id, declaration.job_name
-        topics += [topic.name for topic in declaration.publishes]
+        topics += declaration.own_publications
+        subscriptions = [topic.name for topic in declaration.subscribes]
     allowed = [topic for topic in topics if topic not in deny]
-    mqtt = {"allowedPublications": allowed, "allowedSubscriptions": []}
+    mqtt = {"allowedPublications": allowed, "allowedSubscriptions": subscriptions}
     return {"id": job_id, "name": name, "enabled": True, "mqttTopics": mqtt}
 
 
@@ -142,20 +140,3 @@ def _spelled(
         for one in value if repeated else [value]:
             if one is not None:
                 yield parameter.option, parameter.token, argument_text(one)
-
-
-def argument_text(value: Any) -> str:
-    """Return the text by which an argument stands for *value*; structures are JSON."""
-    if isinstance(value, Enum):
-        return argument_text(value.value)
-    if isinstance(value, str | int | float | Path):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return str(value.total_seconds())
-    if hasattr(value, "model_dump_json"):
-        return str(value.model_dump_json())
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    return json.dumps(value, default=argument_text)

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from simulator.task_files import TWO_TASKS, write
 
 from epm_task.job.tokens import substitute
-from epm_task.simulator.trial_job import argument_text, trial_job
+from epm_task.simulator.trial_job import trial_job
 
 _CA = Path("/certs/ca.pem")
-
-
-class Color(enum.Enum):
-    """A choice."""
-
-    RED = "red"
-
-
-@dataclass
-class Point:
-    """A structure."""
-
-    x: int
-    at: Path
-
-
-class Model(BaseModel):
-    """A structure of pydantic."""
-
-    y: int
 
 
 def _argv(target: Any, **words: Any) -> list[str]:
@@ -84,23 +60,16 @@ def test_program_that_is_not_ours(tmp_path: Path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("x", "x"),
-        (True, "true"),
-        (3, "3"),
-        (1.5, "1.5"),
-        (Path("/a"), "/a"),
-        (Color.RED, "red"),
-        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
-        (date(2026, 1, 2), "2026-01-02"),
-        (timedelta(minutes=2), "120.0"),
-        ({"a": Path("/b")}, '{"a": "/b"}'),
-        (Point(1, Path("/c")), '{"x": 1, "at": "/c"}'),
-        (Model(y=2), '{"y":2}'),
-    ],
-)
-def test_text_of_values(value: object, text: str):
-    """A value is written as the task's own parser reads it."""
-    assert argument_text(value) == text
+def test_all_topics_of_the_declaration_are_allowed(tmp_path: Path):
+    """Those of the event and of subscriptions too."""
+    code = """
+from epm_task import Topic, task
+
+@task(publishes=[Topic("A")], event_topic=Topic("B"), subscribes=[Topic("C")])
+def talker(): ...
+"""
+    trial = trial_job(write(tmp_path, code), ca_file=_CA)
+    assert trial.document["mqttTopics"] == {
+        "allowedPublications": ["KeeperLogger", "A", "B"],
+        "allowedSubscriptions": ["C"],
+    }
