@@ -62,3 +62,13 @@ def test_settings_model_loads_pydantic() -> None:
     assert {"pydantic", "pydantic_settings"} <= found
     assert not found & {"typer", "click", "rich", "aiohttp", "cryptography", "httpcore", "certifi"}
     assert not {name for name in NEVER if name.startswith("epm_task.")} & found
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--task=nobody"])
+def test_answer_for_people_loads_little(option: str) -> None:
+    """What needs no agent needs neither of the clients, no log and no settings model."""
+    ended = run_task("hello.py", option, environment={"PYTHONPROFILEIMPORTTIME": "1"})
+    lines = ended.stderr.decode().splitlines()
+    found = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert "epm_task.runtime.handler" in found
+    assert not found & {"httpx", "structlog", "paho", "paho.mqtt", "ssl", *NEVER, *ON_DEMAND}
