@@ -33,7 +33,7 @@ LIBRARIES = {
     "exit_code": set(),
     "errors": set(),
     "files": set(),
-    "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_settings"},
+    "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_core", "pydantic_settings"},
     "job": {"pydantic", "cronsim"},
     "admin": {"httpx", "pydantic", "psutil", "paho"},
     "simulator": {"aiohttp", "cryptography", "cronsim", "psutil", "paho", "multidict", "yarl"},

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
-if TYPE_CHECKING:
-    from epm_task.runtime.topic import Topic
+from epm_task.runtime.topic import Topic
 
 #: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
 _MARGIN_SECONDS: Final = 10.0
@@ -95,6 +94,10 @@ def check_declaration(declaration: Declaration) -> None:
             raise ValueError(f"{name} must be one of {', '.join(choices)}")
     if not set(declaration.os_filter) <= set(get_args(OsName)):
         raise ValueError(f"os_filter must hold some of {', '.join(get_args(OsName))}")
+    event_topic = () if declaration.event_topic is None else (declaration.event_topic,)
+    topics = (*declaration.publishes, *declaration.subscribes, *event_topic)
+    if not all(isinstance(topic, Topic) for topic in topics):
+        raise ValueError('a topic must be a Topic: Topic("Jobs/my-job/results")')
     if declaration.command is not None and not _COMMAND.fullmatch(declaration.command):
         raise ValueError("command must be a name of letters, digits, `_` and `-`")
     if not 1 <= declaration.priority <= 10:

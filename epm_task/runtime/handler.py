@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import inspect
+import re
 import sys
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.errors import DefinitionError
 from epm_task.runtime.context import TaskContext
@@ -18,10 +19,14 @@ from epm_task.runtime.system_settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import FunctionType
 
     from epm_task.runtime.agent import AgentClient, Registration
     from epm_task.runtime.settings import TaskSettings
     from epm_task.runtime.stop import Stop
+
+#: Names whose option and whose token in the job, `--max-bytes={MaxBytes}`, are regular.
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*_?", re.ASCII)
 
 
 class Handler:
@@ -37,8 +42,17 @@ class Handler:
 
     def __init__(self, function: Callable[..., Any], local_names: Mapping[str, Any]) -> None:
         """Read the signature."""
+        if not inspect.isfunction(function):
+            raise DefinitionError(
+                f"a handler is a function, and {function!r:.80} is none; "
+                "write `@task` or `@task(name=value)` above `def` or `async def`"
+            )
         self.function = function
-        self.is_async = inspect.iscoroutinefunction(function)
+        #: What other decorators wrap: it knows the author's file and names.
+        self.source: FunctionType = inspect.unwrap(function)
+        self.is_async = inspect.iscoroutinefunction(self.source)
+        if inspect.isgeneratorfunction(self.source) or inspect.isasyncgenfunction(self.source):
+            raise self._refusal("a handler returns once", "replace `yield`")
         hints = self._hints(dict(local_names))
         self.injections: dict[str, type] = {}
         self.parameters: tuple[Parameter, ...] = ()
@@ -49,7 +63,7 @@ class Handler:
     @property
     def file(self) -> Path:
         """The file in which the function stands."""
-        return Path(self.function.__code__.co_filename)
+        return Path(self.source.__code__.co_filename)
 
     @property
     def settings_type(self) -> type[TaskSettings] | None:
@@ -82,9 +96,9 @@ class Handler:
         injected = [
             context if kind is TaskContext else settings for kind in self.injections.values()
         ]
-        if not self.is_async:
-            return self.function(*injected, **arguments)
-        return _run_coroutine(self.function(*injected, **arguments), stop)
+        result = self.function(*injected, **arguments)
+        # Another decorator may have awaited it, or not know that it is a coroutine.
+        return _run_coroutine(result, stop) if inspect.iscoroutine(result) else result
 
     def _hints(self, local_names: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -94,6 +108,8 @@ class Handler:
                 f"the type {error.name!r} is not known when the program runs",
                 f"import {error.name} outside of `if TYPE_CHECKING:`",
             ) from None
+        except (AttributeError, SyntaxError, TypeError) as error:
+            raise self._refusal(f"a type cannot be read: {error}", "correct it") from None
 
     def _add(self, entry: inspect.Parameter, annotation: Any) -> None:
         if entry.kind in {entry.VAR_POSITIONAL, entry.VAR_KEYWORD}:
@@ -125,7 +141,13 @@ class Handler:
     def _check_options(self) -> None:
         taken = dict.fromkeys(RESERVED_OPTIONS, "an argument of the runtime")
         for parameter in self.parameters:
-            options = [parameter.option]
+            if not _NAME.fullmatch(parameter.name):
+                raise self._refusal(
+                    f"`{parameter.name}` cannot be an option: it needs ASCII letters and digits, "
+                    "with single underscores between",
+                    f"rename `{parameter.name}`",
+                )
+            options = [parameter.option, f"{{{parameter.token}}} in the job"]
             if parameter.flag:
                 options.append(f"--no-{parameter.option[2:]}")
             for option in options:
@@ -137,7 +159,7 @@ class Handler:
                 taken[option] = f"the option of `{parameter.name}`"
 
     def _refusal(self, why: str, fix: str) -> DefinitionError:
-        code = self.function.__code__
+        code = self.source.__code__
         return DefinitionError(
             f"{code.co_filename}:{code.co_firstlineno}: {self.function.__name__}: {why}; {fix}"
         )

@@ -62,11 +62,10 @@ class Task(Generic[P, R_co]):
         handler: The function with its injections and parameters.
     """
 
-    def __init__(
-        self, function: Callable[P, R_co], declaration: Declaration, local_names: Mapping[str, Any]
-    ) -> None:
-        """Read the function's signature."""
-        self.handler = Handler(function, local_names)
+    def __init__(self, handler: Handler, declaration: Declaration) -> None:
+        """Take the name and the docstring of the handler's function."""
+        function: Callable[P, R_co] = handler.function
+        self.handler = handler
         self.name = function.__name__.replace("_", "-")
         self.declaration = declaration
         self._function = function
@@ -88,7 +87,7 @@ class Task(Generic[P, R_co]):
 
     def siblings(self) -> dict[str, Task[..., object]]:
         """Return the tasks in the function's file by name, this one included."""
-        names = self.handler.function.__globals__.values()
+        names = self.handler.source.__globals__.values()
         found = {value.name: value for value in names if isinstance(value, Task)}
         return {self.name: self, **found}
 
@@ -98,7 +97,7 @@ class Task(Generic[P, R_co]):
         Args:
             argv: Arguments without the program; by default those of the process.
         """
-        if self.handler.function.__module__.startswith(LOOKED_AT):
+        if self.handler.source.__module__.startswith(LOOKED_AT):
             raise DefinitionError(
                 f"{self.file} calls main() when it is imported; "
                 'write `if __name__ == "__main__":` above that line'
@@ -185,24 +184,31 @@ def task(function: Callable[..., Any] | None = None, /, **declared: Any) -> Any:
 def _make(
     function: Callable[..., Any], declared: dict[str, Any], local_names: Mapping[str, Any]
 ) -> Task[..., Any]:
+    handler = Handler(function, local_names)
     name = function.__name__.replace("_", "-").strip("-")
     described = inspect.getdoc(function) or ""
-    values = {
-        **declared,
-        "job_id": declared.get("job_id") or name,
-        "job_name": declared.get("job_name") or name.replace("-", " ").capitalize(),
-        "description": described.partition("\n")[0],
-        **{name: tuple(declared.get(name, ())) for name in _LISTS},
-    }
     try:
+        values = {
+            **declared,
+            "job_id": declared.get("job_id") or name,
+            "job_name": declared.get("job_name") or name.replace("-", " ").capitalize(),
+            "description": described.partition("\n")[0],
+            **{name: _listed(name, declared.get(name, ())) for name in _LISTS},
+        }
         check_job_id(values["job_id"])
         declaration = Declaration(**values)
         check_declaration(declaration)
     except (InvocationError, TypeError, ValueError) as error:
-        code = function.__code__
+        code = handler.source.__code__
         place = f"{code.co_filename}:{code.co_firstlineno}"
         raise DefinitionError(f"{place}: @task of {function.__name__}: {error}") from None
-    return Task(function, declaration, local_names)
+    return Task(handler, declaration)
+
+
+def _listed(name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str):  # a sequence too, to Python and to type checkers
+        raise ValueError(f"{name} must be a list: {name}=[{value!r}]")
+    return tuple(value)
 
 
 def _information(selected: Task[..., object], argv: Sequence[str]) -> str:

@@ -40,6 +40,14 @@ def test_impossible_fact_is_refused(facts: dict[str, Any]) -> None:
         check_declaration(declaration(**facts))
 
 
+@pytest.mark.parametrize("name", ["publishes", "subscribes", "event_topic"])
+def test_name_is_no_topic(name: str) -> None:
+    """A topic is declared with the type of its payload, not as a text."""
+    wrong = "Jobs/a" if name == "event_topic" else ("Jobs/a",)
+    with pytest.raises(ValueError, match="must be a Topic"):
+        check_declaration(declaration(**{name: wrong}))
+
+
 def test_plain_declaration_is_fine() -> None:
     """The defaults are possible."""
     check_declaration(declaration())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from epm_task.runtime.settings import TaskSettings
 from epm_task.runtime.stop import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from decimal import Decimal
 
 
@@ -44,6 +45,19 @@ def _unknown(*, amount: Decimal) -> None: ...
 def _contexts(ctx: TaskContext, more: TaskContext) -> None: ...
 def _models(one: Scanner, two: Other) -> None: ...
 def _untyped(ctx) -> None: ...
+def _private(*, _root: str) -> None: ...
+def _umlaut(*, größe: str) -> None: ...  # noqa: PLC2401
+def _same_token(*, scan_root: str, scanRoot: str) -> None: ...  # noqa: N803
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+async def _async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+def _no_such_name(*, root: inspect.Nothing) -> None: ...  # type: ignore[name-defined]
+def _no_expression(*, root: "1 +") -> None: ...  # type: ignore[syntax] # noqa: F722
 def _by_name(*, ctx: TaskContext) -> None: ...
 def _model_by_name(*, settings: Scanner) -> None: ...
 
@@ -62,6 +76,13 @@ WRONG: list[tuple[Callable[..., Any], str, str]] = [
     (_unknown, "'Decimal' is not known when the program runs", "import Decimal outside of"),
     (_contexts, "`more` asks for a second TaskContext", "remove `more`"),
     (_models, "`two` asks for a second Other", "remove `two`"),
+    (_private, "`_root` cannot be an option", "rename `_root`"),
+    (_umlaut, "`größe` cannot be an option", "rename `größe`"),
+    (_same_token, "{ScanRoot} in the job, which is the option of", "rename `scanRoot`"),
+    (_generator, "a handler returns once", "replace `yield`"),
+    (_async_generator, "a handler returns once", "replace `yield`"),
+    (_no_such_name, "a type cannot be read: ", "correct it"),
+    (_no_expression, "a type cannot be read: ", "correct it"),
     (_untyped, "`ctx` stands before the `*`", "write `*, ctx`"),
     (_by_name, "`ctx` stands after the `*`", "write `ctx: TaskContext` before the `*`"),
     (_model_by_name, "`settings` stands after the `*`", "`settings: Scanner` before"),
@@ -128,6 +149,29 @@ def test_injection_follows_the_signature(function: Callable[..., Any]) -> None:
     stop.exit_code = None
     handler = Handler(function, {})
     assert handler.is_async is (function is _coroutine)
+    found: Any = handler.call(context, settings, {"root": "/a"}, stop)
+    assert found == (context, settings, "/a")
+
+
+def _decorated_elsewhere(function: Callable[..., Any]) -> Any:
+    namespace: dict[str, Any] = {"function": function, "functools": functools}
+    code = (
+        "@functools.wraps(function)\ndef wrapper(*args, **names): return function(*args, **names)"
+    )
+    exec(compile(code, "/elsewhere/retry.py", "exec"), namespace)
+    return namespace["wrapper"]
+
+
+@pytest.mark.parametrize("function", [_context_first, _coroutine])
+def test_other_decorators_are_seen_through(function: Callable[..., Any]) -> None:
+    """Below a decorator of another package the author's file, types and coroutine are found."""
+    handler = Handler(_decorated_elsewhere(function), {})
+    assert handler.file == Path(__file__)
+    assert (handler.settings_type, len(handler.parameters)) == (Scanner, 1)
+    assert handler.is_async is (function is _coroutine)
+    context, settings, stop = object.__new__(TaskContext), Scanner(), object.__new__(Stop)
+    stop._interrupt = lambda: None
+    stop.exit_code = None
     found: Any = handler.call(context, settings, {"root": "/a"}, stop)
     assert found == (context, settings, "/a")
 

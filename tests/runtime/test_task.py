@@ -103,6 +103,10 @@ def test_declaration_has_defaults(
         ({"os_filter": ["beos"]}, "os_filter must hold"),
         ({"execution_type": "Root"}, "execution_type must be one of Service"),
         ({"command": "a/b"}, "command must be a name"),
+        ({"events": "Startup"}, "events must be a list: events=['Startup']"),
+        ({"os_filter": "linux"}, "os_filter must be a list: os_filter=['linux']"),
+        ({"publishes": ["Jobs/a"]}, "a topic must be a Topic"),
+        ({"publishes": 3}, "not iterable"),
     ],
 )
 def test_wrong_declaration_is_refused(declared: dict[str, Any], words: str) -> None:
@@ -116,6 +120,13 @@ def test_wrong_declaration_is_refused(declared: dict[str, Any], words: str) -> N
     line = inspect.getsourcelines(scan)[1]
     assert str(refused.value).startswith(f"{__file__}:{line}: @task of scan: ")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("wrong", ["key-scanner", print, Topic, 3, plain])
+def test_what_is_no_function_is_refused(wrong: Any) -> None:
+    """`@task("key-scanner")`, or a class below `@task`, is told what to write."""
+    with pytest.raises(DefinitionError, match=r"is none; write `@task`"):
+        task(wrong)
 
 
 @pytest.fixture
