@@ -24,7 +24,9 @@ _SHORT: Final = {"Information": "Info"}
 def view(record: Mapping[str, Any], *, color: bool) -> str:
     """Return time, level, message and fields; control characters cannot reach the terminal."""
     level = str(record.get("level", ""))
-    properties = dict(record.get("properties") or {})
+    given = record.get("properties") or {}
+    # Anybody may write to the topic, and not all records are ours.
+    properties = dict(given) if isinstance(given, dict) else {"properties": given}
     trace = str(properties.pop("exception", ""))
     name = f"{printable(_SHORT.get(level, level)):<8}"
     if color and level in _COLORS:

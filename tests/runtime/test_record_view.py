@@ -44,6 +44,8 @@ def record(**changes: Any) -> dict[str, Any]:
             '12:34:56.789  Info      scan_finished  a=[1, {"b": "é"}]',
         ),
         ({"properties": None}, "12:34:56.789  Info      scan_finished"),
+        ({"properties": [1]}, "12:34:56.789  Info      scan_finished  properties=[1]"),
+        ({"properties": "a b"}, '12:34:56.789  Info      scan_finished  properties="a b"'),
         (
             {
                 "properties": {
