@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epm_task.job.job import command_name
+from epm_task.job.command_name import command_name
 from epm_task.job.task_file import TaskFileError, read_task_file
 
 if TYPE_CHECKING:

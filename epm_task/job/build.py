@@ -8,7 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.job.argument_line import ArgumentLines
-from epm_task.job.job import command_name
+from epm_task.job.command_name import command_name
 from epm_task.job.os_filter import OS_NAMES, os_name
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from job.task_code import declared, only_job
+from job.task_code import declared
 
 from epm_task import Topic, task
 from epm_task.errors import DefinitionError
 from epm_task.job import Job
-from epm_task.job.job import command_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,16 +86,6 @@ def test_facts_that_cannot_work_are_refused(words: dict[str, object], why: str) 
     """When the module is imported."""
     with pytest.raises(DefinitionError, match=why):
         Job(**words)  # type: ignore[arg-type]
-
-
-def test_an_executable_has_a_name(tmp_path: Path) -> None:
-    """That of its only task's job, or of the file, unless the task says another one."""
-    assert command_name(scan) == "TestJob"
-    for code, name in (
-        ("@task(job_id='key-scan')\ndef scan(): ...", "KeyScan"),
-        ("@task(command='scan_all')\ndef scan(): ...", "scan_all"),
-    ):
-        assert command_name(only_job(tmp_path, code).tasks[0]) == name
 
 
 def test_a_file_declares_jobs_and_tasks(tmp_path: Path) -> None:
