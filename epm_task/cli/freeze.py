@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,12 +14,14 @@ import typer
 from epm_task.cli import check_report
 from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.freeze_inputs import before_and_after, data_pair, files_and_tasks
+from epm_task.cli.interruption import stop_signals
 from epm_task.cli.project_tasks import project_tasks
 from epm_task.cli.run_inputs import read_settings
 from epm_task.freeze.check import Check, passed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
 
     from epm_task.freeze.freezing import Backend, Frozen
 
@@ -94,18 +98,37 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     choices = Choices(output, kind, python, sign_command, onefile)
     results: list[Result] = []
     try:
-        for file, names in files_and_tasks(words or map(str, project_tasks())).items():
-            for program in read_programs(file, names, command=command):
-                more = replace(
-                    program, include=tuple(include or ()), exclude=tuple(exclude or ()), data=pairs
-                )
-                typer.echo(f"building {program.command} from {file}", err=True)
-                frozen = build(more, choices)
-                checks = _verify(frozen, file, arguments, setting or ()) if verify else []
-                results.append(Result(frozen, checks))
+        with _orderly_stop():
+            for file, names in files_and_tasks(words or map(str, project_tasks())).items():
+                for program in read_programs(file, names, command=command):
+                    more = replace(
+                        program,
+                        include=tuple(include or ()),
+                        exclude=tuple(exclude or ()),
+                        data=pairs,
+                    )
+                    typer.echo(f"building {program.command} from {file}", err=True)
+                    frozen = build(more, choices)
+                    checks = _verify(frozen, file, arguments, setting or ()) if verify else []
+                    results.append(Result(frozen, checks))
     except FreezeError as error:
         raise Failure(error.what, error.fix, exit_code=FAILED) from error
     return _report(results, as_json=as_json)
+
+
+@contextmanager
+def _orderly_stop() -> Iterator[None]:
+    """Let SIGTERM and its like unwind the build, so that what it made aside is removed."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Result(NamedTuple):

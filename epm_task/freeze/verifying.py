@@ -62,6 +62,7 @@ def verify(
             _connected(seen.run),
             _records(seen.run),
             _stdout(seen.run),
+            _left_behind(seen.run),
             _exit_code(seen.run),
         ]
         if checks[-1].state == "ok":
@@ -153,6 +154,12 @@ def _stdout(run: Run) -> Check:
         return Check("stdout", "ok", "nothing, so the agent takes no result")
     problem = "it is not exactly one JSON object, so the agent cannot merge it; print to stderr"
     return judge("stdout", run.result is not None, "one JSON object", problem)
+
+
+def _left_behind(run: Run) -> Check:
+    left = sum(task.left_behind for task in run.job_run.tasks)
+    problem = f"{left} were left behind; a task does its work and exits"
+    return judge("processes", not left, "none was left behind", problem)
 
 
 def _exit_code(run: Run) -> Check:
