@@ -224,3 +224,15 @@ def test_it_asks_at_a_terminal(tmp_path: Path) -> None:
         False,
         answers[-1],
     ]
+
+
+def test_adding_is_whole_or_nothing(tmp_path: Path) -> None:
+    """When the third file cannot be written, the first two are taken back."""
+    project = make(tmp_path)
+    (project / "Jobs" / "key-scanner.json").unlink()
+    (project / "Jobs").rmdir()
+    (project / "Jobs").touch()
+    before = files_below(project)
+    added = epm_task("new", "disk-check", "--into", project)
+    assert added.exit_code == 1
+    assert files_below(project) == before
