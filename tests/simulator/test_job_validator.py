@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from simulator.api.api_agent import job_document
 
+from epm_task.job.document import JobDocument
+from epm_task.job.linter import choose, lint
+from epm_task.job.subject import Subject
 from epm_task.simulator.job_validator import Validation, validate
 
 if TYPE_CHECKING:
@@ -117,9 +120,12 @@ def test_an_empty_document_names_all_that_is_missing(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_field_is_an_error(tmp_path: Path, doc: Any, why: str) -> None:
-    """The sentence names the field."""
+    """The sentence names the field; `epm-task validate` finds it too."""
     errors = check(tmp_path, doc).errors
     assert any(why in error for error in errors), errors
+    findings = lint(Subject(JobDocument(doc)), choose(), name="x")
+    found = {finding.code for finding in findings} - {"EPM016"}  # the tests' own job lacks it
+    assert found, "no rule finds it before"
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])

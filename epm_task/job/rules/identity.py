@@ -76,27 +76,29 @@ def field_shapes(subject: Subject) -> Iterator[Hit]:
             )
 
 
-@rule("EPM025", "task id twice, or unknown alternate job", "error")
+@rule("EPM025", "id or name twice, or unknown alternate job", "error")
 def references(subject: Subject) -> Iterator[Hit]:
-    """Task ids are unique within a job, and `alternateJobId` names another job that exists.
+    """Task ids and parameter names are unique, and `alternateJobId` names a job that exists.
 
-    The agent tells tasks apart by their ids. When the condition of a job is not met, it starts the
-    alternate job; one that does not exist means that nothing runs. Whether it exists is looked up
-    in the folder of the file.
+    The agent tells tasks apart by their ids, and parameters by their names. When the condition of a
+    job is not met, it starts the alternate job; one that does not exist means that nothing runs.
+    Whether it exists is looked up in the folder of the file.
 
     - wrong: two tasks with `"id": "scan"`
     - right: `"id": "scan"` and `"id": "report"`
     """
-    seen: set[str] = set()
-    for task in subject.tasks:
-        task_id = task.text("id")
-        if task_id and task_id in seen:
-            yield Hit(
-                task.at("id"),
-                f"the task id {task_id!r} stands twice, so the agent cannot tell them apart",
-                "give each task an id of its own",
-            )
-        seen.add(task_id)
+    for parts, key, kind in (
+        (subject.tasks, "id", "task id"),
+        (subject.parameters, "name", "parameter"),
+    ):
+        values = [part.text(key) for part in parts]
+        for index, part in enumerate(parts):
+            if values[index] and values[index] in values[:index]:
+                yield Hit(
+                    part.at(key),
+                    f"the {kind} {values[index]!r} stands twice, so nobody can tell them apart",
+                    "give each another one",
+                )
     alternate = subject.root.text("alternateJobId")
     if alternate and alternate == subject.root.text("id"):
         yield Hit(

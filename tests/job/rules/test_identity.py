@@ -50,6 +50,12 @@ def test_the_alternate_job_exists(
     assert len(list(RULES["EPM025"].check(subject))) == found
 
 
+def test_a_parameter_stands_once() -> None:
+    """The second one is pointed at; parameters without a name are another rule's matter."""
+    parameters = [{"name": "A"}, {"name": "B"}, {"name": "A"}, {}, {}]
+    assert [hit.pointer for hit in hits("EPM025", parameters=parameters)] == ["/parameters/2/name"]
+
+
 def test_what_other_rules_say_is_not_said_again() -> None:
     """About the schedule and the command."""
     document = {
