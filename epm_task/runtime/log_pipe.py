@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from epm_task.runtime.mqtt_packet import NOT_AUTHORIZED
 from epm_task.runtime.outbox import Message, Outbox
+from epm_task.runtime.shield import SHIELD
 from epm_task.runtime.topic import KEEPER_LOGGER
 
 if TYPE_CHECKING:
@@ -66,13 +67,15 @@ class LogPipe:
     def record(self, level: int, line: bytes) -> None:
         """Accept one record."""
         mirrored = level >= self._mirror
-        if mirrored:
-            self._show(line)
-        self._accept(Message(KEEPER_LOGGER, line, kept=mirrored))
+        with SHIELD:
+            if mirrored:
+                self._show(line)
+            self._accept(Message(KEEPER_LOGGER, line, kept=mirrored))
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Accept one message of the author's own topics."""
-        self._accept(Message(topic, payload))
+        with SHIELD:
+            self._accept(Message(topic, payload))
 
     def refuse(self, message: Message, code: int, why: str) -> None:
         """Keep a message that the broker will not take; say once for each topic what to do."""

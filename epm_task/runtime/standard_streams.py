@@ -8,11 +8,13 @@ import select
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
+from epm_task.runtime.shield import SHIELD
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
 #: A reader that takes nothing for this long is taken for gone.
 _PATIENCE_SECONDS: Final = 0.5
@@ -47,20 +49,27 @@ class StandardStreams:
 
     def write_stderr(self, line: bytes) -> bool:
         """Write one whole line to stderr; return False when nobody takes it, then and later."""
-        if not self._lock.acquire(timeout=2 * _PATIENCE_SECONDS):
-            return False
-        try:
+        with self.undivided():
             if not self._stderr_dead:
                 # After `print("…", end="")` a record would not begin a line of its own.
                 self._stderr_dead = not _write(2, b"\n" + line if self._line_open else line)
                 self._line_open = False
             return not self._stderr_dead
-        finally:
-            self._lock.release()
 
-    def note(self, written: bytes) -> None:
-        """Remember whether what Python's own streams wrote ended its line."""
-        self._line_open = not written.endswith(b"\n")
+    @contextmanager
+    def undivided(self, *, ends_line: bool = True) -> Iterator[None]:
+        """Keep every other writer of this process out of a line; wait for that at most 1 s.
+
+        A writer who holds it longer is stuck: a torn line is then better than none.
+        """
+        with SHIELD:
+            alone = self._lock.acquire(timeout=2 * _PATIENCE_SECONDS)
+            try:
+                yield
+            finally:
+                self._line_open = not ends_line
+                if alone:
+                    self._lock.release()
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
@@ -70,20 +79,21 @@ class StandardStreams:
         if stream is not None:
             with suppress(OSError, ValueError):  # closed, by its reader or by the author
                 stream.flush()
-        buffer = io.BufferedWriter(_NotedFile(descriptor, self.note))
+        buffer = io.BufferedWriter(_SharedFile(descriptor, self))
         return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
 
 
-class _NotedFile(io.FileIO):
-    """Descriptor 1 or 2, which tells of each write, and stays open when this is closed."""
+class _SharedFile(io.FileIO):
+    """Descriptor 1 or 2, as `print` writes to it; it stays open when this is closed."""
 
-    def __init__(self, descriptor: int, note: Callable[[bytes], None]) -> None:
+    def __init__(self, descriptor: int, streams: StandardStreams) -> None:
         super().__init__(descriptor, "w", closefd=False)
-        self._note = note
+        self._streams = streams
 
     def write(self, data: Any) -> int:
-        self._note(bytes(data[-1:]))
-        return super().write(data)
+        # Around all of it: what the buffer believes to be unwritten would be written again.
+        with SHIELD, self._streams.undivided(ends_line=bytes(data[-1:]) == b"\n"):
+            return super().write(data)
 
 
 def reserved_early(argv: Sequence[str]) -> StandardStreams | None:

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from epm_task.exit_code import ExitCode
+from epm_task.runtime.shield import SHIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ _SIGNALS: Final = {
     )
     if (number := getattr(signal, name, None)) is not None
 }
+#: How soon an interruption that met a shield is tried again.
+_AGAIN_SECONDS: Final = 0.05
 #: Wakes the watch without a reason; no signal has this number.
 _NO_SIGNAL: Final = 0
 
@@ -138,7 +141,7 @@ class Stop:
         self._wake(number)  # once more: an event loop may have taken the wake-up descriptor
 
     def _raise_if_due(self) -> None:
-        if self._raise_now and self._interruptible:
+        if self._raise_now and self._interruptible and not SHIELD.up:
             self._raise_now = False
             raise Stopped
 
@@ -150,15 +153,20 @@ class Stop:
 
     def _watch(self) -> None:
         self.exit_code = self._await_request()
-        self._stopping.set()
         if self.exit_code is ExitCode.DEADLINE:
-            self.on_deadline(thread_stacks())
+            self.on_deadline(thread_stacks())  # first: a handler that obeys ends the process
+        self._stopping.set()
         if self._obeyed and self._over.wait(COOPERATION_SECONDS):
             return
         self._raise_now = True
         self._interrupt()
-        if not self._over.wait(UNWINDING_SECONDS):
-            self.on_forced()
+        until = time.monotonic() + UNWINDING_SECONDS
+        while not self._over.wait(_AGAIN_SECONDS):
+            if time.monotonic() >= until:
+                self.on_forced()
+                return
+            if self._raise_now and self._interrupt is _interrupt_main_thread:
+                self._interrupt()  # the first one met a shield
 
     def _await_request(self) -> ExitCode:
         while True:

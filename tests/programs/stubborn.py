@@ -11,15 +11,17 @@ from epm_task import DeadlineExceeded, TaskContext, task
 
 
 @task(job_id="key-scanner")
-def stubborn(
+def stubborn(  # one branch for each way
     ctx: TaskContext,
     *,
     way: Literal["obey", "sleep", "swallow", "deaf", "spin", "hash", "thread", "lock", "raise"],
 ) -> dict[str, object]:
     """Say that the handler has started, then take the stop in this WAY."""
     ctx.log.info("started", remaining=ctx.remaining())
-    if way not in {"swallow", "deaf"}:
-        print("handler-started", flush=True)
+    if way in {"obey", "raise"}:
+        ctx.stopping.is_set()  # before anybody sends a signal, so that it is obeyed for certain
+    if way not in {"swallow", "deaf", "hash"}:
+        _say_started()
     if way == "obey":
         ctx.stopping.wait(60)
         ctx.log.info("obeyed", remaining=ctx.remaining())
@@ -29,6 +31,7 @@ def stubborn(
         time.sleep(0.1)  # what was logged in the last 50 ms could not be sent any more
         sum(range(10**11))
     elif way == "hash":
+        threading.Timer(0.2, _say_started).start()  # once the hash is being made
         hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2**31 - 1)
     elif way == "lock":
         lock = threading.Lock()
@@ -44,12 +47,16 @@ def stubborn(
     return {"way": way}
 
 
+def _say_started() -> None:
+    print("handler-started", flush=True)
+
+
 def _swallow(ctx: TaskContext | None) -> None:
     while True:
         try:
             if ctx is not None:
                 ctx.stopping.is_set()
-            print("handler-started", flush=True)  # here, so that a stop is swallowed for certain
+            _say_started()  # here, so that a stop is swallowed for certain
             time.sleep(60)
         except BaseException:  # noqa: BLE001  # the worst that an author can write
             pass
