@@ -21,6 +21,8 @@ NEVER = {
 ON_DEMAND = {"pydantic", "pydantic_settings", "asyncio", "httpcore", "anyio", "certifi"}
 #: 273 on Linux with Python 3.11; the rest is room for other versions.
 MOST_MODULES = 300
+#: Measuring coverage loads modules of its own into a child.
+QUIET = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,7 @@ def plain() -> frozenset[str]:
 
 def _modules_of(program: str) -> frozenset[str]:
     with MqttPeer() as broker, agent_with(broker.port) as agent:
-        # Measuring coverage loads modules of its own into a child.
-        quiet = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
-        ended = run_task(program, agent=agent.base_url, environment=quiet)
+        ended = run_task(program, agent=agent.base_url, environment=QUIET)
     assert ended.exit_code == 0, ended.stderr
     return frozenset(
         next(line for line in ended.stderr.decode().splitlines() if " json " in line).split()
@@ -67,7 +67,7 @@ def test_settings_model_loads_pydantic() -> None:
 @pytest.mark.parametrize("option", ["--help", "--version", "--task=nobody"])
 def test_answer_for_people_loads_little(option: str) -> None:
     """What needs no agent needs neither of the clients, no log and no settings model."""
-    ended = run_task("hello.py", option, environment={"PYTHONPROFILEIMPORTTIME": "1"})
+    ended = run_task("hello.py", option, environment={**QUIET, "PYTHONPROFILEIMPORTTIME": "1"})
     lines = ended.stderr.decode().splitlines()
     found = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert "epm_task.runtime.handler" in found
