@@ -31,7 +31,7 @@ def safe_text(value: object) -> str:
         # UTF-16 joins the surrogates that belong together; the others become U+FFFD.
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     except Exception:  # noqa: BLE001  # the author's __str__ may do anything
-        return f"<{type(value).__name__} that cannot be shown>"
+        return f"<{_type_name(value)} that cannot be shown>"
 
 
 def shallow_value(value: object) -> Any:
@@ -54,14 +54,14 @@ def safe_value(value: object, depth: int = 0) -> Any:
     try:
         return _safe(value, depth)
     except Exception:  # noqa: BLE001  # the author's objects may do anything
-        return f"<{type(value).__name__} that cannot be shown>"
+        return f"<{_type_name(value)} that cannot be shown>"
 
 
 def _safe(value: object, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return _safe_scalar(value)
     if depth >= _MAX_DEPTH:
-        return f"<{type(value).__name__}, nested too deeply>"
+        return f"<{_type_name(value)}, nested too deeply>"
     if isinstance(value, Mapping):
         return _safe_mapping(value, depth)
     if isinstance(value, list | tuple | set | frozenset):
@@ -96,3 +96,9 @@ def _safe_items(value: Iterable[Any], depth: int) -> list[Any]:
             break
         found.append(safe_value(item, depth + 1))
     return found
+
+
+def _type_name(value: object) -> str:
+    # Not `type(value).__name__`: a metaclass of the author's may do anything too.
+    name: str = type.__dict__["__name__"].__get__(type(value))
+    return name

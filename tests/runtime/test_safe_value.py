@@ -73,6 +73,18 @@ class LyingText(str):
         raise RuntimeError("no str")
 
 
+class NamelessKind(type):
+    """A class that hides its name."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError("no name")
+
+
+class Nameless(Hostile, metaclass=NamelessKind):
+    """A hostile object of such a class."""
+
+
 @pytest.mark.parametrize(
     ("value", "form"),
     [
@@ -118,6 +130,7 @@ class LyingText(str):
         (Hostile(), "<Hostile that cannot be shown>"),
         ({"a": Hostile(), "b": 1}, {"a": "<Hostile that cannot be shown>", "b": 1}),
         ({"a": HostileMapping(), "b": 1}, {"a": "<HostileMapping that cannot be shown>", "b": 1}),
+        ([Nameless()], ["<Nameless that cannot be shown>"]),
         (LyingText("x"), "<LyingText that cannot be shown>"),
     ],
     ids=lambda value: type(value).__name__,
