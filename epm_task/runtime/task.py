@@ -88,8 +88,10 @@ class Task(Generic[P, R_co]):
     def siblings(self) -> dict[str, Task[..., object]]:
         """Return the tasks in the function's file by name, this one included."""
         names = self.handler.source.__globals__.values()
-        found = {value.name: value for value in names if isinstance(value, Task)}
-        return {self.name: self, **found}
+        found = [value for value in names if isinstance(value, Task)]
+        # One that was imported from another file is run there.
+        own = {value.name: value for value in found if value.file == self.file}
+        return {self.name: self, **own}
 
     def main(self, argv: Sequence[str] | None = None) -> NoReturn:
         """Run the task as the process that the agent started, and end the process.

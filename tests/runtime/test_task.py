@@ -142,6 +142,15 @@ def test_tasks_of_a_file_know_each_other() -> None:
     assert plain.siblings() == {"plain": plain, "key-scanner-": key_scanner_, "waits": waits}
 
 
+def test_imported_task_is_no_choice(two: Path) -> None:
+    """A task of another file, imported to be called, does not make `--task` necessary."""
+    program = two.with_name("three.py")
+    only = EAGER.replace("eager.main()", 'eager.main(["--version"])')
+    program.write_text("from two import first\n" + only)
+    ended = run_task(program)
+    assert (ended.exit_code, ended.stdout[:16]) == (0, b"eager (epm-task ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
