@@ -94,3 +94,17 @@ def test_exception_that_cannot_be_shown_is_named() -> None:
     found = exception_properties(UnshowableError())
     assert found["exceptionType"] == "UnshowableError"
     assert found["exception"]
+
+
+def test_exception_whose_notes_raise_is_named() -> None:
+    """Not even the notes of an exception can make a log call raise."""
+
+    class Noted(Exception):
+        @property
+        def __notes__(self) -> NoReturn:
+            raise RuntimeError("no notes")
+
+    assert exception_properties(Noted()) == {
+        "exceptionType": Noted.__qualname__,
+        "exception": "(the traceback cannot be shown: RuntimeError)",
+    }
