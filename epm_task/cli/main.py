@@ -14,6 +14,7 @@ except ImportError:
 from epm_task import __version__
 from epm_task.admin.errors import AdminError
 from epm_task.cli.agent import agent
+from epm_task.cli.deploy.app import deploy
 from epm_task.cli.doctor import doctor
 from epm_task.cli.exit_codes import exit_codes
 from epm_task.cli.explain import explain
@@ -51,6 +52,7 @@ app.command("verify-install", rich_help_panel="Build and check executables")(ver
 app.command(rich_help_panel="Understand a run")(doctor)
 app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
 app.add_typer(jobs, name="jobs", rich_help_panel="Administer an agent")
+app.add_typer(deploy, name="deploy", rich_help_panel="Administer an agent")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # typer passes the option so

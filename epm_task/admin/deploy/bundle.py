@@ -1,0 +1,134 @@
+"""A bundle is a set of job documents with the programs that they start, in the agent's layout.
+
+`epm-task freeze` makes one in `dist`: `Jobs/{id}.json` and `Jobs/bin/{Command}/…`. Each version
+that is kept is one too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from epm_task.admin.deploy.errors import BadBundle
+from epm_task.admin.deploy.program import Program, executable_of, read_program
+from epm_task.errors import BadJobId
+from epm_task.job.document import JobDocument
+from epm_task.job.json_source import MAX_BYTES, BadSource
+from epm_task.runtime.client_id import check_job_id
+from epm_task.runtime.manifest import NAME as MANIFEST
+from epm_task.runtime.manifest import ManifestError, differences, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Document = dict[str, Any]
+
+
+class Bundle(NamedTuple):
+    """Jobs and programs that belong together.
+
+    Attributes:
+        name: The first of the jobs' ids; versions are kept under it.
+        programs: By command.
+        jobs: By id.
+    """
+
+    name: str
+    programs: Mapping[str, Program]
+    jobs: Mapping[str, Document]
+
+
+def read_bundles(folder: Path) -> list[Bundle]:
+    """Return what the folder holds, as sets that share no program, ordered by name.
+
+    Raises:
+        BadBundle: It holds no jobs, a program is incomplete, or one is started by no job.
+    """
+    try:
+        programs, jobs = _read(folder)
+    except OSError as error:
+        raise BadBundle(
+            f"{error.filename or folder} cannot be read ({error.strerror}); build it again with "
+            "epm-task freeze"
+        ) from error
+    if idle := sorted(programs.keys() - {c for job in jobs.values() for c in commands_of(job)}):
+        raise BadBundle(
+            f"no job of {folder} starts the program {idle[0]}; add its job document, "
+            "or remove the program"
+        )
+    return _together(programs, jobs)
+
+
+def commands_of(document: Mapping[str, Any]) -> set[str]:
+    """Return the commands that a job's tasks name."""
+    tasks = document.get("tasks")
+    listed = tasks if isinstance(tasks, list) else []
+    return {str(task.get("command")) for task in listed if isinstance(task, dict)}
+
+
+def _read(folder: Path) -> tuple[dict[str, Program], dict[str, Document]]:
+    if not (folder / "Jobs").is_dir():
+        raise BadBundle(
+            f"there is no folder Jobs in {folder}; build one with epm-task freeze, or name the "
+            "folder that holds Jobs"
+        )
+    binaries = folder / "Jobs" / "bin"
+    found = sorted(binaries.iterdir()) if binaries.is_dir() else []
+    programs = {path.name: _program(path) for path in found if path.is_dir()}
+    files = sorted((folder / "Jobs").glob("*.json"))
+    jobs = {file.stem: _document(file) for file in files}
+    if not jobs:
+        raise BadBundle(f"there is no job document in {folder / 'Jobs'}; write one: epm-task job")
+    return programs, jobs
+
+
+def _program(folder: Path) -> Program:
+    if folder.is_symlink():
+        raise BadBundle(f"{folder} is a link; put the program itself there")
+    program = read_program(folder, as_installed=False)
+    if executable_of(program) is None:
+        raise BadBundle(f"{folder} holds no {folder.name} that could be started; build it again")
+    if MANIFEST in program.files:
+        try:
+            changes = differences(folder, read_manifest(folder))
+        except ManifestError as error:
+            raise BadBundle(f"{error}; build it again") from None
+        if changes:
+            raise BadBundle(
+                f"{folder} is not what was built: {'; '.join(changes[:3])}; build it again"
+            )
+    return program
+
+
+def _document(file: Path) -> Document:
+    with file.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    try:
+        document = JobDocument.parse(data).raw
+        check_job_id(file.stem)
+    except (BadSource, BadJobId) as error:
+        raise BadBundle(f"{file}: {error}; correct the file") from None
+    if document.get("id") != file.stem:
+        raise BadBundle(
+            f"{file}: the id is {document.get('id')!r} and must equal the file's name; rename it"
+        )
+    return document
+
+
+def _together(programs: Mapping[str, Program], jobs: Mapping[str, Document]) -> list[Bundle]:
+    """Group the jobs so that two which start the same program are in one bundle."""
+    groups: list[tuple[set[str], set[str]]] = []
+    for job_id, document in jobs.items():
+        commands = commands_of(document) & programs.keys()
+        joined = [group for group in groups if group[1] & commands]
+        groups = [group for group in groups if not group[1] & commands]
+        ids = {job_id}.union(*(group[0] for group in joined))
+        groups.append((ids, commands.union(*(group[1] for group in joined))))
+    return [
+        Bundle(
+            min(ids),
+            {command: programs[command] for command in sorted(commands)},
+            {job_id: jobs[job_id] for job_id in sorted(ids)},
+        )
+        for ids, commands in sorted(groups, key=lambda group: min(group[0]))
+    ]

@@ -1,0 +1,142 @@
+"""A deploy error is one situation in which a deployment was not done, or was undone.
+
+AdminError
+├── BadBundle           65  the folder that was given is no set of jobs with their programs
+├── NoVersion           66  no such version is kept
+├── RolledBack           *  it was undone; the exit code is that of the cause
+├── UndoPending          *  it could not be undone yet; the next apply does that first
+├── RecoveryPending      *  an earlier apply cannot be undone or finished now
+├── NotTidied            *  the new version is in place; the old one was not tidied up
+├── WriteRefused     74/77  the file system refused; 77 when rights are missing
+├── ApplyUnderWay       75  another apply or rollback is at work on this agent root
+├── ProgramInUse        75  Windows: a run of the program is under way (`swap.py`)
+├── RunFailed            1  the run that --trigger started did not end with 0
+└── UnsafeRoot          78  other users can replace programs of this agent root
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from epm_task.admin.errors import AdminError
+from epm_task.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_RIGHTS: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class BadBundle(AdminError):
+    """The folder does not hold jobs with their programs, or has changed meanwhile."""
+
+    exit_code = ExitCode.DATAERR
+
+
+class NoVersion(AdminError):
+    """A job or a version of it that is not kept."""
+
+    exit_code = ExitCode.NOINPUT
+
+
+class RolledBack(AdminError):
+    """The new version was put in place, failed, and everything is as it was before."""
+
+    def __init__(self, cause: BaseException, as_before: str) -> None:
+        """Take why, and what is in place now."""
+        self.exit_code = exit_code_of(cause)
+        super().__init__(f"{sentence_of(cause)}; so it was rolled back: {as_before}")
+
+
+class UndoPending(AdminError):
+    """The new version failed, and the old one could not be put back yet."""
+
+    def __init__(self, cause: BaseException, why: BaseException) -> None:
+        """Take why the new version failed, and why the old one is not back."""
+        self.exit_code = exit_code_of(cause)
+        super().__init__(
+            f"{sentence_of(cause)}; undoing it failed too ({sentence_of(why)}), so a part of the "
+            "new version is still in place; when the reason is gone, the next `epm-task deploy "
+            "apply` or `rollback` undoes it first"
+        )
+
+
+class RecoveryPending(AdminError):
+    """An earlier apply was interrupted, and cannot be undone or finished now."""
+
+    def __init__(self, name: str, step: str, why: BaseException) -> None:
+        """Take its bundle, the step in which it ended, and why."""
+        self.exit_code = exit_code_of(why)
+        super().__init__(
+            f"an apply of {name} was interrupted in its step {step!r}, which must be put right "
+            f"first, and cannot be now: {sentence_of(why)}; nothing else was done"
+        )
+
+
+class NotTidied(AdminError):
+    """The new version is in place and stays; only what is no longer needed was not removed."""
+
+    def __init__(self, name: str, number: int, why: BaseException) -> None:
+        """Take the bundle, the version that is in place, and why."""
+        self.exit_code = exit_code_of(why)
+        super().__init__(
+            f"version {number} of {name} is in place, but what was before could not be tidied up "
+            f"({sentence_of(why)}); the next `epm-task deploy apply` does that first"
+        )
+
+
+class WriteRefused(AdminError):
+    """The operating system refused to write or to move a file."""
+
+    def __init__(self, error: OSError, folder: Path) -> None:
+        """Take the refusal, and the agent root that was to be changed."""
+        rights = error.errno in _RIGHTS
+        self.exit_code = ExitCode.NOPERM if rights else ExitCode.IOERR
+        fix = (
+            "run this as the owner of the agent root (root, or an administrator)"
+            if rights
+            else "make room, then run it again"
+            if error.errno in _SPACE
+            else "remove the reason, then run it again"
+        )
+        where = error.filename2 or error.filename or folder
+        super().__init__(f"{where} was not written ({error.strerror or error}); {fix}")
+
+
+class ApplyUnderWay(AdminError):
+    """Another process holds the lock of the agent root."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+    def __init__(self, root: Path, pid: str) -> None:
+        """Take the agent root, and the process that holds it as far as it is known."""
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"{who} is deploying to {root} at this moment, so nothing was done; wait for its end"
+        )
+
+
+class UnsafeRoot(AdminError):
+    """A folder on the way to the programs can be written by others."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class RunFailed(AdminError):
+    """The run that --trigger started did not end with exit code 0."""
+
+    exit_code = ExitCode.FAILED
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code that an error asks for; 74 for a refusal of the operating system."""
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.SIGINT
+    return int(getattr(error, "exit_code", ExitCode.IOERR))
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return what happened; an interruption has no words of its own."""
+    return str(error) or ("stopped" if isinstance(error, KeyboardInterrupt) else repr(error))

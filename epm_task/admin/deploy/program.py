@@ -1,0 +1,142 @@
+"""A program is the folder of one command below `Jobs/bin`, known by the digests of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from epm_task.admin.deploy.errors import BadBundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_ANY_EXECUTE: Final = 0o111
+#: Who else could replace a file that the agent runs as its own account.
+_OTHERS_WRITE: Final = 0o022
+#: The name of a folder in `files` ends so; only a folder with wrong rights is listed.
+FOLDER_MARK: Final = "/"
+
+
+class FileFact(NamedTuple):
+    """What counts of one file.
+
+    Attributes:
+        digest: SHA-256 in hexadecimal digits; `-> target` for a symbolic link.
+        executable: Whether it may be run.
+        loose: Whether others than its owner, root and this user can write it.
+    """
+
+    digest: str
+    executable: bool = False
+    loose: bool = False
+
+
+class Program(NamedTuple):
+    """The files of one program.
+
+    Attributes:
+        command: Its name, which job documents call `command`.
+        folder: Where it was read.
+        files: By relative path, with `/` on every system.
+    """
+
+    command: str
+    folder: Path
+    files: Mapping[str, FileFact]
+
+    def tidied(self) -> Program:
+        """Return it with the rights that it should have."""
+        files = {n: fact._replace(loose=False) for n, fact in self.files.items() if fact.digest}
+        return self._replace(files=files)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over names, contents and executable bits, in hexadecimal digits."""
+        facts = {name: list(fact) for name, fact in sorted(self.files.items())}
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def read_program(folder: Path, *, as_installed: bool = True) -> Program:
+    """Read the files of the program in *folder*.
+
+    Args:
+        folder: Its name is the command.
+        as_installed: Look at rights too. They do not count in a folder that is to be copied.
+
+    Raises:
+        BadBundle: It holds what is neither a file, a folder nor a link inside it.
+        OSError: A file cannot be read.
+    """
+    files: dict[str, FileFact] = {}
+    for path in _walk(folder):
+        name = path.relative_to(folder).as_posix()
+        found = path.lstat()
+        loose = as_installed and _is_loose(found)
+        if stat.S_ISDIR(found.st_mode):
+            if loose:
+                files[f"{name}{FOLDER_MARK}"] = FileFact("", loose=True)
+        elif stat.S_ISLNK(found.st_mode):
+            files[name] = FileFact(f"-> {_link(path, folder)}")
+        elif stat.S_ISREG(found.st_mode):
+            executable = bool(found.st_mode & _ANY_EXECUTE)
+            if os.name == "posix" and not as_installed:  # an archive may have lost the bit
+                executable |= name in _names(folder.name)
+            files[name] = FileFact(_sha256(path), executable, loose)
+        else:
+            raise BadBundle(f"{path} is no file, folder or link; remove it")
+    return Program(folder.name, folder, files)
+
+
+def read_installed(place: Path) -> Program | None:
+    """Return the program in its place in `Jobs/bin`, None when there is none.
+
+    Raises:
+        BadBundle: A file or a link is in its place.
+        OSError: It cannot be read.
+    """
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise BadBundle(f"{place} is no folder, so it was left alone; remove it")
+    return read_program(place) if place.exists() else None
+
+
+def executable_of(program: Program) -> str | None:
+    """Return the name of the file that the agent starts, None when it is missing."""
+    return next((name for name in _names(program.command) if name in program.files), None)
+
+
+def _names(command: str) -> tuple[str, str]:
+    return command, f"{command}.exe"
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    yield folder
+    for above, folders, files in os.walk(folder, onerror=_raise):
+        folders.sort()
+        yield from (Path(above, name) for name in (*folders, *sorted(files)))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_loose(found: os.stat_result) -> bool:
+    if os.name != "posix" or stat.S_ISLNK(found.st_mode):
+        return False
+    return bool(found.st_mode & _OTHERS_WRITE) or found.st_uid not in {0, os.geteuid()}
+
+
+def _link(path: Path, folder: Path) -> str:
+    target = os.readlink(path)  # noqa: PTH115  # the text itself, not a path
+    inside = Path(os.path.normpath(path.parent / target)).is_relative_to(folder)
+    if Path(target).is_absolute() or not inside:
+        raise BadBundle(f"{path} is a link that leaves its program, to {target}; replace it")
+    return target
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,210 @@
+"""A version is what was in place once: a bundle with a number, kept whole outside `Jobs/`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from epm_task.admin.agent_root import read_json
+from epm_task.admin.deploy.bundle import Bundle
+from epm_task.admin.deploy.copying import copy_program, remove_tree
+from epm_task.admin.deploy.errors import BadBundle, NoVersion
+from epm_task.admin.deploy.program import read_program
+from epm_task.files.atomic_file import sync_folder, write_atomically
+from epm_task.job.document import JobDocument
+from epm_task.job.json_source import BadSource
+from epm_task.job.json_writer import encoded, write_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: `found` was in place before the first apply, or was changed by hand since.
+Origin: TypeAlias = Literal["deployed", "found"]
+_FACTS: Final = "version.json"
+_POINTER: Final = "current.json"
+_PARTIAL: Final = ".partial"
+
+
+class Version(NamedTuple):
+    """One version.
+
+    Attributes:
+        number: From 1, in the order in which they were made.
+        bundle: Its programs, in the version's own folder, and its jobs.
+        made: When, ISO 8601 in UTC.
+        origin: Where it came from.
+        digest: SHA-256 over programs and jobs.
+    """
+
+    number: int
+    bundle: Bundle
+    made: str
+    origin: Origin
+    digest: str
+
+
+class Shelf:
+    """The versions of one bundle.
+
+    Args:
+        folder: `epm-task/versions/{name}`, which need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self._folder = folder
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the versions, lowest first."""
+        found = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted(int(path.name) for path in found if path.name.isdecimal())
+
+    def get(self, number: int) -> Version:
+        """Return one version, after its files were compared with what was kept.
+
+        Raises:
+            NoVersion: There is none of this number, or it is damaged.
+        """
+        folder = self._folder / str(number)
+        try:
+            facts = read_json(folder / _FACTS)
+            bundle = Bundle(self.name, *_read(folder))
+            version = Version(
+                number, bundle, str(facts["made"]), facts["origin"], str(facts["digest"])
+            )
+        except (ValueError, KeyError, OSError, BadBundle) as error:
+            known = ", ".join(map(str, self.numbers())) or "none"
+            raise NoVersion(
+                f"version {number} of {self.name} cannot be used ({error}); "
+                f"the versions are: {known}"
+            ) from error
+        if digest_of(bundle) != version.digest:
+            raise NoVersion(
+                f"version {number} of {self.name} is not what was kept; choose another with --to"
+            )
+        return version
+
+    def names(self, number: int) -> tuple[set[str], set[str]]:
+        """Return the commands and the ids of one version; nothing for one that is not there."""
+        folder = self._folder / str(number) / "Jobs"
+        binaries = (folder / "bin").iterdir() if folder.is_dir() else ()
+        return {path.name for path in binaries}, {file.stem for file in folder.glob("*.json")}
+
+    def find(self, bundle: Bundle) -> Version | None:
+        """Return the newest version that is exactly this bundle."""
+        digest = digest_of(bundle)
+        for number in reversed(self.numbers()):
+            try:
+                version = self.get(number)
+            except NoVersion:  # a damaged one is no version of anything
+                continue
+            if version.digest == digest:
+                return version
+        return None
+
+    def next_number(self) -> int:
+        """Return a number that no version of this bundle has had."""
+        return max([*self.numbers(), *self._pointer().values(), 0]) + 1
+
+    def save(self, bundle: Bundle, number: int, origin: Origin) -> Version:
+        """Keep a bundle as a new version and return it; it survives a power cut.
+
+        Raises:
+            BadBundle: A file vanished or changed.
+            OSError: It cannot be written; then there is no new version.
+        """
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        partial = self._folder / _PARTIAL
+        remove_tree(partial)
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        digest = digest_of(bundle)
+        try:
+            _write(bundle, partial)
+            facts = {"number": number, "made": made, "origin": origin, "digest": digest}
+            write_atomically(partial / _FACTS, _json(facts))
+            partial.rename(self._folder / str(number))
+        except BaseException:
+            remove_tree(partial)
+            raise
+        sync_folder(self._folder)
+        return self.get(number)
+
+    @property
+    def current(self) -> int | None:
+        """The number of the version that was put in place last; None before the first apply."""
+        return self._pointer().get("current")
+
+    @property
+    def previous(self) -> int | None:
+        """The number of the one before."""
+        return self._pointer().get("previous")
+
+    def point_to(self, number: int, previous: int | None) -> None:
+        """Say which version is in place now, and which one was before."""
+        pointer = {"current": number} | ({} if previous is None else {"previous": previous})
+        write_atomically(self._folder / _POINTER, _json(pointer))
+
+    def prune(self, keep: int) -> list[int]:
+        """Remove the oldest versions, so that *keep* are left beside the current one."""
+        fixed = [n for n in (self.current, self.previous) if n is not None]
+        others = [number for number in self.numbers() if number not in fixed]
+        room = max(0, keep - (len(fixed) - 1))
+        gone = others[: max(0, len(others) - room)]
+        if keep == 0 and self.previous is not None:
+            gone.append(self.previous)
+        for number in gone:
+            self.remove(number)
+        return gone
+
+    def remove(self, number: int) -> None:
+        """Remove a version."""
+        partial = self._folder / _PARTIAL
+        remove_tree(partial)
+        folder = self._folder / str(number)
+        if folder.exists():
+            folder.rename(partial)  # a version is whole or is none
+            remove_tree(partial)
+
+    def _pointer(self) -> dict[str, int]:
+        try:
+            found = read_json(self._folder / _POINTER)
+        except ValueError:
+            return {}
+        return {key: value for key, value in found.items() if type(value) is int}
+
+
+def digest_of(bundle: Bundle) -> str:
+    """Return the SHA-256 over all programs and jobs of a bundle."""
+    programs = {command: program.digest for command, program in bundle.programs.items()}
+    jobs = {job_id: json.dumps(job, sort_keys=True) for job_id, job in bundle.jobs.items()}
+    text = json.dumps([programs, jobs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    binaries = sorted((folder / "Jobs" / "bin").iterdir())
+    try:
+        jobs = {
+            file.stem: JobDocument.parse(file.read_bytes()).raw
+            for file in sorted((folder / "Jobs").glob("*.json"))
+        }
+    except BadSource as error:
+        raise BadBundle(str(error)) from None
+    return {path.name: read_program(path) for path in binaries}, jobs
+
+
+def _write(bundle: Bundle, folder: Path) -> None:
+    binaries = folder / "Jobs" / "bin"
+    binaries.mkdir(parents=True, mode=0o700)
+    for command, program in bundle.programs.items():
+        copy_program(program, binaries / command)
+    for job_id, document in bundle.jobs.items():
+        write_atomically(
+            folder / "Jobs" / f"{job_id}.json", encoded(write_document(document)), mode=0o644
+        )
+
+
+def _json(facts: dict[str, Any]) -> bytes:
+    return f"{json.dumps(facts, indent=2)}\n".encode()

@@ -1,0 +1,71 @@
+"""A plan view is a plan as lines for people, or as plain data for programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from epm_task.admin.deploy.change import Action, Change, Part
+from epm_task.admin.deploy.plan import Plan, count
+from epm_task.runtime.record_view import printable
+
+_MARKS: Final[dict[Action, str]] = {"add": "+", "change": "~", "remove": "-"}
+#: Twelve digits are enough for people to tell two digests apart; programs get all of them.
+_DIGEST: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+_COLORS: Final[dict[Action, str]] = {"add": "32", "change": "33", "remove": "31"}
+
+
+def plan_text(plans: Sequence[Plan], *, color: bool = False) -> str:
+    """Return the plans as lines, and the numbers in the last one."""
+    lines = [
+        line for plan in plans for change in plan.changes for line in _lines(change, color=color)
+    ]
+    return "\n".join([*lines, _last_line(plans)])
+
+
+def plan_facts(plans: Sequence[Plan]) -> dict[str, Any]:
+    """Return the plans as plain data."""
+    changes = [
+        {
+            "action": change.action,
+            "kind": change.kind,
+            "name": change.name,
+            "bundle": plan.bundle.name,
+            "parts": [part._asdict() for part in change.parts],
+        }
+        for plan in plans
+        for change in plan.changes
+    ]
+    return {"changes": changes, "count": count(plans)}
+
+
+def _last_line(plans: Sequence[Plan]) -> str:
+    numbers = count(plans)
+    words = f"{numbers['add']} to add, {numbers['change']} to change, {numbers['remove']} to remove"
+    return f"Plan: {words}." if any(numbers.values()) else f"Nothing to do: {words}."
+
+
+def _lines(change: Change, *, color: bool) -> list[str]:
+    head = _line(change.action, f"{change.kind} {change.name}", "", color=color)
+    if change.action == "remove":
+        return [head]
+    parts = [
+        _line(part.action, part.place or "/", _values(change, part), color=color)
+        for part in change.parts
+    ]
+    return [head, *(f"    {line}" for line in parts)]
+
+
+def _line(action: Action, name: str, values: str, *, color: bool) -> str:
+    mark = _MARKS[action]
+    if color:
+        mark = f"\x1b[{_COLORS[action]}m{mark}\x1b[0m"
+    return f"{mark} {printable(name)}{printable(values)}"
+
+
+def _values(change: Change, part: Part) -> str:
+    """Return `: 60 -> 120` for a field, `  sha256 1f2e -> 9a8b` for a file."""
+    intro = "  sha256 " if change.kind == "program" else ": "
+    values = [value for value in (part.before, part.after) if value]
+    return intro + _DIGEST.sub(r"\1", " -> ".join(values)) if values else ""
