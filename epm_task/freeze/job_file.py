@@ -30,6 +30,7 @@ def write_jobs(program: Program, folder: Path) -> list[Path]:
         FreezeError: The project's own document cannot be read.
         OSError: A file cannot be written.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for job in program.jobs:
         name = f"{job['document']['id']}.json"

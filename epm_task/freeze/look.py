@@ -11,8 +11,11 @@ import sys
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
+from epm_task import runtime
+from epm_task.freeze.unused import OTHER_SYSTEMS, SETTINGS
 from epm_task.job.command_name import command_name
 from epm_task.job.task_file import TaskFileError, read_task_file
 
@@ -30,7 +33,8 @@ def look(path: Path) -> dict[str, Any]:
     for task in declared.tasks.values():
         _load_parsers(task)
     pydantic = "pydantic" in sys.modules
-    import_module("epm_task.runtime.spine")
+    asyncio = "asyncio" in sys.modules
+    _load_runtime()
     jobs = declared.all_jobs()
     return {
         "tasks": [_facts(task) for task in declared.tasks.values()],
@@ -38,8 +42,7 @@ def look(path: Path) -> dict[str, Any]:
             {"tasks": [task.name for task in job.tasks], "document": job.document()} for job in jobs
         ],
         "pydantic": pydantic,
-        "asyncio": "asyncio" in sys.modules
-        or any(task.handler.is_async for task in declared.tasks.values()),
+        "asyncio": asyncio or any(task.handler.is_async for task in declared.tasks.values()),
         "modules": {
             name: file
             for name, module in sorted(sys.modules.items())
@@ -62,6 +65,13 @@ def _facts(task: Task[..., Any]) -> dict[str, Any]:
             if one.required
         },
     }
+
+
+def _load_runtime() -> None:
+    """Import what a run loads late, so that it is among the modules."""
+    for module in iter_modules(runtime.__path__, f"{runtime.__name__}."):
+        if module.name not in {SETTINGS, *OTHER_SYSTEMS}:
+            import_module(module.name)
 
 
 def _load_parsers(task: Task[..., Any]) -> None:

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID, uuid5
 
-from cyclonedx.factory.license import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component as Part
 from cyclonedx.model.component import ComponentType
+from cyclonedx.model.license import DisjunctiveLicense, License, LicenseExpression
 from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.spdx import is_expression, is_supported_id
 from packageurl import PackageURL
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ class Inside(NamedTuple):
 
 def bill_of_materials(inside: Inside) -> bytes:
     """Return the document."""
-    licences = LicenseFactory()
     whole = Part(
         name=inside.command,
         version=inside.version,
@@ -57,7 +57,7 @@ def bill_of_materials(inside: Inside) -> bytes:
     )
     parts = [
         Part(name="python", version=inside.python, type=ComponentType.PLATFORM, bom_ref="python"),
-        *(_library(component, licences) for component in inside.components),
+        *(_library(component) for component in inside.components),
         *(_file(path, digest) for path, digest in inside.digests.items()),
     ]
     moment = datetime.fromtimestamp(inside.epoch, UTC)
@@ -71,7 +71,7 @@ def bill_of_materials(inside: Inside) -> bytes:
     return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=2).encode() + b"\n"
 
 
-def _library(component: Component, licences: LicenseFactory) -> Part:
+def _library(component: Component) -> Part:
     url = PackageURL("pypi", None, component.name, component.version)
     return Part(
         name=component.name,
@@ -79,8 +79,16 @@ def _library(component: Component, licences: LicenseFactory) -> Part:
         type=ComponentType.LIBRARY,
         purl=url,
         bom_ref=str(url),
-        licenses=[licences.make_from_string(component.licence)] if component.licence else [],
+        licenses=[_licence(component.licence)] if component.licence else [],
     )
+
+
+def _licence(words: str) -> License:
+    if is_supported_id(words):
+        return DisjunctiveLicense(id=words)
+    if is_expression(words):
+        return LicenseExpression(words)
+    return DisjunctiveLicense(name=words)
 
 
 def _file(path: str, digest: str) -> Part:

@@ -84,7 +84,8 @@ class Stage:
             homeless: Whether HOME and TMPDIR are missing from the environment too.
         """
         started = self.start(source=source, env=None if homeless else self._homes())
-        return Seen(started.wait(), self._watch(started))
+        children = self._watch(started)
+        return Seen(started.wait(), children)
 
     def start(
         self,

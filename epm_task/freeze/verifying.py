@@ -102,6 +102,10 @@ def _process(seen: Seen) -> Check:
     launched = seen.run.pid
     if launched is None:
         return Check("process", "failed", _reason(seen.run))
+    asked = _who_asked(seen.run)
+    if asked == {launched}:
+        detail = f"launched, asking and connecting are one process, PID {launched}"
+        return Check("process", "ok", detail)
     if seen.children:
         child = min(seen.children)
         problem = (
@@ -110,10 +114,6 @@ def _process(seen: Seen) -> Check:
             "it as one folder"
         )
         return Check("process", "failed", problem)
-    asked = _who_asked(seen.run)
-    if asked == {launched}:
-        detail = f"launched, asking and connecting are one process, PID {launched}"
-        return Check("process", "ok", detail)
     others = ", ".join(map(str, sorted(asked - {launched})))
     if others:
         problem = f"the agent launched PID {launched}, but PID {others} asked for settings"

@@ -1,0 +1,23 @@
+"""Tests of the components: the distributions of the files inside, with licence and version."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import httpx
+import structlog
+
+from epm_task import __version__
+from epm_task.freeze.components import components_of, python_version
+
+
+def test_files_lead_to_their_distributions():
+    """Sorted, ours included; a file of the standard library or of nobody counts for nothing."""
+    found = components_of([httpx.__file__, structlog.__file__, __file__, "/nowhere/x.py"])
+    assert [(one.name, one.version) for one in found] == [
+        ("epm-task", __version__),
+        ("httpx", version("httpx")),
+        ("structlog", version("structlog")),
+    ]
+    assert all(one.licence for one in found)
+    assert python_version().count(".") == 2
