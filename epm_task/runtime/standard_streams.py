@@ -133,7 +133,5 @@ def _open_missing_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != descriptor:
-                os.dup2(opened, descriptor)
-                os.close(opened)
+            # The system takes the lowest free number, which is this one; children need it too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

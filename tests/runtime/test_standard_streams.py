@@ -48,16 +48,17 @@ def run(
     "redirections", [("<&-",), (">&-",), ("2>&-",), (">&-", "2>&-"), ("<&-", ">&-", "2>&-")]
 )
 def test_closed_descriptors_are_opened(tmp_path: Path, redirections: tuple[str, ...]) -> None:
-    """No file that is opened later becomes a standard stream, and nothing fails."""
+    """No file that is opened later becomes a standard stream, here or in a child."""
     code = """
 opened = os.open(os.devnull, os.O_RDONLY)
 print("print"); print("error", file=sys.stderr)
 results = [streams.write_stdout(b"{}\\n"), streams.write_stderr(b"line\\n")]
-tell(opened=opened, results=results)
+child = subprocess.run([sys.executable, "-c", "import os; [os.fstat(n) for n in range(3)]"])
+tell(opened=opened, results=results, child=child.returncode)
 """
     ended, told = run(code, tmp_path, *redirections)
     assert (ended.returncode, told["results"]) == (0, [True, True]), ended.stderr
-    assert told["opened"] > 2
+    assert (told["opened"] > 2, told["child"]) == (True, 0)
     assert ended.stdout == (b"" if ">&-" in redirections else b"{}\n")
     written = b"" if "2>&-" in redirections else b"print\nerror\nline\n"
     assert ended.stderr == written
