@@ -123,3 +123,51 @@ def test_last_line_is_one_short_printable_line(text: str) -> None:
 def test_agent_takes_stdout_as_a_whole(stdout: bytes, result: dict[str, int] | None) -> None:
     """One JSON object is a result; anything more or less is none."""
     assert parse_result(stdout) == result
+
+
+class Streams:
+    """Standard streams in memory; stdout may be one that nobody reads."""
+
+    def __init__(self, *, read: bool) -> None:
+        """Start empty."""
+        self._read = read
+        self.stdout = self.stderr = b""
+
+    def write_stdout(self, line: bytes) -> bool:
+        """Take a line, or not."""
+        self.stdout += line if self._read else b""
+        return self._read
+
+    def write_stderr(self, line: bytes) -> bool:
+        """Take a line."""
+        self.stderr += line
+        return True
+
+
+def test_outcome_is_written_to_its_streams() -> None:
+    """A result goes to stdout, a failure to stderr, and a result that nobody took is told."""
+    for read, outcome, stdout, stderr in (
+        (True, Outcome(), b"", b""),
+        (True, Outcome(stdout=b"{}\n"), b"{}\n", b""),
+        (True, Outcome(3, error="why"), b"", b"epm_task: exit 3 (the author's own): why\n"),
+        (False, Outcome(stdout=b"{}\n"), b"", b"epm_task: the result was not taken"),
+    ):
+        streams = Streams(read=read)
+        outcome.write(streams)  # type: ignore[arg-type]
+        assert streams.stdout == stdout
+        assert streams.stderr.startswith(stderr)
+        assert bool(streams.stderr) is bool(stderr)
+
+
+def test_crash_names_the_innermost_place() -> None:
+    """A crash is told where it happened, not where the handler was called."""
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        decimal_of("x")
+    assert f"ValueError at {__file__}:{decimal_of.__code__.co_firstlineno + 2}" in (
+        Outcome.of_crash(caught.value).error
+    )
+
+
+def decimal_of(text: str) -> int:
+    """Return a number."""
+    return int(text)
