@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from peers import http_answer as answer
+from peers.http_peer import HttpPeer
 from pydantic import SecretStr  # noqa: TC002  # read by the handler
 
 from epm_task.errors import DefinitionError
+from epm_task.exit_code import ExitCode
+from epm_task.runtime.agent import AgentClient, Registration
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.settings import TaskSettings
-from epm_task.runtime.stop import Stop
+from epm_task.runtime.stop import Stop, Stopped
+from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,6 +35,8 @@ class Scanner(TaskSettings, plugin="KeyScanner"):
 
 class Other(TaskSettings):
     """Settings of the system."""
+
+    port: int = 0
 
 
 def _positional(root: Path) -> None: ...
@@ -139,17 +147,22 @@ async def _coroutine(ctx: TaskContext, settings: Scanner, *, root: str) -> tuple
     return ctx, settings, root
 
 
+def _stop() -> Stop:
+    # Without its signal handlers, which belong to a process of its own.
+    stop = object.__new__(Stop)
+    stop._interrupt = lambda: None
+    stop.exit_code = None
+    return stop
+
+
 @pytest.mark.parametrize("function", [_context_first, _settings_first, _coroutine])
 def test_injection_follows_the_signature(function: Callable[..., Any]) -> None:
     """Context and settings arrive where they were asked for, in either order, also awaited."""
     context = object.__new__(TaskContext)
     settings = Scanner()
-    stop = object.__new__(Stop)
-    stop._interrupt = lambda: None
-    stop.exit_code = None
     handler = Handler(function, {})
     assert handler.is_async is (function is _coroutine)
-    found: Any = handler.call(context, settings, {"root": "/a"}, stop)
+    found: Any = handler.call(context, settings, {"root": "/a"}, _stop())
     assert found == (context, settings, "/a")
 
 
@@ -169,10 +182,8 @@ def test_other_decorators_are_seen_through(function: Callable[..., Any]) -> None
     assert handler.file == Path(__file__)
     assert (handler.settings_type, len(handler.parameters)) == (Scanner, 1)
     assert handler.is_async is (function is _coroutine)
-    context, settings, stop = object.__new__(TaskContext), Scanner(), object.__new__(Stop)
-    stop._interrupt = lambda: None
-    stop.exit_code = None
-    found: Any = handler.call(context, settings, {"root": "/a"}, stop)
+    context, settings = object.__new__(TaskContext), Scanner()
+    found: Any = handler.call(context, settings, {"root": "/a"}, _stop())
     assert found == (context, settings, "/a")
 
 
@@ -181,3 +192,44 @@ def test_nothing_is_injected_unasked() -> None:
     handler = Handler(lambda: None, {})
     assert (handler.injections, handler.settings_type) == ({}, None)
     assert handler.file == Path(__file__)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "raised"), [(None, asyncio.CancelledError), (ExitCode.SIGTERM, Stopped)]
+)
+def test_cancellation_is_told_from_a_stop(exit_code: ExitCode | None, raised: type) -> None:
+    """A coroutine that cancels itself fails; one that a stop has cancelled was stopped."""
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    stop = _stop()
+    stop.exit_code = exit_code
+    with pytest.raises(raised):
+        Handler(cancelled, {}).call(object.__new__(TaskContext), None, {}, stop)
+
+
+def _with_model(settings: Scanner) -> None: ...
+def _with_system(settings: Other) -> None: ...
+def _without() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "found", "paths"),
+    [
+        (_with_model, Scanner(depth=7), ["/api/PluginSettings/KeyScanner"]),
+        (_with_system, Other(port=80), []),
+        (_without, None, []),
+    ],
+)
+def test_settings_are_read_when_they_are_asked_for(
+    function: Callable[..., Any], found: object, paths: list[str]
+) -> None:
+    """A plugin's settings cost one request; the system's came with the registration."""
+    registration = Registration({"port": "80", "depth": "1"}, 1, 0.1)
+    with (
+        HttpPeer([answer.ok({"depth": "7"})]) as peer,
+        AgentClient(peer.base_url, client_context(None)) as agent,
+    ):
+        assert Handler(function, {}).read_settings(agent, registration) == found
+    assert [request.split()[1].decode() for request in peer.requests] == paths

@@ -18,6 +18,14 @@ class UnshowableError(Exception):
         raise RuntimeError("no str")
 
 
+class UnreadableError(Exception):
+    """An exception whose notes cannot be had."""
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise RuntimeError("no notes")
+
+
 @pytest.mark.parametrize(
     ("secret", "text", "shown"),
     [
@@ -89,11 +97,18 @@ def test_exception_has_type_and_traceback() -> None:
         assert SECRET not in found["exception"]
 
 
-def test_exception_that_cannot_be_shown_is_named() -> None:
-    """An exception whose text raises is still a record."""
-    found = exception_properties(UnshowableError())
-    assert found["exceptionType"] == "UnshowableError"
-    assert found["exception"]
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (UnshowableError(), "UnshowableError: <exception str() failed>"),
+        (UnreadableError(), "(the traceback cannot be shown: RuntimeError)"),
+    ],
+)
+def test_exception_that_cannot_be_shown_is_named(error: Exception, text: str) -> None:
+    """An exception whose text or notes raise is still a record."""
+    found = exception_properties(error)
+    assert found["exceptionType"] == type(error).__name__
+    assert text in found["exception"]
 
 
 def test_exception_whose_notes_raise_is_named() -> None:
