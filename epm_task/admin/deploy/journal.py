@@ -46,6 +46,11 @@ class Journal(NamedTuple):
         """Whether something in `Jobs` or at the agent may have been changed."""
         return self.step not in {"save", "stage"}
 
+    @property
+    def registered(self) -> bool:
+        """Whether the agent may have been told to change a job."""
+        return self.step in {"register", "trigger", SETTLE}
+
     def begin(self, step: str, path: Path) -> Journal:
         """Note that a step begins; the note survives a kill at any instant.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from epm_task.admin.deploy.bundle import Bundle
 from epm_task.admin.deploy.errors import RecoveryPending, WriteRefused
 from epm_task.admin.deploy.journal import SETTLE, read_journal, remove_journal
 from epm_task.admin.errors import AdminError
@@ -46,15 +47,8 @@ def undo(site: Site, journal: Journal) -> str:
     """
     shelf = site.workshop.shelf(journal.name)
     if journal.in_place and journal.after in shelf.numbers():  # else it was undone to its end
-        after = shelf.get(journal.after).bundle
         before = shelf.get(journal.before).bundle if journal.before is not None else None
-        if before is not None:
-            site.put_programs(before)
-            site.put_jobs(before)
-        jobs = after.jobs.keys() - (before.jobs.keys() if before else set())
-        programs = after.programs.keys() - (before.programs.keys() if before else set())
-        site.remove_jobs(after, sorted(jobs))
-        site.remove_programs(after, sorted(programs))
+        _put_back(site, before or _nothing(journal.name), shelf.get(journal.after).bundle, journal)
     site.workshop.clear_staging()
     if journal.fresh:
         shelf.remove(journal.after)
@@ -62,6 +56,18 @@ def undo(site: Site, journal: Journal) -> str:
     if journal.before is None:
         return f"nothing of {journal.name} is in place, as before"
     return f"version {journal.before} of {journal.name} is in place, as before"
+
+
+def _put_back(site: Site, before: Bundle, after: Bundle, journal: Journal) -> None:
+    site.put_programs(before)
+    if journal.registered:
+        site.put_jobs(before)
+        site.remove_jobs(after, sorted(after.jobs.keys() - before.jobs.keys()))
+    site.remove_programs(after, sorted(after.programs.keys() - before.programs.keys()))
+
+
+def _nothing(name: str) -> Bundle:
+    return Bundle(name, {}, {})
 
 
 def settle(site: Site, journal: Journal) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from epm_task.cli.deploy.apply import apply
 from epm_task.cli.deploy.plan import plan
+from epm_task.cli.deploy.policy import policy
 from epm_task.cli.deploy.rollback import rollback
 from epm_task.cli.deploy.status import status
 
@@ -18,3 +19,4 @@ deploy.command()(plan)
 deploy.command()(apply)
 deploy.command()(rollback)
 deploy.command()(status)
+deploy.command()(policy)

@@ -40,6 +40,13 @@ def plan_facts(plans: Sequence[Plan]) -> dict[str, Any]:
     return {"changes": changes, "count": count(plans)}
 
 
+def part_lines(parts: Sequence[Part]) -> list[str]:
+    """Return differences of two documents as lines."""
+    return [
+        _line(part.action, part.place or "/", _values(part, ": "), color=False) for part in parts
+    ]
+
+
 def _last_line(plans: Sequence[Plan]) -> str:
     numbers = count(plans)
     words = f"{numbers['add']} to add, {numbers['change']} to change, {numbers['remove']} to remove"
@@ -50,8 +57,9 @@ def _lines(change: Change, *, color: bool) -> list[str]:
     head = _line(change.action, f"{change.kind} {change.name}", "", color=color)
     if change.action == "remove":
         return [head]
+    intro = "  sha256 " if change.kind == "program" else ": "
     parts = [
-        _line(part.action, part.place or "/", _values(change, part), color=color)
+        _line(part.action, part.place or "/", _values(part, intro), color=color)
         for part in change.parts
     ]
     return [head, *(f"    {line}" for line in parts)]
@@ -64,8 +72,7 @@ def _line(action: Action, name: str, values: str, *, color: bool) -> str:
     return f"{mark} {printable(name)}{printable(values)}"
 
 
-def _values(change: Change, part: Part) -> str:
+def _values(part: Part, intro: str) -> str:
     """Return `: 60 -> 120` for a field, `  sha256 1f2e -> 9a8b` for a file."""
-    intro = "  sha256 " if change.kind == "program" else ": "
     values = [value for value in (part.before, part.after) if value]
     return intro + _DIGEST.sub(r"\1", " -> ".join(values)) if values else ""

@@ -1,0 +1,160 @@
+"""A policy is the vendor's JobUpdate document, which carries one job to a whole fleet.
+
+The vendor documents `PolicyType`, and of `Extension` the fields `JobId`, `Action` and `JobJson`.
+All other fields belong to the policy service; they pass through from a policy that it has made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+
+from epm_task.admin.deploy.change import Part, field_parts
+from epm_task.admin.errors import AdminError
+from epm_task.errors import BadJobId
+from epm_task.exit_code import ExitCode
+from epm_task.job.document import JobDocument
+from epm_task.job.json_source import BadSource, read_source
+from epm_task.job.json_writer import write_document
+from epm_task.runtime.client_id import check_job_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Action: TypeAlias = Literal["Add", "Update", "Delete"]
+
+_TYPE: Final = "JobUpdate"
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+
+
+class BadPolicy(AdminError):
+    """What is no JobUpdate policy, or cannot become one."""
+
+    exit_code = ExitCode.DATAERR
+
+
+class Policy(NamedTuple):
+    """One JobUpdate policy.
+
+    Attributes:
+        job_id: `Extension.JobId`.
+        action: `Extension.Action`.
+        document: What `Extension.JobJson` holds; None for Delete.
+        raw: The whole policy, in the order of its names.
+    """
+
+    job_id: str
+    action: Action
+    document: dict[str, Any] | None
+    raw: dict[str, Any]
+
+    def text(self) -> str:
+        """Return the policy as JSON."""
+        return write_document(self.raw)
+
+
+def make_policy(
+    job_id: str,
+    action: Action,
+    document: Mapping[str, Any] | None,
+    base: Mapping[str, Any] | None = None,
+) -> Policy:
+    """Return the policy that carries a job.
+
+    Args:
+        job_id: The job.
+        action: What agents shall do.
+        document: The job; not used for Delete.
+        base: A policy whose other fields are taken over, in their order.
+
+    Raises:
+        BadPolicy: The id cannot be used, there is no document, or *base* is another kind of policy.
+    """
+    known = dict(base or {})
+    extension = known.get("Extension", {})
+    if known.get("PolicyType", _TYPE) != _TYPE or not isinstance(extension, dict):
+        raise BadPolicy(
+            f"the base is no policy of the type {_TYPE}; export one from the policy service"
+        )
+    try:
+        check_job_id(job_id)
+    except BadJobId as error:
+        raise BadPolicy(str(error)) from None
+    carried = None if action == "Delete" else document
+    if carried is None and action != "Delete":
+        raise BadPolicy(f"{action} carries a job; give its document")
+    if carried is not None and carried.get("id") != job_id:
+        raise BadPolicy(f"the document is that of {carried.get('id')!r}, not of {job_id!r}")
+    extension = {**extension, "JobId": job_id, "Action": action}
+    extension.pop("JobJson", None)
+    if carried is not None:
+        extension["JobJson"] = _one_line(carried)
+    raw = {**known, "PolicyType": _TYPE, "Extension": extension}
+    return Policy(job_id, action, None if carried is None else dict(carried), raw)
+
+
+def read_policy(data: bytes) -> Policy:
+    """Return the policy in *data*.
+
+    Raises:
+        BadPolicy: It is no JobUpdate policy; the message says what is wrong.
+    """
+    raw = read_base(data)
+    extension = raw.get("Extension")
+    if raw.get("PolicyType") != _TYPE or not isinstance(extension, dict):
+        raise BadPolicy(f"it is no policy: PolicyType must be {_TYPE!r}, Extension an object")
+    action, job_id = extension.get("Action"), extension.get("JobId")
+    if action not in ACTIONS or not isinstance(job_id, str):
+        raise BadPolicy(f"Extension needs a JobId, and an Action of {', '.join(ACTIONS)}")
+    return Policy(job_id, action, _carried(extension), raw)
+
+
+def read_base(data: bytes) -> dict[str, Any]:
+    """Return the object in *data*, with the order and the digits that it has.
+
+    Raises:
+        BadPolicy: It is no JSON object.
+    """
+    try:
+        value = read_source(data).value
+    except BadSource as error:
+        raise BadPolicy(f"it is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadPolicy("it is no JSON object")
+    return value
+
+
+def policy_parts(present: Policy, wanted: Policy) -> list[Part]:
+    """Return in what two policies differ: action, id, and the fields of the job."""
+    parts = [
+        Part("change", f"/Extension/{name}", str(one), str(other))
+        for name, one, other in (
+            ("JobId", present.job_id, wanted.job_id),
+            ("Action", present.action, wanted.action),
+        )
+        if one != other
+    ]
+    if present.document is None or wanted.document is None:
+        return parts
+    return [*parts, *field_parts("", present.document, wanted.document)]
+
+
+def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
+    text = extension.get("JobJson")
+    if extension["Action"] == "Delete":
+        if text is not None:
+            raise BadPolicy("a policy that deletes has no JobJson; leave it out")
+        return None
+    if not isinstance(text, str):
+        raise BadPolicy("Extension.JobJson must be the job document as one text")
+    try:
+        document = JobDocument.parse(text.encode("utf-8", "surrogatepass")).raw
+    except BadSource as error:
+        raise BadPolicy(f"Extension.JobJson holds no job document: {error}") from None
+    if document.get("id") != extension["JobId"]:
+        raise BadPolicy(f"JobJson is the job {document.get('id')!r}, and JobId names another")
+    return document
+
+
+def _one_line(document: Mapping[str, Any]) -> str:
+    # The line ends of the writer are never inside a text: those are escaped.
+    return "".join(line.lstrip(" ") for line in write_document(document).split("\n"))
