@@ -64,7 +64,8 @@ def test_record_of_a_forked_child_stands_on_stderr(agent: HttpPeer, broker: Mqtt
     """A child has no connection of its own: its record is on stderr, the parent's at the broker."""
     ended = _run(agent, "--way=fork")
     assert len(ended.messages("from_the_child")) == 1
-    assert [b"started" in payload for payload in broker.payloads] == [True]
+    # Python 3.12 and later warn of a fork beside threads, which is a record too.
+    assert sum(b"started" in payload for payload in broker.payloads) == 1
 
 
 def test_result_of_64_kib_is_printed_whole(agent: HttpPeer) -> None:

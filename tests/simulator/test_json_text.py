@@ -13,7 +13,7 @@ from epm_task.simulator.json_text import BadJson, parse_json, parse_object, writ
     ("data", "line", "why"),
     [
         (b"", 1, "Expecting value"),
-        (b'{\n"a": 1,\n}', 3, "double quotes"),
+        (b'{\n"a": 1\n"b"}', 3, "delimiter"),
         (b'{\n\n"a": "\xff"}', 3, "not UTF-8"),
         (b"[" * 100_000, 1, "nested too deeply"),
         (b"[NaN]", 1, "NaN is no JSON number"),
