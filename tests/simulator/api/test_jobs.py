@@ -167,7 +167,7 @@ def test_reload_reads_the_folder_and_reports_broken_files(
     """The others load, and the report names file, line and reason."""
     folder = agent.root / "Jobs"
     (folder / "probe.json").write_text(json.dumps(job_document()))
-    (folder / "broken.json").write_text('{\n"id": "broken"\n"name"}')
+    (folder / "broken.json").write_text('{\n"id": "broken",\n"name" 1}')
     report = admin.post("/api/Jobs/reload").json()
     assert report["count"] == 1
     assert [(e["file"], e["line"]) for e in report["errors"]] == [("broken.json", 3)]
