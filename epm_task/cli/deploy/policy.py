@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from epm_task.admin.deploy.change import Part
 from epm_task.admin.deploy.policy import (
     ACTIONS,
     Action,
@@ -37,7 +38,11 @@ _Targets = Annotated[
     ),
 ]
 _Action = Annotated[
-    str, typer.Option(metavar="|".join(ACTIONS), help="What the agents shall do with the job.")
+    str | None,
+    typer.Option(
+        metavar="|".join(ACTIONS),
+        help="What the agents shall do with the job; else that of the file of -o, else Add.",
+    ),
 ]
 _Base = Annotated[
     Path | None,
@@ -56,7 +61,7 @@ _MODE = 0o644
 def policy(  # noqa: PLR0913  # each is an option of the command line
     targets: _Targets,
     *,
-    action: _Action = "Add",
+    action: _Action = None,
     base: _Base = None,
     output: _Output = None,
     check: _Check = False,
@@ -65,16 +70,23 @@ def policy(  # noqa: PLR0913  # each is an option of the command line
 ) -> int:
     """Write the JobUpdate policy of a job, as the vendor's policy service takes it.
 
-    The job stands in it as text. With --check what people have added to the job in the policy does
-    not count as a difference from the code.
+    The job stands in it as text. A file of -o that is there is a base too. When the job comes from
+    the code, what people have added to the job in the policy is kept, and is no difference.
 
     Example: epm-task deploy policy Jobs/key-scanner.json --action Update -o key-scanner.policy.json
     """
-    chosen = _chosen(action)
+    present = _policy(output) if output and (check or output.exists()) else None
+    chosen = _chosen(action) if action else present.action if present else "Add"
     job_id, document = _job(targets, chosen)
     if check:
-        return _check(_required(output), job_id, chosen, document, targets, as_json=as_json)
-    made = make_policy(job_id, chosen, document, _read(base) if base else None)
+        if output is None or present is None:
+            raise Failure("--check has no policy to look at", "name its file with -o")
+        wanted = make_policy(job_id, chosen, _with_additions(present, document, targets))
+        return _show_check(output, policy_parts(present, wanted), as_json=as_json)
+    if present:
+        document = _with_additions(present, document, targets)
+    known = _read(base) if base else present.raw if present else None
+    made = make_policy(job_id, chosen, document, known)
     data = encoded(made.text())
     if output is None or dry_run:
         sys.stdout.buffer.write(data)
@@ -112,26 +124,16 @@ def _is_document(targets: list[str]) -> bool:
     return len(targets) == 1 and targets[0].endswith(".json")
 
 
-def _required(output: Path | None) -> Path:
-    if output is None:
-        raise Failure("--check has no policy to look at", "name its file with -o")
-    return output
+def _with_additions(
+    present: Policy, document: dict[str, Any] | None, targets: list[str]
+) -> dict[str, Any] | None:
+    """Return what the code says, with what only the policy says about the same job."""
+    if document is None or present.document is None or _is_document(targets):
+        return document
+    return merge(present.document, document)
 
 
-def _check(  # noqa: PLR0913  # what is compared with what
-    file: Path,
-    job_id: str,
-    action: Action,
-    document: dict[str, Any] | None,
-    targets: list[str],
-    *,
-    as_json: bool,
-) -> int:
-    present = _policy(file)
-    if document is not None and present.document is not None and not _is_document(targets):
-        document = merge(present.document, document)
-    wanted = make_policy(job_id, present.action if action == "Add" else action, document)
-    parts = policy_parts(present, wanted)
+def _show_check(file: Path, parts: list[Part], *, as_json: bool) -> int:
     if as_json:
         found = [part._asdict() for part in parts]
         typer.echo(json.dumps({"file": str(file), "drift": bool(parts), "parts": found}))
