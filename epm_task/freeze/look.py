@@ -43,12 +43,16 @@ def look(path: Path) -> dict[str, Any]:
         ],
         "pydantic": pydantic,
         "asyncio": asyncio or any(task.handler.is_async for task in declared.tasks.values()),
-        "modules": {
-            name: file
-            for name, module in sorted(sys.modules.items())
-            if (file := getattr(module, "__file__", None))
-        },
+        "modules": _files(),
     }
+
+
+def _files() -> dict[str, str]:
+    """Return the files of the modules that were loaded since this package was."""
+    names = list(sys.modules)  # in the order in which they were loaded; `site` comes first
+    later = sorted(names[names.index("epm_task") :])
+    files = {name: getattr(sys.modules[name], "__file__", None) for name in later}
+    return {name: file for name, file in files.items() if file and name != "__main__"}
 
 
 def _facts(task: Task[..., Any]) -> dict[str, Any]:

@@ -39,7 +39,11 @@ import runpy
 import sys
 
 if sys.version_info[:2] != {version}:
-    sys.exit("{command}: exit 78: this program was built for Python {dotted}")
+    sys.stderr.write(
+        "epm_task: exit 78 (CONFIG): {command} was built for Python {dotted}, and "
+        + sys.executable + " is another; build it with an interpreter of the endpoint's version\\n"
+    )
+    sys.exit(78)
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "lib"))
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """

@@ -24,7 +24,8 @@ AT_WORK = '    return {"greeting"'
 
 CHILD = """
 import subprocess, sys
-sys.exit(subprocess.run([sys.executable, {hello!r}, *sys.argv[1:], '--registration-timeout=0.3']).returncode)
+words = [sys.executable, {hello!r}, *sys.argv[1:], "--registration-timeout=0.3"]
+sys.exit(subprocess.run(words).returncode)
 """
 #: What a one-file executable does: the same program once more, as a child.
 TWICE = """

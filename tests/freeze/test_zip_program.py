@@ -1,0 +1,157 @@
+"""Tests of zip programs, which are built in a second and run by this machine's interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from freeze.building import EPOCH, EXAMPLES, SEVERAL, task_file
+
+from epm_task.freeze.check import passed
+from epm_task.freeze.freeze_error import FreezeError
+from epm_task.freeze.freezing import Choices, freeze
+from epm_task.freeze.install_check import check_install
+from epm_task.freeze.installed import read_installed
+from epm_task.freeze.program import read_programs
+from epm_task.freeze.verifying import verify
+from epm_task.testing import Agent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from epm_task.freeze.freezing import Frozen
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the launcher is a POSIX shell's")
+
+
+def zipped(file: Path, output: Path, **more: object) -> Frozen:
+    """Build a zip program for this interpreter."""
+    (program,) = read_programs(file)
+    program = program.__class__(**{**_fields(program), **more})
+    return freeze(program, Choices(output, "zipapp", sys.executable))
+
+
+def _fields(program: object) -> dict[str, object]:
+    return {name: getattr(program, name) for name in program.__class__.__slots__}
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
+    """A task with settings, so with a native library, below a path with blanks and umlauts."""
+    return zipped(EXAMPLES / "typed_settings.py", tmp_path_factory.mktemp("zip") / "ein Ördner")
+
+
+def test_it_is_verified_like_any_other(typed: Frozen):
+    """The shell becomes the interpreter, so the PID is kept; pydantic lies beside the archive."""
+    checks = verify(read_installed(typed.folder))
+    assert passed(checks), checks
+    assert passed(check_install(read_installed(typed.folder)))
+    assert (typed.folder / "lib" / "pydantic_core").is_dir()
+
+
+def test_it_holds_the_runtime_and_no_more(tmp_path: Path):
+    """Floors 0 and 1, and what they import."""
+    built = zipped(EXAMPLES / "hello.py", tmp_path)
+    with zipfile.ZipFile(built.folder / "Hello.pyz") as archive:
+        names = archive.namelist()
+    assert {name.partition("/")[0].partition(".")[0] for name in names} == {
+        *("__main__", "hello", "epm_task", "httpx", "idna", "paho", "structlog")
+    }
+    ours = {name.split("/")[1].partition(".")[0] for name in names if name.startswith("epm_task/")}
+    assert ours == {"__init__", "errors", "exit_code", "runtime"}
+    assert not (built.folder / "lib").exists()
+    assert built.size_bytes < 1_500_000
+
+
+def test_its_self_test_passes_and_finds_changes(typed: Frozen, tmp_path: Path):
+    """Without an agent, from anywhere, with no environment; variables for Python do not count."""
+    (tmp_path / "json.py").write_text("raise SystemExit('planted')")
+    environment = {"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "json.py")}
+    done = subprocess.run(
+        [typed.executable, "--selftest"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "files as built" in done.stdout
+    extra = typed.folder / "extra"
+    extra.touch()
+    done = subprocess.run([typed.executable, "--selftest"], capture_output=True, check=False)
+    extra.unlink()
+    assert done.returncode == 1
+    assert b"extra is not in the manifest" in done.stdout
+
+
+def test_two_builds_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Wherever they are made."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
+    builds = [zipped(EXAMPLES / "hello.py", tmp_path / name) for name in ("one", "two")]
+    contents = [
+        {path.name: path.read_bytes() for path in built.folder.iterdir()} for built in builds
+    ]
+    assert contents[0] == contents[1]
+
+
+def test_own_modules_and_data_come_along(tmp_path: Path):
+    """A module beside the task, one that is imported by name, and a file."""
+    folder = tmp_path / "project"
+    task_file(folder, "WORD = 'beside'\n", "neighbour.py")
+    task_file(folder / "named", "WORD = 'named'\n", "__init__.py")
+    task_file(folder, "data", "word.txt")
+    path = task_file(
+        folder,
+        "import importlib, pkgutil\nimport neighbour\nfrom epm_task import task\n@task\n"
+        "def words():\n    named = importlib.import_module('nam' + 'ed')\n"
+        "    data = pkgutil.get_data('neighbour', 'texts/word.txt').decode()\n"
+        "    return {'words': [neighbour.WORD, named.WORD, data]}\n"
+        "if __name__ == '__main__':\n    words.main()\n",
+    )
+    sys.path.insert(0, str(folder))
+    try:
+        built = zipped(path, tmp_path, include=("named",), data=((folder / "word.txt", "texts"),))
+        with pytest.raises(FreezeError, match="no module nowhere"):
+            zipped(path, tmp_path, include=("nowhere",))
+    finally:
+        sys.path.remove(str(folder))
+    with Agent() as agent:
+        run = agent.run(built.executable)
+    assert run.result == {"words": ["beside", "named", "data"]}, run.stderr
+
+
+def test_several_tasks_in_one_program(tmp_path: Path):
+    """`--task` chooses, as the job documents have it; verifying asks for what it cannot guess."""
+    built = zipped(task_file(tmp_path, SEVERAL), tmp_path / "dist")
+    program = read_installed(built.folder)
+    assert passed(verify(program))
+    assert passed(verify(program, arguments=["--task=report", "--title=x"]))
+    with pytest.raises(FreezeError, match=r"cannot run without --title.*-- --title=VALUE"):
+        verify(program, arguments=["--task=report"])
+
+
+def test_an_interpreter_of_another_version_is_refused(tmp_path: Path):
+    """Native libraries would not load; the sentence names the version that is needed."""
+    built = zipped(EXAMPLES / "hello.py", tmp_path)
+    archive = built.folder / "Hello.pyz"
+    with zipfile.ZipFile(archive) as before:
+        main = before.read("__main__.py").replace(b"!= (3, ", b"!= (4, ")
+    archive.unlink()
+    with zipfile.ZipFile(archive, "w") as after:
+        after.writestr("__main__.py", main)
+    done = subprocess.run([built.executable], capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert "was built for Python 3." in done.stderr
+
+
+def test_a_relative_interpreter_is_refused(tmp_path: Path):
+    """PATH is not to be trusted by a process of root."""
+    (program,) = read_programs(EXAMPLES / "hello.py")
+    with pytest.raises(FreezeError, match="no absolute path"):
+        freeze(program, Choices(tmp_path, "zipapp", "python3"))
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - names only
