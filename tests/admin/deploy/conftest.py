@@ -1,0 +1,35 @@
+"""One agent for the tests of deployments, without what another test deployed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from admin.admin_files import credential_of
+from admin.deploy.bundle_files import forget_deployments
+
+from epm_task.admin.agent_root import AgentRoot
+from epm_task.admin.client import AdminClient
+from epm_task.admin.deploy.site import Site
+from epm_task.admin.deploy.workshop import Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from epm_task.testing import Agent
+
+
+@pytest.fixture
+def workshop(agent: Agent) -> Iterator[Workshop]:
+    """The workshop of the agent, empty and held."""
+    made = Workshop(AgentRoot(agent.root))
+    with made.held():
+        yield made
+    forget_deployments(agent)
+
+
+@pytest.fixture
+def site(agent: Agent, workshop: Workshop) -> Iterator[Site]:
+    """The agent as a deployment sees it; what is said goes nowhere."""
+    with AdminClient(agent.base_url, credential_of(agent)) as admin:
+        yield Site(workshop, admin, lambda text: None)
