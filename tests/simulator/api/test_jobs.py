@@ -171,7 +171,7 @@ def test_reload_reads_the_folder_and_reports_broken_files(
     report = admin.post("/api/Jobs/reload").json()
     assert report["count"] == 1
     assert [(e["file"], e["line"]) for e in report["errors"]] == [("broken.json", 3)]
-    assert (folder / "broken.json").read_text() == '{\n"id": "broken",\n}'
+    assert (folder / "broken.json").read_text() == '{\n"id": "broken",\n"name" 1}'
     assert any("broken.json was not loaded" in event.what for event in agent.trace)
 
 
