@@ -68,7 +68,7 @@ def _delay(ended: Ended) -> float:
 def test_healthy_broker_gets_every_record(end: str) -> None:
     """However the handler ends, all records are acknowledged, each one once."""
     with MqttPeer() as broker:
-        ended = _run(broker, f"--count={COUNT}", end=end)
+        ended = _run(broker, f"--count={COUNT}", end=end, flush=10)
     assert ended.exit_code == CODES[end]
     found = _account(broker, ended)
     assert found.repeated == 0
