@@ -26,6 +26,7 @@ from epm_task.cli.new import new
 from epm_task.cli.run import run
 from epm_task.cli.upgrade import upgrade
 from epm_task.cli.validate import validate
+from epm_task.cli.verb_groups import VerbGroups
 from epm_task.cli.verify import verify
 from epm_task.cli.verify_install import verify_install
 from epm_task.runtime.record_view import printable
@@ -33,6 +34,7 @@ from epm_task.simulator.start_error import StartError
 
 app = typer.Typer(
     name="epm-task",
+    cls=VerbGroups,
     help="Write, run and test job tasks for Keeper Endpoint Privilege Manager.",
     no_args_is_help=True,
     rich_markup_mode=None,
