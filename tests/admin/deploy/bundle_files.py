@@ -18,7 +18,12 @@ BROKEN = "#!/bin/sh\nexit 3\n"
 
 
 def write_bundle(
-    folder: Path, script: str = GOOD, *, job_id: str = "probe", command: str = "probe", **fields: Any
+    folder: Path,
+    script: str = GOOD,
+    *,
+    job_id: str = "probe",
+    command: str = "probe",
+    **fields: Any,
 ) -> Path:
     """Write or change one program and its job, and return the folder that holds `Jobs`."""
     write_program(folder, script, command=command)
