@@ -14,7 +14,7 @@ from epm_task.errors import BadJobId
 from epm_task.exit_code import ExitCode
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import BadSource, read_source
-from epm_task.job.json_writer import write_document
+from epm_task.job.json_writer import encoded, write_document
 from epm_task.runtime.client_id import check_job_id
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(text, str):
         raise BadPolicy("Extension.JobJson must be the job document as one text")
     try:
-        document = JobDocument.parse(text.encode("utf-8", "surrogatepass")).raw
+        document = JobDocument.parse(encoded(text)).raw
     except BadSource as error:
         raise BadPolicy(f"Extension.JobJson holds no job document: {error}") from None
     if document.get("id") != extension["JobId"]:
@@ -156,5 +156,7 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _one_line(document: Mapping[str, Any]) -> str:
+    # A lone surrogate becomes an escape of the job itself, not of the policy around it.
+    text = encoded(write_document(document)).decode()
     # The line ends of the writer are never inside a text: those are escaped.
-    return "".join(line.lstrip(" ") for line in write_document(document).split("\n"))
+    return "".join(line.lstrip(" ") for line in text.split("\n"))

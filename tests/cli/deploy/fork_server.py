@@ -1,7 +1,7 @@
 """Runs command lines in forked children, so that a kill meets the work and not the imports.
 
-It reads one JSON object per line, `{"words": […], "folder": …, "output": FILE}`, and prints the child's PID and
-then its exit code.
+It reads one JSON object per line, `{"words": […], "folder": …, "output": FILE}`, and prints the
+child's PID and then its exit code.
 """
 
 from __future__ import annotations

@@ -1,0 +1,148 @@
+"""Tests of JobUpdate policies, from the text to a fleet of twenty agents."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from admin.admin_files import add_binary, credential_of, job_document
+
+from epm_task.admin.apply import apply_job
+from epm_task.admin.client import AdminClient
+from epm_task.admin.deploy.policy import (
+    BadPolicy,
+    Policy,
+    make_policy,
+    policy_parts,
+    read_base,
+    read_policy,
+)
+from epm_task.testing import Agent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASE = """{
+  "PolicyName": "Scan for keys",
+  "PolicyType": "JobUpdate",
+  "Weight": 1.50,
+  "Extension": {"Vendor": {"x": null}, "JobId": "old", "Action": "Delete"},
+  "MachineCheck": ["*"]
+}"""
+
+
+def _policy(**extension: object) -> str:
+    return json.dumps({"PolicyType": "JobUpdate", "Extension": extension})
+
+
+def test_a_policy_carries_the_job_as_text() -> None:
+    """Exactly the fields that the vendor documents."""
+    raw = json.loads(make_policy("probe", "Add", job_document()).text())
+    assert list(raw) == ["PolicyType", "Extension"]
+    assert raw["PolicyType"] == "JobUpdate"
+    assert list(raw["Extension"]) == ["JobId", "Action", "JobJson"]
+    assert isinstance(raw["Extension"]["JobJson"], str)
+    assert json.loads(raw["Extension"]["JobJson"]) == job_document()
+
+
+def test_a_policy_that_deletes_has_no_job() -> None:
+    """Even when one was given."""
+    raw = make_policy("probe", "Delete", job_document()).raw
+    assert raw["Extension"] == {"JobId": "probe", "Action": "Delete"}
+
+
+def test_unknown_fields_pass_through() -> None:
+    """With their order, and the digits of their numbers."""
+    text = make_policy("probe", "Update", job_document(), read_base(BASE.encode())).text()
+    raw = json.loads(text)
+    assert list(raw) == ["PolicyName", "PolicyType", "Weight", "Extension", "MachineCheck"]
+    assert list(raw["Extension"]) == ["Vendor", "JobId", "Action", "JobJson"]
+    assert '"Weight": 1.50' in text
+    deleted = make_policy("probe", "Delete", None, raw)
+    assert list(deleted.raw["Extension"]) == ["Vendor", "JobId", "Action"]
+
+
+@pytest.mark.parametrize("text", ["a\u2028b", "tab\t", 'quote"', "line\nend", "\ud800", "  x  "])
+def test_any_text_of_a_job_survives(text: str) -> None:
+    """What an agent reads is what was written."""
+    made = make_policy("probe", "Add", job_document(description=text))
+    data = made.text().encode("utf-8", "backslashreplace")
+    read = read_policy(data)
+    assert read.document == made.document
+    assert policy_parts(read, made) == []
+
+
+def test_what_differs_is_named() -> None:
+    """The action, and the fields of the job."""
+    one = make_policy("probe", "Add", job_document())
+    other = make_policy("probe", "Update", job_document(priority=3))
+    assert [part.place for part in policy_parts(one, other)] == ["/Extension/Action", "/priority"]
+    deleted = make_policy("probe", "Delete", None)
+    assert [part.place for part in policy_parts(one, deleted)] == ["/Extension/Action"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("bad_id", "Add", job_document("bad_id")), "bad_id"),
+        (("probe", "Add", None), "carries a job"),
+        (("other", "Update", job_document()), "not of 'other'"),
+        (("probe", "Add", job_document(), {"PolicyType": "Elevation"}), "no policy of the type"),
+        (("probe", "Add", job_document(), {"Extension": []}), "no policy of the type"),
+    ],
+)
+def test_what_cannot_be_a_policy_is_refused(words: tuple[Any, ...], why: str) -> None:
+    """One sentence."""
+    with pytest.raises(BadPolicy, match=why):
+        make_policy(*words)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "no JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "PolicyType must be"),
+        (_policy(JobId="a"), "an Action of Add"),
+        (_policy(JobId="a", Action="Add"), "one text"),
+        (_policy(JobId="a", Action="Add", JobJson={"id": "a"}), "one text"),
+        (_policy(JobId="a", Action="Add", JobJson="{"), "no job document"),
+        (_policy(JobId="a", Action="Add", JobJson='{"id": "b"}'), "names another"),
+        (_policy(JobId="a", Action="Delete", JobJson="{}"), "leave it out"),
+    ],
+)
+def test_a_broken_policy_is_refused(text: str, why: str) -> None:
+    """It says what is wrong."""
+    with pytest.raises(BadPolicy, match=why):
+        read_policy(text.encode())
+
+
+def _carry(agent: Agent, policy: Policy) -> str:
+    """Do at one agent what the vendor's engine does with a policy."""
+    with AdminClient(agent.base_url, credential_of(agent)) as admin:
+        assert policy.document is not None
+        return apply_job(admin, policy.document).change
+
+
+def _files(agent: Agent) -> list[tuple[str, int, bytes]]:
+    jobs = sorted((agent.root / "Jobs").glob("*.json"))
+    return [(path.name, path.stat().st_mtime_ns, path.read_bytes()) for path in jobs]
+
+
+def test_one_policy_reaches_twenty_agents_and_twice_changes_nothing(tmp_path: Path) -> None:
+    """The binary comes first, by software distribution; then the policy."""
+    file = tmp_path / "probe.policy.json"
+    file.write_text(make_policy("probe", "Add", job_document()).text(), encoding="utf-8")
+    policy = read_policy(file.read_bytes())
+    with ExitStack() as stack, ThreadPoolExecutor(4) as threads:
+        fleet = [stack.enter_context(Agent()) for _ in range(20)]
+        for agent in fleet:
+            add_binary(agent)
+        assert list(threads.map(_carry, fleet, [policy] * 20)) == ["created"] * 20
+        before = [_files(agent) for agent in fleet]
+        assert list(threads.map(_carry, fleet, [policy] * 20)) == ["unchanged"] * 20
+        assert [_files(agent) for agent in fleet] == before
+        assert {len(files) for files in before} == {1}
