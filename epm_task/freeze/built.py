@@ -14,7 +14,7 @@ class Built(NamedTuple):
     Attributes:
         folder: The folder that is to become `Jobs/bin/{Command}`.
         executable: Name of the file in it that the agent starts.
-        contents: Where each module and library inside came from, by its name.
+        contents: Where each file inside came from, by its path inside.
         missing: Modules that the program's own files import, but that are not installed.
     """
 

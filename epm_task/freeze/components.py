@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
-from pathlib import Path
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from epm_task import __version__
@@ -27,21 +27,26 @@ class Component(NamedTuple):
     licence: str
 
 
-def components_of(files: Iterable[str]) -> list[Component]:
-    """Return the distributions to which the files belong, ours included, sorted by name.
+def components_of(names: Iterable[str]) -> list[Component]:
+    """Return the distributions to which files belong, ours included, sorted by name.
 
     Args:
-        files: Absolute paths of modules and libraries, as they were installed.
+        names: Paths of the files relative to `site-packages`; modules may be compiled.
     """
-    wanted = {str(Path(file)) for file in files if "site-packages" in Path(file).parts}
+    wanted = {_stem(name) for name in names}
     found = {"epm-task": Component("epm-task", __version__, "MIT")}
     for distribution in metadata.distributions():
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
         if not name or name in found:
             continue
-        if any(str(distribution.locate_file(file)) in wanted for file in distribution.files or ()):
+        if any(_stem(file.as_posix()) in wanted for file in distribution.files or ()):
             found[name] = Component(name, distribution.version, _licence(distribution))
     return [found[name] for name in sorted(found)]
+
+
+def _stem(name: str) -> str:
+    path = PurePosixPath(PurePath(name).as_posix())
+    return str(path.with_suffix("") if path.suffix in {".py", ".pyc"} else path)
 
 
 def python_version() -> str:

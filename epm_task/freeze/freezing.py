@@ -118,7 +118,7 @@ def _describe(
     program: Program, built: Built, source: Source, version: str, backend: Backend
 ) -> None:
     """Write the bill of materials, then the manifest, which lists that too."""
-    components = components_of(built.contents.values())
+    components = components_of(built.contents)
     digests = {
         file.relative_to(built.folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in native_files(built.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from epm_task.freeze.unused import OTHER_SYSTEMS, UNUSED
+from epm_task.freeze.unused import OTHER_SYSTEMS, UNUSED, UNUSED_IN_LIBRARY
 
 
 def registered() -> list[str]:
@@ -24,7 +24,7 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
         asyncio: Whether the program needs asyncio.
     """
     folder.mkdir()
-    for package, modules in UNUSED.items():
+    for package, modules in {**UNUSED, **UNUSED_IN_LIBRARY}.items():
         if package == "pydantic":
             # In place of PyInstaller's own hook, which collects plugins for mypy and hypothesis.
             text = _PYDANTIC.format(modules=modules)

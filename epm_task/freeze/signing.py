@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: A time-stamp server may be slow; one that does not answer in ten minutes is down.
 _SECONDS: Final = 600
+_STDERR: Final = 2
 _PATH: Final = "{path}"
 #: ELF, PE and Mach-O: thin in both byte orders, universal.
 _NATIVE: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
@@ -55,7 +56,7 @@ def sign(built: Built, words: list[str]) -> int:
     for file in ordered:
         argv = [word.replace(_PATH, str(file)) for word in words]
         try:
-            done = subprocess.run(argv, stdout=sys.stderr, check=False, timeout=_SECONDS)
+            done = subprocess.run(argv, stdout=_STDERR, check=False, timeout=_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise FreezeError(
                 f"the sign command cannot sign {file.name}: {error}", "correct --sign-command"

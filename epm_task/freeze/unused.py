@@ -14,10 +14,25 @@ UNUSED: Final[dict[str, tuple[str, ...]]] = {
         *("anyio", "sniffio", "trio", "asyncio"),  # its asynchronous client
         *("brotli", "brotlicffi", "zstandard", "chardet"),  # encodings, which we refuse
     ),
-    "structlog": ("asyncio", "rich", "colorama", "better_exceptions", "twisted", "greenlet"),
-    "paho": ("socks", "dns"),  # a proxy, and SRV records
+    "structlog": (
+        *("asyncio", "rich", "colorama", "better_exceptions", "twisted", "greenlet"),
+        "typing_extensions",  # names for type checkers
+    ),
+    "paho": ("socks", "dns", "typing_extensions"),  # a proxy, SRV records, an older Python
     "pydantic": ("hypothesis", "mypy", "pydantic.mypy", "pydantic.v1", "email_validator", "rich"),
     "pydantic_settings": ("yaml", "boto3", "azure", "google", "mypy_boto3_secretsmanager"),
+}
+
+#: Modules of the standard library that can be run, and read their command line then.
+_PROGRAMS: Final = (
+    *("ast", "calendar", "dis", "gzip", "inspect"),
+    *("py_compile", "tarfile", "tokenize", "zipfile"),
+)
+#: The same of the standard library: what only its own tests, or `python -m ast FILE`, import.
+UNUSED_IN_LIBRARY: Final[dict[str, tuple[str, ...]]] = {
+    "random": ("statistics",),
+    "decimal": ("_pydecimal",),  # for an interpreter without the module in C
+    **dict.fromkeys(_PROGRAMS, ("argparse",)),
 }
 
 #: What other systems need to learn who holds a port.

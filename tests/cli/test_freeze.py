@@ -1,0 +1,201 @@
+"""Tests of `epm-task freeze`: what it writes, what it refuses, and that nothing is half made."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.command import PATIENCE, environment, line, running
+from cli.command_line import epm_task
+from freeze.building import EXAMPLES, SEVERAL, task_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ZIP = ("--backend", "zipapp", "--python", sys.executable)
+
+
+def left_in(folder: Path) -> list[str]:
+    """Return what is in a folder, hidden files included."""
+    return sorted(os.listdir(folder)) if folder.exists() else []  # noqa: PTH208 - names only
+
+
+def test_a_program_is_built_and_verified(tmp_path: Path):
+    """The table stands on stdout, then the paths; progress on stderr."""
+    done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, "--verify")
+    assert done.exit_code == 0, done.out + done.err
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["check", "state", "what", "was", "seen"]
+    assert lines[-1] == str(tmp_path / "Jobs" / "key-scanner.json")
+    assert "start-up" in done.out
+    assert done.err.splitlines()[0].startswith("building KeyScanner")
+    assert left_in(tmp_path) == ["Jobs"]
+
+
+def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path):
+    """They are passed as they are; the answer for programs is one JSON object."""
+    words = ["--verify", "--json", "--", f"--root={EXAMPLES}", "--suffix=.py"]
+    done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, *words)
+    answer = json.loads(done.out)
+    assert (done.exit_code, answer["passed"]) == (0, True)
+    (built,) = answer["programs"]
+    assert built["jobs"] == [str(tmp_path / "Jobs" / "key-scanner.json")]
+    assert "arguments" not in [check["name"] for check in built["checks"]]
+
+
+def test_a_failed_verification_is_exit_code_1(tmp_path: Path):
+    """The program stays, so that one can look at it."""
+    words = ["--verify", "--", "--root=/nowhere"]
+    done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, *words)
+    assert done.exit_code == 1
+    assert "/nowhere is not a directory" in done.out
+    assert (tmp_path / "Jobs" / "bin" / "KeyScanner").is_dir()
+
+
+def test_several_files_and_tasks(tmp_path: Path):
+    """Each command has its folder, each job its document."""
+    text = SEVERAL.replace('"nightly-scan"', '"nightly-scan", command="Scan"').replace(
+        '"nightly-report"', '"nightly-report", command="Report"'
+    )
+    path = task_file(tmp_path / "src", text)
+    done = epm_task("freeze", f"{path}:scan", EXAMPLES / "hello.py", "-o", tmp_path / "d", *ZIP)
+    assert done.exit_code == 0, done.err
+    assert left_in(tmp_path / "d" / "Jobs" / "bin") == ["Hello", "Scan"]
+    assert left_in(tmp_path / "d" / "Jobs") == ["bin", "hello.json", "nightly-scan.json"]
+
+
+def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Then no file has to be given."""
+    monkeypatch.chdir(tmp_path)
+    done = epm_task("freeze", *ZIP)
+    assert done.exit_code == 2
+    assert "no file with a task was given" in done.err
+    task_file(tmp_path / "src", (EXAMPLES / "hello.py").read_text("utf-8"), "hello.py")
+    (tmp_path / "pyproject.toml").write_text('[tool.epm-task]\ntasks = ["src/hello.py"]\n')
+    assert epm_task("freeze", *ZIP).exit_code == 0
+    assert left_in(tmp_path / "dist" / "Jobs" / "bin" / "Hello") == [
+        *("Hello", "Hello.pyz", "manifest.json", "sbom.cdx.json")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["--onefile"], 1, "child of the process that the agent started"),
+        (["--backend", "nuitka"], 2, "choose pyinstaller or zipapp"),
+        (["--sign-command", "codesign"], 1, "{path}"),
+        (["--command", "a b"], 1, "cannot be the name of a command"),
+        (["--data", "nowhere"], 2, "is not there"),
+        (["--data", f"{EXAMPLES}=/etc"], 2, "leads out of the program"),
+        (["--include", "no_such_module", *ZIP], 1, "no module no_such_module"),
+    ],
+)
+def test_wrong_use_is_one_sentence(tmp_path: Path, words: list[str], code: int, sentence: str):
+    """What, why, what to do; and nothing was made."""
+    done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path / "out", *words)
+    assert done.exit_code == code
+    assert sentence in done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert left_in(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["def broken(:\n# epm_task", "import epm_task\n", "import epm_task, not_there\n"]
+)
+def test_an_unusable_file_is_one_sentence(tmp_path: Path, text: str):
+    """A syntax error, no task, an import that is missing: exit 1, no output folder."""
+    done = epm_task("freeze", task_file(tmp_path, text), "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert len(done.err.splitlines()) == 1
+    assert left_in(tmp_path / "out") == []
+
+
+def test_missing_binutils_are_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Before a build of many seconds begins."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "binutils" in done.err
+    assert left_in(tmp_path / "out") == []
+
+
+def _no_room() -> None:
+    """Let no file grow beyond a quarter MiB, as on a disk that is full at that point."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
+
+
+def test_no_room_leaves_the_earlier_build(tmp_path: Path):
+    """One sentence, exit 1, the old program untouched, nothing beside it."""
+    target = ("freeze", EXAMPLES / "hello.py", "-o", tmp_path, *ZIP)
+    assert epm_task(*target).exit_code == 0
+    before = (tmp_path / "Jobs" / "bin" / "Hello" / "manifest.json").read_bytes()
+    done = subprocess.run(
+        line(*target),
+        env=environment(),
+        preexec_fn=_no_room,  # a child of this one thread
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"File too large" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert left_in(tmp_path) == ["Jobs"]
+    assert (tmp_path / "Jobs" / "bin" / "Hello" / "manifest.json").read_bytes() == before
+
+
+def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path):
+    """The operating system says no before anything is built."""
+    deep = tmp_path / "/".join(["d" * 250] * 20)
+    done = epm_task("freeze", EXAMPLES / "hello.py", "-o", deep, *ZIP)
+    assert done.exit_code == 1
+    assert "File name too long" in done.err
+    assert left_in(tmp_path) == []
+
+
+def test_a_signal_leaves_nothing_half_made(tmp_path: Path):
+    """What was made aside is removed, and the exit code is that of the signal."""
+    output = tmp_path / "out"
+    with running("freeze", EXAMPLES / "hello.py", "-o", output, scratch=tmp_path) as command:
+        command.read_until("building")
+        deadline = time.monotonic() + 20
+        while not left_in(output) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        command.process.terminate()
+        assert command.end().code == 143
+        assert command.leftovers() == []
+    assert left_in(output) == []
+
+
+def test_a_folder_of_somebody_else_is_kept(tmp_path: Path):
+    """Only a build of ours is replaced."""
+    place = tmp_path / "Jobs" / "bin" / "Hello"
+    place.mkdir(parents=True)
+    (place / "precious").touch()
+    done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path, *ZIP)
+    assert done.exit_code == 1
+    assert left_in(place) == ["precious"]
+
+
+def test_the_sign_command_runs_before_the_manifest(tmp_path: Path):
+    """What it changes is in the digests; when it fails, no program is put in place."""
+    tool = tmp_path / "sign.py"
+    tool.write_text("import sys\nopen(sys.argv[1], 'ab').write(b'# signed\\n')\n")
+    target = ("freeze", EXAMPLES / "hello.py", "-o", tmp_path / "out", *ZIP)
+    done = epm_task(*target, "--sign-command", f"{sys.executable} {tool} {{path}}")
+    assert done.exit_code == 0, done.err
+    assert "1 files signed" in done.out
+    launcher = tmp_path / "out" / "Jobs" / "bin" / "Hello" / "Hello"
+    assert launcher.read_text().endswith("# signed\n")
+    assert epm_task("verify-install", launcher).exit_code == 0
+    failing = epm_task(*target[:3], tmp_path / "other", *ZIP, "--sign-command", "/bin/false {path}")
+    assert failing.exit_code == 1
+    assert "exit code 1 for Hello" in failing.err
+    assert left_in(tmp_path / "other") == []

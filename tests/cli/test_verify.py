@@ -1,0 +1,54 @@
+"""Tests of `epm-task verify`: exit codes, and the two forms of the answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.command_line import epm_task
+from freeze.building import EXAMPLES, program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The example with settings, as a program of somebody else."""
+    return program(tmp_path, (EXAMPLES / "key_scanner.py").read_text("utf-8"))
+
+
+def test_a_good_program(place: Path):
+    """A table, and 0; settings that the task reads can be given."""
+    setting = ("--setting", "KeyScanner.max_bytes=10")
+    source = ("--source", EXAMPLES / "key_scanner.py")
+    done = epm_task("verify", place, *setting, *source, "--", "--root=.")
+    assert done.exit_code == 0, done.out
+    assert "times its source" in done.out
+    assert "acknowledged" in done.out
+
+
+def test_a_program_without_its_settings(place: Path):
+    """The agent does not know the plugin of a foreign program: 1, and the reason."""
+    done = epm_task("verify", place / "Probe", "--json", "--", "--root=.")
+    answer = json.loads(done.out)
+    assert (done.exit_code, answer["passed"]) == (1, False)
+    assert answer["program"] == str(place / "Probe")
+    failed = {check["name"]: check["detail"] for check in answer["checks"]}
+    assert failed["exit code"].startswith("66")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["/nowhere"], "there is no /nowhere"),
+        (["/bin/sh", "--source", "/nowhere"], "is no file"),
+        (["/bin/sh", "--setting", "x"], "names no plugin"),
+    ],
+)
+def test_wrong_use(words: list[str], sentence: str):
+    """2, and one sentence."""
+    done = epm_task("verify", *words)
+    assert done.exit_code == 2
+    assert sentence in done.err
