@@ -75,7 +75,7 @@ def read_program(folder: Path, *, as_installed: bool = True) -> Program:
     for path in _walk(folder):
         name = path.relative_to(folder).as_posix()
         found = path.lstat()
-        loose = as_installed and _is_loose(found)
+        loose = as_installed and is_loose(found)
         if stat.S_ISDIR(found.st_mode):
             if loose:
                 files[f"{name}{FOLDER_MARK}"] = FileFact("", loose=True)
@@ -123,7 +123,8 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _is_loose(found: os.stat_result) -> bool:
+def is_loose(found: os.stat_result) -> bool:
+    """Return whether others than its owner, root and this user can write it."""
     if os.name != "posix" or stat.S_ISLNK(found.st_mode):
         return False
     return bool(found.st_mode & _OTHERS_WRITE) or found.st_uid not in {0, os.geteuid()}

@@ -148,6 +148,7 @@ class Shelf:
 
     def prune(self, keep: int) -> list[int]:
         """Remove the oldest versions, so that *keep* are left beside the current one."""
+        remove_tree(self._folder / _PARTIAL)  # of a process that was killed
         fixed = [n for n in (self.current, self.previous) if n is not None]
         others = [number for number in self.numbers() if number not in fixed]
         room = max(0, keep - (len(fixed) - 1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from epm_task.admin.deploy.copying import copy_program, remove_tree
 from epm_task.admin.deploy.errors import ApplyUnderWay, UnsafeRoot, WriteRefused
-from epm_task.admin.deploy.program import read_installed
+from epm_task.admin.deploy.program import is_loose, read_installed
 from epm_task.admin.deploy.versions import Shelf
 from epm_task.admin.errors import WrongUse
 from epm_task.files.file_lock import try_lock
@@ -118,11 +118,20 @@ class Workshop(NamedTuple):
             raise WrongUse(
                 f"{self.root.path} is no agent root: it has no folder Jobs; give --agent-root"
             )
+        if os.name != "posix":
+            return
         for folder in (self.root.path, self.root.jobs, self.root.jobs_bin):
-            if os.name == "posix" and folder.exists() and folder.stat().st_mode & _OTHERS_WRITE:
+            if folder.exists() and folder.stat().st_mode & _OTHERS_WRITE:
                 raise UnsafeRoot(
                     f"every user can write {folder}, and so replace what the agent runs as its own "
                     f"account; chmod o-w {folder}"
+                )
+        # What it holds is put in place, so nobody else may have written there.
+        for folder in (self.folder, self.versions, self.staging):
+            if folder.exists() and is_loose(folder.lstat()):
+                raise UnsafeRoot(
+                    f"others can write {folder}, from which programs are put in place; look at "
+                    f"what it holds, then chown it to this user and chmod 700 {folder}"
                 )
 
     def _prepare(self) -> None:
