@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 
 from admin.deploy.bundle_files import BROKEN, GOOD, installed, write_bundle, write_program
 
+from epm_task.admin.deploy.bundle import read_bundles
+from epm_task.admin.deploy.change import job_change
+from epm_task.admin.deploy.plan import Plan
+from epm_task.cli.deploy.plan_view import plan_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -154,6 +159,17 @@ def test_apply_tells_programs_what_it_did(deploy: Callable[..., Finished]) -> No
         {"name": "probe", "version": 1, "before": None},
     ]
     assert (done["count"], done["dryRun"]) == ({"add": 4, "change": 0, "remove": 0}, False)
+
+
+def test_colours_are_for_terminals_only(deploy: Callable[..., Finished]) -> None:
+    """Marks are the same without them."""
+    write_bundle(Path("dist"))
+    assert "\x1b" not in deploy("plan").out
+    (bundle,) = read_bundles(Path("dist"))
+    change = job_change("probe", bundle.jobs["probe"], None)
+    assert change is not None
+    text = plan_text([Plan(bundle, bundle, (change,))], color=True)
+    assert text == "\x1b[31m-\x1b[0m job probe\nPlan: 0 to add, 0 to change, 1 to remove."
 
 
 def test_rollback_goes_to_what_is_there(agent: Agent, deploy: Callable[..., Finished]) -> None:
