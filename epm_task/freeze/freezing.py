@@ -90,6 +90,7 @@ def freeze(program: Program, choices: Choices) -> Frozen:
     words = check_sign_command(choices.sign_command) if choices.sign_command else None
     place = choices.output.absolute() / "Jobs" / "bin" / program.command
     check_place(place)
+    program.included()  # a name that is wrong is found before anything is built
     source = source_of(program.file)
     version = project_version(program.file)
     choices.output.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ started and trusts.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from epm_task.freeze.build_environment import build_environment, can_strip, chec
 from epm_task.freeze.built import Built
 from epm_task.freeze.freeze_error import FreezeError
 from epm_task.freeze.hook_folders import registered, write_hooks
+from epm_task.freeze.missing_imports import missing_imports
 from epm_task.freeze.version_resource import version_resource
 
 if TYPE_CHECKING:
@@ -96,12 +96,13 @@ def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> 
     spec.write_text(_SPEC.format(facts=json.dumps(facts)), encoding="utf-8")
     _run_pyinstaller(spec, work, epoch)
     inside = json.loads(contents.read_bytes())
+    notes = "".join(path.read_text("utf-8") for path in (work / "build").rglob("warn-*.txt"))
     suffix = ".exe" if sys.platform == "win32" else ""
     return Built(
         work / "dist" / program.command,
         f"{program.command}{suffix}",
         {str(name): str(path) for name, path in inside},
-        _missing(work / "build" / spec.stem, program),
+        missing_imports(notes, {program.file.name, *program.own_modules()}),
     )
 
 
@@ -124,20 +125,3 @@ def _run_pyinstaller(spec: Path, work: Path, epoch: int) -> None:
             f"PyInstaller ended with exit code {done.returncode}: {error.strip()}",
             "if its cause is not plain, run pyinstaller itself on the file",
         )
-
-
-def _missing(folder: Path, program: Program) -> tuple[str, ...]:
-    """Return what the program's own files import but nobody has installed.
-
-    An import in a function fails only when it runs, so PyInstaller goes on without the module.
-    """
-    own = {program.file.stem, *program.own_modules()}
-    found = []
-    for file in folder.glob("warn-*.txt"):
-        for line in file.read_text("utf-8").splitlines():
-            match = re.match(r"missing module named '?([\w.]+)'? - imported by (.*)", line)
-            if not match or "optional" in match[2]:
-                continue
-            importers = re.findall(r"(\S+) \(", match[2])
-            found += [match[1] for name in importers if name.rpartition("/")[2] in own][:1]
-    return tuple(found)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +49,22 @@ class Program:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     data: tuple[tuple[Path, str], ...] = ()
+
+    def included(self) -> dict[str, Path]:
+        """Return the file of the top-level module of each of `include`, by its name.
+
+        Raises:
+            FreezeError: There is no such module beside the task file, and none is installed.
+        """
+        places = [str(self.file.resolve().parent), *sys.path]
+        found = {}
+        for name in self.include:
+            top = name.partition(".")[0]
+            spec = PathFinder.find_spec(top, places)
+            if spec is None or spec.origin is None:
+                raise FreezeError(f"there is no module {name} to include", "install it")
+            found[top] = Path(spec.origin)
+        return found
 
     def own_modules(self) -> list[str]:
         """Return the modules that lie beside or below the task file, and are no library."""

@@ -92,7 +92,8 @@ def _collect(program: Program) -> Iterator[tuple[str, str]]:
     ours = Path(__file__).parents[1]
     for part in ("__init__.py", "exit_code.py", "errors", "runtime"):
         yield from _files(ours / part, ours.parent)
-    for top, root in sorted({**_imported(program), **_included(program)}.items()):
+    included = {top: _top(path, top) for top, path in program.included().items()}
+    for top, root in sorted({**_imported(program), **included}.items()):
         for name, file in _files(root, root.parent):
             module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
             if not belongs_to(module, (*UNUSED.get(top, ()), *program.exclude)):
@@ -110,16 +111,6 @@ def _imported(program: Program) -> dict[str, Path]:
         path, top = Path(file), module.partition(".")[0]
         if top not in {"epm_task", *roots} and _is_library(path, standard, program):
             roots[top] = _top(path, module)
-    return roots
-
-
-def _included(program: Program) -> dict[str, Path]:
-    roots = {}
-    for name in program.include:
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise FreezeError(f"there is no module {name} to include", "install it, or correct it")
-        roots[name.partition(".")[0]] = _top(Path(spec.origin), name)
     return roots
 
 

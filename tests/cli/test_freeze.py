@@ -93,7 +93,7 @@ def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["--command", "a b"], 1, "cannot be the name of a command"),
         (["--data", "nowhere"], 2, "is not there"),
         (["--data", f"{EXAMPLES}=/etc"], 2, "leads out of the program"),
-        (["--include", "no_such_module", *ZIP], 1, "no module no_such_module"),
+        (["--include", "no_such_module"], 1, "no module no_such_module"),
     ],
 )
 def test_wrong_use_is_one_sentence(tmp_path: Path, words: list[str], code: int, sentence: str):
