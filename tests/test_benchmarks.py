@@ -45,10 +45,29 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
             r"messages at QoS 2, one subscriber +\d+/s.*",
         ],
     ),
+    "frozen": (
+        ["--rounds", "1"],
+        [
+            r"program +MB +ms +/ its source",
+            r"source +\d+ *",
+            r"frozen +\d+\.\d +\d+ +\d+\.\d\d",
+            r"zipapp +\d+\.\d +\d+ +\d+\.\d\d",
+            r"source, settings +\d+ *",
+            r"frozen, settings +\d+\.\d +\d+ +\d+\.\d\d",
+            r"naive source +\d+ *",
+            r"naive frozen +\d+\.\d +\d+ +\d+\.\d\d",
+            r"goal of frozen: 22 MB, 1\.15 times its source: (met|missed)",
+        ],
+    ),
 }
+#: Three builds take half a minute.
+SLOW = {"frozen"}
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TABLES],
+)
 def test_table(name: str):
     """The benchmark ends well; its figures are not judged here."""
     options, patterns = TABLES[name]
