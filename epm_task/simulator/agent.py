@@ -223,12 +223,11 @@ class Agent(AgentView):
         return self._loop.call_plain(function)
 
     def reset(self) -> None:
-        """End every run, and forget jobs, written settings and faults, as for the next test."""
+        """End every run; forget jobs, programs, written settings and faults, for the next test."""
         self.faults.clear()
         self._loop.call(self._local.runner.end_all())
         self.jobs.wait()
-        for job_id in self.jobs.ids():
-            self.jobs.delete(job_id)
+        self.jobs.clear()
         self._local.settings.revert_all()
         self._local.watch.ended.clear()
 

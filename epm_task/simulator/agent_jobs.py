@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,16 @@ class AgentJobs:
             UnknownJob: There is no such job.
         """
         self._local.jobs.delete(job_id)
+
+    def clear(self) -> None:
+        """Delete all stored documents, and the programs in `Jobs/bin`."""
+        for job_id in self.ids():
+            self.delete(job_id)
+        for program in self._local.root.jobs_bin.iterdir():
+            if program.is_dir() and not program.is_symlink():
+                shutil.rmtree(program)
+            else:
+                program.unlink()
 
     def ids(self) -> list[str]:
         """Return the ids of all stored jobs, sorted."""
