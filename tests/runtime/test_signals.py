@@ -25,6 +25,13 @@ FLUSH, MARGIN = 1.0, 0.6
 COOPERATION, UNWINDING, FORCED_FLUSH = 2.0, 1.5, 1.0
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no coverage run in these processes: it may wait for a lock when it is stopped halfway."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def broker() -> Iterator[MqttPeer]:
     """Run a broker."""
