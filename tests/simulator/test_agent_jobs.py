@@ -68,3 +68,16 @@ def test_wait_is_bounded(agent: Agent):
     with pytest.raises(TimeoutError, match="still goes on"):
         agent.jobs.wait(0.02)
     assert agent.jobs.ended() == []
+
+
+def test_reset_forgets_jobs_and_programs():
+    """The next test finds neither documents nor what a test put into `Jobs/bin`."""
+    with Agent() as agent:
+        agent.jobs.add(_job("j", "true"))
+        program = agent.root / "Jobs" / "bin" / "Probe"
+        program.mkdir()
+        (program / "Probe").write_text("x")
+        (program.parent / "stray").write_text("x")
+        agent.reset()
+        assert agent.jobs.ids() == []
+        assert list(program.parent.iterdir()) == []
