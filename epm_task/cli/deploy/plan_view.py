@@ -13,6 +13,8 @@ from epm_task.runtime.record_view import printable
 _MARKS: Final[dict[Action, str]] = {"add": "+", "change": "~", "remove": "-"}
 #: Twelve digits are enough for people to tell two digests apart; programs get all of them.
 _DIGEST: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+#: A one-dir program has hundreds of files, and people read a screen.
+_MOST_FILES: Final = 20
 _COLORS: Final[dict[Action, str]] = {"add": "32", "change": "33", "remove": "31"}
 
 
@@ -58,11 +60,20 @@ def _lines(change: Change, *, color: bool) -> list[str]:
     if change.action == "remove":
         return [head]
     intro = "  sha256 " if change.kind == "program" else ": "
+    shown = _shown(change)
     parts = [
-        _line(part.action, part.place or "/", _values(part, intro), color=color)
-        for part in change.parts
+        _line(part.action, part.place or "/", _values(part, intro), color=color) for part in shown
     ]
+    if more := len(change.parts) - len(shown):
+        parts.append(f"… and {more} more files; --json lists them all")
     return [head, *(f"    {line}" for line in parts)]
+
+
+def _shown(change: Change) -> Sequence[Part]:
+    if change.kind != "program" or len(change.parts) <= _MOST_FILES:
+        return change.parts
+    # The program's own files before those of the libraries below it.
+    return sorted(change.parts, key=lambda part: "/" in part.place)[:_MOST_FILES]
 
 
 def _line(action: Action, name: str, values: str, *, color: bool) -> str:

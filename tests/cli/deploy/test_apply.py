@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from admin.deploy.bundle_files import BROKEN, GOOD, installed, write_bundle, write_program
 
-from epm_task.admin.deploy.bundle import read_bundles
-from epm_task.admin.deploy.change import job_change
+from epm_task.admin.deploy.bundle import Bundle, read_bundles
+from epm_task.admin.deploy.change import Change, Part, job_change
 from epm_task.admin.deploy.plan import Plan
 from epm_task.cli.deploy.plan_view import plan_text
 
@@ -189,3 +189,15 @@ def test_rollback_goes_to_what_is_there(agent: Agent, deploy: Callable[..., Fini
     assert installed(agent) == GOOD
     assert deploy("rollback", "probe", "--yes").exit_code == 0
     assert installed(agent) == "# two"
+
+
+def test_a_plan_of_many_files_fits_a_screen() -> None:
+    """Twenty files are shown, those of the program itself first, and the rest is counted."""
+    bundle = Bundle("probe", {}, {})
+    parts = [Part("add", f"_internal/{number:03}.pyc", "", "x") for number in range(100)]
+    parts.append(Part("add", "probe", "", "x"))
+    change = Change("add", "program", "probe", tuple(parts))
+    lines = plan_text([Plan(bundle, bundle, (change,))]).splitlines()
+    assert len(lines) == 23
+    assert lines[1] == "    + probe  sha256 x"
+    assert lines[-2] == "    … and 81 more files; --json lists them all"
