@@ -71,7 +71,7 @@ def agent(running: Agent, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     running.jobs.add(document_of(file))
     yield running
     running.reset()
-    shutil.rmtree(path.parent)
+    shutil.rmtree(path.parent, ignore_errors=True)  # the agent may have been reset
 
 
 def binary_of(agent: Agent) -> Path:
