@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -30,26 +29,9 @@ if TYPE_CHECKING:
 
     from peers.tls import Variant
 
-    from epm_task.runtime.mqtt_packet import Received
-
 
 def _address(port: int, ca_file: Path | None = None) -> BrokerAddress:
     return BrokerAddress("127.0.0.1", port, "key-scanner_7f", client_context(ca_file))
-
-
-def _read(connection: MqttConnection) -> Received:
-    assert select.select([connection], [], [], 5)[0]
-    received = connection.read()
-    assert received is not None
-    return received
-
-
-def _cannot_write(connection: MqttConnection) -> bool:
-    try:
-        connection.write(b"\xc0\0")
-    except ConnectionLost:
-        return True
-    return False
 
 
 @pytest.mark.parametrize(("mqtt5", "version"), [(True, V5), (False, V3)])
