@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from epm_task.contract.topic import Topic
     from epm_task.errors import (
         AgentError,
         BrokerError,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from epm_task.runtime.context import TaskContext
     from epm_task.runtime.settings import TaskSettings
     from epm_task.runtime.task import Task, task
-    from epm_task.runtime.topic import Topic
 
 __all__ = [
     "AgentError",
@@ -46,7 +46,7 @@ _HOMES = {
     "Task": "epm_task.runtime.task",
     "TaskContext": "epm_task.runtime.context",
     "TaskSettings": "epm_task.runtime.settings",
-    "Topic": "epm_task.runtime.topic",
+    "Topic": "epm_task.contract.topic",
     "task": "epm_task.runtime.task",
 }
 

@@ -6,21 +6,21 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from epm_task.contract.record import Record
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.declaration import Declaration
 from epm_task.runtime.invocation import Invocation, read_invocation
-from epm_task.runtime.log import Log, Sink
-from epm_task.runtime.record import RecordEncoder
-from epm_task.simulator.agent import Agent
-from epm_task.simulator.faults import Faults
-from epm_task.simulator.finished_run import Run
-from epm_task.simulator.log_record import Record
+from epm_task.runtime.log.encoder import RecordEncoder
+from epm_task.runtime.log.log import Log, Sink
+from epm_task.simulator.embedded import Agent
+from epm_task.simulator.faults.faults import Faults
+from epm_task.simulator.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from epm_task.runtime.agent import AgentClient
-    from epm_task.runtime.topic import Topic
+    from epm_task.contract.topic import Topic
+    from epm_task.runtime.agent.client import AgentClient
 
 __all__ = ["Agent", "Faults", "HandlerContext", "Record", "Run", "make_context"]
 

@@ -19,8 +19,8 @@ import typer.main
 
 from epm_task.cli.main import app
 from epm_task.job.task_file import tasks_in
-from epm_task.simulator.agent import Agent
-from epm_task.simulator.fault_rule import WORDS
+from epm_task.simulator.embedded import Agent
+from epm_task.simulator.faults.rule import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,9 +14,9 @@ import typer.main
 from cli.command_line import epm_task
 
 from epm_task import pytest_plugin, testing
-from epm_task.cli import failure
+from epm_task.cli import output as failure
 from epm_task.cli.main import app
-from epm_task.cli.run_report import document
+from epm_task.cli.run import document
 from epm_task.testing import Agent
 
 if TYPE_CHECKING:

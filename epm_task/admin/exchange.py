@@ -6,29 +6,35 @@ import selectors
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
-from epm_task.admin.address import admin_address
+from epm_task.admin.answers import text, texts
 from epm_task.admin.errors import (
     AdminError,
     AdminUnreachable,
     CredentialRefused,
     ForeignAnswer,
+    JobRefused,
     OutcomeUnknown,
+    UnknownJob,
     UnsafeConnection,
     WrongUse,
 )
-from epm_task.admin.judgement import judge
-from epm_task.job.json_writer import encoded, write_document
-from epm_task.runtime import attestation
-from epm_task.runtime.tls import attested
-from epm_task.runtime.wire import Wire, httpx
+from epm_task.job.document import encoded, write_document
+from epm_task.runtime.agent.transport import Wire, httpx
+from epm_task.runtime.attestation import attestation
+from epm_task.runtime.result import decode_object
+from epm_task.runtime.tls import attested, base_url_address
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Mapping
 
-    from epm_task.admin.call import Call
     from epm_task.admin.credential import Credential
+
 
 T = TypeVar("T")
 
@@ -203,3 +209,122 @@ def _unsafe(error: attestation.Untrusted) -> UnsafeConnection:
 
 def _words(error: BaseException | None) -> str:
     return str(getattr(error, "reason", None) or error).lower().replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """What is sent, and how its answer is read.
+
+    Attributes:
+        method: The HTTP method.
+        path: The whole path, quoted.
+        read: Makes the result of the answer's JSON object; it raises ValueError when it cannot.
+        body: What is sent as JSON; None sends none.
+        job_id: The job that the path names.
+        changes: Whether the agent may have changed something when no answer comes.
+    """
+
+    method: str
+    path: str
+    read: Callable[[dict[str, Any]], T]
+    body: Mapping[str, Any] | None = None
+    job_id: str = ""
+    changes: bool = False
+
+    def __str__(self) -> str:
+        """Return `POST /api/Jobs`."""
+        return f"{self.method} {self.path}"
+
+
+def judge(call: Call[T], response: httpx.Response, url: str, *, certified: bool) -> T:
+    """Return the result of *call*.
+
+    Args:
+        call: What was sent.
+        response: The answer, with its whole body.
+        url: The agent's base URL.
+        certified: Whether a client certificate was shown.
+
+    Raises:
+        AdminError: The answer is no success, or not that of the API.
+    """
+    if not response.is_success:
+        raise _refusal(call, response, url, certified=certified)
+    try:
+        # A deletion may be answered with nothing at all.
+        return call.read(decode_object(response.content) if response.content else {})
+    except ValueError as error:
+        raise ForeignAnswer(url + call.path, str(error)) from error
+
+
+def _refusal(call: Call[T], response: httpx.Response, url: str, *, certified: bool) -> AdminError:
+    status = response.status_code
+    if response.is_redirect:
+        target = urlsplit(response.headers.get("Location", "")).netloc or "another path"
+        return ForeignAnswer(url + call.path, f"a redirect ({status}) to {target}, not followed")
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return CredentialRefused(
+            str(call), _why_refused(status, certified=certified), status=status
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        why = f"it answered {status}"
+        return OutcomeUnknown(str(call), url, why) if call.changes else AdminUnreachable(url, why)
+    return _spoken(call, status, response.content, url)
+
+
+def _spoken(call: Call[T], status: int, body: bytes, url: str) -> AdminError:
+    """Return the error that the agent explains in JSON."""
+    found = _object(body)
+    if found is None:
+        return ForeignAnswer(url + call.path, f"an answer {status} that is no JSON object")
+    if status == HTTPStatus.BAD_REQUEST:
+        return JobRefused(str(call), texts(found, "errors") or (_message(found),))
+    if status == HTTPStatus.NOT_FOUND:
+        return UnknownJob(str(call), call.job_id)
+    return ForeignAnswer(url + call.path, f"an answer {status}")
+
+
+def _why_refused(status: int, *, certified: bool) -> str:
+    shown = (
+        "the client certificate that was shown does not have it"
+        if certified
+        else "no client certificate was shown"
+    )
+    return (
+        f"{status}, over a TLS connection that works, so neither the network nor the agent's "
+        f"certificate is the cause: the call needs the Admin tier, and {shown}"
+    )
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        return decode_object(body) if body else {}
+    except ValueError:
+        return None
+
+
+def _message(found: dict[str, Any]) -> str:
+    return text(found, "message") or text(found, "error") or "it gave no reason"
+
+
+def admin_address(base_url: str, *, allow_remote: bool = False) -> tuple[str, int]:
+    """Return host and port of the API.
+
+    Args:
+        base_url: `https://HOST:PORT`.
+        allow_remote: Take a host off loopback too; the vendor's agent listens on loopback only.
+
+    Raises:
+        UnsafeConnection: The URL is another one.
+    """
+    try:
+        if allow_remote:
+            url = urlsplit(base_url)
+            if url.hostname and url.scheme == "https" and "@" not in url.netloc:
+                return url.hostname, url.port or 443
+        return base_url_address(base_url)
+    except ValueError as error:
+        raise UnsafeConnection(
+            f"the base URL {base_url[:80]!r} was not used: {error}; give https://127.0.0.1:PORT, "
+            "with the port that KestrelHttpsPort of the agent's appsettings.json names"
+        ) from None

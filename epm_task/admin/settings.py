@@ -10,12 +10,12 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.admin.address import admin_address
 from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
 from epm_task.admin.errors import UnsafeConnection, WrongUse
+from epm_task.admin.exchange import admin_address
 from epm_task.errors import UnsafeConfiguration
-from epm_task.runtime.trusted_file import check_trusted
+from epm_task.files import check_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epm_task.cli import options
-from epm_task.cli.failure import Failure
 from epm_task.cli.interruption import stop_signals
-from epm_task.cli.live_view import LiveView
-from epm_task.cli.run_inputs import read_faults, read_settings
-from epm_task.runtime.level import NUMBERS
-from epm_task.simulator.agent_options import AgentOptions
-from epm_task.simulator.local_agent import LocalAgent
+from epm_task.cli.options import read_faults, read_settings
+from epm_task.cli.output import Failure, LiveView
+from epm_task.contract.levels import NUMBERS
+from epm_task.simulator.agent import LocalAgent
+from epm_task.simulator.options import AgentOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,16 +12,14 @@ from typing import Annotated, Final
 import typer
 
 from epm_task.admin.agent_root import find_root
-from epm_task.admin.doctor.case import Case
-from epm_task.admin.doctor.examination import examine
-from epm_task.admin.doctor.finding import Finding, State
+from epm_task.admin.doctor.doctor import examine
+from epm_task.admin.doctor.finding import Case, Finding, State
 from epm_task.cli.connection import AsJson, Connection, connected
-from epm_task.cli.failure import FAILED, Failure
-from epm_task.cli.job_target import job_of
-from epm_task.cli.jobs.run_sources import broker_address
-from epm_task.cli.terminal import colorful
+from epm_task.cli.jobs import broker_address
+from epm_task.cli.options import job_of
+from epm_task.cli.output import FAILED, Failure, colorful
+from epm_task.contract.record import printable
 from epm_task.job.job import Job
-from epm_task.runtime.record_view import printable
 
 _COLORS: Final = {State.OK: "32", State.FAULT: "1;31", State.NOTE: "33", State.UNKNOWN: "36"}
 _WIDTH: Final = max(map(len, State))

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from epm_task.cli import check_report
-from epm_task.cli.failure import FAILED, Failure
-from epm_task.cli.freeze_inputs import before_and_after, data_pair, files_and_tasks
+from epm_task.cli import output as check_report
 from epm_task.cli.interruption import stop_signals
-from epm_task.cli.project_tasks import project_tasks
-from epm_task.cli.run_inputs import read_settings
-from epm_task.freeze.check import Check, passed
+from epm_task.cli.options import project_tasks, read_settings, split_target
+from epm_task.cli.output import FAILED, Failure
+from epm_task.freeze.install_check import Check, passed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
 
     from epm_task.freeze.freezing import Backend, Frozen
@@ -178,3 +176,37 @@ def _document(result: Result) -> dict[str, Any]:
         "missing": list(frozen.missing),
         **check_report.document(result.checks),
     }
+
+
+def before_and_after(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the targets, and the arguments of the task; those begin with a hyphen."""
+    first = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
+    return list(words[:first]), list(words[first:])
+
+
+def files_and_tasks(targets: Iterable[str]) -> dict[Path, list[str]]:
+    """Return the tasks that are named of each file; an empty list stands for all of them.
+
+    Raises:
+        Failure: There is no such file.
+    """
+    found: dict[Path, list[str]] = {}
+    for target in targets:
+        path, name = split_target(target)
+        found.setdefault(path, []).extend([name] if name else [])
+    return found
+
+
+def data_pair(text: str) -> tuple[Path, str]:
+    """Return file and folder of `PATH=FOLDER`; without `=` it goes to the top.
+
+    Raises:
+        Failure: There is no such file.
+    """
+    name, _, folder = text.partition("=")
+    path = Path(name)
+    if not path.exists():
+        raise Failure(f"--data {name} is not there", "write PATH=FOLDER")
+    if Path(folder).is_absolute() or ".." in Path(folder).parts:
+        raise Failure(f"--data {text} leads out of the program", "name a folder inside of it")
+    return path, folder or "."

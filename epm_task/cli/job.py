@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.cli.failure import FAILED, Failure
-from epm_task.cli.job_target import job_of
-from epm_task.cli.project_tasks import project_tasks
-from epm_task.cli.read_job import read_job
-from epm_task.files.atomic_file import write_atomically
-from epm_task.job.drift import Drift, drift
+from epm_task.cli.options import job_of, project_tasks, read_job
+from epm_task.cli.output import FAILED, Failure
+from epm_task.contract.names import OS_NAMES
+from epm_task.files import write_atomically
+from epm_task.job.document import encoded, write_document
 from epm_task.job.json_source import BadSource
-from epm_task.job.json_writer import encoded, write_document
-from epm_task.job.os_filter import OS_NAMES
+from epm_task.job.merge import Drift, drift
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +78,7 @@ def job(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task job examples/key_scanner.py -o Jobs/key-scanner.json
     """
     if schema:
-        from epm_task.job.schema import job_schema  # noqa: PLC0415  # pydantic: 60 ms
+        from epm_task.job.model import job_schema  # noqa: PLC0415  # pydantic: 60 ms
 
         return _say(json.dumps(job_schema(), indent=2) + "\n")
     each = [targets] if targets else [[str(path)] for path in project_tasks()]

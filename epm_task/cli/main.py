@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
 
-try:
-    import typer
-except ImportError:
-    sys.exit('epm-task: the command line needs more packages; pip install "epm-task[dev]"')
+import typer
+from typer.core import TyperGroup
 
 from epm_task import __version__
 from epm_task.admin.errors import AdminError
 from epm_task.cli.agent import agent
-from epm_task.cli.deploy.app import deploy
+from epm_task.cli.deploy import deploy
 from epm_task.cli.doctor import doctor
-from epm_task.cli.exit_codes import exit_codes
-from epm_task.cli.explain import explain
-from epm_task.cli.failure import FAILED, Failure
 from epm_task.cli.freeze import freeze
 from epm_task.cli.job import job
-from epm_task.cli.jobs.app import jobs
-from epm_task.cli.new import new
+from epm_task.cli.jobs import jobs
+from epm_task.cli.new import new, upgrade
+from epm_task.cli.output import FAILED, Failure
 from epm_task.cli.run import run
-from epm_task.cli.upgrade import upgrade
-from epm_task.cli.validate import validate
-from epm_task.cli.verb_groups import VerbGroups
-from epm_task.cli.verify import verify
-from epm_task.cli.verify_install import verify_install
-from epm_task.runtime.record_view import printable
+from epm_task.cli.validate import explain, validate
+from epm_task.cli.verify import verify, verify_install
+from epm_task.contract.record import printable
+from epm_task.exit_code import AUTHOR_CODES, ExitCode
 from epm_task.simulator.start_error import StartError
+
+#: Long enough for a whole first sentence; the formatter wraps it.
+_SENTENCE = 200
+
+
+class VerbGroups(TyperGroup):
+    """A group of commands whose help has one section for each `rich_help_panel`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections in the order in which their first verbs were registered."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is None or command.hidden:
+                continue
+            title = getattr(command, "rich_help_panel", None)
+            section = sections.setdefault(title if isinstance(title, str) else "Commands", [])
+            section.append((name, command.get_short_help_str(limit=_SENTENCE)))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 app = typer.Typer(
     name="epm-task",
@@ -41,6 +58,34 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+_AUTHOR_MEANING = "the task's author decides: TaskFailed(…, exit_code=N)"
+
+
+def exit_codes(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """List the exit codes of a task, with their names and meanings.
+
+    Example: epm-task exit-codes --json
+    """
+    if as_json:
+        rows = [{"code": int(c), "name": c.name, "meaning": c.meaning} for c in ExitCode]
+        author = {"first": AUTHOR_CODES[0], "last": AUTHOR_CODES[-1], "meaning": _AUTHOR_MEANING}
+        typer.echo(json.dumps({"exit_codes": rows, "author": author}))
+        return
+    for code in ExitCode:
+        typer.echo(f"{code.value:>4}  {code.name:<12} {code.meaning}")
+    typer.echo(f"{AUTHOR_CODES[0]}-{AUTHOR_CODES[-1]}  {'':<12} {_AUTHOR_MEANING}")
+
+
+try:
+    import typer
+except ImportError:
+    sys.exit('epm-task: the command line needs more packages; pip install "epm-task[dev]"')
+
 app.command(rich_help_panel="Write a task")(new)
 app.command(rich_help_panel="Write a task")(upgrade)
 app.command(rich_help_panel="Try a task on this machine")(run)

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epm_task.cli.answers import ask, read_answers
-from epm_task.cli.failure import Failure
+from epm_task.cli.output import FAILED, Failure
 from epm_task.scaffold.new_project import add_task, make_project
-from epm_task.scaffold.scaffold_error import ScaffoldError
-from epm_task.scaffold.shelf import Shelf
+from epm_task.scaffold.template import ScaffoldError, Shelf
+from epm_task.scaffold.upgrade import Upgraded
+from epm_task.scaffold.upgrade import upgrade as carry_out
 
 if TYPE_CHECKING:
-    from epm_task.scaffold.question import Answer
-    from epm_task.scaffold.template import Template
+    from collections.abc import Iterable
+
+    from epm_task.scaffold.template import Answer, Question, Template
+
 
 #: What a task does not have of its own.
 _OF_THE_PROJECT = ("licence",)
@@ -109,3 +111,86 @@ def _checks(project: Path, files: list[Path]) -> list[str]:
         f"python -m pytest {test}",
         f"epm-task job {module} --check",
     ]
+
+
+def read_answers(template: Template, assignments: Iterable[str]) -> dict[str, Answer]:
+    """Return the answers of `--answer key=value`.
+
+    Raises:
+        Failure: The template does not ask for it.
+        ScaffoldError: It is no answer to the question.
+    """
+    answers: dict[str, Answer] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in template.questions:
+            raise Failure(
+                f"--answer {assignment} answers no question of the template",
+                f"write KEY=VALUE; the keys are {', '.join(template.questions)}",
+            )
+        answers[name] = template.questions[name].answer(text)
+    return answers
+
+
+def ask(template: Template, known: dict[str, Answer], skipped: Iterable[str]) -> dict[str, Answer]:
+    """Return what is known, and the answers of the person at the terminal to all other questions.
+
+    A refused answer is told, and asked for again.
+    """
+    answers = dict(known)
+    for name, question in template.questions.items():
+        while name not in answers and name not in skipped:
+            answers[name] = _ask(question)
+            try:
+                template.complete(answers)
+            except ScaffoldError as error:
+                typer.echo(str(error), err=True)
+                del answers[name]
+    return answers
+
+
+def _ask(question: Question) -> Answer:
+    if isinstance(question.default, bool):
+        return typer.confirm(question.prompt, default=question.default, err=True)
+    for word, meaning in question.choices.items():
+        typer.echo(f"  {word:<14} {meaning}", err=True)
+    return str(typer.prompt(question.prompt, default=question.default, err=True))
+
+
+def upgrade(
+    project: Annotated[Path, typer.Argument(help="The folder of the project.")] = Path(),
+    *,
+    answer: Answers = None,
+    templates: Templates = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> int:
+    """Merge what is new in the template into a project; nothing is committed.
+
+    Exit code 1 says that there are conflicts, which git shows as those of any merge. To take it
+    all back: git reset --hard.
+
+    Example: epm-task upgrade --answer schedule=daily
+    """
+    shelf = Shelf(templates)
+    try:
+        upgraded = carry_out(project, shelf, read_answers(shelf.current, answer or ()))
+    except ScaffoldError as error:
+        raise Failure(str(error), error.fix) from error
+    if as_json:
+        typer.echo(json.dumps(upgraded._asdict()))
+    else:
+        _show(upgraded)
+    return FAILED if upgraded.conflicts else 0
+
+
+def _show(upgraded: Upgraded) -> None:
+    before, after, changed, conflicts = upgraded
+    if not changed and not conflicts:
+        typer.echo(f"nothing to do: the project is at version {after} of its template")
+        return
+    for letter, path in changed:
+        typer.echo(f"{letter} {path}")
+    for path in conflicts:
+        typer.echo(f"C {path}: conflict")
+    step = "resolve the conflicts, `git add` them, commit" if conflicts else "look, test, commit"
+    typer.echo(f"template {before} -> {after}; next: {step}")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import redirect_stdout, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.cli import options, run_report
-from epm_task.cli.failure import Failure
+from epm_task.cli import options
 from epm_task.cli.interruption import Interruption
-from epm_task.cli.live_view import LiveView, harmless
-from epm_task.cli.run_inputs import read_faults, read_settings, split_target
+from epm_task.cli.options import read_faults, read_settings, split_target
+from epm_task.cli.output import Failure, LiveView, harmless
+from epm_task.contract.record import Record
+from epm_task.exit_code import describe
 from epm_task.job.task_file import NoSuchTask, TaskFileError, find_task
-from epm_task.simulator.agent import Agent
+from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from epm_task.runtime.task import Task
-    from epm_task.simulator.finished_run import Run
-    from epm_task.simulator.started_run import StartedRun
+    from epm_task.simulator.run import Run, StartedRun
+
 
 #: A task that does not stop in this time is killed; the runtime itself needs 5 s at most.
 _GRACE_SECONDS = 10.0
@@ -98,7 +101,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     words = {"arguments": arguments or (), "job": job, "timeout": timeout}
     finished, exit_code = _carry_out(agent, found or path, view, words)
     if as_json:
-        typer.echo(run_report.as_line(finished))
+        typer.echo(as_line(finished))
     else:
         _show(finished, view)
     return exit_code
@@ -114,7 +117,7 @@ def _carry_out(
             target, cwd=Path.cwd(), on_line=view.line, on_record=view.record, **words
         )
         finished = _wait(started, interruption)
-    return finished, interruption.exit_code or run_report.exit_code_of(finished)
+    return finished, interruption.exit_code or exit_code_of(finished)
 
 
 def _changes(job_id: str | None, *, no_broker: bool) -> dict[str, Any]:
@@ -152,9 +155,9 @@ def _wait(started: StartedRun, interruption: Interruption) -> Run:
 def _show(finished: Run, view: LiveView) -> None:
     _print(finished.stdout)
     view.denials(finished.denials)
-    for hint in run_report.hints(finished):
+    for hint in hints(finished):
         view.say(hint)
-    view.say(run_report.summary(finished))
+    view.say(summary(finished))
 
 
 def _print(output: bytes) -> None:
@@ -163,3 +166,71 @@ def _print(output: bytes) -> None:
         output = "".join(f"{harmless(line)}\n" for line in output.splitlines()).encode()
     sys.stdout.buffer.write(output)
     sys.stdout.buffer.flush()
+
+
+def exit_code_of(run: Run) -> int:
+    """Return the exit code as a shell would see it: 128 plus the signal for a killed process."""
+    return 128 - run.exit_code if run.exit_code < 0 else run.exit_code
+
+
+def summary(run: Run) -> str:
+    """Return the last line for people."""
+    ended = f"exit {run.exit_code} ({describe(run.exit_code)})"
+    if run.timed_out:
+        ended += ", ended by the agent at its time-out"
+    parts = (
+        _registration(run),
+        _count(run.acknowledged, "record") + " acknowledged",
+        f"{run.seconds:.2f} s",
+        ended,
+    )
+    return "; ".join(parts)
+
+
+def hints(run: Run) -> list[str]:
+    """Return what is worth a look, for example a file that does not call `main`."""
+    if run.exit_code:
+        return []
+    found = []
+    if not run.registration.tries:
+        found.append("the process never asked for settings: does the file end with TASK.main()?")
+    if run.stdout.strip() and run.result is None:
+        found.append("stdout is not one JSON object, so the agent takes no result from it")
+    return found
+
+
+def document(run: Run) -> dict[str, Any]:
+    """Return the report for programs; its fields are frozen."""
+    plain = [
+        line
+        for line in run.stderr.decode("utf-8", "replace").splitlines()
+        if Record.from_line(line.encode()) is None
+    ]
+    return {
+        "exit_code": exit_code_of(run),
+        "exit_name": describe(run.exit_code),
+        "result": run.result,
+        "registration": asdict(run.registration),
+        "acknowledged": run.acknowledged,
+        "seconds": round(run.seconds, 3),
+        "timed_out": run.timed_out,
+        "records": [asdict(record) for record in run.records],
+        "denials": [event.document() for event in run.denials],
+        "stderr": plain,
+    }
+
+
+def as_line(run: Run) -> str:
+    """Return the report for programs as one line of JSON."""
+    return json.dumps(document(run), default=str)
+
+
+def _registration(run: Run) -> str:
+    tries = _count(run.registration.tries, "try", "tries")
+    if run.registration.seconds is None:
+        return f"never registered ({tries})"
+    return f"registered after {tries}, {run.registration.seconds * 1000:.0f} ms"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from epm_task.errors import UnsafeConfiguration
-from epm_task.freeze.check import Check, judge
+from epm_task.files import check_trusted
 from epm_task.freeze.freeze_error import FreezeError
 from epm_task.runtime.manifest import differences
-from epm_task.runtime.trusted_file import check_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from epm_task.freeze.installed import Installed
+
 
 _SHOWN = 3
 _OTHERS_MAY_WRITE = 0o022
@@ -82,3 +82,30 @@ def _above(executable: Path) -> Check:
 def _some(problems: list[str]) -> str:
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return "; ".join(problems[:_SHOWN]) + more
+
+
+State = Literal["ok", "failed", "skipped"]
+
+
+class Check(NamedTuple):
+    """One line of the answer of `verify` or `verify-install`.
+
+    Attributes:
+        name: What was looked at, in one or two words.
+        state: How it is.
+        detail: What was seen; for a failure, why that matters and what to do.
+    """
+
+    name: str
+    state: State
+    detail: str
+
+
+def judge(name: str, good: object, seen: str, problem: str = "") -> Check:
+    """Return a check that is ok when *good* is true, with what was seen or with the problem."""
+    return Check(name, "ok", seen) if good else Check(name, "failed", problem or seen)
+
+
+def passed(checks: list[Check]) -> bool:
+    """Return whether no check has failed."""
+    return all(check.state != "failed" for check in checks)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.freeze.freeze_error import FreezeError
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, read_manifest
-from epm_task.runtime.topic import KEEPER_LOGGER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,25 +2,31 @@
 
 Not one file: such an executable unpacks itself and runs in a child of the process that the agent
 started and trusts.
+
+One at the top of a file stops a build. One in a function does not: PyInstaller notes it among the
+many that libraries try and do without, and goes on.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
 from epm_task.freeze.build_environment import build_environment, can_strip, check_tools
-from epm_task.freeze.built import Built
 from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.hook_folders import registered, write_hooks
-from epm_task.freeze.missing_imports import missing_imports
-from epm_task.freeze.version_resource import version_resource
+from epm_task.freeze.program import Built
+from epm_task.freeze.unused import registered, write_hooks
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from epm_task.freeze.program import Program
+
 
 #: The hook's changes to `inspect` find sources, which are not there; it reads a zip at each start.
 _NO_RUNTIME_HOOK: Final = "pyi_rth_inspect"
@@ -125,3 +131,75 @@ def _run_pyinstaller(spec: Path, work: Path, epoch: int) -> None:
             f"PyInstaller ended with exit code {done.returncode}: {error.strip()}",
             "if its cause is not plain, run pyinstaller itself on the file",
         )
+
+
+#: `missing module named NAME - imported by PATH (delayed), MODULE (conditional, optional)`.
+_LINE: Final = re.compile(r"missing module named '?([\w.]+)'? - imported by (.+)")
+_IMPORTER: Final = re.compile(r"(.+?) \(([a-z, -]+)\)(?:, |$)")
+#: In a `try`, or below a condition such as `TYPE_CHECKING`: the author knows.
+_HARMLESS: Final = frozenset({"optional", "conditional"})
+
+
+def missing_imports(notes: str, own: Collection[str]) -> tuple[str, ...]:
+    """Return the missing modules that a program's own files need.
+
+    Args:
+        notes: What PyInstaller wrote to `warn-*.txt`.
+        own: Names of the program's own modules, and of its main file.
+    """
+    found = []
+    for line in notes.splitlines():
+        match = _LINE.match(line)
+        importers = _IMPORTER.findall(match[2]) if match else []
+        if match and any(
+            (name in own or PurePath(name).name in own) and not _HARMLESS & set(flags.split(", "))
+            for name, flags in importers
+        ):
+            found.append(match[1])
+    return tuple(found)
+
+
+#: Hexadecimal language and code page: US English, Unicode; what the strings below are in.
+_LANGUAGE: Final = "040904B0"
+
+_TEXT: Final = """\
+VSVersionInfo(
+  ffi=FixedFileInfo(filevers={numbers}, prodvers={numbers}),
+  kids=[
+    StringFileInfo([StringTable({language!r}, [
+      StringStruct("FileDescription", {command!r}),
+      StringStruct("InternalName", {command!r}),
+      StringStruct("OriginalFilename", {file!r}),
+      StringStruct("ProductName", {command!r}),
+      StringStruct("FileVersion", {version!r}),
+      StringStruct("ProductVersion", {version!r}),
+    ])]),
+    VarFileInfo([VarStruct("Translation", [1033, 1200])]),
+  ],
+)
+"""
+
+
+def version_resource(command: str, version: str) -> str:
+    """Return the file that PyInstaller reads the resource from."""
+    numbers = [int(number) for number in re.findall(r"\d+", version)[:4]]
+    return _TEXT.format(
+        numbers=tuple((*numbers, 0, 0, 0, 0)[:4]),
+        language=_LANGUAGE,
+        command=command,
+        file=f"{command}.exe",
+        version=version,
+    )
+
+
+def project_version(file: Path) -> str:
+    """Return the version in the nearest `pyproject.toml` above *file*, or 0.0.0."""
+    for folder in file.resolve().parents:
+        project = folder / "pyproject.toml"
+        if project.is_file():
+            try:
+                facts = tomllib.loads(project.read_text("utf-8"))
+            except (OSError, ValueError):
+                return "0.0.0"
+            return str(facts.get("project", {}).get("version", "0.0.0"))
+    return "0.0.0"

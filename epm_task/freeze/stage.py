@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psutil
 
-from epm_task.simulator.agent import Agent
-from epm_task.simulator.process_tree import descendants
-from epm_task.simulator.python_program import python_program
+from epm_task.simulator.embedded import Agent
+from epm_task.simulator.jobs.command import python_program
+from epm_task.simulator.processes.tree import descendants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from epm_task.freeze.installed import Installed
-    from epm_task.simulator.finished_run import Run
-    from epm_task.simulator.started_run import StartedRun
+    from epm_task.simulator.run import Run, StartedRun
+
 
 #: A task that needs longer than this to do its work is verified by hand.
 RUN_SECONDS: Final = 120.0
@@ -214,3 +214,27 @@ def _same_program(child: int, launched: int) -> bool:
         return bool(psutil.Process(child).exe() == psutil.Process(launched).exe())
     except psutil.Error:  # it has ended in the meantime
         return False
+
+
+Snapshot = dict[str, tuple[int, int]]
+
+
+def snapshot(folders: Iterable[Path]) -> Snapshot:
+    """Return size and time of change of all that is below the folders, themselves included.
+
+    A file that was there for a moment shows too: it changed the time of its folder.
+    """
+    seen: Snapshot = {}
+    for folder in folders:
+        for above, _, files in os.walk(folder):
+            for path in (above, *(os.path.join(above, name) for name in files)):  # noqa: PTH118 - many
+                found = os.lstat(path)
+                seen[path] = (found.st_size, found.st_mtime_ns)
+    return seen
+
+
+def touched(before: Snapshot, after: Snapshot) -> list[str]:
+    """Return the paths that came, went or changed."""
+    return sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )

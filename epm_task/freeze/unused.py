@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Final
 
 #: By importing package. PyInstaller reads every import statement, in functions too, and cannot know
@@ -36,7 +37,9 @@ UNUSED_IN_LIBRARY: Final[dict[str, tuple[str, ...]]] = {
 }
 
 #: What other systems need to learn who holds a port.
-OTHER_SYSTEMS: Final = ("epm_task.runtime.attestation_foreign",) if sys.platform == "linux" else ()
+OTHER_SYSTEMS: Final = (
+    ("epm_task.runtime.attestation.windows_and_macos",) if sys.platform == "linux" else ()
+)
 
 #: Imported by type checkers only, but PyInstaller does not know that; `hook-epm_task` adds it when
 #: a program names `TaskSettings`.
@@ -46,3 +49,51 @@ SETTINGS: Final = "epm_task.runtime.settings"
 def belongs_to(module: str, packages: tuple[str, ...]) -> bool:
     """Return whether *module* is one of the packages, or is in one."""
     return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def registered() -> list[str]:
+    """Return our folder of hooks; the entry point `hook-dirs` of the group `pyinstaller40`."""
+    return [str(Path(__file__).parent / "hooks")]
+
+
+def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
+    """Write hooks that keep unused modules out while the imports are followed.
+
+    The registered hook takes them out afterwards, which gives the same program three times as
+    slowly. It has to: a hook for httpx would be one for every program that is built here.
+
+    Args:
+        folder: A new folder.
+        pydantic: Whether the program needs pydantic.
+        asyncio: Whether the program needs asyncio.
+    """
+    folder.mkdir()
+    for package, modules in {**UNUSED, **UNUSED_IN_LIBRARY}.items():
+        if package == "pydantic":
+            # In place of PyInstaller's own hook, which collects plugins for mypy and hypothesis.
+            text = _PYDANTIC.format(modules=modules)
+        else:
+            text = f"excludedimports = {list(modules)!r}\n"
+        (folder / f"hook-{package}.py").write_text(text, encoding="ascii")
+    late = {
+        "epm_task.runtime.parameter": () if pydantic else ("pydantic",),
+        "epm_task.runtime.handler": () if asyncio else ("asyncio",),
+        "epm_task.runtime.attestation.attestation": OTHER_SYSTEMS,
+        # For coroutine functions that are marked as deprecated.
+        "typing_extensions": () if asyncio else ("asyncio",),
+    }
+    for module, modules in late.items():
+        text = f"excludedimports = {list(modules)!r}\n"
+        (folder / f"hook-{module}.py").write_text(text, encoding="ascii")
+    return folder
+
+
+_PYDANTIC = """\
+from PyInstaller.utils.hooks import collect_submodules
+
+unused = {modules!r}
+excludedimports = list(unused)
+hiddenimports = collect_submodules(
+    "pydantic", filter=lambda name: not name.startswith(("pydantic.mypy", "pydantic.v1"))
+)
+"""

@@ -6,10 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.exit_code import ExitCode, describe
-from epm_task.freeze.check import Check, judge
 from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.stage import stage
-from epm_task.freeze.watched_folders import snapshot, touched
+from epm_task.freeze.install_check import Check, judge
+from epm_task.freeze.stage import snapshot, stage, touched
 from epm_task.runtime.manifest import differences
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from epm_task.freeze.installed import Installed
     from epm_task.freeze.stage import Seen, Stage
-    from epm_task.simulator.finished_run import Run
+    from epm_task.simulator.run import Run
 
 #: Starts of each kind; the fastest counts, because noise only ever adds.
 _ROUNDS: Final = 5

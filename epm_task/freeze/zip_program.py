@@ -16,8 +16,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from epm_task.freeze.built import Built
 from epm_task.freeze.freeze_error import FreezeError
+from epm_task.freeze.program import Built
 from epm_task.freeze.unused import UNUSED, belongs_to
 
 if TYPE_CHECKING:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import json
 import math
-from pathlib import PurePosixPath, PureWindowsPath
+import re
+from datetime import date, timedelta
+from enum import Enum
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.job.argument_line import ArgumentLines
-from epm_task.job.command_name import command_name
-from epm_task.job.os_filter import OS_NAMES, os_name
+from epm_task.contract.names import OS_NAMES, os_name
+from epm_task.contract.tokens import API_BASE_URL, PATH_TOKEN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from epm_task.job.job import Job
     from epm_task.runtime.declaration import Declaration, OsName
+    from epm_task.runtime.parameter import Parameter
     from epm_task.runtime.task import Task
+
 
 #: Annotations of handlers that return no result; the last is the text of the first two.
 _NO_RESULT: Final = (None, type(None), "None")
@@ -110,3 +116,102 @@ def _step(job: Job, task: Task[..., Any], lines: ArgumentLines) -> dict[str, Any
     if returns_result(task) and declared.execution_type == "Service":
         step["MergeStdoutJsonIntoContext"] = True
     return step
+
+
+def command_name(task: Task[..., Any]) -> str:
+    """Return the name of the executable that holds *task*: `KeyScanner`, without path or extension.
+
+    One file becomes one executable, which is named for its only task's job, or for the file.
+    """
+    if task.declaration.command:
+        return task.declaration.command
+    alone = len(task.siblings()) == 1
+    words = task.declaration.job_id if alone else Path(task.file).stem
+    parts = re.split(r"[^0-9A-Za-z]+", words)
+    return "".join(part[:1].upper() + part[1:] for part in parts) or "Task"
+
+
+#: Types of parameters whose text never holds a blank, with the document's word for each.
+_PLAIN_TYPES: Final[dict[Any, str]] = {int: "integer", float: "number", bool: "boolean"}
+#: Names that the agent fills itself; a parameter must not take one, whatever its case.
+_TAKEN: Final = {
+    name.casefold() for names in PATH_TOKEN_NAMES.values() for name in (*names, API_BASE_URL)
+}
+
+
+class ArgumentLines:
+    """The argument lines of a job's tasks; equal parameters of two tasks become one.
+
+    Attributes:
+        parameters: Entries for the job's `parameters`, in the order of their first use.
+    """
+
+    def __init__(self) -> None:
+        """Begin without parameters."""
+        self.parameters: list[dict[str, Any]] = []
+
+    def line(self, task: Task[..., Any]) -> str:
+        """Return the arguments of *task*, and add what they need to `parameters`."""
+        words = [f"--keeper-api-base={{{API_BASE_URL}}}"]
+        if len(task.siblings()) > 1:
+            words.append(f"--task={task.name}")
+        for parameter in task.parameters:
+            token = f"{{{self._name(task, parameter)}}}"
+            quoted = token if parameter.kind in _PLAIN_TYPES else f'"{token}"'
+            words.append(f"{parameter.option}={quoted}")
+        return " ".join(words)
+
+    def _name(self, task: Task[..., Any], parameter: Parameter) -> str:
+        own = "".join(word.capitalize() for word in task.name.split("-"))
+        for name in (parameter.token, f"{own}{parameter.token}"):
+            if (entry := self._entry(name, parameter)) is not None:
+                return str(entry["name"])
+        number = 2
+        while (entry := self._entry(f"{own}{parameter.token}{number}", parameter)) is None:
+            number += 1
+        return str(entry["name"])
+
+    def _entry(self, name: str, parameter: Parameter) -> dict[str, Any] | None:
+        """Return the entry for *parameter* below *name*; None when the name means another one."""
+        wanted = _described(name, parameter)
+        # On Windows the case of a token does not count, so no two names may differ by it alone.
+        known = {entry["name"].casefold(): entry for entry in self.parameters}
+        if name.casefold() in _TAKEN:
+            return None
+        if (present := known.get(name.casefold())) is not None:
+            return present if present == wanted else None
+        self.parameters.append(wanted)
+        return wanted
+
+
+def argument_text(value: Any) -> str:
+    """Return the text by which an argument stands for *value*; structures are JSON."""
+    if isinstance(value, Enum):
+        return argument_text(value.value)
+    if isinstance(value, str | int | float | PurePath):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value.total_seconds())
+    if hasattr(value, "model_dump_json"):
+        return str(value.model_dump_json())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(value, default=argument_text)
+
+
+def _described(name: str, parameter: Parameter) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": name, "type": _PLAIN_TYPES.get(parameter.kind, "string")}
+    # One token is one text: a list's default stays in the code, which uses it for an empty value.
+    if not (parameter.required or parameter.default is None or parameter.repeated):
+        entry["defaultValue"] = _default(parameter)
+    return {**entry, "required": parameter.required}
+
+
+def _default(parameter: Parameter) -> Any:
+    value = parameter.default
+    if parameter.kind in _PLAIN_TYPES and isinstance(value, bool | int | float):
+        return value
+    # The document must not depend on the system on which it is made.
+    return value.as_posix() if isinstance(value, PurePath) else argument_text(value)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.client_id import check_job_id
+from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import DefinitionError, InvocationError
-from epm_task.runtime.client_id import check_job_id
 from epm_task.runtime.declaration import check_declaration
-from epm_task.runtime.topic import KEEPER_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from epm_task.contract.topic import Topic
     from epm_task.runtime.declaration import Declaration, OsName
     from epm_task.runtime.task import Task
-    from epm_task.runtime.topic import Topic
 
 _SCHEDULES: Final = ("every_minutes", "cron", "run_at")
 

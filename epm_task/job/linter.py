@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tomllib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.job.finding import Finding
+from epm_task.job.rule import Finding
 from epm_task.job.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from pathlib import Path
 
     from epm_task.job.json_source import BadSource
     from epm_task.job.rule import Hit, Rule
     from epm_task.job.subject import Subject
+
 
 #: The rule that finds what is no document; it cannot be ignored.
 UNREADABLE = "EPM000"
@@ -77,3 +80,101 @@ def _codes(given: Iterable[str]) -> set[str]:
     for code in sorted(codes - RULES.keys()):
         raise UnknownCode(code)
     return codes
+
+
+_NAMES: Final = ("select", "ignore", "tasks")
+
+
+class BadLintSettings(ValueError):
+    """The pyproject.toml cannot be read, or a value has another form; the text names the file."""
+
+
+class LintSettings(NamedTuple):
+    """What a project says.
+
+    Attributes:
+        select: Codes; empty stands for all.
+        ignore: Codes.
+        tasks: Python files whose jobs are compared with the documents; they are imported.
+    """
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    tasks: tuple[Path, ...] = ()
+
+
+def find_settings(file: Path) -> LintSettings:
+    """Return the settings of the nearest pyproject.toml with such a table, upward from *file*.
+
+    Raises:
+        BadLintSettings: That file cannot be used.
+    """
+    for folder in file.absolute().parents:
+        candidate = folder / "pyproject.toml"
+        if candidate.is_file() and (table := _table(candidate)) is not None:
+            return _read(candidate, table)
+    return LintSettings()
+
+
+def _table(file: Path) -> dict[str, Any] | None:
+    try:
+        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("epm-task")
+    except (OSError, ValueError) as error:
+        raise BadLintSettings(f"{file} cannot be read: {error}") from error
+    if table is not None and not isinstance(table, dict):
+        raise BadLintSettings(f"{file}: [tool.epm-task] must be a table")
+    return table
+
+
+def _read(file: Path, table: dict[str, Any]) -> LintSettings:
+    lists: dict[str, tuple[str, ...]] = {}
+    for name in _NAMES:
+        value = table.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise BadLintSettings(f'{file}: {name} in [tool.epm-task] must be like ["EPM012"]')
+        lists[name] = tuple(value)
+    tasks = tuple(file.parent / name for name in lists["tasks"])
+    return LintSettings(lists["select"], lists["ignore"], tasks)
+
+
+_HEAD: Final = """\
+# Lints of job documents
+
+`epm-task validate PATH…` looks for these in job documents, in folders of them, and in what a
+Python file declares. `epm-task explain CODE` shows one page. This file is written by
+`epm-task explain --markdown`; do not edit it.
+
+Ignore a rule that does not fit with `--ignore EPM012`, or for a project in its `pyproject.toml`:
+
+```toml
+[tool.epm-task]
+ignore = ["EPM012"]
+tasks = ["tasks.py"]  # imported: EPM016 and EPM026 compare documents with the code
+```
+
+Levels: `error`, the agent refuses the job or the job can do nothing; `warning`, it rarely does
+what is meant. Both make the exit code 1.
+
+"""
+
+
+def page(rule: Rule) -> str:
+    """Return the page of one rule, for a terminal."""
+    return f"{rule.code}: {rule.title} ({rule.severity})\n\n{rule.page}\n"
+
+
+def overview() -> str:
+    """Return one line for each rule."""
+    return "".join(f"{rule.code}  {rule.severity:<8} {rule.title}\n" for rule in RULES.values())
+
+
+def markdown() -> str:
+    """Return all pages as one Markdown document."""
+    rows = [f"| [{r.code}](#{r.code.lower()}) | {r.severity} | {r.title} |" for r in RULES.values()]
+    table = "\n".join(["| code | level | what |", "|---|---|---|", *rows])
+    pages = [f"## {r.code}\n\n**{_sentence(r.title)}**\n\n{r.page}\n" for r in RULES.values()]
+    return f"{_HEAD}{table}\n\n" + "\n".join(pages)
+
+
+def _sentence(title: str) -> str:
+    return f"{title[:1].upper()}{title[1:]}."

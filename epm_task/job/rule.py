@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from epm_task.job.subject import Subject
+
 
 #: `error`: the agent refuses the job, or it can do nothing. `warning`: it does what few mean.
 Severity = Literal["error", "warning"]
@@ -58,3 +59,37 @@ class Rule:
 def rule(code: str, title: str, severity: Severity = "warning") -> Callable[[Check], Rule]:
     """Make the decorated function a rule."""
     return lambda check: Rule(code, title, severity, check)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One finding; findings sort by file, line and code.
+
+    Attributes:
+        file: The file, as it was given.
+        line: From 1.
+        column: From 1, in characters.
+        code: `EPM003`.
+        severity: `error` or `warning`.
+        pointer: JSON pointer of the value; empty for the whole document.
+        what: What is wrong and what comes of it.
+        fix: What to do.
+    """
+
+    file: str
+    line: int
+    column: int
+    code: str
+    severity: Severity
+    pointer: str
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        """Return one line: place, code, what, fix, pointer."""
+        where = f" [{self.pointer}]" if self.pointer else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.code} {self.what}; {self.fix}{where}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the attributes by name, for JSON."""
+        return asdict(self)

@@ -11,7 +11,7 @@ from epm_task.job.rules import RULES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from epm_task.job.finding import Finding
+    from epm_task.job.rule import Finding
 
 _SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

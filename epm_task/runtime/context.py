@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from epm_task.errors import TopicNotDeclared
-from epm_task.runtime.json_object import encode_object
+from epm_task.runtime.result import encode_object
 
 if TYPE_CHECKING:
     import threading
 
-    from epm_task.runtime.agent import AgentClient
+    from epm_task.contract.topic import Topic
+    from epm_task.runtime.agent.client import AgentClient
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
-    from epm_task.runtime.log import Log
-    from epm_task.runtime.topic import Topic
+    from epm_task.runtime.log.log import Log
 
 Payload = TypeVar("Payload")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, NamedTuple, get_args
 
-from epm_task.runtime.topic import Topic
+from epm_task.contract.topic import Topic
 
 #: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
 _MARGIN_SECONDS: Final = 10.0

@@ -19,7 +19,7 @@ from epm_task.runtime.stop import Stopped
 if TYPE_CHECKING:
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
-    from epm_task.runtime.run_log import RunLog
+    from epm_task.runtime.log.pipe import RunLog
     from epm_task.runtime.stop import Stop
 
 #: Time for text without a line end to reach stderr; a reader takes it in microseconds.

@@ -10,18 +10,18 @@ import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import DefinitionError
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.invocation import RESERVED_OPTIONS
 from epm_task.runtime.parameter import Parameter, make_parameter
 from epm_task.runtime.stop import Stopped
-from epm_task.runtime.system_settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FunctionType
 
-    from epm_task.runtime.agent import AgentClient, Registration
+    from epm_task.runtime.agent.client import AgentClient, Registration
     from epm_task.runtime.settings import TaskSettings
     from epm_task.runtime.stop import Stop
 

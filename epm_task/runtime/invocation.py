@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from epm_task.errors import InvalidArgument, MissingArgument, UnknownOption, UnsubstitutedToken
-from epm_task.runtime.client_id import DEFAULT_TEMPLATE, check_job_id
+from epm_task.contract.client_id import DEFAULT_TEMPLATE, check_job_id
+from epm_task.errors import (
+    InvalidArgument,
+    MissingArgument,
+    NoAgent,
+    UnknownOption,
+    UnsafeConfiguration,
+    UnsubstitutedToken,
+)
 from epm_task.runtime.parameter import Parameter, parse_bool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
 
 LogLevel = Literal["trace", "debug", "information", "warning", "error", "critical"]
 
@@ -160,3 +170,37 @@ def _next_word(argv: Sequence[str], position: int | None, option: str) -> str:
     if position is None or argv[position].startswith("--"):
         raise InvalidArgument(option, f"needs a value: {option}=VALUE")
     return argv[position]
+
+
+def check_surroundings(invocation: Invocation, file: Path, argv: Sequence[str]) -> str:
+    """Return the agent's base URL when the process was started in a way that can work.
+
+    Raises:
+        NoAgent: There is no base URL, so no agent started the process.
+        UnsafeConfiguration: The program is a one-file executable.
+    """
+    if one_file_build():
+        raise UnsafeConfiguration(
+            "this is a one-file executable: it runs in a child of the process that the agent "
+            "started and trusts, and unpacks itself into a temporary folder; build it as one "
+            "folder (pyinstaller --onedir)"
+        )
+    if invocation.keeper_api_base is None:
+        arguments = f" -- {shlex.join(argv)}" if argv else ""
+        raise NoAgent(f"epm-task run {shlex.quote(_shown(file))}{arguments}")
+    return invocation.keeper_api_base
+
+
+def one_file_build() -> bool:
+    """Tell whether PyInstaller's bootloader unpacked this program into a temporary folder."""
+    unpacked = getattr(sys, "_MEIPASS", None)
+    if not getattr(sys, "frozen", False) or unpacked is None:
+        return False
+    return Path(sys.executable).resolve().parent not in Path(unpacked).resolve().parents
+
+
+def _shown(file: Path) -> str:
+    try:
+        return str(file.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(file)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.errors import HandlerCrashed, ResultNotSerializable, TaskError
 from epm_task.exit_code import AUTHOR_CODES, ExitCode, describe
-from epm_task.runtime.json_object import decode_object, encode_object
+from epm_task.runtime.result import decode_object, encode_object
 
 if TYPE_CHECKING:
-    from epm_task.runtime.standard_streams import StandardStreams
+    from epm_task.runtime.streams import StandardStreams
 
 #: The agent's own limit is not public; 64 KiB is what a Linux pipe holds when nobody reads it.
 MAX_RESULT_BYTES: Final = 64 * 1024

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from epm_task import __version__
 from epm_task.errors import TaskError
+from epm_task.runtime.invocation import one_file_build
 from epm_task.runtime.manifest import ManifestError, differences, program_folder, read_manifest
 from epm_task.runtime.outcome import Outcome
-from epm_task.runtime.surroundings import one_file_build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,8 +11,8 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic_core.core_schema import ErrorType
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import SettingsError
-from epm_task.runtime.system_settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

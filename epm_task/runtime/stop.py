@@ -4,6 +4,10 @@ First `ctx.stopping` is set. A handler that has looked at it gets two seconds to
 is interrupted at once by `Stopped`, raised in the main thread like KeyboardInterrupt. A handler
 that is still running later is ended with exit code 125. Together with the flush this stays below
 five seconds, the grace that agents of this kind usually give.
+
+A stop interrupts the handler by raising in the main thread, at any line of Python. In the middle of
+a record that would leave half a line, or a lock that nobody releases. While a shield is up, the
+interruption waits; it comes again 50 ms later.
 """
 
 from __future__ import annotations
@@ -21,11 +25,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from epm_task.exit_code import ExitCode
-from epm_task.runtime.shield import SHIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
 
 #: For a handler that looks at `ctx.stopping`.
 COOPERATION_SECONDS: Final = 2.0
@@ -205,3 +209,31 @@ def _restore_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+
+
+class Shield:
+    """Is up while the main thread is inside; other threads pass through it."""
+
+    __slots__ = ("_depth", "_main")
+
+    def __init__(self) -> None:
+        """Start lowered."""
+        self._main = threading.main_thread().ident
+        self._depth = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether the main thread is inside."""
+        return self._depth > 0
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() == self._main:
+            self._depth -= 1
+
+
+#: The one of this process: signals belong to the process, too.
+SHIELD = Shield()

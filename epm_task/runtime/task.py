@@ -19,8 +19,8 @@ from typing import (
     overload,
 )
 
+from epm_task.contract.client_id import check_job_id
 from epm_task.errors import DefinitionError, InvocationError
-from epm_task.runtime.client_id import check_job_id
 from epm_task.runtime.declaration import (
     Declaration,
     ExecutionType,
@@ -30,16 +30,16 @@ from epm_task.runtime.declaration import (
 )
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.invocation import task_argument
-from epm_task.runtime.standard_streams import StandardStreams, reserved_early
+from epm_task.runtime.streams import StandardStreams, reserved_early
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from epm_task.contract.topic import Topic
     from epm_task.runtime.outcome import Outcome
     from epm_task.runtime.parameter import Parameter
     from epm_task.runtime.stop import Stop
-    from epm_task.runtime.topic import Topic
 
 #: A module whose name begins so is imported to see its tasks, not to run one.
 LOOKED_AT: Final = "_epm_task_file_"
@@ -215,7 +215,7 @@ def _listed(name: str, value: Any) -> tuple[Any, ...]:
 
 def _information(selected: Task[..., object], argv: Sequence[str]) -> str:
     if "--help" in argv:
-        from epm_task.runtime.usage import usage  # noqa: PLC0415  # people only
+        from epm_task.runtime.program import usage  # noqa: PLC0415  # people only
 
         return usage(sys.argv[0], selected.handler.function.__doc__ or "", selected.parameters)
     from epm_task import __version__  # noqa: PLC0415  # the package imports this module

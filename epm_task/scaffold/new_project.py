@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.scaffold.scaffold_error import ScaffoldError
-from epm_task.scaffold.task_list import with_task
+from epm_task.scaffold.template import ScaffoldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from epm_task.scaffold.question import Answer
-    from epm_task.scaffold.template import Template
+    from epm_task.scaffold.template import Answer, Template
+
 
 #: What makes a task, apart from its project: the module, its test, its job.
 _TASK_FILES: Final = ("src/*.py", "tests/test_*.py", "Jobs/*.json")
@@ -90,3 +92,48 @@ def _refuse_present(paths: list[Path]) -> None:
             raise ScaffoldError(
                 f"{path} exists, and nothing is ever overwritten", "choose another name"
             )
+
+
+_TABLE: Final = re.compile(r"^\[tool\.epm-task\][ \t]*(?:#[^\r\n]*)?(?=\r?$)", re.MULTILINE)
+_LIST: Final = re.compile(r"^tasks[ \t]*=[ \t]*\[(.*?)[,\s]*\]", re.MULTILINE | re.DOTALL)
+
+
+def with_task(pyproject: str, file: str) -> str:
+    """Return the text of a pyproject.toml with *file* in the task list, all else untouched.
+
+    Raises:
+        ScaffoldError: The text is no TOML, or its list stands in a form that cannot be extended.
+    """
+    try:
+        wanted = tomllib.loads(pyproject)
+    except tomllib.TOMLDecodeError as error:
+        raise ScaffoldError(f"pyproject.toml cannot be read: {error}", "correct it") from error
+    table = wanted.setdefault("tool", {}).setdefault("epm-task", {})
+    table["tasks"] = [*table.get("tasks", []), file]
+    changed = _extended(pyproject, json.dumps(file))
+    if not _says(changed, wanted):
+        raise ScaffoldError(
+            "pyproject.toml names its tasks in a form that cannot be extended",
+            'write tasks = ["FILE"] below [tool.epm-task]',
+        )
+    return changed
+
+
+def _extended(text: str, quoted: str) -> str:
+    end = "\r\n" if "\r\n" in text else "\n"
+    line = f"tasks = [{quoted}]"
+    table = _TABLE.search(text)
+    if table is None:
+        return end.join([text.rstrip(), "", "[tool.epm-task]", line, ""])
+    found = _LIST.search(text, table.end())
+    if found is None:
+        return f"{text[: table.end()]}{end}{line}{text[table.end() :]}"
+    comma = ", " if found[1].strip() else ""
+    return f"{text[: found.end(1)]}{comma}{quoted}{text[found.end(1) :]}"
+
+
+def _says(text: str, wanted: dict[str, Any]) -> bool:
+    try:
+        return tomllib.loads(text) == wanted
+    except tomllib.TOMLDecodeError:
+        return False

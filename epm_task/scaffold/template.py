@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import runpy
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-from epm_task.scaffold.question import Question
-from epm_task.scaffold.scaffold_error import ScaffoldError
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from epm_task.scaffold.question import Answer
 
 _FIX: Final = "give the folder of a cookiecutter template"
 
@@ -111,3 +111,122 @@ class Template:
         if not isinstance(raw, dict) or not {"name", "description"} <= raw.keys():
             raise ScaffoldError(f"{file} asks neither a name nor a description", _FIX)
         return raw
+
+
+Answer: TypeAlias = str | bool
+
+_YES: Final = frozenset({"1", "true", "yes", "y", "on"})
+_NO: Final = frozenset({"0", "false", "no", "n", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question.
+
+    Attributes:
+        name: The name of its answer.
+        prompt: How people are asked.
+        default: The answer of those who are not asked.
+        choices: The words that can be chosen, with their meaning; empty for another kind.
+    """
+
+    name: str
+    prompt: str
+    default: Answer
+    choices: dict[str, str]
+
+    @classmethod
+    def read(cls, name: str, default: Any, prompt: Any) -> Self:
+        """Return the question that stands in `cookiecutter.json`."""
+        words = default if isinstance(default, list) else []
+        meanings = prompt if isinstance(prompt, dict) else {"__prompt__": prompt}
+        choices = {word: str(meanings.get(word, word)) for word in words}
+        first = words[0] if words else default
+        return cls(name, str(meanings.get("__prompt__", name)), first, choices)
+
+    def answer(self, text: str) -> Answer:
+        """Return the answer that *text* stands for.
+
+        Raises:
+            ScaffoldError: It is none of the choices, or neither yes nor no.
+        """
+        word = text.lower()
+        truth = isinstance(self.default, bool) and word in _YES | _NO
+        return self.check(word in _YES if truth else text)
+
+    def check(self, answer: Answer) -> Answer:
+        """Return *answer* when it is one for this question.
+
+        Raises:
+            ScaffoldError: It is none of the choices, or neither yes nor no.
+        """
+        if self.choices and answer not in self.choices:
+            raise ScaffoldError(
+                f"{answer!r} is no answer for {self.name}", f"write {' or '.join(self.choices)}"
+            )
+        if isinstance(self.default, bool) != isinstance(answer, bool):
+            words = "true or false" if isinstance(self.default, bool) else "a text"
+            raise ScaffoldError(f"{answer!r} is no answer for {self.name}", f"write {words}")
+        return answer
+
+
+_PACKAGE: Final = Path(__file__).parents[1]
+
+
+def own_folder() -> Path:
+    """Return the folder with the templates of this installation: a wheel's, or a checkout's."""
+    in_wheel = _PACKAGE / "templates"
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / "templates"
+
+
+class Shelf:
+    """A folder with `task/`, the current template, and `older/N.zip`, those before it."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Take the folder; None stands for the one of this installation."""
+        self._folder = folder or own_folder()
+
+    @property
+    def current(self) -> Template:
+        """The current template.
+
+        Raises:
+            ScaffoldError: The folder holds none.
+        """
+        return Template(self._folder / "task")
+
+    @contextmanager
+    def of_version(self, version: int) -> Iterator[Template]:
+        """Give the template of that version, for the length of a `with` block.
+
+        Raises:
+            ScaffoldError: It is not on the shelf.
+        """
+        current = self.current
+        if version == current.version:
+            yield current
+            return
+        archive = self._folder / "older" / f"{version}.zip"
+        if not archive.is_file():
+            raise ScaffoldError(
+                f"version {version} of the template is not part of this installation, which holds "
+                f"version {current.version}",
+                "install the epm-task that made the project, or a newer one",
+            )
+        with TemporaryDirectory(prefix="epm-template-") as folder:
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(folder)
+            yield Template(Path(folder))
+
+
+class ScaffoldError(Exception):
+    """Nothing was made or changed.
+
+    Args:
+        sentence: What happened and why.
+        fix: What to do.
+    """
+
+    def __init__(self, sentence: str, fix: str) -> None:
+        super().__init__(sentence)
+        self.fix = fix

@@ -1,249 +1,358 @@
-"""An agent is the whole local contract of KEPM in one thread of this process."""
+"""A local agent is the whole agent on one root: API, broker, job runner, scheduler, stores."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+import errno
+import json
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
-from epm_task.simulator.agent_clock import AgentClock
-from epm_task.simulator.agent_jobs import AgentJobs
-from epm_task.simulator.agent_options import AgentOptions
-from epm_task.simulator.agent_view import AgentView
-from epm_task.simulator.local_agent import LocalAgent
-from epm_task.simulator.loop_thread import LoopThread
-from epm_task.simulator.run_observer import RunObserver
-from epm_task.simulator.started_run import StartedRun, begin_run
-from epm_task.simulator.task_runner import RunOptions
-from epm_task.simulator.trial_job import trial_job
+from epm_task.contract.json_text import BadJson, parse_object, write_json
+from epm_task.contract.layout import AgentRoot
+from epm_task.files import write_atomically
+from epm_task.simulator.api.jobs import JobsApi
+from epm_task.simulator.api.plugin_settings import PluginSettingsApi
+from epm_task.simulator.api.public import PublicApi
+from epm_task.simulator.api.server import ApiServer
+from epm_task.simulator.broker import Broker, Message
+from epm_task.simulator.certificates import open_authority, server_context
+from epm_task.simulator.faults.faults import BrokerSwitch, Faults
+from epm_task.simulator.jobs.history import RunHistory, RunWatch
+from epm_task.simulator.jobs.runner import JobRunner, agent_environment
+from epm_task.simulator.jobs.scheduler import Clock, Scheduler
+from epm_task.simulator.jobs.store import JobStore, UnknownJob
+from epm_task.simulator.jobs.task import RunOptions, TaskSurroundings
+from epm_task.simulator.jobs.validator import Validation, validate
+from epm_task.simulator.keeper_logger import KeeperLogger
+from epm_task.simulator.options import AgentOptions
+from epm_task.simulator.processes.access import Access
+from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.recording import Recorder, Replay
+from epm_task.simulator.settings import SYSTEM_PLUGIN, SettingsStore, UnknownPlugin, setting_text
+from epm_task.simulator.start_error import FileUnwritable, PortTaken, UnusableFile, holder
+from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
     from types import TracebackType
 
-    from epm_task.runtime.task import Task
-    from epm_task.simulator.faults import Faults
-    from epm_task.simulator.finished_run import Run
-    from epm_task.simulator.log_record import Record
-
-Result = TypeVar("Result")
-
-#: A task without a time-out of its own must not hold a test for ever.
-RUN_SECONDS: Final = 60.0
+    from epm_task.simulator.certificates import CertificateFiles
+    from epm_task.simulator.faults.rule import FaultRule
+    from epm_task.simulator.jobs.observer import RunObserver
+    from epm_task.simulator.jobs.run import JobRun
+    from epm_task.simulator.trace import TraceEvent
 
 
-class Agent(AgentView):
-    """An embedded agent; `with Agent() as agent` starts and stops it.
+_PORT_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
+
+
+class LocalAgent:
+    """One agent; `async with` starts and stops it.
 
     Args:
-        root: Its folder, which is kept; None makes a temporary one, removed at the end.
-        trust: Whether a launched process alone has the Plugin tier, or its descendants too.
-        registration_delay: Seconds from the start of a process to its registration, or a range.
-        log_level: Lowest level that goes to the KeeperLogger file.
-        https_port: 0 for any free one.
-        mqtt_port: 0 for any free one.
-        deny: Topics that are left out of the `mqttTopics` of the runs that this agent starts.
-        settings: Compiled-in settings by plugin and key.
-        faults: What goes wrong on purpose.
-        **more: Any other attribute of `AgentOptions`.
+        root: Its folder, which is created when it is missing.
+        options: How it is started.
 
     Raises:
         StartError: On entry: the root is unusable or in use, a port is taken, a file is broken.
     """
 
-    def __init__(  # noqa: PLR0913 - keywords only, each with a default
-        self,
-        root: str | Path | None = None,
-        *,
-        trust: Literal["exact", "tree"] = "exact",
-        registration_delay: float | tuple[float, float] = 0.0,
-        log_level: str = "Trace",
-        https_port: int = 0,
-        mqtt_port: int = 0,
-        deny: Collection[str] = (),
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
-        faults: Faults | None = None,
-        **more: Any,
-    ) -> None:
-        """Take the options; nothing is started before `open` or `with`."""
-        self._options = AgentOptions(
-            trust=trust,
-            registration_delay=registration_delay,
-            log_level=log_level,
-            https_port=https_port,
-            mqtt_port=mqtt_port,
-            settings=settings or {},
-            faults=faults,
-            **more,
-        )
-        self._given_root = root
-        self._deny = frozenset(deny)
-        self._temporary: Path | None = None
+    def __init__(self, root: Path, options: AgentOptions | None = None) -> None:
+        """Prepare what needs neither files nor an event loop."""
+        self.options: Final = options or AgentOptions()
+        self.root: Final = AgentRoot(root)
+        self.trace: Final = Trace()
+        self.registry: Final = ProcessRegistry(self.options.trust)
+        self.faults: Final = self.options.faults or Faults()
+        self.clock: Final = Clock(self.options.start_time)
+        self._stack = AsyncExitStack()
 
-    def __enter__(self) -> Self:
-        self.open()
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        await self._stack.aclose()
 
-    def open(self) -> None:
-        """Start the agent.
+    @property
+    def certificates(self) -> CertificateFiles:
+        """Where clients find the CA, and the admin's certificate and key."""
+        return self._files.certificates
 
-        Raises:
-            StartError: The root is unusable or in use, a port is taken, a file is broken.
-        """
-        if self._given_root is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="epm-agent-"))
-        self._local = LocalAgent(Path(self._given_root or self._temporary or ""), self._options)
-        self._loop = LoopThread("epm-agent")
-        try:
-            self._loop.call(self._local.__aenter__())
-        except BaseException:
-            self._end_thread()
-            raise
-        self.clock = AgentClock(self._local.clock, self._loop)
-        self.jobs = AgentJobs(self, self._local)
+    def facts(self) -> dict[str, Any]:
+        """Return where everything is, as `epm-task agent` prints it."""
+        files = {name: str(path) for name, path in self.certificates._asdict().items()}
+        return {
+            "base_url": self.api.base_url,
+            "broker_host": self.broker.host,
+            "broker_port": self.broker.port,
+            **files,
+            "root": str(self.root.path),
+            "log": str(self.root.keeper_logger),
+        }
 
-    def close(self) -> None:
-        """End every task (TERM, grace, KILL), stop the agent, and remove a temporary root."""
-        try:
-            self._loop.call(self._local.__aexit__(None, None, None))
-        finally:
-            self._end_thread()
-
-    def run(self, target: Task[..., Any] | str | Path, **words: Any) -> Run:
-        """Run a task as a child process, as the agent would, and wait for its end.
-
-        Args:
-            target: A task, or the path of a task file or of another program.
-            **words: As for `start`.
-
-        Raises:
-            TaskFileError: The file cannot be imported, or holds no such task.
-            TypeError: A parameter is unknown to the task.
-        """
-        return self.start(target, **words).wait()
-
-    def start(  # noqa: PLR0913 - keywords only, each with a default
+    async def run_job(
         self,
-        target: Task[..., Any] | str | Path,
+        job: Mapping[str, Any],
         *,
-        registration_delay: float | None = None,
-        timeout: float | None = None,
-        arguments: Sequence[str] = (),
-        task: str | None = None,
-        env: Mapping[str, str] | None = None,
-        job: Mapping[str, Any] | None = None,
-        cwd: Path | None = None,
-        on_line: Callable[[str, bytes], None] | None = None,
-        on_record: Callable[[Record], None] | None = None,
-        **parameters: Any,
-    ) -> StartedRun:
-        """Start a run in the background.
-
-        Args:
-            target: A task, or the path of a task file or of another program.
-            registration_delay: Seconds from the start of the process to its registration; None
-                for the agent's own.
-            timeout: `timeoutSeconds` of the job; None for the task's own, or 60 s.
-            arguments: Further arguments, passed exactly as they are.
-            task: Which task of a file with several.
-            env: Environment variables beside those that the agent passes on.
-            job: Fields of the job document that replace those that are made from the task.
-            cwd: Working directory of the process; the agent's root when None.
-            on_line: Called, in the agent's thread, with `stdout` or `stderr` and each line.
-            on_record: Called, in the agent's thread, with each record once.
-            **parameters: The task's parameters by name; None leaves one out.
-
-        Raises:
-            TaskFileError: The file cannot be imported, or holds no such task.
-            TypeError: A parameter is unknown to the task.
-        """
-        trial = trial_job(
-            target,
-            ca_file=self.ca,
-            task_name=task,
-            arguments=arguments,
-            parameters=parameters,
-            deny=self._deny,
-        )
-        document = {**trial.document, **(job or {})}
-        self._know_plugin(trial.task)
-        step = {**document["tasks"][0]}
-        step["timeoutSeconds"] = timeout or step.get("timeoutSeconds", RUN_SECONDS)
-        document["tasks"] = [step, *document["tasks"][1:]]
-        observer = RunObserver(document["id"], on_line=on_line, on_record=on_record)
-        return begin_run(
-            (self._local, self._loop),
-            document,
-            observer,
-            trigger="trigger",
-            context=trial.context,
-            options=replace(
-                self._run_options(registration_delay), env={**trial.env, **(env or {})}, cwd=cwd
-            ),
-        )
-
-    def run_job(
-        self,
-        document: Mapping[str, Any],
-        *,
-        trigger: str = "trigger",
+        trigger: str,
+        observer: RunObserver,
         context: Mapping[str, object] | None = None,
-        registration_delay: float | None = None,
-    ) -> Run:
-        """Run a job document, which need not be stored, and wait for its end.
-
-        Args:
-            document: The job.
-            trigger: What the history names as the trigger.
-            context: Event context.
-            registration_delay: Seconds; None for the agent's own.
-        """
-        started = begin_run(
-            (self._local, self._loop),
-            document,
-            RunObserver(str(document.get("id", ""))),
-            trigger=trigger,
-            context=context,
-            options=self._run_options(registration_delay),
+        options: RunOptions | None = None,
+    ) -> JobRun:
+        """Run *job* to its end, while *observer* collects what the agent sees of it."""
+        run_id, options = self.watch.begin(
+            job, options=options or self._run_options(), observer=observer
         )
-        return started.wait()
+        try:
+            return await self.runner.run(
+                job, trigger=trigger, context=context, run_id=run_id, options=options
+            )
+        finally:
+            self.watch.forget(run_id)
 
-    def call_in_loop(self, function: Callable[[], Result]) -> Result:
-        """Run a plain function in the agent's own thread, and return its result."""
-        return self._loop.call_plain(function)
+    def start_run(
+        self, job: Mapping[str, Any], *, trigger: str, context: Mapping[str, object] | None = None
+    ) -> str:
+        """Start a run that nobody waits for; return its id."""
+        run_id, options = self.watch.begin(job, options=self._run_options())
+        return self.runner.start_run(
+            job, trigger=trigger, context=context, run_id=run_id, options=options
+        )
 
-    def reset(self) -> None:
-        """End every run; forget jobs, programs, written settings and faults, for the next test."""
-        self.faults.clear()
-        self._loop.call(self._local.runner.end_all())
-        self.jobs.wait()
-        self.jobs.clear()
-        self._local.settings.revert_all()
-        self._local.watch.ended.clear()
+    def _run_options(self) -> RunOptions:
+        return RunOptions(self.options.registration_seconds())
 
-    def _know_plugin(self, task: Task[..., object] | None) -> None:
-        # A task that is tried before its plugin is deployed gets the model's defaults, not a 404.
-        kind = task.handler.settings_type if task is not None else None
-        if kind is not None and kind.plugin_id not in self.settings:
-            self.call_in_loop(lambda: self._local.settings.define(kind.plugin_id, {}))
+    def validate(self, document: Any) -> Validation:
+        """Return the full validator's verdict on a job document."""
+        return validate(document, layout_bin=self.root.jobs_bin)
 
-    def _run_options(self, registration_delay: float | None) -> RunOptions:
-        if registration_delay is None:
-            registration_delay = self._options.registration_seconds()
-        return RunOptions(registration_delay)
+    async def _start(self) -> None:
+        self._files = AgentFiles(self.root, self.options, self.trace, self._stack)
+        self.settings, self.jobs = self._files.settings, self._files.jobs
+        self.watch = self._files.watch
+        access = Access(self.registry, client_id_template=self.options.client_id_template)
+        await self._start_broker(access)
+        await self._start_api(access)
+        self.runner = self._make_runner()
+        self._stack.push_async_callback(self.runner.stop)
+        self.scheduler = Scheduler(self.clock, self.jobs.all, self.start_run, self.trace)
+        self._stack.callback(self.scheduler.stop)
+        self.scheduler.start()
 
-    def _end_thread(self) -> None:
-        self._loop.stop()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-            self._temporary = None
+    async def _start_broker(self, access: Access) -> None:
+        options = self.options
+        self.broker = Broker(
+            access,
+            self.trace,
+            ssl_context=self._files.tls,
+            host=options.host,
+            port=options.mqtt_port,
+            deny_visibly=options.deny_visibly,
+            on_message=self._on_message,
+            faults=self.faults,
+        )
+        try:
+            await self.broker.start()
+        except OSError as error:
+            if error.errno in _PORT_TAKEN:
+                raise PortTaken(
+                    options.mqtt_port, holder(options.host, options.mqtt_port)
+                ) from error
+            raise
+        self._stack.push_async_callback(self.broker.stop)
+        switch = BrokerSwitch(self.broker)
+        self._stack.push_async_callback(switch.stop)
+        self.faults.attach(switch, self._note_fault)
+        address = {"broker.host": self.broker.host, "broker.port": str(self.broker.port)}
+        self.settings.define(SYSTEM_PLUGIN, address)
+
+    async def _start_api(self, access: Access) -> None:
+        options = self.options
+        https_port, http_port = options.https_port, options.http_port
+        if https_port is None:
+            https_port, http_port = read_ports(self.root.appsettings)
+        settings = PluginSettingsApi(self.settings, self.trace, bare_values=options.bare_values)
+        recorder = self._files.recorder
+        replay = [Replay(options.replay_file, self.broker)] if options.replay_file else []
+        for one in replay:
+            self._stack.callback(one.stop)
+        self.api = ApiServer(
+            [
+                *replay,
+                settings,
+                JobsApi(self.jobs, self.validate, self.start_run, self.trace),
+                PublicApi(self.settings, self.jobs),
+            ],
+            access,
+            self.trace,
+            self._files.tls,
+            host=options.host,
+            port=https_port,
+            http_port=http_port,
+            faults=self.faults,
+            middlewares=[recorder.middleware] if recorder else [],
+        )
+        await self.api.start()
+        self._stack.push_async_callback(self.api.stop)
+        write_ports(self.root.appsettings, self.api.port, self.api.http_port)
+
+    def _make_runner(self) -> JobRunner:
+        surroundings = TaskSurroundings(
+            self.root,
+            self.registry,
+            self.trace,
+            agent_environment(),
+            grace_seconds=self.options.grace_seconds,
+            disturbance=self.faults,
+        )
+        runner = JobRunner(
+            surroundings,
+            base_url=lambda: self.api.base_url,
+            settings=self._merged,
+            find_job=self._find_job,
+            on_end=self.watch.end,
+        )
+        runner.conditions.update(self.options.conditions)
+        return runner
+
+    def _note_fault(self, rule: FaultRule) -> None:
+        self.trace.add("fault", f"fault: {rule}")
+
+    def _merged(self, plugin: str) -> dict[str, str] | None:
+        try:
+            return self.settings.merged(plugin)
+        except UnknownPlugin:
+            return None
+
+    def _find_job(self, job_id: str) -> dict[str, Any] | None:
+        try:
+            return self.jobs.get(job_id)
+        except UnknownJob:
+            return None
+
+    def _on_message(self, message: Message) -> None:
+        self.watch.message(message)
+        self.faults.message_seen()
+        if self._files.recorder:
+            self._files.recorder.message(message)
+
+
+class AgentFiles:
+    """Stores, logs and certificates of one agent.
+
+    Args:
+        root: Its layout; it is created, and held against other agents.
+        options: How the agent is started.
+        trace: Gets what could not be loaded.
+        stack: Closes the files.
+
+    Raises:
+        StartError: The root is unusable or in use, or a file is broken.
+    """
+
+    def __init__(
+        self, root: AgentRoot, options: AgentOptions, trace: Trace, stack: AsyncExitStack
+    ) -> None:
+        """Open everything."""
+        root.create()
+        stack.callback(root.lock().close)
+        if options.trace_file is not None:
+            lines = stack.enter_context(_open(options.trace_file))
+            stack.callback(trace.subscribe(lambda event: _write_event(lines, event)))
+        compiled_in = {
+            plugin: {key: setting_text(value) for key, value in settings.items()}
+            for plugin, settings in options.settings.items()
+        }
+        self.settings: Final = SettingsStore(root.plugins, root.store, compiled_in)
+        self.jobs: Final = JobStore(root.jobs)
+        for problem in (*self.jobs.problems, *self.settings.problems):
+            trace.add("job", "a file was not loaded", reason=str(problem))
+        authority, self.certificates = open_authority(root.certificates, stable=options.stable_ca)
+        self.tls: Final = server_context(authority)
+        logger = KeeperLogger(root.keeper_logger, options.log_level)
+        stack.callback(logger.close)
+        history = RunHistory(root.runs_log)
+        stack.callback(history.close)
+        self.watch: Final = RunWatch(trace, logger, history)
+        stack.callback(self.watch.close)
+        self.recorder: Recorder | None = None
+        if options.record_file is not None:
+            try:
+                self.recorder = Recorder(options.record_file)
+            except OSError as error:
+                raise FileUnwritable(options.record_file, error.strerror or str(error)) from error
+            stack.callback(self.recorder.close)
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise FileUnwritable(path, error.strerror or str(error)) from error
+
+
+def _write_event(file: TextIO, event: TraceEvent) -> None:
+    file.write(json.dumps(event.document(), ensure_ascii=False, default=str) + "\n")
+    file.flush()
+
+
+_SECTION = "Settings"
+_HTTPS = "KestrelHttpsPort"
+_HTTP = "KestrelHttpPort"
+
+
+def read_ports(path: Path) -> tuple[int, int]:
+    """Return the HTTPS and the HTTP port that the file names; 0 for one that it does not.
+
+    Raises:
+        UnusableFile: The file is broken; it is not overwritten.
+    """
+    section = _read(path).get(_SECTION)
+    named = section if isinstance(section, dict) else {}
+    return _port(path, named.get(_HTTPS)), _port(path, named.get(_HTTP))
+
+
+def write_ports(path: Path, https_port: int, http_port: int | None) -> None:
+    """Write the ports that are in use; everything else in the file stays.
+
+    Raises:
+        UnusableFile: The file is broken; it is not overwritten.
+    """
+    document = _read(path)
+    section = document.get(_SECTION)
+    ports: dict[str, Any] = {_HTTPS: https_port}
+    if http_port is not None:
+        ports[_HTTP] = http_port
+    document[_SECTION] = {**(section if isinstance(section, dict) else {}), **ports}
+    write_atomically(path, write_json(document))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return parse_object(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except BadJson as error:
+        raise UnusableFile(path, error.why, line=error.line) from error
+    except OSError as error:
+        raise UnusableFile(path, error.strerror or str(error)) from error
+
+
+def _port(path: Path, value: object) -> int:
+    if value is None:
+        return 0
+    text = str(value)
+    if not text.isdecimal() or int(text) > 65_535:
+        raise UnusableFile(path, f"{_SECTION}: {value!r} is no port")
+    return int(text)

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from epm_task.files.atomic_file import remove_leftovers, write_atomically
-from epm_task.simulator.unusable_file import UnusableFile
+from epm_task.files import remove_leftovers, write_atomically
+from epm_task.simulator.start_error import UnusableFile
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from epm_task.runtime.level import INFORMATION, NUMBERS
-from epm_task.simulator.rotating_file import RotatingFile
+from epm_task.contract.levels import INFORMATION, NUMBERS
 
 if TYPE_CHECKING:
+    import io
     from pathlib import Path
 
+    from epm_task.contract.record import Record
     from epm_task.simulator.broker import Message
-    from epm_task.simulator.log_record import Record
 
 
 class KeeperLogger:
@@ -64,3 +64,58 @@ def _line(message: Message, record: Record) -> bytes:
         }
     # Written anew, because a payload may hold line ends, and each line of the file is one record.
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+#: Size at which the file moves aside, and how many older ones are kept: 60 MB at most.
+_FULL_BYTES: Final = 10 << 20
+_OLDER_FILES: Final = 5
+
+
+class RotatingFile:
+    """Append lines to *path*; `path.1` is the youngest of the older files.
+
+    Args:
+        path: The file; its folder must exist.
+        full_bytes: Size beyond which no line is added.
+        older_files: How many full files are kept.
+    """
+
+    def __init__(
+        self, path: Path, *, full_bytes: int = _FULL_BYTES, older_files: int = _OLDER_FILES
+    ) -> None:
+        """Open the file for appending."""
+        self._path = path
+        self._full_bytes = full_bytes
+        self._older_files = older_files
+        self._file = _open(path)
+
+    def append(self, line: bytes) -> None:
+        """Write one line, which must hold no line end of its own.
+
+        Raises:
+            OSError: The disk is full, or the file is gone.
+        """
+        size = self._file.tell()
+        if size and size + len(line) >= self._full_bytes:
+            self._rotate()
+        self._file.write(line + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        for number in range(self._older_files, 0, -1):
+            younger = self._older(number - 1) if number > 1 else self._path
+            if younger.exists():
+                younger.replace(self._older(number))
+        self._file = _open(self._path)
+
+    def _older(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def _open(path: Path) -> io.FileIO:
+    # Without a buffer, so that a line which found no room is not tried again by `close`.
+    return path.open("ab", buffering=0)

@@ -5,27 +5,39 @@
 
 `at` is in seconds since the recording began. Secrets are masked by name before they are written. A
 payload that is no UTF-8 stands as `payloadBase64`.
+
+Each request takes the next answer that was recorded for its method and path; the last one is given
+again and again. What was not recorded is 404. Messages that the recorded job did not publish itself
+are published again, at the same distance from the first request. The address of the broker is that
+of the agent that runs, and registration is that agent's too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import re
 import time
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict, deque
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from epm_task.simulator.api.pieces import body_of
-from epm_task.simulator.secret_mask import MASK, is_secret_name, mask_text, mask_value
+from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.simulator.api.answers import absent, answer, body_of
+from epm_task.simulator.broker import Message
+from epm_task.simulator.settings import SYSTEM_PLUGIN
+from epm_task.simulator.start_error import UnusableFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.typedefs import Handler, Middleware
-    from aiohttp.web import Request, StreamResponse
+    from aiohttp.web import Request, Response, StreamResponse, UrlDispatcher
 
-    from epm_task.simulator.broker import Message
+    from epm_task.simulator.broker import Broker
 
 
 class Recorder:
@@ -113,3 +125,148 @@ def _json(data: bytes) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError):
         return None
+
+
+_ROOT = "/api/PluginSettings"
+
+
+class Replay:
+    """The endpoints below `/api/PluginSettings`, answered from a recording.
+
+    Args:
+        path: The recording.
+        broker: Takes the recorded messages; its address replaces the recorded one.
+
+    Raises:
+        UnusableFile: The recording cannot be read.
+    """
+
+    def __init__(self, path: Path, broker: Broker) -> None:
+        """Read the recording."""
+        self._broker = broker
+        self._answers: defaultdict[tuple[str, str], deque[dict[str, Any]]] = defaultdict(deque)
+        self._messages: list[dict[str, Any]] = []
+        self._began: float | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        for line in _read(path):
+            self._take(line)
+
+    def add_routes(self, router: UrlDispatcher) -> None:
+        """Answer whatever is asked about plugin settings."""
+        router.add_route("*", _ROOT + "/{name:.+}", self.answer)
+
+    def stop(self) -> None:
+        """Send no further message."""
+        for timer in self._timers:
+            timer.cancel()
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request from the recording."""
+        self._begin()
+        answers = self._answers.get(_key(request.method, request.path))
+        if not answers:
+            raise absent(f"{request.method} {request.path} is not in the recording")
+        line = answers.popleft() if len(answers) > 1 else answers[0]
+        return answer(self._live(request.path, line["body"]), status=int(line["status"]))
+
+    def _take(self, line: dict[str, Any]) -> None:
+        path = str(line.get("path", ""))
+        if line.get("kind") == "api" and path.casefold().startswith(_ROOT.casefold()):
+            # A 403 came from the registration at that time; this agent has its own.
+            if line.get("status") != HTTPStatus.FORBIDDEN:
+                self._answers[_key(str(line.get("method")), path)].append(line)
+            if self._began is None:
+                self._began = float(line["at"])
+        elif line.get("kind") == "mqtt" and line.get("jobId") is None:
+            self._messages.append(line)
+
+    def _begin(self) -> None:
+        messages, self._messages = self._messages, []
+        loop = asyncio.get_running_loop()
+        for line in messages:
+            seconds = max(0.0, float(line["at"]) - (self._began or 0.0))
+            self._timers.append(loop.call_later(seconds, self._broker.publish, _message(line)))
+
+    def _live(self, path: str, body: Any) -> Any:
+        if path.rsplit("/", 1)[-1].casefold() != SYSTEM_PLUGIN.casefold() or not isinstance(
+            body, dict
+        ):
+            return body
+        address = {"broker.host": self._broker.host, "broker.port": str(self._broker.port)}
+        return {**body, **{key: text for key, text in address.items() if key in body}}
+
+
+def _key(method: str, path: str) -> tuple[str, str]:
+    return method.upper(), path.casefold()
+
+
+def _message(line: dict[str, Any]) -> Message:
+    if "payloadBase64" in line:
+        payload = base64.b64decode(line["payloadBase64"])
+    elif isinstance(line.get("payload"), str):
+        payload = line["payload"].encode()
+    else:
+        payload = json.dumps(line.get("payload"), ensure_ascii=False).encode()
+    return Message(str(line["topic"]), payload, qos=int(line.get("qos", 0)))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UnusableFile(path, error.strerror or str(error)) from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            document = parse_object(line)
+        except BadJson as error:
+            raise UnusableFile(path, error.why, line=number) from error
+        if document.get("kind") not in {"api", "mqtt"} or not isinstance(
+            document.get("at"), float | int
+        ):
+            raise UnusableFile(path, "this is no line of a recording", line=number)
+        found.append(document)
+    return found
+
+
+#: What stands in the place of a secret.
+MASK: Final = "********"
+
+#: A whole word of a name in any spelling: `db.password`, `apiKey`, `CLIENT_SECRET`.
+_SECRET_NAME: Final = re.compile(
+    r"passw(or)?d|passphrase|pwd|secret|token|credential|api[._-]?key|private[._-]?key"
+    r"|access[._-]?key|\bauth(orization)?\b|\bpin\b",
+    re.IGNORECASE,
+)
+#: `password=…`, `token: …` in plain text, with or without quotes.
+_SECRET_IN_TEXT: Final = re.compile(
+    r"(?P<name>[\w.-]*(?:" + _SECRET_NAME.pattern + r")[\w.-]*[\"']?\s*[:=]\s*)"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|\S+)",
+    re.IGNORECASE,
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a setting key or a field with this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def mask_value(value: Any, *, name: str = "") -> Any:
+    """Return *value* with every secret in it masked, however deep it stands.
+
+    Args:
+        value: A JSON value.
+        name: What it is called where it stands.
+    """
+    if value is not None and is_secret_name(name):
+        return MASK
+    if isinstance(value, dict):
+        return {key: mask_value(inner, name=str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [mask_value(inner) for inner in value]
+    return mask_text(value) if isinstance(value, str) else value
+
+
+def mask_text(text: str) -> str:
+    """Return *text* with the values after secret names masked: `password=********`."""
+    return _SECRET_IN_TEXT.sub(lambda match: match["name"] + MASK, text)

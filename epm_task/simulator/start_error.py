@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+import socket
+import sys
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from epm_task.runtime.attestation import linux as attestation_linux
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,3 +58,84 @@ class PortTaken(StartError):
             f"port {port} is in use by {holder}; choose another one, or 0 for any free one"
         )
         self.port = port
+
+
+class UnusableFile(StartError):
+    """A file of the agent that cannot be used.
+
+    Attributes:
+        path: The file.
+        line: Where the content is broken, counted from 1; 0 when no line can be named.
+        why: The reason.
+    """
+
+    def __init__(self, path: Path, why: str, *, line: int = 0) -> None:
+        """Take the facts; the sentence says that the file was not changed."""
+        place = f"{path}, line {line}" if line else str(path)
+        super().__init__(f"{place}: {why}; the file was not changed: correct it, or move it away")
+        self.path = path
+        self.line = line
+        self.why = why
+
+
+#: Windows reports a port held exclusively as "access denied".
+_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
+
+#: Connections that wait to be accepted while the loop is busy: 64 tasks may start at once.
+_BACKLOG: Final = 512
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a non-blocking socket that listens on *host* and *port*; port 0 is any free one.
+
+    Raises:
+        PortTaken: Another socket listens there, or the port is reserved.
+        OSError: The address is not one of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            # Elsewhere the option would let a second socket take over a port that is in use.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno in _TAKEN:
+            raise PortTaken(port, holder(host, port)) from error
+        raise
+    listening.settimeout(0)
+    return listening
+
+
+def holder(host: str, port: int) -> str:
+    """Return in words who listens on *host* and *port*, as far as this user may know."""
+    pid = _listening_pid(host, port)
+    if pid is None:
+        return "another process"
+    try:
+        return f"process {pid} ({psutil.Process(pid).name()})"
+    except psutil.Error:
+        return f"process {pid}"
+
+
+def _listening_pid(host: str, port: int) -> int | None:
+    if sys.platform != "linux":
+        return _by_psutil(port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        owners = attestation_linux.listeners(socket.inet_pton(family, host), port)
+    except OSError:
+        return None
+    pids = (attestation_linux.find_pid(owner.inode) for owner in owners if owner.inode)
+    return next((pid for pid in pids if pid), None)
+
+
+def _by_psutil(port: int) -> int | None:
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:  # macOS tells only root
+        return None
+    found = (c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == port)
+    return next((pid for pid in found if pid), None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from epm_task.admin.agent_root import PRESETS, AgentRoot, Ports, find_root
-from epm_task.simulator.layout import AgentRoot as SimulatedRoot
+from epm_task.contract.layout import AgentRoot as SimulatedRoot
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from admin.admin_files import add_binary, credential_of, foreign_pair, job_document
+from peers.http_answer import silence
+from peers.http_peer import HttpPeer
 
-from epm_task.admin.client import AdminClient
+from epm_task.admin.client import (
+    AdminClient,
+    Applied,
+    AsyncAdminClient,
+    apply_job,
+    live_verdicts,
+    same_document,
+)
 from epm_task.admin.credential import Credential
-from epm_task.admin.errors import CredentialRefused, JobRefused, UnknownJob, WrongUse
+from epm_task.admin.errors import (
+    AdminUnreachable,
+    CredentialRefused,
+    JobRefused,
+    UnknownJob,
+    WrongUse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,3 +154,90 @@ def test_an_id_that_the_api_cannot_carry_is_not_sent(admin: AdminClient, job_id:
     """No spelling of an id reaches another path."""
     with pytest.raises(WrongUse, match="job id"):
         admin.get_job(job_id)
+
+
+def test_calls_of_one_client_run_at_once(agent: Agent) -> None:
+    """The results come in the order of the calls."""
+    add_binary(agent)
+    ids = [f"job-{number}" for number in range(20)]
+
+    async def main() -> None:
+        async with AsyncAdminClient(agent.base_url, credential_of(agent)) as admin:
+            done = await asyncio.gather(*(admin.save_job(job_document(each)) for each in ids))
+            assert [each.job_id for each in done] == ids
+            assert (await admin.list_jobs()).count == 20
+
+    asyncio.run(main())
+
+
+def test_errors_are_raised_where_they_are_awaited(agent: Agent) -> None:
+    """An id that cannot be sent is refused at the call itself."""
+
+    async def main() -> None:
+        async with AsyncAdminClient(agent.base_url, credential_of(agent)) as admin:
+            with pytest.raises(UnknownJob):
+                await admin.get_job("none")
+            with pytest.raises(WrongUse):
+                admin.get_job("a_b")
+
+    asyncio.run(main())
+
+
+def test_the_event_loop_goes_on_while_an_agent_is_silent() -> None:
+    """A call waits in a thread, and ends by its own time."""
+
+    async def main(url: str) -> None:
+        async with AsyncAdminClient(url, call_seconds=0.3) as admin:
+            call = asyncio.ensure_future(admin.health())
+            ticks = 0
+            while not call.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+            assert ticks > 10
+            with pytest.raises(AdminUnreachable, match="in time"):
+                await call
+
+    with HttpPeer([silence()]) as peer:
+        asyncio.run(main(peer.base_url))
+
+
+def test_applying_twice_changes_nothing(admin: AdminClient, agent: Agent) -> None:
+    """The second time nothing is even sent."""
+    assert apply_job(admin, job_document()) == Applied("probe", "created")
+    mark = agent.trace.mark()
+    assert apply_job(admin, job_document()) == Applied("probe", "unchanged")
+    assert not [event for event in agent.trace.since(mark) if "POST" in str(event)]
+    assert apply_job(admin, job_document(name="New")).change == "updated"
+
+
+def test_a_dry_run_only_says_what_would_be_done(admin: AdminClient) -> None:
+    """The agent has no job afterwards."""
+    assert apply_job(admin, job_document(), dry_run=True).change == "created"
+    assert admin.list_jobs().count == 0
+
+
+def test_a_document_without_a_usable_id_is_not_sent(admin: AdminClient) -> None:
+    """Its id would be a path."""
+    with pytest.raises(WrongUse):
+        apply_job(admin, {"name": "no id"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1}, {"a": True}, False),
+        ({"a": 1}, {"a": 1.0}, False),
+        ({"a": [1, 2]}, {"a": [2, 1]}, False),
+    ],
+)
+def test_documents_are_compared_as_json(one: object, other: object, *, same: bool) -> None:
+    """The order of fields does not count, the kind of a value does."""
+    assert same_document(one, other) is same  # type: ignore[arg-type]
+
+
+def test_live_verdicts_come_in_order(admin: AdminClient) -> None:
+    """One for each document."""
+    first, second = live_verdicts(admin, [job_document(), job_document(priority=11)])
+    assert (first.valid, second.valid) == (True, False)
+    assert second.errors

@@ -27,7 +27,7 @@ from epm_task.admin.errors import (
     UnsafeConnection,
     WrongUse,
 )
-from epm_task.job.exact_number import ExactNumber
+from epm_task.contract.json_text import ExactNumber
 from epm_task.simulator.certificates import Authority, server_context
 
 if TYPE_CHECKING:

@@ -15,8 +15,12 @@ from cli.command import PATIENCE, environment, line, running
 from cli.command_line import epm_task
 from freeze.building import EXAMPLES, SEVERAL, task_file
 
+from epm_task.cli.freeze import before_and_after, data_pair, files_and_tasks
+from epm_task.cli.output import Failure
+
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 ZIP = ("--backend", "zipapp", "--python", sys.executable)
 
@@ -201,3 +205,31 @@ def test_the_sign_command_runs_before_the_manifest(tmp_path: Path):
     assert failing.exit_code == 1
     assert "exit code 1 for Hello" in failing.err
     assert left_in(tmp_path / "other") == []
+
+
+def test_arguments_begin_with_a_hyphen():
+    """The hyphens between have gone by then; a target never begins with one."""
+    assert before_and_after(["a.py", "b.py:t", "--root", "."]) == (
+        ["a.py", "b.py:t"],
+        ["--root", "."],
+    )
+    assert before_and_after([]) == ([], [])
+
+
+def test_tasks_of_one_file_belong_together():
+    """No name stands for all of them."""
+    hello = EXAMPLES / "hello.py"
+    named = files_and_tasks([f"{hello}:hello", f"{hello}:other_one"])
+    assert named == {hello: ["hello", "other-one"]}
+    assert files_and_tasks([str(hello)]) == {hello: []}
+    with pytest.raises(Failure):
+        files_and_tasks(["nowhere.py"])
+
+
+def test_data_goes_into_the_program_only(tmp_path: Path):
+    """A folder inside of it, or its top."""
+    assert data_pair(f"{tmp_path}=a/b") == (tmp_path, "a/b")
+    assert data_pair(str(tmp_path)) == (tmp_path, ".")
+    for text in ("nowhere", f"{tmp_path}=/etc", f"{tmp_path}=../x"):
+        with pytest.raises(Failure):
+            data_pair(text)

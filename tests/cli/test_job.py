@@ -13,7 +13,7 @@ import pytest
 from cli.command import EXAMPLES, epm_task, task_file
 
 from epm_task.runtime.tls import client_context
-from epm_task.simulator.agent import Agent
+from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -9,8 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from cli.command import HELLO, PATIENCE, epm_task
 from cli.command_line import epm_task as in_process
+from typer.main import get_command
+from typer.testing import CliRunner
 
 import epm_task as package
+from epm_task import ExitCode
 from epm_task.cli.main import app
 
 if TYPE_CHECKING:
@@ -102,3 +107,50 @@ def test_output_that_cannot_be_written(tmp_path: Path):
     ended = in_process("run", HELLO, "--replay", tmp_path / "absent")
     assert (ended.exit_code, ended.err.count("\n")) == (1, 1)
     assert "absent" in ended.err
+
+
+GROUPS = {
+    "Write a task": {"new", "upgrade"},
+    "Try a task on this machine": {"run", "agent"},
+    "Write and check job documents": {"job", "validate", "explain"},
+    "Build and check executables": {"freeze", "verify", "verify-install"},
+    "Understand a run": {"doctor", "exit-codes"},
+    "Administer an agent": {"jobs", "deploy"},
+}
+
+
+def test_verbs_stand_below_what_they_are_for() -> None:
+    """Each verb has a section, with the whole of its first sentence."""
+    shown = CliRunner().invoke(app, ["--help"]).output
+    sections = re.split(r"^(\S[^\n]*):$", shown, flags=re.MULTILINE)[1:]
+    found = {
+        title: set(re.findall(r"^  ([a-z-]+)  ", body, re.MULTILINE))
+        for title, body in zip(sections[::2], sections[1::2], strict=True)
+        if title != "Options"
+    }
+    assert found == GROUPS
+    assert "..." not in shown.replace("[ARGS]...", "")
+
+
+def test_every_verb_is_in_a_group() -> None:
+    """No verb is left without a section."""
+    assert set(get_command(app).commands) == set().union(*GROUPS.values())
+
+
+def test_table():
+    """Every code stands in a line with its name and meaning; the author's own come last."""
+    lines = in_process("exit-codes").out.splitlines()
+    assert len(lines) == len(ExitCode) + 1
+    for code, line in zip(ExitCode, lines, strict=False):
+        number, name, meaning = line.split(maxsplit=2)
+        assert (int(number), name, meaning) == (code.value, code.name, code.meaning)
+    assert lines[-1].startswith("1-63")
+
+
+def test_json():
+    """The same for programs."""
+    document = json.loads(in_process("exit-codes", "--json").out)
+    assert {row["code"]: row["name"] for row in document["exit_codes"]} == {
+        code.value: code.name for code in ExitCode
+    }
+    assert (document["author"]["first"], document["author"]["last"]) == (1, 63)

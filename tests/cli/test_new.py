@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 from cli.command import PATIENCE, environment, line
-from cli.command_line import epm_task
-from templates.rendering import TEMPLATE, files_below
+from cli.command_line import Finished, epm_task
+from templates.rendering import TEMPLATE, TEMPLATES, files_below, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,3 +238,235 @@ def test_adding_is_whole_or_nothing(tmp_path: Path) -> None:
     added = epm_task("new", "disk-check", "--into", project)
     assert added.exit_code == 1
     assert files_below(project) == before
+
+
+#: What the newer template of these tests changes.
+_OLD_LINE = 'requires-python = ">=3.11"'
+_NEW_LINE = 'requires-python = ">=3.12"'
+
+
+@pytest.fixture(autouse=True)
+def _git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A git that knows neither this machine's settings nor a repository around the test."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+
+
+@pytest.fixture
+def templates(tmp_path: Path) -> Path:
+    """A folder with a newer template, and the present one as the older."""
+    folder = tmp_path / "templates"
+    shutil.copytree(TEMPLATES / "task", folder / "task")
+    (folder / "older").mkdir()
+    with zipfile.ZipFile(folder / "older" / f"{TEMPLATE.version}.zip", "w") as packed:
+        for path in sorted((folder / "task").rglob("*")):
+            packed.write(path, path.relative_to(folder / "task"))
+    questions = folder / "task" / "cookiecutter.json"
+    old, new = (f'"_template_version": {TEMPLATE.version + more}' for more in (0, 1))
+    _replace(questions, old, new)
+    (project,) = (folder / "task").glob("{{*")
+    _replace(project / "pyproject.toml", _OLD_LINE, _NEW_LINE)
+    (project / ".editorconfig").write_text("root = true\n")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of the present template, committed."""
+    made = TEMPLATE.render({}, tmp_path)
+    _commit(made, "init", "-q")
+    return made
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def _commit(folder: Path, *first: str) -> None:
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@localhost"]
+    for words in (first, ("add", "-A"), ("commit", "-q", "-m", "x")):
+        if words:
+            run(*git, *words, cwd=folder)
+
+
+def _upgrade(project: Path, templates: Path, *words: str) -> Finished:
+    return epm_task("upgrade", project, "--templates", templates, *words)
+
+
+def test_what_is_new_comes_in_and_what_is_own_stays(project: Path, templates: Path) -> None:
+    """A changed line, a new file, and the author's own changes in the same file."""
+    _replace(project / "pyproject.toml", 'version = "0.1.0"', 'version = "7.0.0"')
+    _commit(project)
+    done = _upgrade(project, templates)
+    assert done.exit_code == 0, done.err
+    assert done.out.splitlines() == [
+        "A .editorconfig",
+        "M pyproject.toml",
+        f"template {TEMPLATE.version} -> {TEMPLATE.version + 1}; next: look, test, commit",
+    ]
+    text = (project / "pyproject.toml").read_text()
+    assert 'version = "7.0.0"' in text
+    assert _NEW_LINE in text
+    assert f"version = {TEMPLATE.version + 1}" in text
+
+
+def test_a_second_upgrade_has_nothing_to_do(project: Path, templates: Path) -> None:
+    """The version in pyproject.toml has come along."""
+    _upgrade(project, templates)
+    _commit(project)
+    done = _upgrade(project, templates)
+    assert done.exit_code == 0
+    assert done.out.startswith("nothing to do")
+
+
+def test_conflicts_are_those_of_git(project: Path, templates: Path) -> None:
+    """Markers in the file, an unmerged entry in the index, exit code 1."""
+    _replace(project / "pyproject.toml", _OLD_LINE, 'requires-python = ">=3.13"')
+    _commit(project)
+    done = _upgrade(project, templates, "--json")
+    assert done.exit_code == 1
+    answer = json.loads(done.out)
+    assert answer["conflicts"] == ["pyproject.toml"]
+    assert answer["changed"] == [["A", ".editorconfig"]]
+    text = (project / "pyproject.toml").read_text()
+    assert "<<<<<<< HEAD" in text
+    assert _NEW_LINE in text
+    assert "UU pyproject.toml" in run("git", "status", "--porcelain", cwd=project)
+
+
+def test_it_can_be_taken_back(project: Path, templates: Path) -> None:
+    """`git reset --hard`, as the help says, leaves the project as it was."""
+    _replace(project / "pyproject.toml", _OLD_LINE, 'requires-python = ">=3.13"')
+    _commit(project)
+    _upgrade(project, templates)
+    run("git", "reset", "-q", "--hard", cwd=project)
+    assert run("git", "status", "--porcelain", cwd=project) == ""
+    assert _upgrade(project, templates).exit_code == 1
+
+
+def test_a_deleted_file_stays_deleted(project: Path, templates: Path) -> None:
+    """What the template did not change is not brought back."""
+    (project / ".pre-commit-config.yaml").unlink()
+    _commit(project)
+    assert _upgrade(project, templates).exit_code == 0
+    assert not (project / ".pre-commit-config.yaml").exists()
+
+
+def test_a_renamed_file_is_followed(project: Path, templates: Path) -> None:
+    """A change of the template reaches the file under its new name."""
+    (source,) = (templates / "task").glob("{{*")
+    _replace(source / "README.md", "## Ship it", "## Ship it now")
+    (project / "README.md").rename(project / "READ.md")
+    _commit(project)
+    assert _upgrade(project, templates).exit_code == 0
+    assert "## Ship it now" in (project / "READ.md").read_text()
+    assert not (project / "README.md").exists()
+
+
+def test_a_project_in_a_folder_of_its_repository(tmp_path: Path, templates: Path) -> None:
+    """Nothing outside the project's folder is touched, and the paths are the project's."""
+    inside = TEMPLATE.render({}, tmp_path / "all" / "tasks")
+    (tmp_path / "all" / "pyproject.toml").write_text("# another one\n")
+    _commit(tmp_path / "all", "init", "-q")
+    done = _upgrade(inside, templates)
+    assert done.exit_code == 0, done.err
+    assert "A .editorconfig" in done.out
+    assert (inside / ".editorconfig").is_file()
+    assert (tmp_path / "all" / "pyproject.toml").read_text() == "# another one\n"
+
+
+def test_answers_can_change(project: Path, templates: Path) -> None:
+    """The present template with another answer is merged in the same way."""
+    done = epm_task("upgrade", project, "--answer", "schedule=daily")
+    assert done.exit_code == 0, done.err
+    assert '"0 6 * * *"' in (project / "Jobs" / "key-scanner.json").read_text()
+    assert 'cron="0 6 * * *"' in (project / "src" / "key_scanner.py").read_text()
+    assert 'schedule = "daily"' in (project / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("kind", ["changed", "new", "staged"])
+def test_uncommitted_changes_are_refused(kind: str, project: Path, templates: Path) -> None:
+    """The sentence names the file; nothing is changed."""
+    name = "own.txt" if kind == "new" else "LICENSE"
+    (project / name).write_text("mine\n")
+    if kind == "staged":
+        run("git", "add", name, cwd=project)
+    before = run("git", "status", "--porcelain", cwd=project)
+    done = _upgrade(project, templates)
+    assert done.exit_code == 2
+    assert f"not committed: {name}; commit or stash" in done.err
+    assert run("git", "status", "--porcelain", cwd=project) == before
+
+
+def test_a_project_without_git_is_refused(tmp_path: Path, templates: Path) -> None:
+    """There would be no way back."""
+    made = TEMPLATE.render({}, tmp_path)
+    done = _upgrade(made, templates)
+    assert done.exit_code == 2
+    assert "in no git repository" in done.err
+
+
+def test_a_machine_without_git_is_told(
+    project: Path, templates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence names what is missing."""
+    monkeypatch.setenv("PATH", "")
+    assert "no git on this machine" in _upgrade(project, templates).err
+
+
+def test_a_repository_without_a_commit_is_refused(tmp_path: Path, templates: Path) -> None:
+    """All its files are not committed."""
+    made = TEMPLATE.render({}, tmp_path)
+    run("git", "init", "-q", cwd=made)
+    assert "and 6 more; commit or stash" in _upgrade(made, templates).err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("[tool.epm-task.template]", "[tool.other]", "was made from is not known"),
+        (f"version = {TEMPLATE.version}\n", "version = 99\n", "install a newer epm-task"),
+        (f"version = {TEMPLATE.version}\n", "version = 0\n", "version 0 of the template is not"),
+        ("[project]", "[project", "cannot be read"),
+    ],
+)
+def test_an_unknown_origin_is_refused(
+    old: str, new: str, sentence: str, project: Path, templates: Path
+) -> None:
+    """Without the older template there is nothing to compare with."""
+    _replace(project / "pyproject.toml", old, new)
+    _commit(project)
+    done = _upgrade(project, templates)
+    assert done.exit_code == 2
+    assert sentence in done.err
+
+
+def test_a_task_is_not_renamed(project: Path, templates: Path) -> None:
+    """Its files would be the author's no more."""
+    done = _upgrade(project, templates, "--answer", "name=disk-check")
+    assert "does not rename" in done.err
+
+
+def test_an_ignored_file_is_not_overwritten(project: Path, templates: Path) -> None:
+    """Git itself would, and `git status` does not show it."""
+    with (project / ".gitignore").open("a") as ignored:
+        ignored.write(".editorconfig\n")
+    (project / ".editorconfig").write_text("mine\n")
+    _commit(project)
+    done = _upgrade(project, templates)
+    assert done.exit_code == 2
+    assert ".editorconfig is not in git" in done.err
+    assert (project / ".editorconfig").read_text() == "mine\n"
+    assert run("git", "status", "--porcelain", cwd=project) == ""
+
+
+def test_a_refusal_of_git_is_told(project: Path, templates: Path) -> None:
+    """Git's own words, when it does not begin."""
+    (project / ".git" / "index.lock").touch()
+    done = _upgrade(project, templates)
+    assert done.exit_code == 2
+    assert "git refused the merge" in done.err
+    assert "index.lock" in done.err

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
+from admin.admin_files import add_binary, job_document, options_of
 from cli.command import EXAMPLES, epm_task, task_file
+from cli.command_line import epm_task as in_process
 from job import sarif_rules
 
+from epm_task.cli.output import Failure
+from epm_task.cli.validate import lint_targets
+from epm_task.job.linter import markdown, overview, page
 from epm_task.job.rules import RULES
+from epm_task.testing import Agent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 LINTS = Path(__file__).parents[1] / "job" / "lints"
 GOOD = LINTS / "good" / "EPM003.json"
@@ -154,3 +165,174 @@ def test_wrong_use_is_one_line(tmp_path: Path) -> None:
         ended = epm_task("validate", *words, cwd=tmp_path)
         assert (ended.code, ended.out, len(ended.err)) == (2, "", 1)
         assert why in ended.err[0]
+
+
+CODE = """
+from epm_task import task
+from epm_task.job import Job
+
+@task
+def scan(): ...
+
+@task
+def report(): ...
+
+nightly = Job(id="nightly", tasks=[report])
+"""
+
+
+def write_jobs(folder: Path, *ids: str) -> None:
+    """Write one small document for each id."""
+    for job_id in ids:
+        (folder / f"{job_id}.json").write_text(json.dumps({"id": job_id}))
+
+
+def test_a_folder_stands_for_its_documents(tmp_path: Path) -> None:
+    """In the order of their names, not those below it; each knows its neighbours."""
+    write_jobs(tmp_path, "b", "a")
+    (tmp_path / "bin").mkdir()
+    write_jobs(tmp_path / "bin", "data")
+    (tmp_path / "notes.txt").write_text("x")
+    targets = lint_targets([tmp_path])
+    assert [target.name for target in targets] == [
+        str(tmp_path / "a.json"),
+        str(tmp_path / "b.json"),
+    ]
+    for target in targets:
+        assert target.subject is not None
+        assert target.subject.neighbours == {"a", "b"}
+
+
+def test_code_stands_for_its_jobs(tmp_path: Path) -> None:
+    """With the line of the first task of each."""
+    nightly, scan = lint_targets([task_file(tmp_path, CODE)])
+    for target, job_id, line in ((nightly, "nightly", 8), (scan, "scan", 5)):
+        assert target.subject is not None
+        assert (target.subject.document.raw["id"], target.line) == (job_id, line)
+
+
+def test_documents_know_their_code(tmp_path: Path) -> None:
+    """Named beside them, in whatever order, or by the project; else they have none."""
+    code = task_file(tmp_path, CODE)
+    jobs = tmp_path / "Jobs"
+    jobs.mkdir()
+    write_jobs(jobs, "nightly", "other")
+    known = [target.subject.job for target in lint_targets([jobs, code])[:2] if target.subject]
+    assert [job.id if job else None for job in known] == ["nightly", None]
+    (target, _) = lint_targets([jobs])
+    assert target.subject is not None
+    assert target.subject.job is None
+    (jobs / "pyproject.toml").write_text('[tool.epm-task]\ntasks = ["../my_task.py"]\n')
+    (target, _) = lint_targets([jobs])
+    assert target.subject is not None
+    assert target.subject.job is not None
+
+
+def test_what_is_no_document_is_a_finding(tmp_path: Path) -> None:
+    """The others are inspected all the same."""
+    (tmp_path / "a.json").write_text("[")
+    write_jobs(tmp_path, "b")
+    broken, good = lint_targets([tmp_path])
+    assert (broken.subject, good.broken) == (None, None)
+    assert broken.broken is not None
+    assert broken.broken.code == "EPM000"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("absent.json", "there is no file"),
+        ("empty", "holds no job documents"),
+        ("none.py", "holds no task"),
+        ("broken.py", "cannot be imported: ZeroDivisionError"),
+        ("wrong/a.json", "must be like"),
+        ("lost/a.json", "there is no file .*gone.py; correct tasks"),
+    ],
+)
+def test_wrong_paths(tmp_path: Path, name: str, why: str) -> None:
+    """One sentence each."""
+    for folder, text in (("wrong", "ignore = 5"), ("lost", 'tasks = ["gone.py"]')):
+        (tmp_path / folder).mkdir()
+        write_jobs(tmp_path / folder, "a")
+        (tmp_path / folder / "pyproject.toml").write_text(f"[tool.epm-task]\n{text}\n")
+    (tmp_path / "empty").mkdir()
+    task_file(tmp_path, "import epm_task", "none.py")
+    task_file(tmp_path, "import epm_task\n1 / 0", "broken.py")
+    with pytest.raises(Failure, match=why):
+        lint_targets([tmp_path / name])
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """An agent without jobs."""
+    with Agent() as running:
+        yield running
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A job file in which the rules find nothing, and whose binary only the agent can miss."""
+    path = tmp_path / "probe.json"
+    path.write_text(json.dumps(job_document()))
+    return path
+
+
+def test_the_agent_refuses_what_no_rule_can_see(agent: Agent, file: Path) -> None:
+    """The binary is not there."""
+    assert in_process("validate", file).exit_code == 0
+    ended = in_process("validate", file, "--live", *options_of(agent))
+    assert ended.exit_code == 1
+    assert f"{file}:1:1: AGENT the agent refuses the job: binary not found" in ended.out
+
+
+def test_a_job_that_the_agent_takes_has_no_finding(agent: Agent, file: Path) -> None:
+    """Nothing is stored by asking."""
+    add_binary(agent)
+    ended = in_process("validate", file, "--live", "--json", *options_of(agent))
+    assert json.loads(ended.out) == {"valid": True, "documents": 1, "findings": []}
+    assert agent.jobs.ids() == []
+
+
+def test_warnings_of_the_agent_are_findings_too(agent: Agent, file: Path) -> None:
+    """With their level."""
+    add_binary(agent)
+    file.write_text(json.dumps(job_document(mqttTopics={})))
+    ended = in_process("validate", file, "--live", "--json", *options_of(agent))
+    levels = {f["severity"] for f in json.loads(ended.out)["findings"] if f["code"] == "AGENT"}
+    assert levels == {"warning"}
+
+
+def test_an_agent_that_cannot_be_asked_is_an_error(file: Path) -> None:
+    """Its exit code is that of the admin client; without --live nobody is asked."""
+    ended = in_process("validate", file, "--live", "--base-url", "https://127.0.0.1:9")
+    assert (ended.exit_code, "no answer from the agent" in ended.err) == (69, True)
+
+
+def test_a_page() -> None:
+    """In any case of the code."""
+    assert epm_task("explain", "epm003").out == page(RULES["EPM003"])
+
+
+def test_all_codes() -> None:
+    """One line each."""
+    assert epm_task("explain").out == overview()
+
+
+def test_markdown() -> None:
+    """What docs/lints.md holds."""
+    assert epm_task("explain", "--markdown").out == markdown()
+
+
+def test_json__explain() -> None:
+    """One rule, or all of them."""
+    rules = json.loads(epm_task("explain", "--json").out)["rules"]
+    assert [rule["code"] for rule in rules] == list(RULES)
+    (rule,) = json.loads(epm_task("explain", "EPM003", "--json").out)["rules"]
+    assert (rule["severity"], rule["page"]) == ("error", RULES["EPM003"].page)
+
+
+def test_an_unknown_code_is_one_line() -> None:
+    """With a proposal."""
+    ended = epm_task("explain", "EPM03")
+    assert (ended.code, ended.out, len(ended.err)) == (2, "", 1)
+    assert "there is no rule EPM03" in ended.err[0]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from freeze.building import program
 
-from epm_task.freeze.check import passed
 from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.install_check import check_install
+from epm_task.freeze.install_check import Check, check_install, judge, passed
 from epm_task.freeze.installed import read_installed
 from epm_task.runtime.manifest import describe_files
 
@@ -82,3 +81,17 @@ def test_without_a_manifest_there_is_nothing_to_compare(tmp_path: Path):
     """The sentence says where one comes from."""
     with pytest.raises(FreezeError, match="epm-task freeze"):
         check_install(read_installed(program(tmp_path, "")))
+
+
+def test_a_judgement_says_what_was_seen_or_what_is_wrong():
+    """Without a sentence for the problem, what was seen is the problem."""
+    assert judge("modes", [1], "all right", "wrong") == Check("modes", "ok", "all right")
+    assert judge("modes", [], "all right", "wrong") == Check("modes", "failed", "wrong")
+    assert judge("modes", 0, "seen") == Check("modes", "failed", "seen")
+
+
+def test_only_a_failure_counts():
+    """A check that could not be made says nothing against the program."""
+    good = [Check("a", "ok", ""), Check("b", "skipped", "")]
+    assert passed(good)
+    assert not passed([*good, Check("c", "failed", "")])

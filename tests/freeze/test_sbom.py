@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 
 from cyclonedx.model.bom import Bom
 
-from epm_task.freeze.components import Component
-from epm_task.freeze.sbom import Inside, bill_of_materials
+from epm_task import __version__
+from epm_task.freeze.sbom import Component, Inside, bill_of_materials, components_of, python_version
 
 INSIDE = Inside(
     "KeyScanner",
@@ -39,3 +40,16 @@ def test_the_same_content_gives_the_same_bytes():
     """Serial number and time come from the content."""
     assert bill_of_materials(INSIDE) == bill_of_materials(INSIDE)
     assert bill_of_materials(INSIDE) != bill_of_materials(INSIDE._replace(version="1.2.4"))
+
+
+def test_files_lead_to_their_distributions():
+    """Sorted, ours included; compiled or not; what belongs to nobody counts for nothing."""
+    names = ["httpx/__init__.pyc", "structlog/dev.py", "json/__init__.pyc", "my_task.pyc"]
+    found = components_of(names)
+    assert [(one.name, one.version) for one in found] == [
+        ("epm-task", __version__),
+        ("httpx", version("httpx")),
+        ("structlog", version("structlog")),
+    ]
+    assert all(one.licence for one in found)
+    assert python_version().count(".") == 2

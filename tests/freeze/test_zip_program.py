@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from freeze.building import EPOCH, EXAMPLES, SEVERAL, task_file
 
-from epm_task.freeze.check import passed
 from epm_task.freeze.freeze_error import FreezeError
 from epm_task.freeze.freezing import Choices, freeze
-from epm_task.freeze.install_check import check_install
+from epm_task.freeze.install_check import check_install, passed
 from epm_task.freeze.installed import read_installed
 from epm_task.freeze.program import read_programs
 from epm_task.freeze.verifying import verify

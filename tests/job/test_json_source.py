@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from epm_task.job.json_source import MAX_BYTES, BadSource, Place, read_source
+from epm_task.job.json_source import (
+    MAX_BYTES,
+    BadSource,
+    Place,
+    child,
+    parent,
+    pointer_to,
+    present_keys,
+    read_source,
+)
 
 TEXT = """{
   "id": "a",
@@ -112,3 +121,24 @@ def test_the_longest_text_is_read() -> None:
     source = read_source(b"[" + entry * number + b"null]")
     assert len(source.value) == number + 1
     assert source.place(f"/{number}").line == 1
+
+
+def test_a_pointer_escapes_its_separators() -> None:
+    """As RFC 6901 says."""
+    assert pointer_to(["a/b", 0, "m~n", ""]) == "/a~1b/0/m~0n/"
+    assert child("/tasks", 3) == "/tasks/3"
+
+
+def test_a_pointer_has_a_parent() -> None:
+    """That of the root is the root."""
+    assert parent("/tasks/0/id") == "/tasks/0"
+    assert parent("/id") == ""
+    assert parent("") == ""
+
+
+def test_keys_that_lead_nowhere_are_left_out() -> None:
+    """As pydantic names alternatives between the keys."""
+    value = {"events": ["x", {"eventType": 1}]}
+    keys = ["events", 1, "Event", "eventType", 4, "more"]
+    assert present_keys(value, keys) == ["events", 1, "eventType"]
+    assert present_keys([1], [1]) == []

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import BadSource
-from epm_task.job.linter import UnknownCode, choose, lint, unreadable
+from epm_task.job.linter import (
+    BadLintSettings,
+    LintSettings,
+    UnknownCode,
+    choose,
+    find_settings,
+    lint,
+    markdown,
+    overview,
+    page,
+    unreadable,
+)
 from epm_task.job.rules import RULES
 from epm_task.job.subject import Subject
 from epm_task.job.task_file import read_task_file
@@ -113,3 +124,67 @@ def test_no_document_makes_a_rule_fail(
         subject = Subject(JobDocument(document), file=Path("a.json"), neighbours=frozenset())
         for finding in lint(subject, choose(), name="a.json"):
             assert finding.line == 1
+
+
+def test_the_nearest_table_counts(tmp_path: Path) -> None:
+    """Upward from the file; a pyproject.toml without the table is passed over."""
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.epm-task]\nselect = ["EPM003"]\nignore = ["EPM012"]\ntasks = ["src/tasks.py"]\n'
+    )
+    deep = tmp_path / "a" / "Jobs"
+    deep.mkdir(parents=True)
+    (tmp_path / "a" / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
+    assert find_settings(deep / "scan.json") == LintSettings(
+        ("EPM003",), ("EPM012",), (tmp_path / "src" / "tasks.py",)
+    )
+    (deep / "pyproject.toml").write_text("[tool.epm-task]\n")
+    assert find_settings(deep / "scan.json") == LintSettings()
+
+
+def test_a_project_need_not_say_anything(tmp_path: Path) -> None:
+    """Then all rules hold."""
+    assert find_settings(tmp_path / "scan.json") == LintSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[tool.epm-task", "cannot be read"),
+        ("[tool]\nepm-task = 5", "must be a table"),
+        ('[tool.epm-task]\nignore = "EPM012"', 'must be like \\["EPM012"\\]'),
+        ("[tool.epm-task]\nselect = [12]", "select in"),
+    ],
+)
+def test_unusable_settings_name_the_file(tmp_path: Path, text: str, why: str) -> None:
+    """With the reason."""
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(BadLintSettings, match=why) as caught:
+        find_settings(tmp_path / "scan.json")
+    assert str(tmp_path / "pyproject.toml") in str(caught.value)
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_document_is_in_step() -> None:
+    """docs/lints.md is what `epm-task explain --markdown` prints."""
+    assert (DOCS / "lints.md").read_text("utf-8") == markdown()
+
+
+def test_the_document_holds_every_page() -> None:
+    """With a table that links to them."""
+    text = markdown()
+    for rule in RULES.values():
+        assert f"| [{rule.code}](#{rule.code.lower()}) | {rule.severity} | {rule.title} |" in text
+        assert rule.page in text
+
+
+def test_a_page_for_a_terminal() -> None:
+    """Code, title, severity, and the page."""
+    rule = RULES["EPM003"]
+    assert page(rule) == f"EPM003: {rule.title} (error)\n\n{rule.page}\n"
+
+
+def test_the_overview_has_a_line_for_each_rule() -> None:
+    """In the order of the codes."""
+    assert [line.split()[0] for line in overview().splitlines()] == list(RULES)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
-from epm_task.job.json_writer import write_document
-from epm_task.job.merge import merge
+from epm_task.job.document import JobDocument, write_document
+from epm_task.job.merge import drift, merge
 
 BUILT: dict[str, Any] = {
     "id": "scan",
@@ -159,3 +160,45 @@ def test_parts_of_a_wrong_type_are_replaced(junk: Any) -> None:
     result = merge(dict.fromkeys(names, junk), built)
     assert result["events"] == built["events"]
     assert [task for task in result["tasks"] if task.get("id") == "scan"] == built["tasks"]
+
+
+BUILT_DRIFT = {
+    "id": "scan",
+    "name": "Scan",
+    "enabled": True,
+    "priority": 5,
+    "mqttTopics": {"allowedPublications": ["KeeperLogger"], "allowedSubscriptions": []},
+    "parameters": [],
+    "tasks": [{"id": "scan", "command": "Scan", "arguments": "--a"}],
+}
+
+
+def test_a_missing_file_is_all_new() -> None:
+    """Every line is an addition."""
+    found = drift(None, BUILT_DRIFT, "Jobs/scan.json")
+    assert found.document == BUILT_DRIFT
+    assert json.loads(found.text) == BUILT_DRIFT
+    head, second, *rest = found.diff.splitlines()
+    assert (head, second) == ("--- Jobs/scan.json (on disk)", "+++ Jobs/scan.json (from the code)")
+    assert all(line.startswith(("+", "@@")) for line in rest)
+
+
+def test_the_layout_of_a_file_is_no_drift() -> None:
+    """Neither on one line nor with tabs."""
+    for text in (json.dumps(BUILT_DRIFT), json.dumps(BUILT_DRIFT, indent="\t")):
+        assert drift(JobDocument.parse(text.encode()), BUILT_DRIFT, "x").diff == ""
+
+
+def test_drift_shows_the_changed_lines_only() -> None:
+    """In the indent of the file, hand-made fields kept."""
+    present = {
+        **BUILT_DRIFT,
+        "own": 1.10,
+        "tasks": [{**BUILT_DRIFT["tasks"][0], "arguments": "--b"}],
+    }
+    text = json.dumps(present, indent=4) + "\n"
+    found = drift(JobDocument.parse(text.encode()), BUILT_DRIFT, "x")
+    changed = [line for line in found.diff.splitlines()[2:] if line.startswith(("+", "-"))]
+    assert changed == ['-            "arguments": "--b"', '+            "arguments": "--a"']
+    assert found.text == text.replace("--b", "--a")
+    assert drift(JobDocument.parse(found.text.encode()), BUILT_DRIFT, "x").diff == ""

@@ -6,7 +6,7 @@ import json
 
 from job import sarif_rules
 
-from epm_task.job.finding import Finding
+from epm_task.job.rule import Finding
 from epm_task.job.rules import RULES
 from epm_task.job.sarif import sarif
 

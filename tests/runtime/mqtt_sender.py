@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from peers.task_process import poll
 
-from epm_task.runtime.delivery import Delivery
-from epm_task.runtime.mqtt_handshake import BrokerAddress
-from epm_task.runtime.outbox import Message, Outbox
+from epm_task.runtime.broker.delivery import Delivery
+from epm_task.runtime.broker.handshake import BrokerAddress
+from epm_task.runtime.log.outbox import Message, Outbox
 from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from epm_task.runtime.agent import Registration
+from epm_task.runtime.agent.client import Registration
 from epm_task.runtime.declaration import Declaration
 from epm_task.runtime.invocation import Invocation
 

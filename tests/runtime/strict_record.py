@@ -6,7 +6,7 @@ import json
 import logging
 from typing import Any, NoReturn
 
-from epm_task.runtime.record import MAX_RECORD_BYTES, RecordEncoder
+from epm_task.runtime.log.encoder import MAX_RECORD_BYTES, RecordEncoder
 
 KEYS = ["timestamp", "level", "message", "source", "jobId", "jobName", "runId", "seq", "properties"]
 SECRET = "hunter2-secret"

@@ -18,7 +18,7 @@ from epm_task.errors import (
     NotRegistered,
     UnknownSetting,
 )
-from epm_task.runtime.agent import AgentClient
+from epm_task.runtime.agent.client import AgentClient
 from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from runtime.run_parts import declared, invoked
 
+from epm_task.contract.topic import Topic
 from epm_task.errors import TopicNotDeclared
-from epm_task.runtime.agent import AgentClient
+from epm_task.runtime.agent.client import AgentClient
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.tls import client_context
-from epm_task.runtime.topic import Topic
 
 
 @dataclass

@@ -17,8 +17,8 @@ from runtime.stderr_lines import StderrLines
 
 from epm_task.errors import TaskFailed
 from epm_task.runtime.ending import ending
+from epm_task.runtime.log.pipe import RunLog
 from epm_task.runtime.outcome import Outcome
-from epm_task.runtime.run_log import RunLog
 from epm_task.runtime.stop import Stopped
 
 if TYPE_CHECKING:

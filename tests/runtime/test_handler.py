@@ -15,7 +15,7 @@ from pydantic import SecretStr  # noqa: TC002  # read by the handler
 
 from epm_task.errors import DefinitionError
 from epm_task.exit_code import ExitCode
-from epm_task.runtime.agent import AgentClient, Registration
+from epm_task.runtime.agent.client import AgentClient, Registration
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.settings import TaskSettings

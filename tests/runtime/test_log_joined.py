@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from runtime.stderr_lines import StderrLines
 
-from epm_task.runtime import level
-from epm_task.runtime.log import Sink, joined
-from epm_task.runtime.log_pipe import LogPipe
-from epm_task.runtime.record import RecordEncoder
+from epm_task.contract import levels as level
+from epm_task.runtime.log.encoder import RecordEncoder
+from epm_task.runtime.log.log import Sink, joined
+from epm_task.runtime.log.pipe import LogPipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from epm_task.runtime.outbox import Message, Outbox
+from epm_task.runtime.log.outbox import Message, Outbox
 
 
 def message(number: int, size: int) -> Message:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 from runtime.strict_record import SECRET, encoder, strict
 
-from epm_task.runtime.record import exception_properties
+from epm_task.runtime.log.encoder import exception_properties
 
 
 class UnshowableError(Exception):

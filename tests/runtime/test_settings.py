@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretBytes, SecretStr, ValidationError
 from runtime.scanner_settings import SECRET, Color, Dog, Required, Scan, Settings, System
 
+from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import SettingsError
 from epm_task.runtime.settings import TaskSettings
-from epm_task.runtime.system_settings import SYSTEM_PLUGIN
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_everything_is_put_back_after_an_error() -> None:
 def test_rich_can_be_imported_after_the_log() -> None:
     """A task that brings rich, click or asyncio itself gets the whole of them."""
     program = (
-        "import epm_task.runtime.log, epm_task.runtime.transport, sys\n"
+        "import epm_task.runtime.log.log, epm_task.runtime.agent.transport, sys\n"
         "assert not {'rich', 'click', 'asyncio'} & sys.modules.keys()\n"
         "import asyncio, click, rich, rich.console\n"
         "async def main(): return 7\n"
@@ -103,7 +103,7 @@ def test_rich_can_be_imported_after_the_log() -> None:
 def test_coroutine_methods_of_structlog_work_after_all() -> None:
     """What structlog needs asyncio for gets it when it is used."""
     program = (
-        "import epm_task.runtime.log, structlog\n"
+        "import epm_task.runtime.log.log, structlog\n"
         "print(structlog.stdlib.asyncio.get_running_loop.__name__)\n"
     )
     printed = subprocess.run(

@@ -10,8 +10,8 @@ import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 
+from epm_task.runtime.agent.transport import Wire, httpx
 from epm_task.runtime.tls import client_context
-from epm_task.runtime.wire import Wire, httpx
 
 if TYPE_CHECKING:
     import socket

@@ -8,8 +8,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from epm_task.simulator.process_tree import started_at
-from epm_task.simulator.registry import Launch
+from epm_task.simulator.processes.registry import Launch
+from epm_task.simulator.processes.tree import started_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from epm_task.simulator.agent import Agent
+    from epm_task.simulator.embedded import Agent
 
 SCANNER = '''
 from pathlib import Path

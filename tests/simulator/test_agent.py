@@ -1,347 +1,120 @@
-"""Tests of the embedded agent, with real tasks."""
+"""Tests of the local agent, in the test's own event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
-from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
-from epm_task.simulator.agent import Agent
-from epm_task.simulator.start_error import PortTaken, RootHeld, RootUnusable
-from epm_task.simulator.unusable_file import UnusableFile
+from epm_task.simulator.agent import LocalAgent, read_ports, write_ports
+from epm_task.simulator.embedded import Agent
+from epm_task.simulator.jobs.observer import RunObserver
+from epm_task.simulator.options import AgentOptions
+from epm_task.simulator.start_error import StartError, UnusableFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
+
+_SLEEP = {"id": "sleep", "tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
 
 
-@pytest.fixture
-def agent() -> Iterator[Agent]:
-    """An agent that has just started."""
-    with Agent(grace_seconds=1.0) as agent:
-        yield agent
-
-
-def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
-    """Settings are served, the result and the records come back, and waiting is no denial."""
-    (tmp_path / "a.pem").write_text("x" * 11)
-    task = write(tmp_path, SCANNER)
-    agent.settings["KeyScanner"]["max_bytes"] = "10"
-    run = agent.run(task, root=tmp_path, registration_delay=0.2)
-    assert run.exit_code == 0, run.stderr
-    assert run.result == {"found": 0}
-    assert run.records[-1].message == "scan_finished"
-    assert run.records[-1].properties["found"] == 0
-    assert not run.denials
-    assert run.registration.tries >= 1
-    assert 0.1 < run.registration.seconds < run.seconds
-    assert run.acknowledged == len(run.records)
-    assert {record.source_channel for record in run.records} == {"broker"}
-
-
-def test_first_task_starts_within_a_second(tmp_path: Path):
-    """From nothing to a running process."""
-    begun = time.monotonic()
-    with Agent() as agent:
-        started = agent.start("/bin/true")
-        assert started.pid
-        assert time.monotonic() - begun < 1
-        started.wait()
-
-
-def test_temporary_root_is_removed():
-    """Nothing is left: no folder, no thread."""
-    before = set(threading.enumerate())  # the agent of the fixtures may be there
-    with Agent() as agent:
-        root = agent.root
-        assert (root / "Jobs" / "bin").is_dir()
-        assert agent.log.is_file()
-    assert not root.exists()
-    assert set(threading.enumerate()) <= before
-
-
-def test_given_root_is_kept_and_used_again(tmp_path: Path):
-    """Jobs, settings and logs survive; the ports stand in `appsettings.json`."""
-    job = {"id": "j", "name": "J", "schedule": {"intervalMinutes": 5}, "x": [1]}
-    job["tasks"] = [{"id": "t", "name": "T", "command": "true"}]
-    with Agent(tmp_path) as agent:
-        agent.jobs.add(job)
-        agent.settings["P"]["k"] = "v"
-        agent.jobs.trigger("j")
-        ports = json.loads((tmp_path / "appsettings.json").read_text())["Settings"]
-        assert agent.base_url.endswith(f":{ports['KestrelHttpsPort']}")
-    with Agent(tmp_path) as agent:
-        assert agent.jobs.get("j") == job
-        assert agent.settings["P"]["k"] == "v"
-        assert agent.settings["KeeperPrivilegeManager"]["broker.port"] == str(agent.broker_port)
-    line = json.loads((tmp_path / "Log" / "runs.jsonl").read_text())
-    assert (line["jobId"], line["trigger"], line["exitCode"]) == ("j", "trigger", 0)
-
-
-def test_two_agents_at_once(tmp_path: Path):
-    """On different roots both work; on one root the second is refused."""
-    with Agent(tmp_path / "a") as one, Agent(tmp_path / "b") as two:
-        assert one.base_url != two.base_url
-        assert one.run("/bin/true").exit_code == two.run("/bin/true").exit_code == 0
-        with pytest.raises(RootHeld, match=f"process {os.getpid()}"), Agent(tmp_path / "a"):
-            pass
-        assert one.run("/bin/true").exit_code == 0
-
-
-@pytest.mark.parametrize("option", ["https_port", "mqtt_port", "http_port"])
-def test_taken_port_names_its_holder(tmp_path: Path, option: str):
-    """The error says who has the port, and nothing stays open."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"port {port} is in use by process {os.getpid()}"):
-            Agent(tmp_path, **{option: port}).open()
-    with Agent(tmp_path) as agent:
-        assert agent.run("/bin/true").exit_code == 0
-
-
-def test_unusable_root(tmp_path: Path):
-    """A root below a file, and a corrupt store, are clear errors; nothing is overwritten."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RootUnusable):
-        Agent(tmp_path / "file" / "root").open()
-    (tmp_path / "settings-store.json").write_text("{broken")
-    with pytest.raises(UnusableFile, match=r"settings-store\.json, line 1"):
-        Agent(tmp_path).open()
-    assert (tmp_path / "settings-store.json").read_text() == "{broken"
-
-
-def test_broken_job_file_is_reported(tmp_path: Path):
-    """The trace names file, line and reason; the other jobs load."""
+def test_startup_job_runs_once_at_the_start(tmp_path: Path):
+    """A stored job with the event `Startup` runs when the agent starts, and at its next start."""
     (tmp_path / "Jobs").mkdir()
-    (tmp_path / "Jobs" / "bad.json").write_text('{\n"id": }')
-    (tmp_path / "Jobs" / "good.json").write_text('{"id": "good", "tasks": [5]}')
+    (tmp_path / "Jobs" / "boot.json").write_text(
+        '{"id": "boot", "events": ["Startup"], "tasks": [{"id": "t", "command": "true"}]}'
+    )
+
+    async def main() -> list[tuple[str, int]]:
+        async with LocalAgent(tmp_path) as agent:
+            while not agent.watch.ended:  # noqa: ASYNC110 - the watch has no event for it
+                await asyncio.sleep(0.005)
+            return [(run.trigger, run.exit_code) for run in agent.watch.ended]
+
+    assert asyncio.run(main()) == asyncio.run(main()) == [("Startup", 0)]
+
+
+def test_cancelled_run_leaves_nothing(tmp_path: Path):
+    """Whoever stops waiting ends the run; the agent goes on."""
+
+    async def main() -> None:
+        async with LocalAgent(tmp_path) as agent:
+            run = agent.run_job(_SLEEP, trigger="t", observer=RunObserver("sleep"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(run, 0.1)
+            assert agent.watch.idle
+            assert agent.registry.candidates() == frozenset()
+
+    asyncio.run(main())
+
+
+def test_facts(tmp_path: Path):
+    """The facts are what `epm-task agent --json` prints."""
+
+    async def main() -> dict[str, object]:
+        async with LocalAgent(tmp_path) as agent:
+            return agent.facts()
+
+    facts = asyncio.run(main())
+    assert facts.keys() == {
+        "base_url", "broker_host", "broker_port", "ca", "admin_cert", "admin_key", "root", "log",
+    }  # fmt: skip
+
+
+def test_failed_start_closes_everything(tmp_path: Path):
+    """A root whose agent could not start is free again."""
+
+    async def main() -> None:
+        options = AgentOptions(host="192.0.2.1")
+        with pytest.raises(OSError, match=r"assign|192\.0\.2\.1"):
+            async with LocalAgent(tmp_path, options):
+                pass
+        async with LocalAgent(tmp_path) as agent:
+            with pytest.raises(StartError):
+                await LocalAgent(tmp_path).__aenter__()
+            assert agent.api.port
+
+    asyncio.run(main())
+
+
+def test_random_registration_delay():
+    """A range gives each run its own delay."""
+    options = AgentOptions(registration_delay=(0.1, 0.2))
+    delays = {options.registration_seconds() for _ in range(20)}
+    assert len(delays) > 1
+    assert all(0.1 <= delay <= 0.2 for delay in delays)
+
+
+def test_ports_are_written_and_read(tmp_path: Path):
+    """What else stands in the file stays."""
+    file = tmp_path / "appsettings.json"
+    assert read_ports(file) == (0, 0)
+    file.write_text('{"Other": 1, "Settings": {"KestrelHttpsPort": "6889", "More": 2}}')
+    assert read_ports(file) == (6889, 0)
+    write_ports(file, 7000, 7001)
+    assert read_ports(file) == (7000, 7001)
+    document = json.loads(file.read_text())
+    assert (document["Other"], document["Settings"]["More"]) == (1, 2)
+
+
+@pytest.mark.parametrize("text", ["{", '{"Settings": {"KestrelHttpsPort": "many"}}'])
+def test_broken_file_is_not_overwritten(tmp_path: Path, text: str):
+    """An agent that takes its port from the file does not start."""
+    file = tmp_path / "appsettings.json"
+    file.write_text(text)
+    with pytest.raises(UnusableFile):
+        read_ports(file)
+    with pytest.raises(UnusableFile):
+        Agent(tmp_path, https_port=None).open()
+    assert file.read_text() == text
+
+
+def test_agent_takes_its_port_from_the_file(tmp_path: Path):
+    """A second start without a port has the port of the first."""
     with Agent(tmp_path) as agent:
-        assert agent.jobs.ids() == ["good"]
-        assert any("bad.json, line 2" in event.reason for event in agent.trace)
-        assert "malformed" in agent.jobs.trigger("good").job_run.problem
-
-
-def test_values_are_passed_whole(agent: Agent, tmp_path: Path):
-    """Blanks, quotes, backslashes, lists and flags arrive as they were given."""
-    task = write(tmp_path, TWO_TASKS, 'my "task" {home}.py')
-    words = ["a  b", "\"'", "\\", "--flag", ""]
-    run = agent.run(task, task="talker", words=words, flag=True)
-    assert run.exit_code == 0, run.stderr
-    assert run.result == {"words": words, "flag": True}
-    assert agent.run(task, task="talker", arguments=["--words=x y"]).result["words"] == ["x y"]
-
-
-def test_denied_topic_is_seen_by_the_agent_only(tmp_path: Path):
-    """The task ends well, and the run's denials name the topic and the line to add."""
-    task = write(tmp_path, TWO_TASKS)
-    with Agent(deny=["Jobs/talker/news"]) as agent:
-        run = agent.run(task, task="talker")
-        assert run.exit_code == 0, run.stderr
-        (denial,) = run.denials
-        assert denial.facts["topic"] == "Jobs/talker/news"
-        assert "allowedPublications" in denial.reason
-        assert "dropped" in json.loads((agent.log.parent / "runs.jsonl").read_text())["denials"][0]
-    with Agent() as agent:
-        assert not agent.run(task, task="talker").denials
-
-
-def test_other_processes_are_refused(agent: Agent):
-    """This process was not launched: 403 without a hint; the Admin tier needs the certificate."""
-    status, body = call(agent, "/api/PluginSettings/KeeperPrivilegeManager")
-    assert (status, b"launched" in body) == (403, False)
-    assert "not launched" in agent.trace.denials[-1].reason or "no process" in str(
-        agent.trace.denials[-1]
-    )
-    assert call(agent, "/api/Jobs")[0] == 403
-    assert call(agent, "/api/Jobs", admin=True)[0] == 200
-
-
-def test_job_over_the_api(agent: Agent):
-    """A stored job is triggered with a context, and its run stands in the history."""
-    job = {
-        "id": "by-api",
-        "name": "By API",
-        "events": ["Custom"],
-        "parameters": [{"name": "Word", "required": True}],
-        "tasks": [{"id": "t", "name": "T", "command": "echo", "arguments": '{{"a":"{Word}"}}'}],
-    }
-    job["tasks"][0]["arguments"] = '\'{"word": "\'"{Word}"\'"}\''
-    body = json.dumps(job).encode()
-    assert call(agent, "/api/Jobs", method="POST", body=body, admin=True)[0] == 200
-    context = b'{"Word": "x y"}'
-    path = "/api/Jobs/by-api/trigger"
-    assert call(agent, path, method="POST", body=context, admin=True)[0] == 200
-    agent.jobs.wait()
-    (run,) = agent.jobs.ended("by-api")
-    assert run.result == {"word": "x y"}
-    assert call(agent, path, method="POST", body=b"{}", admin=True)[0] == 200
-    agent.jobs.wait()
-    assert "'Word' is required" in agent.jobs.ended()[-1].problem
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize(("trust", "status"), [("exact", "403"), ("tree", "200")])
-def test_child_of_a_task(tmp_path: Path, trust: str, status: str):
-    """A curl that a shell task starts has the Plugin tier with `tree` only; the denial says why."""
-    url = "$2/api/PluginSettings/KeeperPrivilegeManager"
-    script = write(
-        tmp_path,
-        f'#!/bin/sh\ncurl -s -o /dev/null -w "%{{http_code}}" --cacert "$1" "{url}"\n',
-        "ask",
-    )
-    script.chmod(0o755)
-    with Agent(trust=trust) as agent:
-        job = {
-            "id": "ask",
-            "tasks": [
-                {
-                    "id": "t",
-                    "executablePath": str(script),
-                    "arguments": f'"{agent.ca}" {{KeeperApiBaseUrl}}',
-                }
-            ],
-        }
-        run = agent.run_job(job)
-    assert run.stdout.decode() == status
-    assert [("trust is exact" in denial.reason) for denial in run.denials] == (
-        [True] if trust == "exact" else []
-    )
-
-
-def test_background_run(agent: Agent, tmp_path: Path):
-    """A run can be waited for in vain, asked to stop, and killed."""
-    task = write(tmp_path, TWO_TASKS)
-    seen = threading.Event()
-    started = agent.start(task, task="sleeper", on_record=lambda record: seen.set())
-    assert seen.wait(10)
-    assert started.running
-    with pytest.raises(TimeoutError):
-        started.wait(0.01)
-    started.terminate()
-    run = started.wait(10)
-    assert run.exit_code == 143
-    assert run.pid == started.pid
-    killed = agent.start(
-        "/bin/sleep", job={"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
-    )
-    assert killed.pid
-    killed.kill()
-    assert killed.wait(10).exit_code == -9
-
-
-def test_nothing_to_wait_for(agent: Agent, tmp_path: Path):
-    """A program that does not exist has no PID, and the run says 127."""
-    started = agent.start(tmp_path / "absent")
-    with pytest.raises(RuntimeError, match="no process was started"):
-        assert started.pid
-    assert started.wait().exit_code == 127
-
-
-def test_timeout(agent: Agent, tmp_path: Path):
-    """A task that takes longer than its time-out is ended and says so."""
-    sleep = {"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
-    run = agent.run("/bin/sleep", timeout=0.2, job=sleep)
-    assert run.timed_out
-    assert run.exit_code == -15
-
-
-def test_close_ends_what_runs(tmp_path: Path):
-    """The end of the agent is the end of its tasks and of what they started."""
-    script = write(tmp_path, "#!/bin/sh\nsleep 60 & sleep 60", "long")
-    script.chmod(0o755)
-    with Agent(grace_seconds=0.5) as agent:
-        pid = agent.start(script).pid
-        while len(psutil.Process(pid).children()) < 2:
-            time.sleep(0.005)
-        family = [psutil.Process(pid), *psutil.Process(pid).children()]
-    assert not [
-        process for process in family if process.is_running() and process.status() != "zombie"
-    ]
-
-
-def test_interval_job_on_a_moved_clock(agent: Agent):
-    """A job of every 60 minutes runs once in 61."""
-    tasks = [{"id": "t", "name": "T", "command": "true"}]
-    agent.jobs.add(
-        {"id": "hourly", "name": "H", "schedule": {"intervalMinutes": 60}, "tasks": tasks}
-    )
-    before = agent.clock.now()
-    agent.clock.advance(minutes=61)
-    agent.jobs.wait()
-    assert [run.trigger for run in agent.jobs.ended("hourly")] == ["interval"]
-    assert (agent.clock.now() - before).total_seconds() >= 61 * 60
-
-
-def test_reset(agent: Agent, tmp_path: Path):
-    """After a reset the agent is as new: no run, job, fault or written setting."""
-    script = write(tmp_path, "#!/bin/sh\nsleep 60", "long")
-    script.chmod(0o755)
-    started = agent.start(script)
-    assert started.pid
-    agent.settings["P"]["k"] = "v"
-    agent.faults.api(status=500)
-    job = {"id": "j", "name": "J", "events": ["E"]}
-    agent.jobs.add(job | {"tasks": [{"id": "t", "name": "T", "command": "true"}]})
-    agent.reset()
-    assert started.wait(5).exit_code == -15
-    assert agent.jobs.ids() == []
-    assert "P" not in agent.settings
-    assert agent.run(write(tmp_path, TWO_TASKS), task="talker").exit_code == 0
-
-
-def test_minimum_level_of_the_log(tmp_path: Path):
-    """The field's default hides what the run still knows."""
-    task = write(tmp_path, TWO_TASKS)
-    with Agent(log_level="Warning") as agent:
-        run = agent.run(task, task="talker")
-        assert "talked" in [record.message for record in run.records]
-        assert agent.log.read_bytes() == b""
-
-
-def test_trace_file(tmp_path: Path):
-    """Every decision is a JSON line."""
-    file = tmp_path / "trace.jsonl"
-    with Agent(trace_file=file) as agent:
-        agent.run("/bin/true")
-        count = len(agent.trace)
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert len(lines) >= count
-    assert {"at", "kind", "what", "denied", "reason", "facts"} == lines[0].keys()
-
-
-def test_ctrl_c_leaves_nothing(tmp_path: Path):
-    """SIGINT ends the task, the temporary root and the process."""
-    code = (
-        "import sys; from epm_task.simulator.agent import Agent\n"
-        "with Agent(grace_seconds=0.5) as agent:\n"
-        "    started = agent.start('/bin/sleep', job={'tasks': [\n"
-        "        {'id': 's', 'command': 'sleep', 'arguments': '60'}]})\n"
-        "    print(started.pid, flush=True)\n"
-        "    started.wait()\n"
-    )
-    scratch = tmp_path / "tmp"
-    scratch.mkdir()
-    env = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        pid = int(process.stdout.readline())
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
-    assert b"KeyboardInterrupt" in err
-    assert b"Warning" not in err
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    assert list(scratch.iterdir()) == []
+        first = agent.base_url
+    with Agent(tmp_path, https_port=None) as agent:
+        assert agent.base_url == first

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from simulator.task_files import TWO_TASKS, write
 
-from epm_task.simulator.agent import Agent
-from epm_task.simulator.faults import Faults
+from epm_task.simulator.embedded import Agent
+from epm_task.simulator.faults.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from epm_task.simulator.certificates import (
     open_authority,
     server_context,
 )
-from epm_task.simulator.unusable_file import UnusableFile
+from epm_task.simulator.start_error import UnusableFile
 
 if TYPE_CHECKING:
     from pathlib import Path

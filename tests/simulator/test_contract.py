@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from simulator.agent_process import add_script, until
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
-from epm_task.simulator.agent import Agent
+from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from simulator.agent_process import AgentProcess, add_script, until
 
-from epm_task.simulator.agent import Agent
+from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from pathlib import Path

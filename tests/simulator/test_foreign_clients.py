@@ -12,7 +12,7 @@ from simulator.agent_process import AgentProcess, add_script, until
 from simulator.broker.foreign_program import needed_program
 from simulator.task_files import TWO_TASKS, write
 
-from epm_task.simulator.agent import Agent
+from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from epm_task.scaffold.template import Template
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from epm_task.scaffold.question import Answer
+    from epm_task.scaffold.template import Answer
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "templates"

@@ -21,13 +21,13 @@ from templates.rendering import (
 )
 
 from epm_task.job.job import Job
-from epm_task.job.json_writer import write_document
+from epm_task.job.document import write_document
 from epm_task.job.task_file import read_task_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from epm_task.scaffold.question import Answer
+    from epm_task.scaffold.template import Answer
 
 #: Findings and settings, yes or no, with each schedule once.
 _DIFFERENT = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from templates.rendering import TEMPLATE, TEMPLATES, files_below
 
-from epm_task.scaffold.shelf import Shelf
+from epm_task.scaffold.template import Shelf
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_type
 from epm_task.admin.answers import Done, JobList, Started, Verdict
 
 if TYPE_CHECKING:
-    from epm_task.admin.async_client import AsyncAdminClient
-    from epm_task.admin.client import AdminClient
+    from epm_task.admin.client import AdminClient, AsyncAdminClient
 
 
 def waits(admin: AdminClient) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_type
 
 from epm_task import TaskContext, Topic, task
-from epm_task.runtime.agent import AgentClient
+from epm_task.runtime.agent.client import AgentClient
 
 
 @dataclass

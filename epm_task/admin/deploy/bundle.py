@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.admin.deploy.errors import BadBundle
 from epm_task.admin.deploy.program import Program, executable_of, read_program
+from epm_task.contract.client_id import check_job_id
 from epm_task.errors import BadJobId
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import MAX_BYTES, BadSource
-from epm_task.runtime.client_id import check_job_id
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
 

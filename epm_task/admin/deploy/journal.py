@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.admin.agent_root import read_json
 from epm_task.admin.deploy.errors import NoVersion
-from epm_task.files.atomic_file import remove_durably, write_atomically
+from epm_task.files import remove_durably, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

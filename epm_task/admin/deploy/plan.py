@@ -2,19 +2,166 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from epm_task.admin.deploy.bundle import Bundle, commands_of
-from epm_task.admin.deploy.change import Change, job_change, program_change
 from epm_task.admin.deploy.errors import WriteRefused
 from epm_task.admin.deploy.program import read_installed
 from epm_task.admin.errors import UnknownJob
+from epm_task.job.json_source import child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from epm_task.admin.client import AdminClient
-    from epm_task.admin.deploy.workshop import Workshop
+    from epm_task.admin.deploy.deploy_root import Workshop
+    from epm_task.admin.deploy.program import FileFact, Program
+
+
+Action: TypeAlias = Literal["add", "change", "remove"]
+_ABSENT: Final = object()
+#: A longer value would hide the others.
+_MAX_VALUE: Final = 120
+#: As lint EPM022 has it: values under such names, and after such options, are not shown.
+_WORD: Final = r"(?:password|passwd|passphrase|secret|token|api[-_]?key|private[-_]?key|credential)"
+_SECRET_NAME: Final = re.compile(rf"{_WORD}s?$", re.IGNORECASE)
+_SECRET_OPTION: Final = re.compile(
+    rf"(?<![^\s\"])(--?[\w-]*{_WORD}(?:=|\s+))(?!\\?\"?\{{)(\\?\"[^\"]*\"|[^\s\"]+)", re.IGNORECASE
+)
+
+
+class Part(NamedTuple):
+    """One file of a program, or one field of a job.
+
+    Attributes:
+        action: What happens to it.
+        place: A relative path, or a JSON pointer.
+        before: SHA-256 and rights, or the value as JSON; empty when there is none.
+        after: The same after it.
+    """
+
+    action: Action
+    place: str
+    before: str
+    after: str
+
+
+class Change(NamedTuple):
+    """What happens to one program or job.
+
+    Attributes:
+        action: What happens to it.
+        kind: Which of the two.
+        name: The command, or the id.
+        parts: What exactly; empty for what is removed.
+    """
+
+    action: Action
+    kind: Literal["program", "job"]
+    name: str
+    parts: tuple[Part, ...]
+
+
+def program_change(name: str, before: Program | None, after: Program | None) -> Change | None:
+    """Return what makes *after* out of *before*, None when they are the same."""
+    if before is None and after is None:
+        return None
+    old: Mapping[str, FileFact] = before.files if before else {}
+    new: Mapping[str, FileFact] = after.files if after else {}
+    parts = tuple(
+        Part(_action(name in old, name in new), name, _fact(old.get(name)), _fact(new.get(name)))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )
+    if not parts and before and after:
+        return None
+    return Change(_action(before is not None, after is not None), "program", name, parts)
+
+
+def job_change(
+    job_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> Change | None:
+    """Return what makes *after* out of *before*, None when they are the same."""
+    if before is None and after is None:
+        return None
+    absent = _ABSENT
+    parts = tuple(
+        field_parts("", absent if before is None else before, absent if after is None else after)
+    )
+    if not parts:
+        return None
+    return Change(_action(before is not None, after is not None), "job", job_id, parts)
+
+
+def field_parts(pointer: str, before: Any, after: Any, *, secret: bool = False) -> Iterator[Part]:
+    """Yield the fields in which two values differ; whole values that only one of them has."""
+    pairs = _pairs(before, after)
+    if pairs is None:
+        if before is _ABSENT or after is _ABSENT or _json(before) != _json(after):
+            action = _action(before is not _ABSENT, after is not _ABSENT)
+            yield Part(action, pointer, _value(before, secret), _value(after, secret))
+        return
+    hidden = secret or _names_a_secret(before) or _names_a_secret(after)
+    for key, (old, new) in pairs.items():
+        below = hidden or bool(isinstance(key, str) and _SECRET_NAME.search(key))
+        yield from field_parts(child(pointer, key), old, new, secret=below)
+
+
+def _pairs(before: Any, after: Any) -> dict[str | int, tuple[Any, Any]] | None:
+    """Return the entries of two objects or arrays side by side; None when they are neither."""
+    if isinstance(before, dict | list) and after is _ABSENT:
+        after = type(before)()
+    if isinstance(after, dict | list) and before is _ABSENT:
+        before = type(after)()
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        pairs = {key: (before.get(key, _ABSENT), after.get(key, _ABSENT)) for key in keys}
+    elif isinstance(before, list) and isinstance(after, list):
+        pairs = {
+            index: (_entry(before, index), _entry(after, index))
+            for index in range(max(len(before), len(after)))
+        }
+    else:
+        return None
+    return pairs or None
+
+
+def _entry(values: list[Any], index: int) -> Any:
+    return values[index] if index < len(values) else _ABSENT
+
+
+def _names_a_secret(value: Any) -> bool:
+    # A parameter: {"name": "Token", "defaultValue": "…"}.
+    name = value.get("name") if isinstance(value, dict) else None
+    return isinstance(name, str) and _SECRET_NAME.search(name) is not None
+
+
+def _action(before: bool, after: bool) -> Action:  # noqa: FBT001  # a pair, in this order
+    return "change" if before and after else "add" if after else "remove"
+
+
+def _fact(fact: FileFact | None) -> str:
+    if fact is None:
+        return ""
+    words = [fact.digest]
+    words += ["executable"] if fact.executable else []
+    words += ["others can write it"] if fact.loose else []
+    return ", ".join(word for word in words if word)
+
+
+def _value(value: Any, secret: bool) -> str:  # noqa: FBT001  # as above
+    if value is _ABSENT:
+        return ""
+    if secret and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return "(hidden)"
+    text = _SECRET_OPTION.sub(r"\1(hidden)", _json(value))
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 class Plan(NamedTuple):

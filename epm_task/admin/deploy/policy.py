@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
-from epm_task.admin.deploy.change import Part, field_parts
+from epm_task.admin.deploy.plan import Part, field_parts
 from epm_task.admin.errors import AdminError
+from epm_task.contract.client_id import check_job_id
 from epm_task.errors import BadJobId
 from epm_task.exit_code import ExitCode
-from epm_task.job.document import JobDocument
+from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.json_source import BadSource, read_source
-from epm_task.job.json_writer import encoded, write_document
-from epm_task.runtime.client_id import check_job_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import psutil
+
 from epm_task.admin.deploy.errors import BadBundle
+from epm_task.files import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
 
 _ANY_EXECUTE: Final = 0o111
 #: Who else could replace a file that the agent runs as its own account.
@@ -141,3 +146,81 @@ def _link(path: Path, folder: Path) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+#: The agent runs the files as its own account: nobody but their owner may write them.
+_FOLDER_MODE: Final = 0o755
+_EXECUTABLE_MODE: Final = 0o755
+_FILE_MODE: Final = 0o644
+_BLOCK_BYTES: Final = 1024 * 1024
+
+
+def copy_program(program: Program, target: Path) -> None:
+    """Copy the program to *target*, a folder that is made; it survives a power cut.
+
+    Raises:
+        BadBundle: A file is missing, or is another than when the program was read.
+        OSError: A file cannot be written.
+    """
+    _make_folder(target)
+    for name, fact in program.files.items():
+        source, copy = program.folder / name, target / name
+        for folder in reversed(copy.relative_to(target).parents[:-1]):
+            _make_folder(target / folder)
+        if fact.digest.startswith("->"):
+            copy.symlink_to(fact.digest.removeprefix("-> "))
+        else:
+            _copy(source, copy, fact)
+    for above, _, _ in os.walk(target):
+        sync_folder(target / above)
+    if read_program(target, as_installed=True).files != program.files:
+        raise BadBundle(
+            f"the copy {target} is not what was copied: another program has changed it, or its "
+            "file system knows no modes; exclude the agent root there"
+        )
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder, or what stands in its place, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir()
+        folder.chmod(_FOLDER_MODE)  # whatever the umask is
+
+
+def _copy(source: Path, copy: Path, fact: FileFact) -> None:
+    digest = hashlib.sha256()
+    try:
+        reader = source.open("rb")
+    except OSError as error:
+        raise BadBundle(
+            f"{source} vanished, or cannot be read any more ({error.strerror}); build it again"
+        ) from error
+    with reader, copy.open("xb") as writer:
+        while block := reader.read(_BLOCK_BYTES):
+            digest.update(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    copy.chmod(_EXECUTABLE_MODE if fact.executable else _FILE_MODE)
+    if digest.hexdigest() != fact.digest:
+        raise BadBundle(f"{source} was changed while it was being deployed; run it again")
+
+
+def running_in(folder: Path) -> list[int]:
+    """Return the PIDs of processes whose executable, or first argument as a script, is in *folder*.
+
+    What this user may not see is left out.
+    """
+    found = []
+    for process in psutil.process_iter(["exe", "cmdline"]):
+        words = [process.info["exe"] or "", *(process.info["cmdline"] or [])[:2]]
+        if any(word.startswith((f"{folder}/", f"{folder}\\")) for word in words):
+            found.append(process.pid)
+    return found

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.admin.deploy.errors import RunFailed
 from epm_task.admin.errors import WrongUse
-from epm_task.admin.follow import Follower
-from epm_task.admin.log_records import LogRecords
-from epm_task.admin.run_history import RunHistory
+from epm_task.admin.records import LogRecords
+from epm_task.admin.run_history import Follower, RunHistory
+from epm_task.contract.names import allowed_systems, os_name
 from epm_task.exit_code import describe
-from epm_task.job.os_filter import allowed_systems, os_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from epm_task.admin.deploy.bundle import Bundle
-    from epm_task.admin.deploy.site import Site
+    from epm_task.admin.deploy.target import Site
     from epm_task.admin.run_history import EndedRun
 
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from epm_task.admin.agent_root import read_json
 from epm_task.admin.deploy.bundle import Bundle
-from epm_task.admin.deploy.copying import copy_program, remove_tree
 from epm_task.admin.deploy.errors import BadBundle, NoVersion
-from epm_task.admin.deploy.program import read_program
-from epm_task.files.atomic_file import sync_folder, write_atomically
-from epm_task.job.document import JobDocument
+from epm_task.admin.deploy.program import copy_program, read_program, remove_tree
+from epm_task.files import sync_folder, write_atomically
+from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.json_source import BadSource
-from epm_task.job.json_writer import encoded, write_document
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,8 @@
-"""The binary of each task must be there, safe, made for this machine, and packed as one folder."""
+"""The binary of each task must be there, safe, made for this machine, and packed as one folder.
+
+The headers are those of the formats' own documents: ELF (elf.h), PE (winnt.h), Mach-O (loader.h and
+fat.h). The archive of PyInstaller is that of its `archive/readers.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,22 @@ import os
 import platform
 import shutil
 import stat
+import struct
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
-from epm_task.admin.doctor.executable import Executable, read_executable
 from epm_task.admin.doctor.finding import Finding, fault, note, ok, unknown
+from epm_task.contract.names import allowed_systems, os_name
 from epm_task.errors import UnsafeConfiguration
-from epm_task.job.os_filter import allowed_systems, os_name
-from epm_task.runtime.trusted_file import check_trusted
+from epm_task.files import check_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from epm_task.admin.agent_root import AgentRoot
-    from epm_task.admin.doctor.case import Case
+    from epm_task.admin.doctor.finding import Case
+
 
 _MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64", "i386": "x86", "i686": "x86"}
 
@@ -129,3 +134,127 @@ def _architecture(path: Path, found: Executable) -> Finding:
             "build it on a machine of this kind",
         )
     return ok("architecture", f"made for {made}")
+
+
+_ELF_MACHINES: Final = {
+    0x03: "x86",
+    0x28: "arm",
+    0x3E: "x86_64",
+    0xB7: "arm64",
+    0xF3: "riscv64",
+    0x15: "ppc64",
+    0x16: "s390x",
+}
+_PE_MACHINES: Final = {0x14C: "x86", 0x8664: "x86_64", 0xAA64: "arm64"}
+_MACH_MACHINES: Final = {0x7: "x86", 0x0100_0007: "x86_64", 0x0100_000C: "arm64"}
+_MACH_MAGICS: Final = {b"\xcf\xfa\xed\xfe": "<", b"\xce\xfa\xed\xfe": "<", b"\xfe\xed\xfa\xcf": ">"}
+_FAT_MAGIC: Final = b"\xca\xfe\xba\xbe"
+
+#: PyInstaller's cookie: magic, archive length, offset and length of its table, version, library.
+_COOKIE: Final = struct.Struct("!8sIIII64s")
+_COOKIE_MAGIC: Final = b"MEI\014\013\012\013\016"
+_ENTRY: Final = struct.Struct("!IIIIBc")
+#: The cookie is the end of the file, unless a signature of some KiB follows.
+_LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
+#: What Nuitka's one-file bootstrap hands to its child.
+_NUITKA_ONE_FILE: Final = b"NUITKA_ONEFILE_PARENT"
+#: Size of that bootstrap, which the packed files follow.
+_BOOTSTRAP_BYTES: Final = 2 * 1024 * 1024
+#: A shared library in the table.
+_BINARY_ENTRY: Final = b"b"
+
+
+class Executable(NamedTuple):
+    """The facts of one file.
+
+    Attributes:
+        system: `linux`, `windows`, `macOS`, `script`, or empty for another kind of file.
+        machines: For which it was made: `x86_64`, `arm64` …; empty for a script.
+        one_file: By which packer everything is in one file, or empty.
+    """
+
+    system: str
+    machines: frozenset[str]
+    one_file: str
+
+
+def read_executable(path: Path) -> Executable:
+    """Return the facts of the file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(4096)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _LOOK_BACK_BYTES))
+        tail = file.read()
+        system, machines = _machines(head, file)
+        packer = "PyInstaller" if _is_one_file(file, tail, size, path) else ""
+        if not packer and system not in {"", "script"}:
+            file.seek(0)
+            packer = "Nuitka" if _NUITKA_ONE_FILE in file.read(_BOOTSTRAP_BYTES) else ""
+    return Executable(system, frozenset(machines), packer)
+
+
+def _machines(head: bytes, file: BinaryIO) -> tuple[str, set[str]]:
+    """Return the system and its machines."""
+    if head.startswith(b"#!"):
+        return "script", set()
+    if head.startswith(b"\x7fELF") and len(head) >= 20:
+        order = "<" if head[5] == 1 else ">"
+        return "linux", {_name(_ELF_MACHINES, struct.unpack_from(f"{order}H", head, 18)[0])}
+    if head.startswith(b"MZ") and len(head) >= 64:
+        file.seek(struct.unpack_from("<I", head, 60)[0])
+        header = file.read(6)
+        if header.startswith(b"PE\0\0") and len(header) == 6:
+            return "windows", {_name(_PE_MACHINES, struct.unpack("<4xH", header)[0])}
+    if head[:4] in _MACH_MAGICS and len(head) >= 8:
+        (kind,) = struct.unpack_from(f"{_MACH_MAGICS[head[:4]]}I", head, 4)
+        return "macOS", {_name(_MACH_MACHINES, kind)}
+    if head.startswith(_FAT_MAGIC) and len(head) >= 8:
+        return "macOS", _fat_machines(head)
+    return "", set()
+
+
+def _fat_machines(head: bytes) -> set[str]:
+    (count,) = struct.unpack_from(">I", head, 4)
+    if not 0 < count < 20:  # a Java class has the same magic, and its version here
+        return set()
+    offsets = range(8, min(8 + count * 20, len(head) - 4), 20)
+    return {_name(_MACH_MACHINES, struct.unpack_from(">I", head, offset)[0]) for offset in offsets}
+
+
+def _name(machines: dict[int, str], number: int) -> str:
+    return machines.get(number, f"machine 0x{number:x}")
+
+
+def _is_one_file(file: BinaryIO, tail: bytes, size: int, path: Path) -> bool:
+    """Return whether PyInstaller's archive holds the libraries too; one-dir has them beside."""
+    place = tail.rfind(_COOKIE_MAGIC)
+    if place < 0 or len(tail) - place < _COOKIE.size:
+        return False
+    _, length, offset, table_length, *_ = _COOKIE.unpack_from(tail, place)
+    start = size - len(tail) + place + _COOKIE.size - length
+    if start < 0 or table_length > length:
+        return not _has_libraries_beside(path)
+    file.seek(start + offset)
+    kinds = _entry_kinds(file.read(table_length))
+    return _BINARY_ENTRY in kinds if kinds else not _has_libraries_beside(path)
+
+
+def _entry_kinds(table: bytes) -> set[bytes]:
+    kinds = set()
+    position = 0
+    while position + _ENTRY.size <= len(table):
+        length, *_, kind = _ENTRY.unpack_from(table, position)
+        if length < _ENTRY.size:
+            break
+        kinds.add(kind)
+        position += length
+    return kinds
+
+
+def _has_libraries_beside(path: Path) -> bool:
+    # `_internal` since PyInstaller 6; before, everything stood beside the executable.
+    return any((path.parent / name).exists() for name in ("_internal", "base_library.zip"))

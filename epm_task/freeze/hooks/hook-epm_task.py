@@ -16,7 +16,7 @@ hiddenimports = [
     "epm_task.exit_code",
     "epm_task.runtime.context",
     "epm_task.runtime.task",
-    "epm_task.runtime.topic",
+    "epm_task.contract.topic",
 ]
 excludedimports = [SETTINGS]
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from epm_task.job.rule import Rule
-from epm_task.job.rules import (
-    arguments,
-    identity,
-    programs,
-    secrets,
-    text,
-    timing,
-    topics,
-)
+from epm_task.job.rules import arguments, identity, programs, timing, topics
+from epm_task.job.rules import identity as secrets
+from epm_task.job.rules import identity as text
 
 _THEMES: Final = (text, identity, topics, arguments, secrets, timing, programs)
 

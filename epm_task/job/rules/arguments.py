@@ -6,9 +6,8 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from epm_task.job.path_token_names import API_BASE_URL, PATH_TOKEN_NAMES
+from epm_task.contract.tokens import API_BASE_URL, PATH_TOKEN_NAMES, ArgumentsError, tokens_in
 from epm_task.job.rule import Hit, rule
-from epm_task.job.tokens import ArgumentsError, tokens_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

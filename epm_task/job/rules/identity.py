@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from epm_task.job.document import Misfit
     from epm_task.job.subject import Subject
 
+
 #: What other rules say with more words: the schedule, the command of a task.
 _SAID_ELSEWHERE: Final = re.compile(r"/schedule/\w+|/tasks/\d+/command", re.ASCII)
 
@@ -119,3 +120,49 @@ def _said_elsewhere(subject: Subject, misfit: Misfit) -> bool:
         return True
     missing_command = misfit.why == "is missing" and misfit.field == "command"
     return missing_command or bool(_SAID_ELSEWHERE.fullmatch(misfit.pointer))
+
+
+@rule("EPM000", "no job document", "error")
+def readable(subject: Subject) -> Iterator[Hit]:  # noqa: ARG001  # the linter finds it, on reading
+    """The file is no JSON object in UTF-8, so no other rule can look at it.
+
+    JSON has no comments, no comma after the last entry, no single quotes, no NaN. A name stands
+    once in an object. Editors on Windows may save UTF-16: choose UTF-8. A byte order mark does no
+    harm. A job is at most 1 MiB long and 64 levels deep. This rule cannot be ignored.
+
+    - wrong: `{"id": "scan",}`
+    - right: `{"id": "scan"}`
+    """
+    yield from ()
+
+
+_WORD: Final = r"(?:password|passwd|passphrase|secret|token|api[-_]?key|private[-_]?key|credential)"
+_SECRET_NAME: Final = re.compile(rf"{_WORD}s?", re.IGNORECASE)
+_SECRET_OPTION: Final = re.compile(rf"(?<!\S)(--?[\w-]*{_WORD})(?:=|\s+)(?!-)", re.IGNORECASE)
+
+
+@rule("EPM022", "secret in the arguments", "error")
+def secret_in_arguments(subject: Subject) -> Iterator[Hit]:
+    r"""Every local user can read the arguments of every process, so no secret may stand there.
+
+    The job document is a file, too, and travels in policies and logs. Let the argument name a file
+    that only its owner can read: a parameter of the type `SecretStr` does that in a task of this
+    package. Names that end in a word such as `Password`, `Secret`, `Token` or `ApiKey` are taken
+    for secrets; `TokenFile` is none.
+
+    - wrong: `"arguments": "--token=\"{Token}\""`
+    - right: `"arguments": "--token-file=\"{TokenFile}\""`
+    """
+    for task in subject.tasks:
+        found = [
+            f"{{{token.name}}}"
+            for token in subject.tokens(task)
+            if (match := _SECRET_NAME.search(token.name)) and match.end() == len(token.name)
+        ]
+        options = [match[1] for match in _SECRET_OPTION.finditer(task.text("arguments"))]
+        for name in found or options:
+            yield Hit(
+                task.at("arguments"),
+                f"{name} looks like a secret, and every local user can read the arguments",
+                "pass the name of a file that only its owner can read, as --token-file does",
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 
-from epm_task.job.execution_type import execution_type_of
+from epm_task.contract.names import execution_type_of
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:

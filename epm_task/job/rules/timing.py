@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from epm_task.contract.schedule import SCHEDULE_KINDS, is_startup, kind_problem, schedule_kinds
 from epm_task.job.rule import Hit, rule
-from epm_task.job.schedule_rules import SCHEDULE_KINDS, is_startup, kind_problem, schedule_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

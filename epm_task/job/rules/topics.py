@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from epm_task.job.pointer import child
+from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.job.json_source import child
 from epm_task.job.rule import Hit, rule
-from epm_task.runtime.topic import KEEPER_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from epm_task.simulator.api.limits import Limits
+    from epm_task.simulator.api.answers import Limits
 
 
 class Connection(asyncio.Protocol):

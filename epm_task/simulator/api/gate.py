@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
-from epm_task.simulator.access import Caller
-from epm_task.simulator.api.answers import Refusal
+from epm_task.simulator.api.answers import PIECE_BYTES, Refusal, body_of, send_in_pieces
 from epm_task.simulator.api.connection import connection_of
-from epm_task.simulator.api.fault_answers import fault_answer
-from epm_task.simulator.api.pieces import PIECE_BYTES, body_of, send_in_pieces
-from epm_task.simulator.api.tier import Tier, denial, tier_of
+from epm_task.simulator.faults.answers import fault_answer
+from epm_task.simulator.processes.access import Caller
 from epm_task.simulator.start_error import StartError
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
     from aiohttp.web import Request, StreamResponse
 
-    from epm_task.simulator.access import Access
-    from epm_task.simulator.api.fault_answers import ApiFault, ApiFaults
+    from epm_task.simulator.faults.answers import ApiFault, ApiFaults
+    from epm_task.simulator.processes.access import Access
     from epm_task.simulator.trace import Trace
+
 
 _ANYONE = Caller(launch=None, admin=False, reason="", pid=None)
 
@@ -138,3 +138,37 @@ def _words(caller: Caller) -> str:
     if caller.admin:
         return "admin certificate"
     return f"process {caller.pid}, not registered" if caller.pid else "caller not launched"
+
+
+class Tier(enum.Enum):
+    """The tiers of the vendor's reference."""
+
+    PUBLIC = "public"
+    PLUGIN = "Plugin"
+    ADMIN = "Admin"
+
+
+_PREFIXES = {"/api/pluginsettings": Tier.PLUGIN, "/api/jobs": Tier.ADMIN}
+
+
+def tier_of(request: Request) -> Tier:
+    """Return the tier of a request's path, also of one that leads nowhere.
+
+    What the router matched decides, so that no spelling of a path gets past its tier.
+    """
+    resource = request.match_info.route.resource
+    path = (resource.canonical if resource is not None else request.path).casefold()
+    return next(
+        (tier for prefix, tier in _PREFIXES.items() if path.startswith(prefix)), Tier.PUBLIC
+    )
+
+
+def denial(tier: Tier, caller: Caller) -> str:
+    """Return why *caller* does not have *tier*, or an empty text when it does."""
+    if tier is Tier.PLUGIN and caller.launch is None:
+        held = "; an admin certificate does not give the Plugin tier" if caller.admin else ""
+        return caller.reason + held
+    if tier is Tier.ADMIN and not caller.admin:
+        launched = ", and a launched process has the Plugin tier only" if caller.launch else ""
+        return f"no client certificate of this agent's CA{launched}"
+    return ""

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from epm_task.simulator.api.answers import absent, answer, invalid
-from epm_task.simulator.api.body import read_object
-from epm_task.simulator.job_store import UnknownJob
+from epm_task.simulator.api.answers import absent, answer, invalid, read_object
+from epm_task.simulator.jobs.store import UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp.web import Request, Response, UrlDispatcher
 
-    from epm_task.simulator.job_store import Job, JobStore
-    from epm_task.simulator.job_validator import Validation
+    from epm_task.simulator.jobs.store import Job, JobStore
+    from epm_task.simulator.jobs.validator import Validation
     from epm_task.simulator.trace import Trace
 
 

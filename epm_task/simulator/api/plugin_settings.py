@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from epm_task.simulator.api.answers import absent, answer, invalid
-from epm_task.simulator.api.body import read_object
-from epm_task.simulator.settings_store import UnknownKey, UnknownPlugin
+from epm_task.simulator.api.answers import absent, answer, invalid, read_object
+from epm_task.simulator.settings import UnknownKey, UnknownPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web import Request, Response, UrlDispatcher
 
-    from epm_task.simulator.settings_store import SettingsStore
+    from epm_task.simulator.settings import SettingsStore
     from epm_task.simulator.trace import Trace
 
     Parameters = ParamSpec("Parameters")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import epm_task
 from epm_task.simulator.api.answers import answer
-from epm_task.simulator.settings_store import SYSTEM_PLUGIN
+from epm_task.simulator.settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
     from aiohttp.web import Request, Response, UrlDispatcher
 
-    from epm_task.simulator.job_store import JobStore
-    from epm_task.simulator.settings_store import SettingsStore
+    from epm_task.simulator.jobs.store import JobStore
+    from epm_task.simulator.settings import SettingsStore
 
 _VERSION: Final = f"epm-task {epm_task.__version__}"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from epm_task.simulator.broker.admission import Admission, Admits, Traces
-from epm_task.simulator.broker.disturbance import Disturbance, Undisturbed
 from epm_task.simulator.broker.limits import Limits
 from epm_task.simulator.broker.message import Message
 from epm_task.simulator.broker.server import Broker
+from epm_task.simulator.faults.broker_faults import Disturbance, Undisturbed
 
 __all__ = [
     "Admission",

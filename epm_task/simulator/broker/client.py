@@ -8,26 +8,27 @@ from paho.mqtt.packettypes import PacketTypes
 
 from epm_task.simulator.broker import reason as reasons
 from epm_task.simulator.broker.packet import V5, Reader, encode_packet, encode_reply
-from epm_task.simulator.broker.packet_error import PacketError
 from epm_task.simulator.broker.properties import values_of
 from epm_task.simulator.broker.publisher import Publisher
+from epm_task.simulator.broker.reason import PacketError
 from epm_task.simulator.broker.subscribe import (
     Subscription,
     encode_suback,
     encode_unsuback,
+    is_shared,
+    is_topic_filter,
     parse_subscribe,
     parse_unsubscribe,
 )
-from epm_task.simulator.broker.topic_filter import is_shared, is_topic_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from epm_task.simulator.broker.admission import Admission
-    from epm_task.simulator.broker.denials import Denials
-    from epm_task.simulator.broker.parts import Parts
+    from epm_task.simulator.broker.context import Parts
+    from epm_task.simulator.broker.publisher import Denials
     from epm_task.simulator.broker.session import Link, Session
-    from epm_task.simulator.broker.will import Will
+    from epm_task.simulator.broker.sessions import Will
 
 _FAILURE: Final = 0x80
 #: These three carry the flags 2, all others but PUBLISH 0 (section 2.1.3 of MQTT 5).

@@ -9,14 +9,14 @@ from paho.mqtt.packettypes import PacketTypes
 
 from epm_task.simulator.broker import reason
 from epm_task.simulator.broker.packet import V5, V311, Reader, encode_packet
-from epm_task.simulator.broker.packet_error import PacketError
 from epm_task.simulator.broker.properties import (
     new_properties,
     values_of,
     will_publication,
     write_properties,
 )
-from epm_task.simulator.broker.topic_filter import is_topic_name
+from epm_task.simulator.broker.reason import PacketError
+from epm_task.simulator.broker.subscribe import is_topic_name
 
 if TYPE_CHECKING:
     from epm_task.simulator.broker.properties import Publication

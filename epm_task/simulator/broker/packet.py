@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from paho.mqtt.packettypes import PacketTypes
 
-from epm_task.simulator.broker.packet_error import PacketError
 from epm_task.simulator.broker.properties import read_properties
-from epm_task.simulator.broker.reason import MALFORMED_PACKET, PACKET_TOO_LARGE, SUCCESS
+from epm_task.simulator.broker.reason import (
+    MALFORMED_PACKET,
+    PACKET_TOO_LARGE,
+    SUCCESS,
+    PacketError,
+)
 
 if TYPE_CHECKING:
     from paho.mqtt.properties import Properties

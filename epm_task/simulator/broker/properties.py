@@ -14,8 +14,7 @@ from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from epm_task.simulator.broker.packet_error import PacketError
-from epm_task.simulator.broker.reason import MALFORMED_PACKET
+from epm_task.simulator.broker.reason import MALFORMED_PACKET, PacketError
 
 #: Longer properties are refused: 64 KiB hold one user property of the greatest length, and the
 #: square of it (5 bytes each, 13 000 properties) is still under a second.

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paho.mqtt.packettypes import PacketTypes
 
 from epm_task.simulator.broker import reason as reasons
-from epm_task.simulator.broker.disturbance import Undisturbed
 from epm_task.simulator.broker.message import Message
-from epm_task.simulator.broker.packet import V5, decode_text, encode_reply
-from epm_task.simulator.broker.packet_error import PacketError
-from epm_task.simulator.broker.publish import Publish, parse_publish
-from epm_task.simulator.broker.topic_filter import is_topic_name
+from epm_task.simulator.broker.packet import V5, Reader, decode_text, encode_reply
+from epm_task.simulator.broker.properties import read_publication
+from epm_task.simulator.broker.reason import MALFORMED_PACKET, PROTOCOL_ERROR, PacketError
+from epm_task.simulator.broker.subscribe import is_topic_name
+from epm_task.simulator.faults.broker_faults import Undisturbed
 
 if TYPE_CHECKING:
-    from epm_task.simulator.broker.admission import Admission
-    from epm_task.simulator.broker.denials import Denials
-    from epm_task.simulator.broker.parts import Parts
+    from epm_task.simulator.broker.admission import Admission, Traces
+    from epm_task.simulator.broker.context import Parts
+    from epm_task.simulator.broker.properties import Publication
     from epm_task.simulator.broker.session import Link, Session
+
 
 #: Topics of one client whose permission is remembered.
 _REMEMBERED: Final = 1_000
@@ -161,3 +162,124 @@ class Publisher:
         self._withheld += qos < _EXACTLY_ONCE
         if self._withheld > self._parts.limits.receive_maximum:
             raise PacketError(reasons.RECEIVE_MAXIMUM_EXCEEDED, "too many publications under way")
+
+
+_QOS_MASK: Final = 3
+_DUP: Final = 0x08
+
+
+class Publish(NamedTuple):
+    """The fields of a PUBLISH; the topic is not decoded yet, the packet id is empty for QoS 0."""
+
+    topic: bytes
+    qos: int
+    retain: bool
+    packet_id: bytes
+    publication: Publication | None
+    payload: bytes
+
+
+def parse_publish(first: int, version: int, data: bytes, start: int, end: int) -> Publish:
+    """Return the PUBLISH with the flags in *first* and its body between *start* and *end*.
+
+    Raises:
+        PacketError: It is malformed.
+    """
+    qos = first >> 1 & _QOS_MASK
+    if qos == _QOS_MASK or (not qos and first & _DUP):
+        raise PacketError(MALFORMED_PACKET, f"PUBLISH flags {first & 0xF:#x} contradict themselves")
+    # This is the path of every record, so it counts bytes itself instead of asking a Reader.
+    if end - start < 2:
+        raise PacketError(MALFORMED_PACKET, "a PUBLISH without a topic")
+    at = start + 2 + (data[start] << 8 | data[start + 1])
+    topic = data[start + 2 : at]
+    packet_id = b""
+    if qos:
+        packet_id = data[at : at + 2]
+        at += 2
+        if packet_id == b"\0\0":
+            raise PacketError(PROTOCOL_ERROR, "packet identifier 0")
+    publication = None
+    if version == V5 and at < end:
+        if data[at]:
+            reader = Reader(data, at, end)
+            publication = read_publication(reader.property_bytes())
+            at = end - len(reader)
+        else:
+            at += 1
+    elif version == V5:
+        at = end + 1
+    if at > end:
+        raise PacketError(MALFORMED_PACKET, "a PUBLISH ends before its fields do")
+    return Publish(topic, qos, bool(first & 1), packet_id, publication, data[at:end])
+
+
+#: Topics for which further denials are counted.
+_UNTOLD_TOPICS: Final = 1_000
+
+
+class Denials:
+    """The denials of one client.
+
+    A task without `KeeperLogger` in its topics can be denied 100 000 times; told one by one, they
+    would push everything else out of the trace.
+
+    Args:
+        traces: Where they are told.
+        client_id: Whose they are.
+        job_id: The client's job.
+        told: So many are told one by one; the rest is summed up by topic.
+    """
+
+    def __init__(self, traces: Traces, client_id: str, job_id: str | None, told: int) -> None:
+        """Start without any."""
+        self._traces: Final = traces
+        self._client_id: Final = client_id
+        self._job_id: Final = job_id
+        self._left = told
+        self._untold: dict[tuple[str, str, str], int] = {}
+
+    def publication(self, topic: str, payload_bytes: int) -> None:
+        """A publication was denied."""
+        self._deny("publication on", topic, self._missing("Publications"), payload_bytes)
+
+    def subscription(self, topic_filter: str) -> None:
+        """A subscription was denied."""
+        self._deny("subscription to", topic_filter, self._missing("Subscriptions"))
+
+    def one_subscription_too_many(self, topic_filter: str) -> None:
+        """A subscription was refused for its number."""
+        self._deny("subscription to", topic_filter, "the client has too many subscriptions")
+
+    def will(self, topic: str, payload_bytes: int) -> None:
+        """A will was denied."""
+        self._deny("will on", topic, self._missing("Publications"), payload_bytes)
+
+    def sum_up(self) -> None:
+        """Tell how many more there were."""
+        for (what, topic, reason), count in self._untold.items():
+            self._tell(f'{count} times more: a {what} "{topic}" was dropped', topic, reason, 0)
+        self._untold.clear()
+
+    def _missing(self, where: str) -> str:
+        return f"it does not stand in mqttTopics.allowed{where} of job {self._job_id}"
+
+    def _deny(self, what: str, topic: str, reason: str, payload_bytes: int = 0) -> None:
+        key = (what, topic, reason)
+        if self._left > 0:
+            self._left -= 1
+            self._tell(f'a {what} "{topic}" was dropped', topic, reason, payload_bytes)
+        elif key in self._untold or len(self._untold) < _UNTOLD_TOPICS:
+            self._untold[key] = self._untold.get(key, 0) + 1
+
+    def _tell(self, what: str, topic: str, reason: str, payload_bytes: int) -> None:
+        self._traces.add(
+            "mqtt",
+            what,
+            denied=True,
+            reason=reason,
+            topic=topic,
+            client_id=self._client_id,
+            job_id=self._job_id,
+            bytes=payload_bytes,
+        )

@@ -49,3 +49,18 @@ _RETURN_CODES: Final = {
 def return_code(reason: int) -> int:
     """Return the MQTT 3.1.1 return code for a CONNACK *reason*; 3, unavailable, by default."""
     return _RETURN_CODES.get(reason, int(ConnackCode.CONNACK_REFUSED_SERVER_UNAVAILABLE))
+
+
+class PacketError(Exception):
+    """A packet that ends its connection.
+
+    Args:
+        reason: MQTT 5 reason code.
+        why: One clause for the trace.
+    """
+
+    def __init__(self, reason: int, why: str) -> None:
+        """Keep the code beside the text."""
+        super().__init__(why)
+        self.reason: Final = reason
+        self.why: Final = why

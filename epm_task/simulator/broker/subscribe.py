@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from paho.mqtt.packettypes import PacketTypes
 
 from epm_task.simulator.broker.packet import V5, Reader, encode_packet
-from epm_task.simulator.broker.packet_error import PacketError
 from epm_task.simulator.broker.properties import values_of
-from epm_task.simulator.broker.reason import MALFORMED_PACKET, PROTOCOL_ERROR
+from epm_task.simulator.broker.reason import MALFORMED_PACKET, PROTOCOL_ERROR, PacketError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
 
 # The option byte of section 3.8.3.1 of MQTT 5; 3.1.1 uses the two lowest bits only.
 _QOS_MASK: Final = 0x03
@@ -123,3 +123,28 @@ def _subscription(
         handling,
         identifier,
     )
+
+
+#: The matcher recurses once for each level; mosquitto has the same bound.
+_LEVELS: Final = 200
+_SHARED: Final = "$share/"
+
+
+def is_topic_name(name: str) -> bool:
+    """Return whether *name* can be published on (section 4.7 of both standards)."""
+    return bool(name) and "+" not in name and "#" not in name
+
+
+def is_topic_filter(topic_filter: str) -> bool:
+    """Return whether one can subscribe to *topic_filter*: wildcards fill levels, `#` the last."""
+    if not topic_filter or topic_filter.count("/") >= _LEVELS:
+        return False
+    levels = topic_filter.split("/")
+    if any(len(level) > 1 and ("+" in level or "#" in level) for level in levels):
+        return False
+    return "#" not in levels[:-1]
+
+
+def is_shared(topic_filter: str) -> bool:
+    """Return whether it is a shared subscription, which this broker does not offer."""
+    return topic_filter.startswith(_SHARED)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from admin.admin_files import add_binary, credential_of, job_document
 
-from epm_task.admin.apply import apply_job
-from epm_task.admin.client import AdminClient
+from epm_task.admin.client import AdminClient, apply_job
 from epm_task.admin.deploy.policy import (
     BadPolicy,
     Policy,

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from admin.deploy.bundle_files import write_program
 
-from epm_task.admin.deploy.copying import copy_program
 from epm_task.admin.deploy.errors import BadBundle
-from epm_task.admin.deploy.program import FileFact, read_installed, read_program
+from epm_task.admin.deploy.program import FileFact, copy_program, read_installed, read_program
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,16 +16,17 @@ from peers.http_peer import HttpPeer
 
 from epm_task.admin.agent_root import AgentRoot
 from epm_task.admin.credential import Credential
-from epm_task.admin.doctor.case import Case
+from epm_task.admin.doctor.check_agent import check_plugins, check_root, check_tls
 from epm_task.admin.doctor.check_binary import check_binaries
-from epm_task.admin.doctor.check_broker import check_broker
-from epm_task.admin.doctor.check_job import check_job, differences
-from epm_task.admin.doctor.check_last_run import FIXES, check_last_run
-from epm_task.admin.doctor.check_plugins import check_plugins
-from epm_task.admin.doctor.check_root import check_root
-from epm_task.admin.doctor.check_tls import check_tls
-from epm_task.admin.doctor.check_topics import check_topics
-from epm_task.admin.doctor.finding import Finding, State
+from epm_task.admin.doctor.check_job import (
+    FIXES,
+    check_broker,
+    check_job,
+    check_last_run,
+    check_topics,
+    differences,
+)
+from epm_task.admin.doctor.finding import Case, Finding, State
 from epm_task.admin.settings import DEFAULT_BASE_URL, AdminSettings
 from epm_task.exit_code import ExitCode
 

@@ -15,7 +15,7 @@ from admin.deploy.bundle_files import GOOD, installed, write_bundle
 from cli.command_line import Finished, epm_task
 
 from epm_task.admin.agent_root import AgentRoot
-from epm_task.admin.deploy.workshop import Workshop
+from epm_task.admin.deploy.deploy_root import Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 from simulator.process_peer import launch_of
 
-from epm_task.simulator.access import Access
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
 from epm_task.simulator.api.public import PublicApi
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.certificates import open_authority, server_context
-from epm_task.simulator.job_store import JobStore
-from epm_task.simulator.job_validator import validate
-from epm_task.simulator.registry import ProcessRegistry
-from epm_task.simulator.settings_store import SYSTEM_PLUGIN, SettingsStore
+from epm_task.simulator.jobs.store import JobStore
+from epm_task.simulator.jobs.validator import validate
+from epm_task.simulator.processes.access import Access
+from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.settings import SYSTEM_PLUGIN, SettingsStore
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from epm_task.simulator.api.fault_answers import ApiFault
-    from epm_task.simulator.api.limits import Limits
+    from epm_task.simulator.api.answers import Limits
+    from epm_task.simulator.faults.answers import ApiFault
     from epm_task.simulator.trace import TraceEvent
 
 

@@ -13,16 +13,17 @@ import psutil
 import pytest
 from simulator.api.api_agent import ApiAgent, job_document
 
-from epm_task.simulator.access import Access
-from epm_task.simulator.api.limits import Limits
+from epm_task.simulator.api.answers import Limits
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.certificates import Authority, server_context
-from epm_task.simulator.registry import ProcessRegistry
+from epm_task.simulator.processes.access import Access
+from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.start_error import PortTaken
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 HASTE = Limits(
     handshake_seconds=0.2,
@@ -262,3 +263,35 @@ def test_only_loopback_is_listened_on(tmp_path: Path) -> None:
     """Another address of this machine is refused."""
     with ApiAgent(tmp_path) as agent, pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.2:{agent.server.http_port}/", trust_env=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/health"),
+        ("POST", "/api/Jobs"),
+        ("GET", "/api/PluginSettings/a%2Fb?x=1"),
+        ("GET", "//evil.example/x"),
+        ("DELETE", "/"),
+    ],
+)
+def test_every_request_is_sent_to_https(tmp_path: Path, method: str, path: str) -> None:
+    """The path and the query stay; a Host header does not choose the target."""
+    with ApiAgent(tmp_path) as agent:
+        agent.trust_this_process()
+        url = f"http://127.0.0.1:{agent.server.http_port}{path}"
+        response = httpx.request(method, url, headers={"Host": "evil.example"}, trust_env=False)
+        assert response.status_code == 307
+        assert response.headers["location"] == f"{agent.server.base_url}{path}"
+        assert response.content == b""
+
+
+def test_a_whole_url_as_the_target_does_not_choose_the_host(tmp_path: Path) -> None:
+    """A proxy's form of a request is sent to our own root."""
+    with (
+        ApiAgent(tmp_path) as agent,
+        socket.create_connection(("127.0.0.1", agent.server.http_port)) as client,
+    ):
+        client.sendall(b"GET http://evil.example/x HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        answer = client.recv(4096)
+        assert f"Location: {agent.server.base_url}/\r\n".encode() in answer

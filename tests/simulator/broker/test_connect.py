@@ -18,7 +18,7 @@ from epm_task.simulator.broker.connect import (
     parse_connect,
 )
 from epm_task.simulator.broker.packet import V5, V311, body_bounds
-from epm_task.simulator.broker.packet_error import PacketError
+from epm_task.simulator.broker.reason import PacketError
 
 
 def _parsed(data: bytes) -> Connect:

@@ -16,7 +16,7 @@ from epm_task.simulator.broker.packet import (
     encode_packet,
     encode_reply,
 )
-from epm_task.simulator.broker.packet_error import PacketError
+from epm_task.simulator.broker.reason import PacketError
 
 
 @given(st.integers(0, 268_435_455))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 
 from epm_task.simulator.broker.packet import Reader
-from epm_task.simulator.broker.packet_error import PacketError
 from epm_task.simulator.broker.properties import (
     MAX_BYTES,
     new_properties,
@@ -22,6 +21,7 @@ from epm_task.simulator.broker.properties import (
     will_publication,
     write_properties,
 )
+from epm_task.simulator.broker.reason import PacketError
 
 _TEXT = st.text(
     st.characters(exclude_characters="\0\ufeff+#", exclude_categories=["Cs"]), max_size=30

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from simulator.broker.broker_box import Events, Rules, running_broker
-from simulator.broker.raw_client import CONNACK, RawClient, connect, publish, subscribe
+from peers.tls import certificate_pem, server_context
+from simulator.broker.broker_box import BrokerBox, Events, Rules, running_broker
+from simulator.broker.raw_client import (
+    CONNACK,
+    DISCONNECT,
+    RawClient,
+    connect,
+    packet,
+    publish,
+    subscribe,
+)
 
-from epm_task.simulator.broker import Broker
+from epm_task.simulator.broker import Broker, Limits, reason
+from epm_task.simulator.certificates import open_authority
+from epm_task.simulator.certificates import server_context as agent_context
 
 if TYPE_CHECKING:
-    from simulator.broker.broker_box import BrokerBox
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def test_a_taken_port_is_an_error() -> None:
@@ -76,3 +90,103 @@ def test_two_brokers_live_side_by_side(box: BrokerBox) -> None:
         with RawClient.connected(other.port, "c"), RawClient.connected(box.port, "c") as client:
             assert client.silent()
         assert len(other.rules.asked) == len(box.rules.asked) == 1
+
+
+@pytest.fixture
+def secure() -> Iterator[BrokerBox]:
+    """A broker with TLS that waits 0.3 s."""
+    options = {"ssl_context": server_context(), "limits": Limits(connect_seconds=0.3)}
+    with running_broker(**options) as running:
+        yield running
+
+
+class _SecureClient(RawClient):
+    """A raw client with TLS."""
+
+    def __init__(self, port: int, seconds: float = 5) -> None:
+        super().__init__(port, seconds)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=certificate_pem())
+        self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
+
+
+def test_tls_comes_before_the_first_packet(secure: BrokerBox) -> None:
+    """The certificate is verified by the client; no client certificate is asked for."""
+    with _SecureClient(secure.port) as client:
+        assert client.ask(connect("c")).kind == CONNACK
+        assert client.silent()
+    assert secure.rules.asked[0][3] is None
+
+
+def test_a_client_certificate_reaches_the_access_rules(tmp_path: Path) -> None:
+    """As `getpeercert` gives it, verified by the agent's own CA."""
+    authority, files = open_authority(tmp_path)
+    context = ssl.create_default_context(cafile=str(files.ca))
+    context.load_cert_chain(files.admin_cert, files.admin_key)
+    with (
+        running_broker(ssl_context=agent_context(authority)) as box,
+        RawClient(box.port) as client,
+    ):
+        client.socket = context.wrap_socket(client.socket, server_hostname="127.0.0.1")
+        client.ask(connect("c"))
+        certificate = box.rules.asked[0][3]
+        assert certificate["subject"] == ((("commonName", "epm-task admin"),),)
+
+
+def test_bytes_that_are_no_tls_close_the_connection(secure: BrokerBox) -> None:
+    """The trace tells; the next client is served."""
+    with RawClient(secure.port) as client:
+        client.send(connect("c"))
+        with suppress(ConnectionError):
+            while client.socket.recv(100):
+                pass
+    secure.until(lambda: secure.events.having("no TLS"))
+    with _SecureClient(secure.port) as client:
+        assert client.ask(connect("c")).kind == CONNACK
+
+
+def test_a_handshake_that_does_not_come_is_ended(secure: BrokerBox) -> None:
+    """In the time that a CONNECT has; nothing stays."""
+    with RawClient(secure.port) as client:
+        assert client.closed()
+    with _SecureClient(secure.port) as client:
+        assert client.closed()
+    secure.until(lambda: not secure.broker._listener._connections)
+    assert len(secure.events.having("a connection was closed")) == 2
+
+
+def test_a_client_that_goes_away_during_the_handshake_is_forgotten(secure: BrokerBox) -> None:
+    """Reset before the first byte, and after it."""
+    for data in (b"", b"\x16\3\1"):
+        with socket.create_connection(("127.0.0.1", secure.port)) as client:
+            client.sendall(data)
+    secure.until(lambda: len(secure.events.having("a connection was closed")) == 2)
+    secure.until(lambda: not secure.broker._listener._connections)
+    assert not len(secure.broker._listener._parts.waiting)
+
+
+def test_a_broker_that_stops_says_goodbye() -> None:
+    """0x8B to MQTT 5, the end of the connection to all, also to those half open."""
+    box = BrokerBox(ssl_context=server_context())
+    box.start()
+    with _SecureClient(box.port) as client, RawClient(box.port) as half_open:
+        client.ask(connect("c", version=5))
+        with _SecureClient(box.port) as older:
+            older.ask(connect("d"))
+            box.stop()
+            told = client.read()
+            assert (told.kind, told.body[0]) == (DISCONNECT, reason.SERVER_SHUTTING_DOWN)
+            assert client.closed()
+            assert older.closed()
+            assert half_open.closed()
+    with pytest.raises(ConnectionRefusedError):
+        RawClient(box.port)
+
+
+def test_a_large_message_passes_through_tls(secure: BrokerBox) -> None:
+    """Many TLS records make one packet."""
+    with _SecureClient(secure.port) as client:
+        client.ask(connect("c"))
+        client.send(packet(0x30, b"\0\1t", b"x" * 900_000))
+        assert client.silent()
+    assert [len(message.payload) for message in secure.messages] == [900_000]

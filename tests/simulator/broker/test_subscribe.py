@@ -11,11 +11,14 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from simulator.broker.raw_client import subscribe
 
 from epm_task.simulator.broker.packet import V5, V311
-from epm_task.simulator.broker.packet_error import PacketError
+from epm_task.simulator.broker.reason import PacketError
 from epm_task.simulator.broker.subscribe import (
     Subscription,
     encode_suback,
     encode_unsuback,
+    is_shared,
+    is_topic_filter,
+    is_topic_name,
     parse_subscribe,
     parse_unsubscribe,
 )
@@ -73,3 +76,31 @@ def test_answers_carry_codes_where_the_version_has_them() -> None:
     assert encode_suback(V5, b"\0\1", [1]) == b"\x90\4\0\1\0\1"
     assert encode_unsuback(V311, b"\0\1", [0]) == b"\xb0\2\0\1"
     assert encode_unsuback(V5, b"\0\1", [0x11]) == b"\xb0\4\0\1\0\x11"
+
+
+@pytest.mark.parametrize(
+    "topic_filter", ["a", "/", "a/+/b", "+", "#", "a/#", "+/+/#", "$SYS/#", "a//b"]
+)
+def test_a_good_filter_is_taken(topic_filter: str) -> None:
+    """Wildcards may fill whole levels."""
+    assert is_topic_filter(topic_filter)
+
+
+@pytest.mark.parametrize(
+    "topic_filter", ["", "a+", "a/b#", "#/a", "a/#/b", "++", "a/+b/c", "+/" * 200]
+)
+def test_a_bad_filter_is_refused(topic_filter: str) -> None:
+    """Wildcards inside a level, `#` before the end, too many levels."""
+    assert not is_topic_filter(topic_filter)
+
+
+def test_a_topic_name_has_no_wildcards() -> None:
+    """One cannot publish on a pattern or on nothing."""
+    assert is_topic_name("a/b")
+    assert not any(map(is_topic_name, ["", "a/+", "#"]))
+
+
+def test_a_shared_subscription_is_recognised() -> None:
+    """By its prefix."""
+    assert is_shared("$share/group/topic")
+    assert not is_shared("share/group/topic")

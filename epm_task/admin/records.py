@@ -1,0 +1,244 @@
+"""Log records are what one job's tasks have published, read from the KeeperLogger file."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from epm_task.admin.errors import AdminUnreachable, CredentialRefused, UnsafeConnection
+from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.runtime.attestation import attestation
+from epm_task.runtime.slim_import import slim_import
+from epm_task.runtime.tls import attested
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from epm_task.admin.credential import Credential
+
+
+class RecordSource(Protocol):
+    """Where the records of a job are read as they come."""
+
+    def records(self, wait_seconds: float) -> list[dict[str, Any]]:
+        """Return the records since the last look, after *wait_seconds* when there is none yet."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class LogRecords:
+    """The records of one job that are written to the log from now on.
+
+    Args:
+        path: The file.
+        job_id: The job; its runs cannot be told apart, because a record carries the task's own id
+            of its run.
+    """
+
+    def __init__(self, path: Path, job_id: str) -> None:
+        self._tail = Tail(path)
+        self._job_id = job_id
+
+    def records(self, wait_seconds: float) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol
+        """Return the records since the last look; a file needs no waiting.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        found = (read_record(line) for line in self._tail.lines())
+        return [record for record in found if record and record.get("jobId") == self._job_id]
+
+    def close(self) -> None:
+        """Hold nothing: the file is open during a look only."""
+
+
+def read_record(data: bytes) -> dict[str, Any] | None:
+    """Return the record that a line or a message is, None for another kind of data."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+# With PySocks installed paho would obey MQTT_PROXY.
+with slim_import(without=("socks", "dns")):
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+    from paho.mqtt.subscribeoptions import SubscribeOptions
+
+#: On loopback each of connect, CONNACK and SUBACK takes milliseconds.
+_STEP_SECONDS: Final = 3.0
+#: Reason codes from here on are failures, in CONNACK and SUBACK.
+_FIRST_FAILURE: Final = 0x80
+
+
+class BrokerRecords:
+    """A subscription to KeeperLogger; the records of one job are kept.
+
+    Args:
+        address: IP address on loopback, and port, of the broker.
+        credential: Who subscribes: the broker lets in registered processes, and administrators.
+        job_id: The job.
+
+    Raises:
+        AdminUnreachable: No broker answers there.
+        CredentialRefused: The broker refuses the client or the subscription.
+        UnsafeConnection: A file is not safe, or another user's process holds the port.
+        WrongUse: A file of the credential is not what it must be.
+    """
+
+    def __init__(self, address: tuple[str, int], credential: Credential, job_id: str) -> None:
+        self._job_id = job_id
+        self._url = f"mqtts://{address[0]}:{address[1]}"
+        self._connected: int | None = None
+        self._subscribed: int | None = None
+        self._records: list[dict[str, Any]] = []
+        context = credential.tls_context()
+        # No `_`: the broker would take what stands before it for a job id.
+        client_id = f"epm-task-admin-{secrets.token_hex(4)}"
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self._client.tls_set_context(context)
+        self._client.connect_timeout = _STEP_SECONDS
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        try:
+            self._open(address, context)
+        except BaseException:
+            self.close()
+            raise
+
+    def records(self, wait_seconds: float) -> list[dict[str, Any]]:
+        """Return the records since the last look, after at most *wait_seconds*.
+
+        Raises:
+            AdminUnreachable: The broker has closed the connection.
+        """
+        if self._client.loop(wait_seconds) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise AdminUnreachable(self._url, "the broker closed the connection")
+        taken, self._records = self._records, []
+        return taken
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._client.disconnect()
+        opened = self._client.socket()
+        if opened is not None:
+            opened.close()
+
+    def _open(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+        checked = attested(context)
+        try:
+            if checked:
+                attestation.check_listener(*address)
+            _try_tls(address, context)
+            self._client.connect(*address)
+            if checked:
+                attestation.check_peer(self._client.socket())  # type: ignore[arg-type]
+        except attestation.Untrusted as error:
+            raise UnsafeConnection(str(error).replace("--ca-file", "--cacert")) from error
+        except ssl.SSLCertVerificationError as error:
+            raise UnsafeConnection(
+                f"the certificate of the broker at {self._url} is refused "
+                f"({error.verify_message}); --cacert is not the CA of this agent"
+            ) from error
+        except OSError as error:
+            raise AdminUnreachable(self._url, error.strerror or str(error)) from error
+        self._await("CONNECT", lambda: self._connected)
+        self._client.subscribe(KEEPER_LOGGER, options=SubscribeOptions(qos=1))
+        self._await(f"SUBSCRIBE {KEEPER_LOGGER}", lambda: self._subscribed)
+
+    def _await(self, call: str, answer: Any) -> None:
+        until = time.monotonic() + _STEP_SECONDS
+        while answer() is None:
+            ended = self._client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS
+            if answer() is None and ended:
+                raise CredentialRefused(
+                    call, "the broker closed the connection instead of answering", status=0
+                )
+            if time.monotonic() > until:
+                raise AdminUnreachable(self._url, f"no answer to {call} in {_STEP_SECONDS:.0f} s")
+        if answer() >= _FIRST_FAILURE:
+            raise CredentialRefused(call, f"the broker answered 0x{answer():02x}", status=0)
+
+    def _on_connect(self, _client: Client, _userdata: object, _flags: object, *more: Any) -> None:
+        self._connected = more[0].value
+
+    def _on_subscribe(self, _client: Client, _userdata: object, _mid: int, *more: Any) -> None:
+        self._subscribed = more[0][0].value
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        record = read_record(bytes(message.payload))
+        if record and record.get("jobId") == self._job_id:
+            self._records.append(record)
+
+
+def _try_tls(address: tuple[str, int], context: ssl.SSLContext) -> None:
+    # paho-mqtt 2.2 does not close the socket of a handshake that fails.
+    with (
+        socket.create_connection(address, _STEP_SECONDS) as opened,
+        context.wrap_socket(opened, server_hostname=address[0]),
+    ):
+        pass
+
+
+class Tail:
+    """The new lines of one file, which need not exist yet.
+
+    The file is opened for each look only: Windows could not move it aside while it is open.
+
+    Args:
+        path: The file; `path.1` is where it moves when it is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember where the file ends now."""
+        self._path = path
+        self._rest = b""
+        self._inode, self._offset = _identity(path)
+
+    def lines(self) -> list[bytes]:
+        """Return the whole lines that were added since the last look.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        inode, _ = _identity(self._path)
+        data = b""
+        if self._inode is not None and inode != self._inode:
+            data += self._read(self._path.with_name(f"{self._path.name}.1"))
+            self._offset = 0
+        self._inode = inode
+        data += self._read(self._path)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return whole
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return b""
+        self._offset += len(data)
+        return data
+
+
+def _identity(path: Path) -> tuple[int | None, int]:
+    """Return inode and size; None and 0 while there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None, 0
+    return found.st_ino, found.st_size

@@ -1,0 +1,131 @@
+"""A live view shows a run on stderr while it goes on: its records, its other lines, its denials."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+
+from epm_task.contract.record import Record, printable, view
+from epm_task.freeze.install_check import passed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from epm_task.freeze.install_check import Check
+    from epm_task.simulator.trace import TraceEvent
+
+
+class LiveView:
+    """Writes what people want to see of a run.
+
+    Args:
+        stream: Where to write; stderr by default.
+        quiet: Write nothing.
+        verbose: Show every decision of the agent.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, *, quiet: bool = False, verbose: bool = False
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._verbose = verbose
+        self._color = colorful(self._stream)
+
+    def record(self, record: Record) -> None:
+        """Show a record: time, level, message, fields."""
+        self._write(view(asdict(record), color=self._color))
+
+    def line(self, stream: str, line: bytes) -> None:
+        """Show a line of the task's stderr that is no record."""
+        if stream == "stderr" and Record.from_line(line) is None:
+            self._write(harmless(line))
+
+    def event(self, event: TraceEvent) -> None:
+        """Show a decision of the agent, when all of them are wanted."""
+        if self._verbose and event.kind != "record":
+            self._write(self._dim(f"agent: {printable(str(event))}"))
+
+    def say(self, text: str) -> None:
+        """Show a line of our own."""
+        self._write(text)
+
+    def denials(self, events: Iterable[TraceEvent]) -> None:
+        """Show what the agent refused, of which the task may know nothing; like ones once."""
+        for text, times in Counter(str(event) for event in events).items():
+            count = f" ({times} times)" if times > 1 else ""
+            self._write(self._dim(f"denied, unseen by the task: {printable(text)}{count}"))
+
+    def _dim(self, text: str) -> str:
+        return f"\x1b[2m{text}\x1b[0m" if self._color else text
+
+    def _write(self, text: str) -> None:
+        if self._quiet:
+            return
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except OSError:  # the reader is gone, as after `2>&1 | head`; the run goes on
+            self._quiet = True
+
+
+def harmless(line: bytes) -> str:
+    """Return a line of a program's output without its end, and fit for a terminal."""
+    text = line.decode("utf-8", "replace").rstrip("\r\n")
+    return "\t".join(printable(part) for part in text.split("\t"))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return heads and rows as lines; control characters cannot reach the terminal."""
+    texts = [[printable(str(cell)) for cell in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in texts
+    )
+
+
+def colorful(stream: TextIO) -> bool:
+    """Return whether *stream* is a terminal whose user has not set NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+#: What people and scripts know from other tools: 1 the answer is no, 2 the question was wrong.
+FAILED = 1
+WRONG_USE = 2
+
+
+class Failure(Exception):
+    """A verb cannot go on.
+
+    Args:
+        sentence: What happened and why.
+        fix: What to do.
+        exit_code: 1 when the answer is no, 2 when the command was wrong.
+    """
+
+    def __init__(self, sentence: str, fix: str, *, exit_code: int = WRONG_USE) -> None:
+        super().__init__(f"{sentence}; {fix}")
+        self.exit_code = exit_code
+
+
+def document(checks: Sequence[Check]) -> dict[str, Any]:
+    """Return the checks as a JSON object; its fields are frozen."""
+    rows = [check._asdict() for check in checks]
+    return {"passed": passed(list(checks)), "checks": rows}
+
+
+def report(program: str, checks: Sequence[Check], *, as_json: bool) -> int:
+    """Show the checks on stdout; return 0, or 1 when one has failed."""
+    if as_json:
+        typer.echo(json.dumps({"program": program, **document(checks)}))
+    else:
+        rows = [(check.name, check.state, check.detail) for check in checks]
+        typer.echo(table(("check", "state", "what was seen"), rows))
+    return 0 if passed(list(checks)) else FAILED

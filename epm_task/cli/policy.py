@@ -1,0 +1,166 @@
+"""`epm-task deploy policy` writes the policy that carries a job to a fleet, or checks one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from epm_task.admin.deploy.plan import Part
+from epm_task.admin.deploy.policy import (
+    ACTIONS,
+    Action,
+    BadPolicy,
+    Policy,
+    make_policy,
+    policy_parts,
+    read_base,
+    read_policy,
+)
+from epm_task.cli.connection import AsJson
+from epm_task.cli.jobs import read_documents
+from epm_task.cli.options import job_of
+from epm_task.cli.output import FAILED, Failure
+from epm_task.cli.plan_view import part_lines
+from epm_task.files import write_atomically
+from epm_task.job.document import encoded
+from epm_task.job.merge import merge
+
+_Targets = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TARGET…",
+        help="Job.json, or FILE.py[:TASK] …; for Delete an id will do.",
+        show_default=False,
+    ),
+]
+_Action = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(ACTIONS),
+        help="What the agents shall do with the job; else that of the file of -o, else Add.",
+    ),
+]
+_Base = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A policy of the service; its other fields are kept."),
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there; else stdout.")
+]
+_Check = Annotated[
+    bool, typer.Option("--check", help="Compare the policy of -o with the job; 1: it differs.")
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the policy, and write nothing.")]
+_MODE = 0o644
+
+
+def policy(  # noqa: PLR0913  # each is an option of the command line
+    targets: _Targets,
+    *,
+    action: _Action = None,
+    base: _Base = None,
+    output: _Output = None,
+    check: _Check = False,
+    dry_run: _DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write the JobUpdate policy of a job, as the vendor's policy service takes it.
+
+    The job stands in it as text. A file of -o that is there is a base too. When the job comes from
+    the code, what people have added to the job in the policy is kept, and is no difference.
+
+    Example: epm-task deploy policy Jobs/key-scanner.json --action Update -o key-scanner.policy.json
+    """
+    present = _policy(output) if output and (check or output.exists()) else None
+    chosen = _chosen(action) if action else present.action if present else "Add"
+    job_id, document = _job(targets, chosen)
+    if check:
+        if output is None or present is None:
+            raise Failure("--check has no policy to look at", "name its file with -o")
+        wanted = make_policy(job_id, chosen, _with_additions(present, document, targets))
+        return _show_check(output, policy_parts(present, wanted), as_json=as_json)
+    if present:
+        document = _with_additions(present, document, targets)
+    known = _read(base) if base else present.raw if present else None
+    made = make_policy(job_id, chosen, document, known)
+    data = encoded(made.text())
+    if output is None or dry_run:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return 0
+    write_atomically(output, data, mode=_MODE)
+    if as_json:
+        typer.echo(json.dumps({"file": str(output), "jobId": job_id, "action": chosen}))
+    else:
+        typer.echo(f"{output}: {chosen} {job_id}", err=True)
+    return 0
+
+
+def _chosen(action: str) -> Action:
+    for known in ACTIONS:
+        if action.casefold() == known.casefold():
+            return known
+    raise Failure(f"--action {action} is none", f"choose among {', '.join(ACTIONS)}")
+
+
+def _job(targets: list[str], action: Action) -> tuple[str, dict[str, Any] | None]:
+    """Return the id and, when the action needs it, the document."""
+    if len(targets) == 1 and action == "Delete" and not Path(targets[0]).exists():
+        if not targets[0].endswith((".json", ".py")):
+            return targets[0], None
+        raise Failure(f"there is no {targets[0]}", "correct the path, or give the job's id")
+    if _is_document(targets):
+        ((_, document),) = read_documents([Path(targets[0])])
+    else:
+        document = job_of(targets).document()
+    return str(document.get("id", "")), document
+
+
+def _is_document(targets: list[str]) -> bool:
+    return len(targets) == 1 and targets[0].endswith(".json")
+
+
+def _with_additions(
+    present: Policy, document: dict[str, Any] | None, targets: list[str]
+) -> dict[str, Any] | None:
+    """Return what the code says, with what only the policy says about the same job."""
+    if document is None or present.document is None or _is_document(targets):
+        return document
+    return merge(present.document, document)
+
+
+def _show_check(file: Path, parts: list[Part], *, as_json: bool) -> int:
+    if as_json:
+        found = [part._asdict() for part in parts]
+        typer.echo(json.dumps({"file": str(file), "drift": bool(parts), "parts": found}))
+    else:
+        for line in part_lines(parts):
+            typer.echo(line)
+        verdict = "differs from the job" if parts else "says what the job says"
+        typer.echo(f"{file} {verdict}", err=True)
+    return FAILED if parts else 0
+
+
+def _policy(file: Path) -> Policy:
+    try:
+        return read_policy(_bytes(file))
+    except BadPolicy as error:
+        raise BadPolicy(f"{file}: {error}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return read_base(_bytes(file))
+    except BadPolicy as error:
+        raise BadPolicy(f"--base {file}: {error}") from error
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}", "correct the path") from error

@@ -1,0 +1,387 @@
+"""An error is one situation that ends a run; it knows its exit code and says what to do.
+
+TaskError                          70  root; never raised itself
+├── TaskFailed                   1-63  raised by the handler: the work could not be done
+├── TemporaryFailure               75  raised by the handler: a later run may succeed
+├── DeadlineExceeded              124  the task's own deadline has passed
+├── DefinitionError                70  a task or topic is declared in a way that cannot work
+├── HandlerCrashed                 70  the handler, or a thread of it, let an exception escape
+├── ResultNotSerializable          70  the returned value is no JSON object of at most 64 KiB
+├── TopicNotDeclared               70  the handler published on a topic that it did not declare
+├── HandlerUnresponsive           125  the handler did not stop and was ended
+├── RecordsUndelivered             74  strict logs, and the broker did not acknowledge all records
+├── UnsafeConfiguration            78  the surroundings of the process cannot be trusted
+├── InvocationError                64  the command line or the environment
+│   ├── UnknownOption
+│   ├── MissingArgument
+│   ├── InvalidArgument
+│   ├── UnsubstitutedToken
+│   ├── BadJobId
+│   ├── BadClientIdTemplate
+│   └── NoAgent                        no --keeper-api-base: not started by an agent
+├── SettingsError                  65  a setting is missing or invalid
+├── AgentError                     69  the agent's local HTTPS API
+│   ├── AgentUnreachable           69
+│   ├── UnknownSetting             66  404
+│   ├── AgentProtocolError         76  the answer is not that of the API
+│   ├── NotRegistered              77  403 for the whole window
+│   └── UnsafeAgent                78  off loopback, no TLS, or an impostor on the port
+└── BrokerError                    69  the agent's MQTT broker
+    ├── BrokerUnreachable          69
+    ├── BrokerRefused              69  the broker refused the connection
+    └── UnsafeBroker               78  off loopback, or an impostor on the port
+
+Each class takes facts and builds one sentence from them: what happened, why, what to do. The values
+of settings and secrets are no facts: they never enter a message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from epm_task.exit_code import AUTHOR_CODES, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "AgentError",
+    "AgentProtocolError",
+    "AgentUnreachable",
+    "BadClientIdTemplate",
+    "BadJobId",
+    "BrokerError",
+    "BrokerRefused",
+    "BrokerUnreachable",
+    "DeadlineExceeded",
+    "DefinitionError",
+    "HandlerCrashed",
+    "HandlerUnresponsive",
+    "InvalidArgument",
+    "InvocationError",
+    "MissingArgument",
+    "NoAgent",
+    "NotRegistered",
+    "RecordsUndelivered",
+    "ResultNotSerializable",
+    "SettingsError",
+    "TaskError",
+    "TaskFailed",
+    "TemporaryFailure",
+    "TopicNotDeclared",
+    "UnknownOption",
+    "UnknownSetting",
+    "UnsafeAgent",
+    "UnsafeBroker",
+    "UnsafeConfiguration",
+    "UnsubstitutedToken",
+]
+
+
+class TaskError(Exception):
+    """A situation that ends a run with an exit code of its own."""
+
+    exit_code: int = ExitCode.SOFTWARE
+
+
+class TaskFailed(TaskError):
+    """The handler could not do its work.
+
+    Args:
+        message: What happened, why, and what to do, in one sentence.
+        exit_code: 1 to 63; what each means is the author's choice.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = ExitCode.FAILED) -> None:
+        """Refuse an exit code that is not the author's to choose, with ValueError."""
+        if exit_code not in AUTHOR_CODES:
+            raise ValueError(
+                f"exit_code must be 1 to 63, not {exit_code}: the others have a fixed meaning"
+            )
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class TemporaryFailure(TaskError):
+    """The handler could not do its work now, and a later run may succeed."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+
+class DeadlineExceeded(TaskError):
+    """The task's own deadline has passed; a handler may raise it when time is short."""
+
+    exit_code = ExitCode.DEADLINE
+
+    def __init__(self, message: str = "") -> None:
+        """Use the standard sentence when *message* is empty."""
+        super().__init__(
+            message
+            or "the task reached its own deadline; raise timeout_seconds, or do less in one run"
+        )
+
+
+class DefinitionError(TaskError, TypeError):
+    """A task or a topic is declared in a way that cannot work; seen when the module is imported."""
+
+
+class HandlerCrashed(TaskError):
+    """The handler, or one of its threads, let an exception escape."""
+
+    def __init__(self, what: str) -> None:
+        """Take what happened: who raised which class of exception, and where; never its text."""
+        super().__init__(
+            f"{what}; the traceback stands in the record above; raise TaskFailed for a failure "
+            "that you expect"
+        )
+
+
+class ResultNotSerializable(TaskError):
+    """The handler's result cannot be printed as one JSON object."""
+
+    def __init__(self, why: str) -> None:
+        """Take the reason."""
+        super().__init__(
+            f"the handler's result was not printed: {why}; return a mapping, a dataclass or a "
+            "pydantic model of at most 64 KiB of JSON, or None"
+        )
+
+
+class TopicNotDeclared(TaskError):
+    """The handler published on a topic that its task does not declare."""
+
+    def __init__(self, topic: str, task: str, line: str) -> None:
+        """Take the topic's name, the task's name, and the line that declares the topic."""
+        super().__init__(
+            f"{topic!r} is not declared by the task {task!r}: the agent would drop the message "
+            f"silently; add it: {line}"
+        )
+
+
+class HandlerUnresponsive(TaskError):
+    """The handler did not stop when it was asked to."""
+
+    exit_code = ExitCode.FORCED
+
+    def __init__(self, why: str, seconds: float) -> None:
+        """Take the reason of the stop and how long the handler had."""
+        super().__init__(
+            f"{why}, and the handler was still running {seconds:.1f} s later; it was ended; "
+            "return when ctx.stopping is set"
+        )
+
+
+class RecordsUndelivered(TaskError):
+    """The task asked for strict logs, and some records were not acknowledged."""
+
+    exit_code = ExitCode.IOERR
+
+    def __init__(self, count: int, why: str) -> None:
+        """Take how many records the broker did not acknowledge, and why."""
+        super().__init__(
+            f"{count} records were not acknowledged by the broker ({why}); they stand on stderr"
+        )
+
+
+class UnsafeConfiguration(TaskError):
+    """The surroundings of the process cannot be trusted."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class SettingsError(TaskError):
+    """A setting of the agent is missing or invalid."""
+
+    exit_code = ExitCode.DATAERR
+
+    def __init__(self, plugin: str, key: str, why: str) -> None:
+        """Take the plugin, the setting's key and the reason, never the value."""
+        super().__init__(
+            f"setting {key} of {plugin} {why}; "
+            "correct it in the policy, or in the plugin's JSON on disk"
+        )
+
+
+class AgentError(TaskError):
+    """The agent's local HTTPS API did not serve this run."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class AgentUnreachable(AgentError):
+    """No usable answer came in time."""
+
+    def __init__(self, url: str, seconds: float, why: str) -> None:
+        """Take the URL, how long was tried, and the last reason."""
+        super().__init__(
+            f"no answer from the agent at {url} in {seconds:.1f} s ({why}); "
+            "check that the agent's service is running and that the port is right"
+        )
+
+
+class UnknownSetting(AgentError):
+    """The agent does not know the plugin or the setting (404)."""
+
+    exit_code = ExitCode.NOINPUT
+
+    def __init__(self, name: str) -> None:
+        """Take the plugin, or plugin and setting."""
+        super().__init__(
+            f"the agent does not know {name} (404); deploy the plugin, or correct the name: "
+            "it must match exactly"
+        )
+
+
+class AgentProtocolError(AgentError):
+    """An answer that the agent's API would not give."""
+
+    exit_code = ExitCode.PROTOCOL
+
+    def __init__(self, url: str, why: str) -> None:
+        """Take the URL and the reason."""
+        super().__init__(
+            f"{url}: {why}; this is not the agent's API, or another version of it: "
+            "check --keeper-api-base"
+        )
+
+
+class NotRegistered(AgentError):
+    """The agent answered 403 for the whole registration window."""
+
+    exit_code = ExitCode.NOPERM
+
+    def __init__(self, pid: int, seconds: float, tries: int) -> None:
+        """Take the PID, the length of the window in seconds, and the number of requests."""
+        super().__init__(
+            f"the agent answered 403 to all {tries} requests in {seconds:.1f} s: process {pid} is "
+            "not registered as started by the agent, which is what gives it the Plugin tier; start "
+            "it as a job task, not by hand, not through a wrapper, and not as a one-file executable"
+        )
+
+
+class UnsafeAgent(AgentError):
+    """The address is not one that only the agent can have."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class BrokerError(TaskError):
+    """The agent's MQTT broker did not serve this run."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class BrokerUnreachable(BrokerError):
+    """No MQTT connection could be made in time."""
+
+    def __init__(self, address: str, seconds: float, why: str) -> None:
+        """Take `host:port`, how long was tried, and the last reason."""
+        super().__init__(
+            f"no MQTT connection to {address} in {seconds:.1f} s ({why}); check that the agent "
+            'runs; @task(broker="optional") runs without it'
+        )
+
+
+class BrokerRefused(BrokerError):
+    """The broker refused the connection."""
+
+    def __init__(self, address: str, reason: str, client_id: str) -> None:
+        """Take `host:port`, the broker's reason, and the client id that was refused."""
+        super().__init__(
+            f"the broker at {address} refused the client id {client_id!r} ({reason}); the process "
+            "must be started by the agent, and the job must have mqttTopics"
+        )
+
+
+class UnsafeBroker(BrokerError):
+    """The broker's address is not one that only the agent can have."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class InvocationError(TaskError):
+    """The command line or the environment of the process is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UnknownOption(InvocationError):
+    """An argument that this task does not have."""
+
+    def __init__(self, option: str, known: Iterable[str]) -> None:
+        """Take the argument as it was given, and the options that exist."""
+        import difflib  # noqa: PLC0415  # only a mistake pays for it
+
+        near = difflib.get_close_matches(option, list(known), n=1)
+        hint = f"did you mean {near[0]}?" if near else "see --help for the options"
+        super().__init__(f"unknown argument {option}; {hint}")
+
+
+class MissingArgument(InvocationError):
+    """A required argument is absent."""
+
+    def __init__(self, option: str, token: str) -> None:
+        """Take the option, and the token that a job's `arguments` would hold for it."""
+        super().__init__(
+            f'{option} is required and was not given; add {option}="{{{token}}}" to the arguments '
+            f"of the job's task, or give the parameter a default"
+        )
+
+
+class InvalidArgument(InvocationError):
+    """An argument whose text is no value of its type."""
+
+    def __init__(self, option: str, why: str) -> None:
+        """Take the option and the reason."""
+        super().__init__(f"{option}: {why}")
+
+
+class UnsubstitutedToken(InvocationError):
+    """An argument that still holds a token in braces."""
+
+    def __init__(self, option: str, token: str) -> None:
+        """Take the option and the token with its braces."""
+        super().__init__(
+            f"{option} still holds {token}: the agent did not substitute it; declare the parameter "
+            "in the job, spelled as in the token (case counts outside Windows)"
+        )
+
+
+class BadJobId(InvocationError):
+    """A job id that the broker or the API cannot carry."""
+
+    def __init__(self, job_id: str) -> None:
+        """Take the job id."""
+        if "_" in job_id:
+            why = "holds an underscore, and the broker splits client ids on _ to find the job id"
+        else:
+            why = "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
+        super().__init__(
+            f"job id {job_id!r} {why}; rename the job, for example {_repair(job_id)!r}"
+        )
+
+
+class BadClientIdTemplate(InvocationError):
+    """A client id template in which the broker would not find the job id."""
+
+    def __init__(self, template: str, why: str) -> None:
+        """Take the template and the reason."""
+        super().__init__(
+            f"--client-id-template {template!r}: {why}; the default is {{job_id}}_{{run_id}}"
+        )
+
+
+class NoAgent(InvocationError):
+    """The program was started without an agent."""
+
+    def __init__(self, command: str) -> None:
+        """Take the command line that runs the task under a local agent."""
+        super().__init__(
+            "--keeper-api-base was not given, so no agent started this program; "
+            f"to try it on this machine type: {command}"
+        )
+
+
+def _repair(job_id: str) -> str:
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in job_id)
+    return kept.lstrip(".-")[:128] or "my-job"

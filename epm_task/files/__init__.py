@@ -1,1 +1,0 @@
-"""Files that survive: written whole, and kept by one process at a time."""

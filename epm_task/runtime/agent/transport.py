@@ -1,0 +1,323 @@
+"""A transport carries one call to the agent; what goes wrong becomes an error of this package.
+
+It is the only place that knows httpx: a successor of httpx changes this file and `wire`.
+
+httpx has no total time-out and no limit for a body, and its own transport offers no moment between
+the TLS handshake and the request. This one has all three, and imports neither httpcore nor anyio.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
+from epm_task.runtime.attestation import attestation
+from epm_task.runtime.slim_import import slim_import
+from epm_task.runtime.tls import agent_address, attested
+
+with slim_import(without=("httpx._main", "brotli", "brotlicffi", "zstandard")):
+    import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+__all__ = ["CALL_SECONDS", "MAX_BODY_BYTES", "Answer", "Transport", "Unanswered", "Wire", "httpx"]
+
+#: A healthy agent answers in milliseconds.
+CALL_SECONDS: Final = 10.0
+
+
+class Unanswered(AgentError):
+    """A call that got no usable answer, and that may get one when it is tried again."""
+
+
+class Answer(NamedTuple):
+    """What the agent answered: the status, the whole body, the target of a redirect."""
+
+    status: int
+    body: bytes
+    location: str
+
+
+class Transport:
+    """Calls to one agent, over one kept-alive connection, from any thread.
+
+    Args:
+        base_url: `https://` with a loopback host and a port.
+        context: TLS context from `tls.client_context`.
+
+    Raises:
+        UnsafeAgent: The URL is another one.
+    """
+
+    def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
+        self.address: Final = agent_address(base_url)
+        host, port = self.address
+        self.url: Final = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        self._attested = attested(context)
+        wire = Wire(self.address, context, self._check_listener, self._check_peer)
+        # trust_env: a proxy variable, or a .netrc, must not see loopback traffic.
+        self._client = httpx.Client(
+            base_url=self.url,
+            transport=wire,
+            trust_env=False,
+            follow_redirects=False,
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        )
+        self._lock = threading.Lock()
+
+    def call(
+        self, method: str, path: str, *, body: object = None, seconds: float = CALL_SECONDS
+    ) -> Answer:
+        """Send one request and return the answer, whatever its status.
+
+        Raises:
+            Unanswered: No answer in *seconds*, or the connection failed.
+            AgentProtocolError: The answer is not HTTP, encoded, or larger than 1 MiB.
+            UnsafeAgent: Somebody else than the agent holds the port, or its certificate is refused.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            with self._lock:
+                response = self._client.request(
+                    method, path, json=body, extensions={"deadline": deadline}
+                )
+        except httpx.RemoteProtocolError as error:
+            raise AgentProtocolError(self.url + path, f"the answer is refused: {error}") from error
+        except httpx.TransportError as error:
+            raise self._explained(error) from error
+        location = response.headers.get("Location", "")
+        return Answer(response.status_code, response.content, location)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _explained(self, error: Exception) -> AgentError:
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return UnsafeAgent(
+                f"the certificate at {self.url} is refused ({cause.verify_message}); another "
+                "program may hold the port, or --ca-file is not the CA of this agent"
+            )
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return AgentProtocolError(self.url, f"no TLS is spoken there ({cause.reason})")
+        reason = cause.strerror if isinstance(cause, OSError) else None
+        return Unanswered(reason or str(error))
+
+    def _check_listener(self) -> None:
+        if self._attested:
+            with _refusing_impostors():
+                attestation.check_listener(*self.address)
+
+    def _check_peer(self, secured: socket.socket) -> None:
+        if self._attested:
+            with _refusing_impostors():
+                attestation.check_peer(secured)
+
+
+@contextmanager
+def _refusing_impostors() -> Iterator[None]:
+    try:
+        yield
+    except attestation.Untrusted as error:
+        raise UnsafeAgent(str(error)) from error
+
+
+#: The agent's answers are a few KiB.
+MAX_BODY_BYTES: Final = 1024 * 1024
+_CONNECT_SECONDS: Final = 2.0
+
+
+class Wire(httpx.BaseTransport):
+    """One connection, opened when it is needed and kept for the next request.
+
+    Args:
+        address: IP address and port.
+        context: TLS context.
+        check_listener: Called before each connect; it raises when the listener cannot be trusted.
+        check_peer: Called after each handshake, before anything is sent; it raises likewise.
+        max_body_bytes: Size beyond which an answer is refused.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        context: ssl.SSLContext,
+        check_listener: Callable[[], None],
+        check_peer: Callable[[socket.socket], None],
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._address = address
+        self._context = context
+        self._check_listener = check_listener
+        self._check_peer = check_peer
+        self._max_body_bytes = max_body_bytes
+        self._connection: http.client.HTTPConnection | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send *request* and return the whole answer, before `extensions["deadline"]`.
+
+        Raises:
+            httpx.ConnectError: No connection, or no TLS; `__cause__` says why.
+            httpx.TimeoutException: The deadline (`time.monotonic()`) passed.
+            httpx.ReadError: The connection ended before the answer did.
+            httpx.RemoteProtocolError: The answer is not HTTP, encoded, or too large.
+        """
+        deadline: float = request.extensions["deadline"]
+        reused = self._connection is not None
+        try:
+            return self._exchange(request, deadline)
+        except httpx.ReadError as error:
+            # A kept-alive connection may have been closed while it was idle; reading again is safe.
+            if not (reused and request.method == "GET" and isinstance(error, _Closed)):
+                raise
+            return self._exchange(request, deadline)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _exchange(self, request: httpx.Request, deadline: float) -> httpx.Response:
+        connection = self._connection or self._connect(request, deadline)
+        self._connection = None  # comes back only after a whole answer
+        try:
+            _bounded(connection).deadline = deadline
+            connection.request(
+                request.method,
+                request.url.raw_path.decode("ascii"),
+                request.read() or None,
+                {
+                    name.decode("ascii"): value.decode("ascii")
+                    for name, value in request.headers.raw
+                },
+            )
+            response = self._read(request, connection.getresponse())
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, OSError | http.client.HTTPException):
+                raise _translated(error, request) from error
+            raise
+        if connection.sock is not None:  # http.client drops it when the answer asks for that
+            self._connection = connection
+        return response
+
+    def _connect(self, request: httpx.Request, deadline: float) -> http.client.HTTPConnection:
+        self._check_listener()
+        # CPython counts a socket's time-out over the whole of a connect, and of a handshake.
+        limit = min(deadline, time.monotonic() + _CONNECT_SECONDS)
+        opened: socket.socket | None = None
+        try:
+            opened = socket.create_connection(self._address, timeout=_left(limit))
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            opened = secured = self._context.wrap_socket(
+                opened, server_hostname=self._address[0], do_handshake_on_connect=False
+            )
+            secured.settimeout(_left(limit))
+            secured.do_handshake()
+            self._check_peer(secured)
+        except BaseException as error:
+            if opened is not None:
+                opened.close()
+            if isinstance(error, TimeoutError):
+                raise httpx.ConnectTimeout("no connection in time", request=request) from error
+            if isinstance(error, OSError):
+                raise httpx.ConnectError(str(error), request=request) from error
+            raise
+        connection = http.client.HTTPConnection(*self._address)
+        connection.sock = _BoundedSocket(secured, deadline)
+        return connection
+
+    def _read(self, request: httpx.Request, answer: http.client.HTTPResponse) -> httpx.Response:
+        length = answer.length
+        if length is not None and length > self._max_body_bytes:
+            raise httpx.RemoteProtocolError(f"a body of {length} bytes", request=request)
+        encoding = answer.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise httpx.RemoteProtocolError(f"an encoded body ({encoding[:20]})", request=request)
+        body = answer.read(self._max_body_bytes + 1)
+        if len(body) > self._max_body_bytes:
+            size = self._max_body_bytes >> 20
+            raise httpx.RemoteProtocolError(f"a body larger than {size} MiB", request=request)
+        if length is not None and len(body) < length:  # read(n) does not complain, unlike read()
+            raise http.client.IncompleteRead(body, length - len(body))
+        answer.read()  # the end of a chunked body, so that the connection can be used again
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=body)
+
+
+class _Closed(httpx.ReadError):
+    """The peer closed the connection without a byte of an answer."""
+
+
+class _BoundedSocket(io.RawIOBase):
+    """What http.client needs of a socket, each wait cut to what is left until the deadline."""
+
+    def __init__(self, secured: ssl.SSLSocket, deadline: float) -> None:
+        self._secured = secured
+        self.deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return a reader that leaves the socket open when it is closed."""
+        return io.BufferedReader(_BoundedReader(self))
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of *data*."""
+        self._secured.settimeout(_left(self.deadline))
+        self._secured.sendall(data)
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Receive what is there, at least one byte; 0 at the end of the stream."""
+        self._secured.settimeout(_left(self.deadline))
+        return self._secured.recv_into(buffer)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._secured.close()
+        super().close()
+
+
+class _BoundedReader(io.RawIOBase):
+    """The reading side of a bounded socket, one per answer."""
+
+    def __init__(self, source: _BoundedSocket) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        """Tell `io.BufferedReader` that this can be read."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill *buffer* with what has arrived."""
+        return self._source.receive_into(buffer)
+
+
+def _bounded(connection: http.client.HTTPConnection) -> _BoundedSocket:
+    return connection.sock  # type: ignore[return-value]  # set in Wire._connect
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no complete answer in time")
+    return left
+
+
+def _translated(error: Exception, request: httpx.Request) -> httpx.TransportError:
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout("no complete answer in time", request=request)
+    if isinstance(error, http.client.RemoteDisconnected | ConnectionError | BrokenPipeError):
+        return _Closed("the connection was closed", request=request)
+    if isinstance(error, http.client.IncompleteRead | OSError):
+        return httpx.ReadError("the answer ended too early", request=request)
+    return httpx.RemoteProtocolError(f"not HTTP ({type(error).__name__})", request=request)

@@ -1,0 +1,148 @@
+"""Attestation asks the kernel who owns the other end of a loopback connection.
+
+Without a CA bundle the agent's certificate proves nothing: it is self-signed, new at every start of
+the service. Any local user could listen on the port while the agent is down. So the owner of the
+listening socket is checked before the TCP connect, which keeps every byte from an impostor, and the
+owner of the accepted socket after the TLS handshake, because a socket that waits to be accepted has
+no owner yet (old kernels say uid 0), and because the listener may have changed in between.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if sys.platform == "linux":
+    from epm_task.runtime.attestation import linux as _kernel
+else:
+    from epm_task.runtime.attestation import windows_and_macos as _kernel
+from epm_task.runtime.attestation.sockets import unmapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from epm_task.runtime.attestation.sockets import SocketOwner
+
+#: A table that is read while it changes can miss a row; it does not miss the same one three times.
+_READS = 3
+
+
+class Untrusted(Exception):
+    """The other end of a loopback connection is not known to be the agent.
+
+    Attributes:
+        host: IP address of the socket in question.
+        port: TCP port of the socket in question.
+    """
+
+    def __init__(self, host: str, port: int, sentence: str) -> None:
+        """Take the address, and what is wrong with it."""
+        super().__init__(sentence)
+        self.host = host
+        self.port = port
+
+
+class Impostor(Untrusted):
+    """The socket belongs to another user's process.
+
+    Attributes:
+        uid: User id of the owner; -1 on Windows.
+        pid: Process id of the owner, None when it cannot be seen.
+    """
+
+    def __init__(self, host: str, port: int, owner: SocketOwner, pid: int | None) -> None:
+        """Take the address, the owner and the process id, if known."""
+        where = f"process {pid}" if pid else "a process that we may not see"
+        super().__init__(
+            host,
+            port,
+            f"{_address(host, port)} is held by {owner.name} ({where}), which is neither the "
+            "system nor our own user: it may pose as the agent, so no request was sent; stop that "
+            "process, or give the agent's certificate with --ca-file",
+        )
+        self.uid = owner.uid
+        self.pid = pid
+
+
+class Unattested(Untrusted):
+    """The owner of the socket cannot be determined.
+
+    Attributes:
+        reason: Why not.
+    """
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        """Take the address and the reason."""
+        super().__init__(
+            host,
+            port,
+            f"nobody can tell who holds {_address(host, port)}: {reason}; no request was sent; "
+            "give the agent's certificate with --ca-file",
+        )
+        self.reason = reason
+
+
+def check_listener(host: str, port: int) -> None:
+    """Refuse a listener that is not the system's or our own; call it before the TCP connect.
+
+    Returns quietly when nobody listens: the connect fails by itself.
+
+    Args:
+        host: An IP address; names are not resolved.
+        port: TCP port.
+
+    Raises:
+        Impostor: A process of another user would accept the connection.
+        Unattested: *host* is no IP address, or the kernel's answer cannot be had.
+    """
+    try:
+        owners = _kernel.listeners(_packed(host), port)
+    except OSError as error:
+        _give_up(host, port, error)
+    _require_trusted(owners, host, port)
+
+
+def check_peer(sock: socket.socket) -> None:
+    """Refuse a peer that is not the system's or our own; call it after the TLS handshake.
+
+    Args:
+        sock: A connected TCP socket, or an `ssl.SSLSocket`.
+
+    Raises:
+        Impostor: A process of another user accepted the connection.
+        Unattested: No process of this network namespace has accepted it, or the kernel's answer
+            cannot be had.
+        ConnectionResetError: The peer has closed, so that nobody owns its end any more.
+    """
+    (host, port), local = sock.getpeername()[:2], sock.getsockname()[:2]
+    for _ in range(_READS):
+        try:
+            owners = _kernel.owners((_packed(host), port), (_packed(local[0]), local[1]))
+        except OSError as error:
+            _give_up(host, port, error)
+        if owners:
+            _require_trusted(owners, host, port)
+            return
+        if _kernel.peer_has_closed(sock):
+            raise ConnectionResetError(f"{_address(host, port)} closed before it was identified")
+    raise Unattested(host, port, "no process of this network namespace has accepted the connection")
+
+
+def _require_trusted(owners: Iterable[SocketOwner], host: str, port: int) -> None:
+    for owner in owners:
+        if not owner.trusted:
+            raise Impostor(host, port, owner, owner.pid or _kernel.find_pid(owner.inode))
+
+
+def _packed(host: str) -> bytes:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return unmapped(socket.inet_pton(family, host))
+
+
+def _give_up(host: str, port: int, error: OSError) -> NoReturn:
+    raise Unattested(host, port, error.strerror or str(error)) from error
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,280 @@
+"""A record is one structured log entry: one JSON object on one line, whatever it is made from.
+
+The fields of a KeeperLogger message are not public. Our assumption stands only here: `timestamp`
+(ISO 8601, UTC), `level` (.NET words), `message`, `source`, `jobId`, `jobName`, `runId`, `seq`, and
+the author's own fields below `properties`, where they cannot forge any of the others. `runId` with
+`seq` identifies a record that arrives twice, as QoS 1 allows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, timedelta
+from datetime import time as time_of_day
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.contract.levels import word_for
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+    from collections.abc import Iterator
+
+
+#: Bounds that keep a hostile value from costing more than the record's own limit.
+_MAX_DEPTH: Final = 8
+_MAX_ITEMS: Final = 200
+#: As many as a record has: what is cut here is cut again, once its secrets are masked.
+_MAX_CHARACTERS: Final = 128 * 1024
+
+_FORMS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
+    ((date, time_of_day), lambda value: value.isoformat()),  # datetime is a date
+    (timedelta, timedelta.total_seconds),
+    (Enum, lambda value: value.value),
+    (Mapping, dict),
+    ((set, frozenset, tuple, list), list),
+    ((bytes, bytearray), lambda value: value[:_MAX_CHARACTERS].decode("utf-8", "backslashreplace")),
+)
+
+
+def safe_text(value: object) -> str:
+    """Return `str(value)` without lone surrogates; what cannot be shown is named by its type."""
+    try:
+        text = value if type(value) is str else str(value)
+        # UTF-16 joins the surrogates that belong together; the others become U+FFFD.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    except Exception:  # noqa: BLE001  # the author's __str__ may do anything
+        return f"<{_type_name(value)} that cannot be shown>"
+
+
+def shallow_value(value: object) -> Any:
+    """Return the JSON form of one value that `json` does not know; its parts may need the same.
+
+    Secrets show themselves as asterisks, because their `str` does.
+    """
+    for kinds, form in _FORMS:
+        if isinstance(value, kinds):
+            return form(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return value.model_dump(mode="json")
+    return safe_text(value)
+
+
+def safe_value(value: object, depth: int = 0) -> Any:
+    """Return a copy of *value* that JSON can carry: bounded in depth, width and length."""
+    try:
+        return _safe(value, depth)
+    except Exception:  # noqa: BLE001  # the author's objects may do anything
+        return f"<{_type_name(value)} that cannot be shown>"
+
+
+def _safe(value: object, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return _safe_scalar(value)
+    if depth >= _MAX_DEPTH:
+        return f"<{_type_name(value)}, nested too deeply>"
+    if isinstance(value, Mapping):
+        return _safe_mapping(value, depth)
+    if isinstance(value, list | tuple | set | frozenset):
+        return _safe_items(value, depth)
+    return safe_value(shallow_value(value), depth + 1)
+
+
+def _safe_scalar(value: object) -> Any:
+    if isinstance(value, str):
+        return safe_text(str(value)[:_MAX_CHARACTERS])
+    if isinstance(value, float) and value - value != 0:  # NaN and the infinities
+        return str(value)
+    too_long = isinstance(value, int) and abs(value) >= 1 << 63  # .NET's numbers end there
+    return safe_text(value) if too_long else value
+
+
+def _safe_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if len(found) >= _MAX_ITEMS:
+            found["…"] = f"{len(value) - _MAX_ITEMS} more"
+            break
+        found[safe_text(key)] = safe_value(item, depth + 1)
+    return found
+
+
+def _safe_items(value: Iterable[Any], depth: int) -> list[Any]:
+    found: list[Any] = []
+    for item in value:
+        if len(found) >= _MAX_ITEMS:
+            found.append("…")
+            break
+        found.append(safe_value(item, depth + 1))
+    return found
+
+
+def _type_name(value: object) -> str:
+    # Not `type(value).__name__`: a metaclass of the author's may do anything too.
+    name: str = type.__dict__["__name__"].__get__(type(value))
+    return name
+
+
+#: As much as AWS Greengrass carries in one message; many brokers refuse 1 MiB.
+MAX_RECORD_BYTES: Final = 128 * 1024
+#: All but the message and the properties is smaller than this.
+_FRAME_BYTES: Final = 8 * 1024
+#: Written as JSON once more, a cut text may take twice the room.
+_CUT_FIELDS: Final = 32 * 1024
+#: A character takes at most twelve bytes, so a cut message has at most 48 KiB.
+_CUT_MESSAGE: Final = 4 * 1024
+#: The names of jobs and loggers are far shorter.
+_MAX_NAME: Final = 200
+_MASK: Final = "********"
+#: A shorter secret would blot out ordinary words.
+_SHORTEST_SECRET: Final = 6
+
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+_encode = json.JSONEncoder(
+    default=shallow_value, allow_nan=False, check_circular=True, separators=(",", ":")
+).encode
+
+
+class RecordEncoder:
+    """Makes the records of one run.
+
+    Args:
+        source: Where a record comes from when nothing else is said: the task's name.
+        job_id: Id of the job, or "".
+        job_name: Name of the job, or "".
+        run_id: Id of the run.
+    """
+
+    def __init__(self, *, source: str, job_id: str, job_name: str, run_id: str) -> None:
+        """Prepare the part that is the same in every record."""
+        self._source = _name(source)
+        self._run = (
+            f',"jobId":{_name(job_id)},"jobName":{_name(job_name)},"runId":{_encode(run_id)},"seq":'
+        )
+        self._sequence = itertools.count(1)
+        self._second = (0, "")
+        self._secrets: dict[str, str] = {}
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Replace these texts by asterisks wherever a text of a later record holds them."""
+        known = {*self._secrets, *map(safe_text, secrets)}
+        known = {text for text in known if len(text) >= _SHORTEST_SECRET}
+        # The longest first: a secret may be a part of another one.
+        self._secrets = {text: _encode(text)[1:-1] for text in sorted(known, key=len, reverse=True)}
+
+    def encode(
+        self,
+        level: int,
+        message: object,
+        properties: dict[str, Any],
+        *,
+        source: str | None = None,
+    ) -> bytes:
+        """Return one line of ASCII JSON, without a line end, of at most 128 KiB; never raise."""
+        text = message if type(message) is str else safe_text(message)
+        written, fields = self._masked(_json(text)), self._masked(_json(properties))
+        if len(written) + len(fields) > MAX_RECORD_BYTES - _FRAME_BYTES:
+            written, fields = _cut(written, fields)
+        where = _short(self._masked(_json(source))) if source else self._source
+        return (
+            f'{{"timestamp":"{self._timestamp()}","level":"{word_for(level)}"'
+            f',"message":{written},"source":{where}{self._run}'
+            f'{next(self._sequence)},"properties":{fields}}}'
+        ).encode("ascii")
+
+    def _masked(self, written: str) -> str:
+        for secret in self._secrets.values():
+            if secret in written:
+                return _STRING.sub(self._mask_string, written)
+        return written
+
+    def _mask_string(self, match: re.Match[str]) -> str:
+        # Replaced in its written form, a secret could begin in the middle of an escape.
+        text = json.loads(match[0])
+        for secret in self._secrets:
+            text = text.replace(secret, _MASK)
+        return _encode(text)
+
+    def _timestamp(self) -> str:
+        now = time.time()
+        second = int(now)
+        cached = self._second
+        if cached[0] != second:  # formatting it costs more than all the rest of the head
+            cached = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+            self._second = cached
+        return f"{cached[1]}.{int((now - second) * 1_000_000):06d}Z"
+
+
+def exception_properties(info: ExceptionInfo | BaseException) -> dict[str, str]:
+    """Return the fields that describe an exception: its type and its traceback, without locals."""
+    error = info if isinstance(info, BaseException) else info[1]
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception as problem:  # noqa: BLE001  # the author's __str__ may do anything
+        text = f"(the traceback cannot be shown: {type(problem).__name__})"
+    return {"exceptionType": type(error).__qualname__, "exception": text}
+
+
+def _cut(message: str, fields: str) -> tuple[str, str]:
+    size = len(message) + len(fields)
+    if len(message) > _CUT_MESSAGE * 12:
+        message = _encode(f"{json.loads(message)[:_CUT_MESSAGE]} …")
+    return message, _encode({"truncated": True, "bytes": size, "head": fields[:_CUT_FIELDS]})
+
+
+def _name(text: str) -> str:
+    return _short(_json(text))
+
+
+def _short(written: str) -> str:
+    return written if len(written) <= _MAX_NAME else _encode(json.loads(written)[:_MAX_NAME])
+
+
+def _json(value: object) -> str:
+    try:
+        text = _encode(value)
+        # A lone surrogate is valid for Python's JSON and for nobody else's.
+        return text if "\\ud" not in text else _encode(safe_value(value))
+    except Exception:  # noqa: BLE001  # circular, too deep, NaN, odd keys, a __repr__ that raises
+        return _encode(safe_value(value))
+
+
+def secret_texts(value: Any) -> Iterator[str]:
+    """Yield what every `SecretStr` and `SecretBytes` in *value* holds, at any depth.
+
+    Arguments and settings are trees: lists of repeated options, models below models.
+    """
+    if isinstance(value, type):
+        return
+    if hasattr(value, "get_secret_value"):
+        secret = value.get_secret_value()
+        if isinstance(secret, bytes):  # as a record would show them
+            secret = secret.decode("utf-8", "backslashreplace").rstrip("\r\n")
+        if isinstance(secret, str):
+            yield secret
+    else:
+        for part in _parts(value):
+            yield from secret_texts(part)
+
+
+def _parts(value: Any) -> list[object]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    if dataclasses.is_dataclass(value):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if hasattr(value, "model_dump"):
+        return [part for _, part in value]
+    return []

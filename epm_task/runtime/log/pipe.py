@@ -1,0 +1,285 @@
+"""The log pipe is the one way of every record: to the broker, or in full to stderr.
+
+An accepted record is acknowledged by the broker, or stands on stderr as a JSON line, before the
+process ends by itself. A call never blocks for longer than a second and never raises.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from epm_task.contract import levels as level
+from epm_task.contract.client_id import make_client_id
+from epm_task.contract.names import broker_address
+from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.errors import HandlerCrashed, RecordsUndelivered
+from epm_task.exit_code import ExitCode, describe
+from epm_task.runtime.broker.packet import NOT_AUTHORIZED
+from epm_task.runtime.log.encoder import RecordEncoder, exception_properties, secret_texts
+from epm_task.runtime.log.log import Sink, joined, make_log
+from epm_task.runtime.log.outbox import Message, Outbox
+from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.stop import SHIELD
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from epm_task.runtime.agent.client import Registration
+    from epm_task.runtime.broker.delivery import Delivery
+    from epm_task.runtime.declaration import Declaration
+    from epm_task.runtime.invocation import Invocation
+    from epm_task.runtime.settings import TaskSettings
+    from epm_task.runtime.streams import StandardStreams
+
+
+#: A log call never blocks for longer: records must not hold up the work.
+_PATIENCE_SECONDS: Final = 1.0
+#: Time for a DISCONNECT after everything was acknowledged.
+_GOODBYE_SECONDS: Final = 0.2
+
+
+class LogPipe:
+    """Takes records and publications, and accounts for each.
+
+    Args:
+        streams: Where stderr is.
+        mirror: Records of this level or above are on stderr before the call returns.
+    """
+
+    def __init__(self, streams: StandardStreams, *, mirror: int) -> None:
+        self.spilled = 0
+        self.reason = "there is no broker"
+        self._streams = streams
+        self._mirror = mirror
+        self._outbox: Final = Outbox()
+        self._delivery: Delivery | None = None
+        self._closed = False
+        self._patience = _PATIENCE_SECONDS
+        self._refused_topics: set[str] = set()
+        self._refusals = threading.Lock()
+        if hasattr(os, "register_at_fork"):  # a child has no delivery thread: stderr is its way
+            os.register_at_fork(after_in_child=self._become_child)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits for the broker."""
+        return self._outbox
+
+    def attach(self, delivery: Delivery) -> None:
+        """Send through *delivery* from now on."""
+        self._delivery = delivery
+
+    def without_broker(self, reason: str) -> None:
+        """Send everything to stderr at once, from now on."""
+        self.reason = reason
+        self._closed = True
+        for message in self._outbox.take_all():
+            self._spill(message)
+
+    def record(self, level: int, line: bytes) -> None:
+        """Accept one record."""
+        mirrored = level >= self._mirror
+        with SHIELD:
+            if mirrored:
+                self._show(line)
+            self._accept(Message(KEEPER_LOGGER, line, kept=mirrored))
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Accept one message of the author's own topics."""
+        with SHIELD:
+            self._accept(Message(topic, payload))
+
+    def refuse(self, message: Message, code: int, why: str) -> None:
+        """Keep a message that the broker will not take; say once for each topic what to do."""
+        with self._refusals:
+            first = message.topic not in self._refused_topics
+            if code == NOT_AUTHORIZED:
+                self._refused_topics.add(message.topic)
+        self.reason = why
+        self._spill(message)
+        if code == NOT_AUTHORIZED and first:
+            self._say(
+                f"the broker refused the topic {message.topic!r} ({why}); add "
+                f'"{message.topic}" to mqttTopics.allowedPublications of the job; '
+                "what was sent to it stands on stderr"
+            )
+        elif code != NOT_AUTHORIZED:
+            self._say(f"a message on {message.topic!r} was not taken: {why}; it stands on stderr")
+
+    def flush(self, seconds: float) -> int:
+        """Wait until all is acknowledged, spill the rest; return how many records were spilled.
+
+        Later records go to stderr at once. Takes at most *seconds* and half a second more.
+        """
+        delivery = self._delivery
+        if delivery is not None:
+            with self._outbox.changed:
+                self._outbox.changed.wait_for(
+                    lambda: self._outbox.empty or delivery.fatal is not None, seconds
+                )
+                if not self._outbox.empty or delivery.fatal is not None:
+                    self.reason = delivery.problem or "no acknowledgement in time"
+        self._closed = True
+        for message in self._outbox.take_all():
+            self._spill(message)
+        if delivery is not None:
+            delivery.close(_GOODBYE_SECONDS)
+        return self.spilled
+
+    def _accept(self, message: Message) -> None:
+        delivery = self._delivery
+        down = delivery is not None and delivery.fatal is not None
+        if self._closed or down or message.topic in self._refused_topics:
+            self._spill(message)
+            return
+        # Waiting helps only while somebody empties the outbox.
+        patience = self._patience if delivery is not None and delivery.connected else 0.0
+        if self._outbox.offer(message, patience):
+            self._patience = _PATIENCE_SECONDS
+            if delivery is not None and delivery.asleep:
+                delivery.notify()
+        else:
+            if not self._closed:  # else another thread has flushed in the meantime
+                self._patience = 0.0  # a second was lost once; not again until there is room
+                self.reason = "the broker takes them too slowly"
+            self._spill(message)
+
+    def _spill(self, message: Message) -> None:
+        self.spilled += 1
+        if message.kept:
+            return
+        if message.topic == KEEPER_LOGGER:
+            self._show(message.payload)
+        else:
+            head = b'{"topic":' + json.dumps(message.topic).encode("ascii") + b',"payload":'
+            self._streams.write_stderr(head + message.payload + b"}\n")
+
+    def _show(self, line: bytes) -> None:
+        if self._streams.interactive:
+            from epm_task.contract.record import show_line  # noqa: PLC0415  # people only
+
+            line = show_line(line)
+        self._streams.write_stderr(line + b"\n")
+
+    def _say(self, sentence: str) -> None:
+        self._streams.write_stderr(f"epm_task: {sentence}\n".encode())
+
+    def _become_child(self) -> None:
+        self._closed = True
+
+
+#: A handler that was ended by force gets less time, so that the agent's kill finds nobody.
+_FORCED_FLUSH_SECONDS: Final = 1.0
+
+
+class RunLog:
+    """Everything that is written during one run.
+
+    Args:
+        declaration: What the author declared.
+        invocation: What this run was given.
+        streams: Where stderr is.
+    """
+
+    def __init__(
+        self, declaration: Declaration, invocation: Invocation, streams: StandardStreams
+    ) -> None:
+        self._declaration = declaration
+        self._invocation = invocation
+        self.flush_seconds: Final = invocation.flush_timeout
+        self._streams = streams
+        self._encoder = RecordEncoder(
+            source=declaration.job_id,
+            job_id=invocation.job_id or "",
+            job_name=invocation.job_name,
+            run_id=invocation.run_id,
+        )
+        self.pipe: Final = LogPipe(streams, mirror=level.NUMBERS[declaration.mirror])
+        self._sink = Sink(self._encoder, self.pipe)
+        minimum = level.NUMBERS[invocation.log_level]
+        self.log: Final = make_log(self._sink, minimum)
+        self._connected = False
+        self._encoder.mask(secret_texts(invocation.arguments))
+        self._joined = ExitStack()
+        self._joined.enter_context(joined(self._sink, minimum))
+
+    def connect(
+        self, registration: Registration, settings: TaskSettings | None, tls: SSLContext
+    ) -> None:
+        """Send the records to the agent's broker from now on.
+
+        Raises:
+            BrokerError: The broker is required, and did not accept the connection in time.
+            SettingsError: The agent's settings do not say where the broker is.
+        """
+        self._encoder.mask(secret_texts(settings))
+        if registration.tries > 1:
+            seconds = round(registration.seconds, 3)
+            self.log.info("registered", tries=registration.tries, seconds=seconds)
+        invocation = self._invocation
+        if invocation.job_id is None:
+            self._do_without_broker()
+            return
+        client_id = make_client_id(
+            invocation.job_id,
+            invocation.run_id,
+            job_name=invocation.job_name,
+            template=invocation.client_id_template,
+        )
+        host, port = broker_address(registration.settings)
+        self._deliver_to(host, port, client_id, tls)
+        self._connected = True
+
+    def _deliver_to(self, host: str, port: int, client_id: str, tls: SSLContext) -> None:
+        # paho-mqtt costs 30 ms, and only here is it certain that it is needed.
+        from epm_task.runtime.broker.delivery import Delivery  # noqa: PLC0415
+        from epm_task.runtime.broker.handshake import BrokerAddress  # noqa: PLC0415
+
+        address = BrokerAddress(host, port, client_id, tls)
+        delivery = Delivery(self.pipe.outbox, address, self.pipe.refuse)
+        self.pipe.attach(delivery)
+        if self._declaration.broker == "required":
+            delivery.wait_until_connected(self._invocation.registration_timeout)
+
+    def _do_without_broker(self) -> None:
+        self.pipe.without_broker("KEEPER_JOB_ID is not set")
+        self.log.warning(
+            "no_job_id",
+            why="the agent sets KEEPER_JOB_ID only when the job has mqttTopics with an entry",
+            fix='add "mqttTopics": {"allowedPublications": ["KeeperLogger"]} to the job\'s root',
+            effect="the records of this run stand on stderr",
+        )
+
+    def crashed(self, crash: BaseException) -> None:
+        """Write the record of an exception that the handler let escape."""
+        self._sink.write(level.CRITICAL, "task_crashed", exception_properties(crash))
+
+    def deadline_reached(self, stacks: str) -> None:
+        """Write the record that says where the task was when its time was over."""
+        self._sink.write(level.WARNING, "deadline_reached", {"stacks": stacks})
+
+    def close(self, outcome: Outcome, *, forced: bool = False) -> Outcome:
+        """Flush everything; return the outcome, worse if a thread crashed or records failed."""
+        if outcome.exit_code == ExitCode.OK and self._sink.thread_errors:
+            what = f"the handler's thread {self._sink.thread_errors[0]!r} let an exception escape"
+            outcome = Outcome.of_error(HandlerCrashed(what))
+        if outcome.exit_code and self._connected:
+            facts = {"exitCode": int(outcome.exit_code), "exitName": describe(outcome.exit_code)}
+            self._sink.write(level.ERROR, "task_failed", {**facts, "reason": outcome.error})
+        self._joined.close()
+        seconds = min(self.flush_seconds, _FORCED_FLUSH_SECONDS) if forced else self.flush_seconds
+        spilled = self.pipe.flush(seconds)
+        if spilled and self._connected:
+            why = f"{spilled} records were not acknowledged by the broker ({self.pipe.reason})"
+            self._streams.write_stderr(f"epm_task: {why}; they stand above\n".encode())
+        if spilled and self._declaration.strict_logs and outcome.exit_code == ExitCode.OK:
+            return Outcome.of_error(RecordsUndelivered(spilled, self.pipe.reason))
+        return outcome
+
+    def close_by_force(self, outcome: Outcome) -> None:
+        """Flush what can be flushed quickly, then write the outcome."""
+        self.close(outcome, forced=True).write(self._streams)

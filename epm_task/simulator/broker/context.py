@@ -1,0 +1,28 @@
+"""The parts are what all connections of one broker share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from epm_task.simulator.broker.admission import Admits, Traces
+    from epm_task.simulator.broker.exchange import Exchange
+    from epm_task.simulator.broker.limits import Limits, WaitingRoom
+    from epm_task.simulator.broker.sessions import PendingWills, SessionTable
+    from epm_task.simulator.faults.broker_faults import Disturbance
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all connections of one broker share."""
+
+    access: Admits
+    traces: Traces
+    limits: Limits
+    disturbance: Disturbance
+    deny_visibly: bool
+    exchange: Exchange
+    wills: PendingWills
+    sessions: SessionTable
+    waiting: WaitingRoom

@@ -1,0 +1,134 @@
+"""A command is the program that a task of a job names, with the interpreter it needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+#: `scriptType` by extension. The vendor documents `Auto` only.
+_SCRIPT_TYPES: Final = {
+    ".py": "python",
+    ".sh": "shell",
+    ".ps1": "powershell",
+    ".cmd": "batch",
+    ".bat": "batch",
+}
+#: cmd.exe reads these again after the arguments were quoted for the program.
+_BATCH_SPECIAL: Final = frozenset('"%!&|<>^\r\n')
+
+
+class CommandProblem(Exception):
+    """A task's program cannot be started; `exit_code` is what a shell would answer."""
+
+    def __init__(self, why: str, exit_code: int) -> None:
+        """Take the reason, and 127 for "not found" or 126 for "cannot be run"."""
+        super().__init__(why)
+        self.exit_code = exit_code
+
+
+def find_program(
+    task: Mapping[str, Any], jobs_bin: Path, search_path: str | None, platform: str = sys.platform
+) -> Path | None:
+    """Return the program of *task*: `executablePath`, else in `Jobs/bin/{command}/`, else on PATH.
+
+    A given `executablePath` is the only place looked at: a fall-back would hide its error.
+    """
+    if path := task.get("executablePath"):
+        return Path(path) if Path(path).is_file() else None
+    command = str(task.get("command") or "")
+    if not command or Path(command).name != command:
+        return None
+    for extension in (".exe", "", *_SCRIPT_TYPES) if platform == "win32" else ("", *_SCRIPT_TYPES):
+        candidate = jobs_bin / command / f"{command}{extension}"
+        if candidate.is_file():
+            return candidate
+    found = shutil.which(command, path=search_path)
+    return Path(found) if found else None
+
+
+def command_line(
+    program: Path, script_type: str, arguments: Sequence[str], platform: str = sys.platform
+) -> list[str]:
+    """Return the argv that runs *program*, through an interpreter when it is a script.
+
+    Args:
+        program: The file that `find_program` found.
+        script_type: `Auto` (shebang or extension decides), or the name of an interpreter.
+        arguments: The task's own arguments.
+        platform: As `sys.platform`.
+
+    Raises:
+        CommandProblem: The file is neither executable nor a script with a known interpreter, or an
+            argument could break out of a batch file's command line.
+    """
+    kind = script_type.casefold()
+    if kind in {"", "auto", "none"}:
+        kind = _kind_of(program, platform)
+    if kind == "batch" and any(_BATCH_SPECIAL & set(argument) for argument in arguments):
+        raise CommandProblem(
+            f"an argument for the batch file {program} holds one of the characters that cmd.exe "
+            'reads as commands (" % ! & | < > ^); let the job run a program instead',
+            126,
+        )
+    return [*_interpreter(program, kind), str(program), *arguments]
+
+
+def _kind_of(program: Path, platform: str) -> str:
+    if platform != "win32":
+        if os.access(program, os.X_OK) and (
+            _shebang(program) or program.suffix not in _SCRIPT_TYPES
+        ):
+            return "program"
+        if _shebang(program):
+            return "shebang"
+    kind = _SCRIPT_TYPES.get(program.suffix.casefold(), "program")
+    if kind == "program" and platform != "win32":
+        raise CommandProblem(
+            f"{program} is not executable, has no #! line and no extension that names an "
+            "interpreter; chmod +x it",
+            126,
+        )
+    return kind
+
+
+def _interpreter(program: Path, kind: str) -> list[str]:
+    if kind in {"program", "batch"}:
+        return []
+    if kind == "shebang":
+        return _shebang(program)
+    if kind == "python":
+        return [python_program()[0]]
+    if kind in {"shell", "sh", "bash"}:
+        return ["/bin/bash" if kind == "bash" else "/bin/sh"]
+    if kind == "powershell":
+        shell = shutil.which("pwsh") or shutil.which("powershell") or "powershell"
+        return [shell, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]
+    raise CommandProblem(f"scriptType {kind!r} names no interpreter that this agent knows", 126)
+
+
+def _shebang(program: Path) -> list[str]:
+    """Return the words of the `#!` line; the kernel passes at most one argument, and so do we."""
+    with program.open("rb") as file:
+        first = file.readline(256)
+    if not first.startswith(b"#!"):
+        return []
+    return first[2:].decode("utf-8", "surrogateescape").strip().split(maxsplit=1)
+
+
+def python_program(platform: str = sys.platform) -> tuple[str, dict[str, str]]:
+    """Return the interpreter's path, and the environment it needs.
+
+    On Windows (untested) a virtual environment's `python.exe` starts the real one as a child, and
+    the agent would register the wrong PID; so the real one is named, and told where it belongs.
+    """
+    base = str(getattr(sys, "_base_executable", None) or sys.executable)
+    if platform == "win32" and os.path.normcase(base) != os.path.normcase(sys.executable):
+        return base, {"__PYVENV_LAUNCHER__": sys.executable}
+    return sys.executable, {}

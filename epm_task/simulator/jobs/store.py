@@ -1,0 +1,133 @@
+"""The job store holds the job documents of the folder `Jobs/`, one file for each.
+
+A document is kept as it came: unknown fields, their order and their values stay. The caller must
+not change what it is given; it puts a new document instead.
+"""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from epm_task.contract.client_id import check_job_id
+from epm_task.contract.json_text import BadJson, parse_object, write_json
+from epm_task.errors import BadJobId
+from epm_task.files import remove_durably, remove_leftovers, write_atomically
+from epm_task.simulator.start_error import UnusableFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Job = dict[str, Any]
+
+
+class UnknownJob(KeyError):
+    """No job has this id."""
+
+
+class JobStore:
+    """The jobs of one agent; may be used from any thread.
+
+    Args:
+        folder: `Jobs/`, which exists.
+
+    Attributes:
+        problems: The files that the last `reload` could not use; their jobs are not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = RLock()
+        self._jobs: dict[str, Job] = {}
+        self.problems: list[UnusableFile] = []
+        remove_leftovers(folder)
+        self.reload()
+
+    def all(self) -> list[Job]:
+        """Return the documents of all jobs, in the order of their ids."""
+        with self._lock:
+            return [self._jobs[job_id] for job_id in sorted(self._jobs)]
+
+    def get(self, job_id: str) -> Job:
+        """Return one document.
+
+        Raises:
+            UnknownJob: There is no such job.
+        """
+        with self._lock:
+            if job_id not in self._jobs:
+                raise UnknownJob(job_id)
+            return self._jobs[job_id]
+
+    def put(self, job: Job) -> bool:
+        """Write a document; when this returns, it survives a kill.
+
+        Returns:
+            Whether the job is new.
+
+        Raises:
+            BadJobId: Its id can be no file name.
+            OSError: The file could not be written; nothing has changed.
+        """
+        job_id = check_job_id(str(job.get("id", "")))
+        with self._lock:
+            write_atomically(self._path(job_id), write_json(job))
+            new = job_id not in self._jobs
+            self._jobs[job_id] = job
+            return new
+
+    def delete(self, job_id: str) -> None:
+        """Delete one job with its file; the binary stays.
+
+        Raises:
+            UnknownJob: There is no such job.
+            OSError: The file could not be deleted; nothing has changed.
+        """
+        with self._lock:
+            self.get(job_id)
+            path = self._path(job_id)
+            if path.exists():
+                remove_durably(path)
+            del self._jobs[job_id]
+
+    def reload(self) -> list[UnusableFile]:
+        """Read the folder anew, and return the files that cannot be used.
+
+        A broken file is left as it is, and does not keep the other jobs from loading.
+        """
+        jobs: dict[str, Job] = {}
+        problems: list[UnusableFile] = []
+        with self._lock:
+            for path in sorted(self._folder.glob("*.json")):
+                try:
+                    jobs[path.stem] = _read(path)
+                except UnusableFile as error:
+                    problems.append(error)
+            self._jobs, self.problems = jobs, problems
+        return problems
+
+    def _path(self, job_id: str) -> Path:
+        return self._folder / f"{job_id}.json"
+
+
+def _read(path: Path) -> Job:
+    try:
+        data = path.read_bytes()
+        job = parse_object(data)
+    except BadJson as error:
+        raise UnusableFile(path, error.why, line=error.line) from error
+    except OSError as error:
+        raise UnusableFile(path, error.strerror or str(error)) from error
+    if job.get("id") != path.stem:
+        why = f"the id is {job.get('id')!r} and must equal the file name, {path.stem!r}"
+        raise UnusableFile(path, why, line=_line_of(data, b'"id"'))
+    try:
+        check_job_id(path.stem)
+    except BadJobId as error:
+        raise UnusableFile(path, str(error), line=_line_of(data, b'"id"')) from error
+    return job
+
+
+def _line_of(data: bytes, text: bytes) -> int:
+    place = data.find(text)
+    return data.count(b"\n", 0, max(place, 0)) + 1

@@ -1,0 +1,237 @@
+"""A task runner starts the process of one task, registers it, and watches it to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.contract.tokens import ArgumentsError, substitute, unknown_tokens
+from epm_task.runtime.outcome import parse_result
+from epm_task.simulator.faults.process_faults import RunDisturbance, UndisturbedRun, disturb
+from epm_task.simulator.jobs.command import CommandProblem, command_line, find_program
+from epm_task.simulator.jobs.run import TaskRun
+from epm_task.simulator.processes.process import Capture, TaskProcess
+from epm_task.simulator.processes.registry import Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from epm_task.contract.layout import AgentRoot
+    from epm_task.simulator.processes.registry import ProcessRegistry
+    from epm_task.simulator.trace import Trace
+
+#: Between SIGTERM and SIGKILL; the agent's own grace is not public.
+GRACE_SECONDS: Final = 5.0
+
+_NOT_STARTED: Final = 126
+_WINDOWS: Final = sys.platform == "win32"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the starter of a run may ask for beside the job document.
+
+    Attributes:
+        registration_delay: Seconds between the start of a process and its registration.
+        on_line: Called with `stdout` or `stderr` and each line as it is written.
+        on_start: Called with each process that was started.
+        env: Environment variables beside those that the agent passes on.
+        cwd: Working directory; the agent's root when None.
+    """
+
+    registration_delay: float = 0.0
+    on_line: Callable[[str, bytes], None] | None = None
+    on_start: Callable[[TaskProcess], None] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSurroundings:
+    """What the tasks of every run have in common.
+
+    Attributes:
+        root: Layout of the agent; its root is the tasks' working directory.
+        registry: Where the processes are registered.
+        trace: Where decisions are noted.
+        environ: Environment of the agent, without `KEEPER_*`.
+        grace_seconds: Between SIGTERM and SIGKILL.
+        disturbance: Faults.
+    """
+
+    root: AgentRoot
+    registry: ProcessRegistry
+    trace: Trace
+    environ: Mapping[str, str]
+    grace_seconds: float = GRACE_SECONDS
+    disturbance: RunDisturbance = field(default_factory=UndisturbedRun)
+
+
+class TaskRunner:
+    """Run the tasks of one job run, one at a time.
+
+    Args:
+        surroundings: What all runs have in common.
+        job: The job document.
+        run_id: Id of the run.
+        options: What the starter of the run asks for.
+    """
+
+    def __init__(
+        self,
+        surroundings: TaskSurroundings,
+        job: Mapping[str, Any],
+        run_id: str,
+        options: RunOptions,
+    ) -> None:
+        """Remember what the tasks of the run share."""
+        self._all = surroundings
+        self._job = job
+        self._job_id = str(job.get("id", ""))
+        self._run_id = run_id
+        self._options = options
+
+    async def run(self, task: Mapping[str, Any], values: Mapping[str, str]) -> TaskRun:
+        """Run one task to its end; a program that cannot be started is an exit code too.
+
+        Args:
+            task: The task as it stands in the job document.
+            values: Text by token name.
+        """
+        started = time.monotonic()
+        outcome = TaskRun(str(task.get("id", "")))
+        out, err = self._capture("stdout"), self._capture("stderr")
+        try:
+            process = await self._start(task, values, (out, err))
+        except (CommandProblem, ArgumentsError, OSError, ValueError) as error:
+            outcome.exit_code = getattr(error, "exit_code", _NOT_STARTED)
+            self._note(f"task {outcome.task_id} could not be started", reason=str(error))
+            return outcome
+        outcome.pid = process.pid
+        try:
+            await self._watch(process, task, outcome)
+        finally:
+            process.abandon()
+            self._all.registry.remove(self._run_id)
+        outcome.seconds = time.monotonic() - started
+        outcome.stdout, outcome.stdout_dropped = out.data, out.dropped
+        outcome.stderr, outcome.stderr_dropped = err.data, err.dropped
+        outcome.result = None if out.dropped else parse_result(out.data)
+        self._note_end(outcome)
+        return outcome
+
+    async def _start(
+        self,
+        task: Mapping[str, Any],
+        values: Mapping[str, str],
+        captures: tuple[Capture, Capture],
+    ) -> TaskProcess:
+        env = self._environment()
+        program = find_program(task, self._all.root.jobs_bin, env.get("PATH"))
+        if program is None:
+            where = task.get("executablePath") or f"Jobs/bin/{task.get('command')}/ nor on PATH"
+            raise CommandProblem(f"no program at {where}; put the binary there first", 127)
+        arguments = substitute(str(task.get("arguments") or ""), values, windows=_WINDOWS)
+        self._note_oddities(task, values)
+        argv = command_line(program, str(task.get("scriptType") or "Auto"), arguments)
+        cwd = self._options.cwd or self._all.root.path
+        process = await TaskProcess.start(
+            argv, env=env, cwd=cwd, captures=captures, run_id=self._run_id
+        )
+        self._register(process)
+        if self._options.on_start:
+            self._options.on_start(process)
+        return process
+
+    def _register(self, process: TaskProcess) -> None:
+        topics = self._job.get("mqttTopics") or {}
+        launch = Launch(
+            process.pid,
+            process.started,
+            self._run_id,
+            self._job_id,
+            frozenset(topics.get("allowedPublications") or ()),
+            frozenset(topics.get("allowedSubscriptions") or ()),
+        )
+        delay = self._all.disturbance.registration_delay(self._options.registration_delay)
+        self._all.registry.add(launch, delay_seconds=delay)
+        self._note(f"started process {process.pid}", pid=process.pid, registration_delay=str(delay))
+
+    async def _watch(self, process: TaskProcess, task: Mapping[str, Any], outcome: TaskRun) -> None:
+        seconds = task.get("timeoutSeconds")
+        timers = disturb(
+            process,
+            self._all.disturbance,
+            lambda: self._all.registry.lose(self._run_id),
+            self._note,
+        )
+        try:
+            async with asyncio.timeout(float(seconds) if seconds else None):
+                await process.exited()
+        except TimeoutError:
+            outcome.timed_out = True
+            self._note(f"task {outcome.task_id} ran longer than its {seconds} s; it is ended")
+            await process.end(self._all.grace_seconds)
+        finally:
+            for timer in timers:
+                timer.cancel()
+        await self._end_leftovers(process, outcome)
+        await process.close()
+        outcome.exit_code = await process.exited()
+
+    async def _end_leftovers(self, process: TaskProcess, outcome: TaskRun) -> None:
+        if left := await process.members():
+            outcome.left_behind = len(left)
+            pids = ", ".join(str(other.pid) for other in left)
+            self._note(
+                f"task {outcome.task_id} left processes behind: {pids}; they are ended",
+                reason="a task does its work and exits; what runs on is a plugin, another pattern",
+            )
+            await process.end(self._all.grace_seconds)
+
+    def _environment(self) -> dict[str, str]:
+        env = {**self._all.environ, **self._options.env}
+        topics = self._job.get("mqttTopics") or {}
+        # The vendor injects both only when there is an entry: without one no client id is needed.
+        if topics.get("allowedPublications") or topics.get("allowedSubscriptions"):
+            env["KEEPER_JOB_ID"] = self._job_id
+            env["KEEPER_JOB_NAME"] = str(self._job.get("name") or self._job_id)
+        return env
+
+    def _capture(self, stream: str) -> Capture:
+        on_line = self._options.on_line
+        return Capture((lambda line: on_line(stream, line)) if on_line else None)
+
+    def _note_oddities(self, task: Mapping[str, Any], values: Mapping[str, str]) -> None:
+        if left := unknown_tokens(str(task.get("arguments") or ""), values, windows=_WINDOWS):
+            names = ", ".join(f"{{{name}}}" for name in left)
+            self._note(f"task {task.get('id')}: no value for {names}; it stays as it is")
+        kind = task.get("ExecutionType") or task.get("executionType") or "Service"
+        if kind != "Service":
+            self._note(
+                f"task {task.get('id')} asks for ExecutionType {kind}",
+                reason="this agent runs every task as its own user",
+            )
+
+    def _note_end(self, outcome: TaskRun) -> None:
+        dropped = outcome.stdout_dropped + outcome.stderr_dropped
+        self._note(
+            f"task {outcome.task_id} ended with exit code {outcome.exit_code}",
+            reason=f"{dropped} bytes of output were beyond the cap and dropped" if dropped else "",
+            exit_code=outcome.exit_code,
+            pid=outcome.pid,
+        )
+
+    def _note(self, what: str, *, reason: str = "", **facts: Any) -> None:
+        self._all.trace.add(
+            "job",
+            f"job {self._job_id}: {what}",
+            reason=reason,
+            job_id=self._job_id,
+            run_id=self._run_id,
+            **facts,
+        )

@@ -1,0 +1,174 @@
+"""A run value is the text that one run puts in the place of a token.
+
+Precedence, lowest first: event context merged with the results of earlier tasks, path tokens, the
+job's declared parameters, `{KeeperApiBaseUrl}`. A declared parameter takes its value from the
+context when the context has one, else its default, else it is empty. So a context can fill
+parameters, yet it cannot move the API's address or a folder of the machine that the job did not
+declare itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import ntpath
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.contract.tokens import API_BASE_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from epm_task.contract.layout import AgentRoot
+
+
+_WHOLE: Final = frozenset({"int", "integer"})
+_NUMBERS: Final = frozenset({"number", "float", "double", "decimal"})
+_FLAGS: Final = frozenset({"bool", "boolean"})
+_FLAG_WORDS: Final = frozenset({"true", "false", "1", "0", "yes", "no"})
+
+
+class ParameterProblem(Exception):
+    """A declared parameter has no usable value, so the run does not start."""
+
+    def __init__(self, name: str, why: str) -> None:
+        """Take the parameter's name and the reason, never the value."""
+        super().__init__(f"parameter {name!r} {why}")
+
+
+def run_values(
+    job: Mapping[str, Any],
+    context: Mapping[str, object],
+    *,
+    paths: Mapping[str, str],
+    base_url: str,
+    windows: bool,
+) -> dict[str, str]:
+    """Return the text of every token of one run.
+
+    Args:
+        job: The job document.
+        context: Event context, merged with the results of earlier tasks.
+        paths: The path tokens.
+        base_url: Base URL of the local HTTPS API.
+        windows: Whether the case of names does not count.
+
+    Raises:
+        ParameterProblem: A required parameter has no value, or a value is none of its type.
+    """
+    values = {name: as_text(value) for name, value in context.items() if value is not None}
+    values |= paths
+    given = {_key(name, windows=windows): value for name, value in context.items()}
+    for parameter in job.get("parameters") or []:
+        name = str(parameter.get("name", ""))
+        value = given.get(_key(name, windows=windows))
+        if value is None:
+            value = parameter.get("defaultValue", parameter.get("default"))
+        if value is None and parameter.get("required"):
+            raise ParameterProblem(
+                name, "is required, and neither trigger nor default gave a value"
+            )
+        kind = str(parameter.get("type", ""))
+        values[name] = "" if value is None else _typed(name, kind, value)
+    return values | {API_BASE_URL: base_url}
+
+
+def as_text(value: object) -> str:
+    """Return *value* as it stands in an argument: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: str, *, windows: bool) -> str:
+    return name.casefold() if windows else name
+
+
+def _typed(name: str, kind: str, value: object) -> str:
+    """Check the text against the type words that are known; an unknown word accepts everything."""
+    text, kind = as_text(value), kind.casefold()
+    if "\0" in text:
+        raise ParameterProblem(name, "holds a NUL character, which no argument can carry")
+    if kind in _WHOLE and not text.strip().lstrip("+-").isdecimal():
+        raise ParameterProblem(name, f"is declared as {kind}, and its value is none")
+    if kind in _NUMBERS and not _is_number(text):
+        raise ParameterProblem(name, f"is declared as {kind}, and its value is none")
+    if kind in _FLAGS and text.strip().casefold() not in _FLAG_WORDS:
+        raise ParameterProblem(name, f"is declared as {kind}, and its value is none")
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+#: Windows token names and the environment variable that holds each folder.
+_WINDOWS_VARIABLES = {
+    "systemroot": "SystemRoot",
+    "windows": "SystemRoot",
+    "systemdrive": "SystemDrive",
+    "programfiles": "ProgramFiles",
+    "programfilesx86": "ProgramFiles(x86)",
+    "userprofile": "USERPROFILE",
+    "appdata": "APPDATA",
+    "localappdata": "LOCALAPPDATA",
+    "programdata": "ProgramData",
+    "temp": "TEMP",
+}
+
+
+def path_tokens(
+    root: AgentRoot, environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform
+) -> dict[str, str]:
+    """Return the folder, as text, of each path token that *platform* has.
+
+    The user's folders are those of the account that runs the agent.
+    """
+    home = Path.home()
+    common = {
+        "rootdir": home.anchor,
+        "documents": str(home / "Documents"),
+        "userdocuments": str(home / "Documents"),
+        "userdesktop": str(home / "Desktop"),
+        "hasdesktop": str(_has_desktop(environ, platform)).lower(),
+        "approot": str(root.path),
+        "pluginroot": str(root.plugins),
+    }
+    return common | (_windows(environ) if platform == "win32" else _posix(home, platform))
+
+
+def _posix(home: Path, platform: str) -> dict[str, str]:
+    folders = {
+        "bin": "/bin",
+        "etc": "/etc",
+        "tmp": tempfile.gettempdir(),
+        "usr": "/usr",
+        "var": "/var",
+        "home": str(home),
+    }
+    if platform == "darwin":
+        folders |= {"system": "/System", "library": "/Library"}
+    return folders
+
+
+def _windows(environ: Mapping[str, str]) -> dict[str, str]:
+    folders = {
+        token: environ[variable]
+        for token, variable in _WINDOWS_VARIABLES.items()
+        if variable in environ
+    }
+    if "systemroot" in folders:
+        folders["system32"] = ntpath.join(folders["systemroot"], "System32")
+        folders["syswow64"] = ntpath.join(folders["systemroot"], "SysWOW64")
+    return folders
+
+
+def _has_desktop(environ: Mapping[str, str], platform: str) -> bool:
+    if platform in {"win32", "darwin"}:
+        return True
+    return "DISPLAY" in environ or "WAYLAND_DISPLAY" in environ

@@ -1,0 +1,146 @@
+"""The process registry knows the processes that the agent launched: they have the Plugin tier."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from epm_task.simulator.processes import tree as process_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: psutil adds the boot time in whole seconds, which the kernel rounds anew after a clock change.
+_START_TOLERANCE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One process that the agent started.
+
+    Attributes:
+        pid: PID of the process.
+        started: Its start in seconds since the epoch (`psutil.Process.create_time`).
+        run_id: Run to which it belongs.
+        job_id: Job to which the run belongs.
+        publications: Topics on which the job may publish.
+        subscriptions: Topics to which the job may subscribe.
+    """
+
+    pid: int
+    started: float
+    run_id: str
+    job_id: str
+    publications: frozenset[str] = frozenset()
+    subscriptions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The registry's answer about one PID; true when the process is registered."""
+
+    launch: Launch | None
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.launch is not None
+
+
+@dataclass(slots=True)
+class _Entry:
+    launch: Launch
+    birth: float | None
+    due: float
+    lost: bool = False
+
+
+class ProcessRegistry:
+    """The launched processes, by run.
+
+    Args:
+        trust: `exact` registers the launched PID alone, which is what the field is known to do;
+            `tree` registers its descendants too.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        trust: Literal["exact", "tree"] = "exact",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trust: Final = trust
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+
+    def add(self, launch: Launch, *, delay_seconds: float = 0.0) -> None:
+        """Register a process, *delay_seconds* from now; `math.inf` is never.
+
+        A later process of the same run replaces the earlier one, as one task follows another.
+        """
+        started = process_tree.started_at(launch.pid)
+        same = started is not None and abs(started - launch.started) <= _START_TOLERANCE_SECONDS
+        birth = process_tree.birth(launch.pid) if same else None
+        self._entries[launch.run_id] = _Entry(launch, birth, self._clock() + delay_seconds)
+
+    def lose(self, run_id: str) -> None:
+        """Forget the registration while the process lives on: a fault for tests."""
+        if entry := self._entries.get(run_id):
+            entry.lost = True
+
+    def remove(self, run_id: str) -> None:
+        """Forget the process, because it has ended."""
+        self._entries.pop(run_id, None)
+
+    def candidates(self) -> frozenset[int]:
+        """Return the PIDs that may hold a trusted connection, cheaply."""
+        launched = self._launched()
+        if self.trust == "exact":
+            return launched
+        return launched | process_tree.descendants(launched, newer_only=True)
+
+    def relatives(self) -> frozenset[int]:
+        """Return every descendant of a launched process; costs a walk over all processes."""
+        return process_tree.descendants(self._launched())
+
+    def judge(self, pid: int | None) -> Verdict:
+        """Decide whether the process with this PID is registered now, with the reason."""
+        if pid is None:
+            return Verdict(None, "the connection belongs to no process launched by this agent")
+        by_pid = {entry.launch.pid: entry for entry in list(self._entries.values())}
+        if entry := by_pid.get(pid):
+            return self._judge_entry(entry)
+        ancestor = process_tree.ancestor_among(pid, by_pid.keys())
+        if ancestor is None:
+            return Verdict(None, f"process {pid} was not launched by this agent")
+        if self.trust == "exact":
+            return Verdict(None, _child_of(pid, by_pid[ancestor].launch))
+        return self._judge_entry(by_pid[ancestor])
+
+    def _launched(self) -> frozenset[int]:
+        return frozenset(entry.launch.pid for entry in list(self._entries.values()))
+
+    def _judge_entry(self, entry: _Entry) -> Verdict:
+        launch = entry.launch
+        who = f"process {launch.pid} of job {launch.job_id}"
+        if entry.birth is None or process_tree.birth(launch.pid) != entry.birth:
+            return Verdict(
+                None, f"{who} has ended, and its PID is used by another process or by none"
+            )
+        if entry.lost:
+            return Verdict(None, f"the registration of {who} was lost (fault)")
+        wait = entry.due - self._clock()
+        if math.isinf(wait):
+            return Verdict(None, f"{who} is never registered (fault)")
+        if wait > 0:
+            return Verdict(None, f"{who} is not registered yet; it will be in {wait:.3f} s")
+        return Verdict(launch, f"{who} was launched by this agent")
+
+
+def _child_of(pid: int, launch: Launch) -> str:
+    return (
+        f"process {pid} is a child of launched process {launch.pid} of job {launch.job_id}, and "
+        "trust is exact: call from the launched process, or start the agent with --trust tree"
+    )

@@ -1,0 +1,331 @@
+"""The settings store merges the settings of each plugin from three layers.
+
+Highest first: unified storage (values that the API or a policy wrote; kept in one file, so that
+they survive a restart), the plugin's JSON on disk as it was last imported, compiled-in defaults.
+The disk is imported at the start, and again by `revert`, which also drops what was written for
+the plugin. A plugin exists when one of the layers knows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import MutableMapping
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.contract.json_text import BadJson, parse_object, write_json
+from epm_task.files import remove_leftovers, write_atomically
+from epm_task.simulator.start_error import UnusableFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+#: The plugin of the system-wide settings; it always exists.
+SYSTEM_PLUGIN: Final = "KeeperPrivilegeManager"
+
+_Layer = dict[str, dict[str, str]]
+
+
+class UnknownPlugin(KeyError):
+    """No layer knows this plugin."""
+
+
+class UnknownKey(KeyError):
+    """No layer of the plugin knows this setting key."""
+
+
+class SettingsStore:
+    """The settings of all plugins; may be used from any thread.
+
+    Args:
+        plugins: Folder of the plugins' JSON on disk.
+        store_file: File of the unified storage; made at the first write.
+        compiled_in: Defaults by plugin and key.
+
+    Raises:
+        UnusableFile: The store file is broken. It is not overwritten.
+
+    Attributes:
+        problems: What was wrong with plugin files at the last import; the others were imported.
+    """
+
+    def __init__(
+        self,
+        plugins: Path,
+        store_file: Path,
+        compiled_in: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        self._plugins = plugins
+        self._file = store_file
+        self._lock = RLock()
+        self._compiled_in: _Layer = {SYSTEM_PLUGIN: {}}
+        for plugin, settings in (compiled_in or {}).items():
+            self.define(plugin, settings)
+        remove_leftovers(store_file.parent)
+        self._unified = _read_store(store_file)
+        self._disk: _Layer = {}
+        self.problems: list[UnusableFile] = []
+        self._import_all()
+
+    def define(self, plugin: str, settings: Mapping[str, str]) -> None:
+        """Add compiled-in defaults, such as the broker's address once it is known."""
+        with self._lock:
+            self._compiled_in.setdefault(plugin, {}).update(settings)
+
+    @property
+    def live(self) -> LiveSettings:
+        """A mapping of plugins to mappings of settings, for tests: reads merge, writes put."""
+        return LiveSettings(self)
+
+    def plugins(self) -> list[str]:
+        """Return the names of all plugins, sorted."""
+        with self._lock:
+            return sorted({*self._compiled_in, *self._disk, *self._unified})
+
+    def merged(self, plugin: str) -> dict[str, str]:
+        """Return the plugin's effective settings.
+
+        Raises:
+            UnknownPlugin: No layer knows it.
+        """
+        with self._lock:
+            self._require(plugin)
+            layers = (self._compiled_in, self._disk, self._unified)
+            return {key: text for layer in layers for key, text in layer.get(plugin, {}).items()}
+
+    def value(self, plugin: str, key: str) -> str:
+        """Return one effective setting.
+
+        Raises:
+            UnknownPlugin: No layer knows the plugin.
+            UnknownKey: No layer of it knows the key.
+        """
+        settings = self.merged(plugin)
+        if key not in settings:
+            raise UnknownKey(key)
+        return settings[key]
+
+    def put(self, plugin: str, key: str, value: Any, *, create: bool = False) -> None:
+        """Write one setting into unified storage; when this returns, it survives a kill.
+
+        Args:
+            plugin: The plugin.
+            key: The setting key, which may be new.
+            value: Text, or a typed value.
+            create: Make the plugin when no layer knows it.
+
+        Raises:
+            UnknownPlugin: No layer knows it, or it can be no plugin's name.
+            OSError: The file could not be written; nothing has changed.
+        """
+        with self._lock:
+            if not (create and is_plugin_name(plugin)):
+                self._require(plugin)
+            settings = {**self._unified.get(plugin, {}), key: setting_text(value)}
+            self._write({**self._unified, plugin: settings})
+
+    def revert(self, plugin: str) -> None:
+        """Import the plugin's JSON on disk again, and drop what was written for it.
+
+        Raises:
+            UnknownPlugin: No layer knows it.
+            UnusableFile: Its JSON on disk is broken; nothing has changed.
+            OSError: The store could not be written; nothing has changed.
+        """
+        with self._lock:
+            self._require(plugin)
+            disk = self._on_disk(plugin)
+            self._write({name: kept for name, kept in self._unified.items() if name != plugin})
+            self._disk.pop(plugin, None)
+            if disk is not None:
+                self._disk[plugin] = disk
+
+    def revert_all(self) -> None:
+        """Import all plugins' JSON on disk again, and drop everything that was written.
+
+        Broken files go to `problems`; their plugins keep what was imported before.
+
+        Raises:
+            OSError: The store could not be written; nothing has changed.
+        """
+        with self._lock:
+            self._write({})
+            self._import_all()
+
+    def status(self, plugin: str) -> dict[str, object]:
+        """Return whether the plugin's settings differ from its JSON on disk, with hashes.
+
+        The vendor documents "configuration change and hash status" without key names; these are
+        ours: `changed` (something was written, or the file has changed, since the last import),
+        `effectiveHash`, `importedHash`, and `diskHash` of the file as it is now (null: no file).
+
+        Raises:
+            UnknownPlugin: No layer knows it.
+            UnusableFile: Its JSON on disk is broken.
+        """
+        with self._lock:
+            effective = self.merged(plugin)
+            imported = self._disk.get(plugin)
+            disk = self._on_disk(plugin)
+            return {
+                "pluginName": plugin,
+                "changed": bool(self._unified.get(plugin)) or disk != imported,
+                "effectiveHash": settings_hash(effective),
+                "importedHash": None if imported is None else settings_hash(imported),
+                "diskHash": None if disk is None else settings_hash(disk),
+            }
+
+    def _require(self, plugin: str) -> None:
+        if any(plugin in layer for layer in (self._compiled_in, self._disk, self._unified)):
+            return
+        # A plugin that was deployed while the agent runs is imported when it is first asked for.
+        disk = self._on_disk(plugin) if is_plugin_name(plugin) else None
+        if disk is None:
+            raise UnknownPlugin(plugin)
+        self._disk[plugin] = disk
+
+    def _on_disk(self, plugin: str) -> dict[str, str] | None:
+        path = self._plugins / f"{plugin}.json"
+        return read_plugin_file(path) if path.is_file() else None
+
+    def _import_all(self) -> None:
+        self.problems = []
+        before, self._disk = self._disk, {}
+        for plugin, path in plugin_files(self._plugins):
+            try:
+                self._disk[plugin] = read_plugin_file(path)
+            except UnusableFile as error:
+                self.problems.append(error)
+                self._disk[plugin] = before.get(plugin, {})
+
+    def _write(self, unified: _Layer) -> None:
+        if unified != self._unified:
+            write_atomically(self._file, write_json({"version": 1, "plugins": unified}))
+            self._unified = unified
+
+
+def _read_store(path: Path) -> _Layer:
+    try:
+        document = parse_object(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except BadJson as error:
+        raise UnusableFile(path, error.why, line=error.line) from error
+    except OSError as error:
+        raise UnusableFile(path, error.strerror or str(error)) from error
+    plugins = document.get("plugins")
+    if document.get("version") != 1 or not isinstance(plugins, dict):
+        raise UnusableFile(path, 'it is no settings store: "version": 1 or "plugins" is missing')
+    for plugin, settings in plugins.items():
+        if not isinstance(settings, dict) or not all(isinstance(v, str) for v in settings.values()):
+            raise UnusableFile(path, f"the settings of {plugin} are no object of text values")
+    return plugins
+
+
+#: A plugin's id is a file name, so it must not lead out of the folder.
+_PLUGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+
+def setting_text(value: Any) -> str:
+    """Return a typed JSON value as the text that the API serves.
+
+    Text stays; `true`, `false` and numbers are written as in JSON; null is empty; an object with
+    `value` gives that value; other objects and arrays are JSON text.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, dict) and "value" in value:
+        return setting_text(value["value"])
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_plugin_name(name: str) -> bool:
+    """Return whether a plugin can have this name."""
+    return _PLUGIN.fullmatch(name) is not None
+
+
+def read_plugin_file(path: Path) -> dict[str, str]:
+    """Return the settings that stand in one `Plugins/{id}.json`.
+
+    Raises:
+        UnusableFile: It is no JSON object, or cannot be read.
+    """
+    try:
+        document = parse_object(path.read_bytes())
+    except BadJson as error:
+        raise UnusableFile(path, error.why, line=error.line) from error
+    except OSError as error:
+        raise UnusableFile(path, error.strerror or str(error)) from error
+    return {key: setting_text(value) for key, value in document.items()}
+
+
+def plugin_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Iterate over plugin ids and their files; other names in the folder are passed over."""
+    for path in sorted(folder.glob("*.json")):
+        if is_plugin_name(path.stem) and path.is_file():
+            yield path.stem, path
+
+
+def settings_hash(settings: Mapping[str, str]) -> str:
+    """Return the SHA-256 of settings, which does not depend on their order."""
+    text = json.dumps(dict(settings), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class LiveSettings:
+    """All plugins of a store, by name; the first write makes a plugin that does not exist yet."""
+
+    def __init__(self, store: SettingsStore) -> None:
+        self._store = store
+
+    def __getitem__(self, plugin: str) -> PluginSettings:
+        return PluginSettings(self._store, plugin)
+
+    def __setitem__(self, plugin: str, settings: dict[str, Any]) -> None:
+        """Write every setting of *settings*; other keys of the plugin stay."""
+        for key, value in settings.items():
+            self[plugin][key] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.plugins())
+
+    def __contains__(self, plugin: object) -> bool:
+        return plugin in self._store.plugins()
+
+
+class PluginSettings(MutableMapping[str, str]):
+    """One plugin's settings: a read merges all layers, a write goes to unified storage.
+
+    So a write here is the same as a PUT of the API: it wins over the disk, it is durable, and
+    `revert` takes it back. Typed values become text. A key cannot be deleted, as the API has no way
+    to do so.
+    """
+
+    def __init__(self, store: SettingsStore, plugin: str) -> None:
+        self._store = store
+        self._plugin = plugin
+
+    def __getitem__(self, key: str) -> str:
+        return self._merged()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._store.put(self._plugin, key, value, create=True)
+
+    def __delitem__(self, key: str) -> None:
+        raise TypeError(f"setting {key} of {self._plugin} cannot be deleted; revert the plugin")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._merged())
+
+    def __len__(self) -> int:
+        return len(self._merged())
+
+    def _merged(self) -> dict[str, str]:
+        known = self._plugin in self._store.plugins()
+        return self._store.merged(self._plugin) if known else {}

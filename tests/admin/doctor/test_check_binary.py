@@ -1,0 +1,141 @@
+"""Tests of reading executables: real ones, and headers made by hand."""
+
+from __future__ import annotations
+
+import platform
+import struct
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epm_task.admin.doctor.check_binary import read_executable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COOKIE = struct.Struct("!8sIIII64s")
+MAGIC = b"MEI\014\013\012\013\016"
+
+
+def written(folder: Path, data: bytes) -> Path:
+    """Write a file."""
+    path = folder / "program"
+    path.write_bytes(data)
+    return path
+
+
+def elf(machine: int, order: str = "<") -> bytes:
+    """Return the header of an ELF file."""
+    return (
+        b"\x7fELF\x02"
+        + bytes([1 if order == "<" else 2])
+        + bytes(12)
+        + struct.pack(f"{order}H", machine)
+    )
+
+
+def pe(machine: int) -> bytes:
+    """Return the header of a PE file."""
+    head = b"MZ" + bytes(58) + struct.pack("<I", 128)
+    return head.ljust(128, b"\0") + b"PE\0\0" + struct.pack("<H", machine)
+
+
+def archive(*kinds: bytes) -> bytes:
+    """Return a PyInstaller archive whose table has entries of these kinds."""
+    table = b"".join(
+        struct.pack("!IIIIBc", 32, 0, 0, 0, 0, kind).ljust(32, b"\0") for kind in kinds
+    )
+    length = len(table) + COOKIE.size
+    return table + COOKIE.pack(MAGIC, length, 0, len(table), 311, b"libpython3.11.so")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the interpreter is ELF on Linux")
+def test_the_interpreter_is_made_for_this_machine() -> None:
+    """A real executable."""
+    from pathlib import Path
+
+    found = read_executable(Path(sys.executable).resolve())
+    machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    assert (found.system, found.machines, found.one_file) == ("linux", {machine}, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "system", "machines"),
+    [
+        (elf(0x3E), "linux", {"x86_64"}),
+        (elf(0x16, ">"), "linux", {"s390x"}),
+        (elf(0x999), "linux", {"machine 0x999"}),
+        (pe(0x8664), "windows", {"x86_64"}),
+        (pe(0xAA64), "windows", {"arm64"}),
+        (b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01", "macOS", {"arm64"}),
+        (
+            b"\xca\xfe\xba\xbe" + struct.pack(">I", 2)
+            + struct.pack(">IIIII", 0x01000007, 3, 0, 0, 0)
+            + struct.pack(">IIIII", 0x0100000C, 0, 0, 0, 0),
+            "macOS",
+            {"x86_64", "arm64"},
+        ),
+        (b"#!/bin/sh\n", "script", set()),
+        (b"\xca\xfe\xba\xbe\x00\x00\x00\x41", "macOS", set()),
+        (b"MZ" + bytes(10), "", set()),
+        (b"", "", set()),
+    ],
+)  # fmt: skip
+def test_headers_tell_system_and_machines(
+    tmp_path: Path, data: bytes, system: str, machines: set[str]
+) -> None:
+    """ELF, PE, Mach-O of one or several machines, scripts, and nothing of it."""
+    found = read_executable(written(tmp_path, data))
+    assert (found.system, found.machines) == (system, machines)
+
+
+@pytest.mark.parametrize(
+    ("data", "beside", "packer"),
+    [
+        (archive(b"s", b"b", b"x"), False, "PyInstaller"),
+        (archive(b"s", b"b") + b"a signature of some bytes", False, "PyInstaller"),
+        (archive(b"s", b"z"), False, ""),
+        (COOKIE.pack(MAGIC, 1 << 30, 0, 0, 311, b"x"), False, "PyInstaller"),
+        (COOKIE.pack(MAGIC, 1 << 30, 0, 0, 311, b"x"), True, ""),
+        (b"NUITKA_ONEFILE_PARENT", False, "Nuitka"),
+        (b"nothing special", False, ""),
+    ],
+)
+def test_one_file_is_seen_by_what_the_archive_holds(
+    tmp_path: Path, data: bytes, packer: str, *, beside: bool
+) -> None:
+    """A library in the table, or a broken table without libraries beside."""
+    if beside:
+        (tmp_path / "_internal").mkdir()
+    assert read_executable(written(tmp_path, elf(0x3E) + bytes(64) + data)).one_file == packer
+
+
+@given(data=st.binary(max_size=300))
+def test_no_bytes_are_an_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    """Whatever stands in a file, the answer is one of the kinds."""
+    for head in (b"", b"\x7fELF\x02\x01", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", MAGIC):
+        path = tmp_path_factory.getbasetemp() / "fuzzed"
+        path.write_bytes(head + data)
+        assert read_executable(path).system in {"", "linux", "windows", "macOS", "script"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "packer"), [("--onefile", "PyInstaller"), ("--onedir", "")])
+def test_real_builds_of_pyinstaller_are_told_apart(tmp_path: Path, mode: str, packer: str) -> None:
+    """Both kinds, as the installed version makes them."""
+    (tmp_path / "hello.py").write_text("print('hello')\n")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "PyInstaller", mode, "--distpath", "out", "--log-level=ERROR"),
+            "hello.py",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )
+    name = "hello.exe" if sys.platform == "win32" else "hello"
+    built = next(path for path in (tmp_path / "out").rglob(name) if path.is_file())
+    assert read_executable(built).one_file == packer

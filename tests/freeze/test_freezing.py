@@ -1,0 +1,166 @@
+"""Tests of placing: modes, times, and a place that is whole before and after."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from freeze.building import SEVERAL, task_file
+
+from epm_task.freeze.freeze_error import FreezeError
+from epm_task.freeze.freezing import (
+    check_place,
+    check_sign_command,
+    native_files,
+    put_in_place,
+    sign,
+    tidy,
+    write_jobs,
+)
+from epm_task.freeze.program import Built, read_programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _built(folder: Path, text: str = "x") -> Built:
+    (folder / "_internal").mkdir(parents=True)
+    for name in ("Hello", "manifest.json", "_internal/lib.so"):
+        (folder / name).write_text(text)
+    return Built(folder, "Hello", {})
+
+
+def test_modes_and_times_do_not_depend_on_the_builder(tmp_path: Path):
+    """Whatever the umask was: 0755 for folders and executable, 0644 for the rest, one time."""
+    built = _built(tmp_path / "Hello")
+    (built.folder / "_internal" / "lib.so").chmod(0o777)
+    (built.folder / "_internal").chmod(0o700)
+    (built.folder / "link").symlink_to("Hello")
+    tidy(built, 1_700_000_000)
+    found = {
+        path.name: (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime)
+        for path in (built.folder, *built.folder.rglob("*"))
+        if not path.is_symlink()
+    }
+    assert found["Hello"] == found["_internal"] == (0o755, 1_700_000_000)
+    assert found["lib.so"] == found["manifest.json"] == (0o644, 1_700_000_000)
+
+
+def test_an_earlier_build_is_replaced_whole(tmp_path: Path):
+    """Nothing of it is left, beside the place neither."""
+    place = tmp_path / "dist" / "Hello"
+    put_in_place(_built(tmp_path / "work1" / "Hello", "old").folder, place)
+    (place / "stale").touch()
+    check_place(place)
+    put_in_place(_built(tmp_path / "work2" / "Hello", "new").folder, place)
+    assert (place / "Hello").read_text() == "new"
+    assert not (place / "stale").exists()
+    assert [path.name for path in (tmp_path / "dist").iterdir()] == ["Hello"]
+    assert list((tmp_path / "work2").iterdir()) == []
+
+
+def test_a_failed_move_leaves_the_earlier_build(tmp_path: Path):
+    """The folder of the agent is never without a program that it had."""
+    place = tmp_path / "dist" / "Hello"
+    put_in_place(_built(tmp_path / "work1" / "Hello", "old").folder, place)
+    (tmp_path / "work2").mkdir()
+    with pytest.raises(OSError, match="No such file"):
+        put_in_place(tmp_path / "work2" / "Hello", place)
+    assert (place / "Hello").read_text() == "old"
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path):
+    """Only a manifest shows that a build of ours made it; a link could lead anywhere."""
+    place = tmp_path / "Hello"
+    check_place(place)
+    place.mkdir()
+    with pytest.raises(FreezeError, match=r"holds no manifest\.json"):
+        check_place(place)
+    (tmp_path / "link").symlink_to(_built(tmp_path / "real").folder)
+    with pytest.raises(FreezeError):
+        check_place(tmp_path / "link")
+
+
+def test_one_document_for_each_job(tmp_path: Path):
+    """Named for its id, valid JSON, the command as it was built."""
+    (program,) = read_programs(task_file(tmp_path / "src", SEVERAL), command="Nightly")
+    written = write_jobs(program, tmp_path / "Jobs")
+    assert [path.name for path in written] == ["nightly-scan.json", "nightly-report.json"]
+    documents = [json.loads(path.read_text("utf-8")) for path in written]
+    assert {document["tasks"][0]["command"] for document in documents} == {"Nightly"}
+    assert [path.stat().st_mode & 0o777 for path in written] == [0o644, 0o644]
+
+
+def test_additions_of_the_project_are_kept(tmp_path: Path):
+    """A condition that somebody wrote into the project's document is deployed too."""
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "Jobs").mkdir()
+    (program,) = read_programs(task_file(tmp_path / "src", SEVERAL))
+    own = tmp_path / "Jobs" / "nightly-scan.json"
+    own.write_text(json.dumps({"id": "nightly-scan", "condition": {"a": 1}, "enabled": False}))
+    scan, _ = write_jobs(program, tmp_path / "dist" / "Jobs")
+    document = json.loads(scan.read_text("utf-8"))
+    assert document["condition"] == {"a": 1}
+    assert document["enabled"] is False
+    assert document["tasks"][0]["command"] == "MyTask"
+
+
+def test_a_broken_document_of_the_project_is_named(tmp_path: Path):
+    """With line and column."""
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "Jobs").mkdir()
+    (tmp_path / "Jobs" / "nightly-scan.json").write_text('{"id": }')
+    (program,) = read_programs(task_file(tmp_path, SEVERAL))
+    with pytest.raises(FreezeError, match=r"nightly-scan\.json:1:8"):
+        write_jobs(program, tmp_path / "dist")
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    """A folder with two native libraries, data, a link and an executable."""
+    folder = tmp_path / "A program"
+    (folder / "_internal").mkdir(parents=True)
+    (folder / "AProgram").write_bytes(b"\x7fELF executable")
+    (folder / "_internal" / "a.so").write_bytes(b"\x7fELF a")
+    (folder / "_internal" / "z.dll").write_bytes(b"MZ z")
+    (folder / "_internal" / "data.txt").write_bytes(b"text")
+    (folder / "_internal" / "link.so").symlink_to("a.so")
+    return Built(folder, "AProgram", {})
+
+
+def test_libraries_first_then_the_executable(built: Built, tmp_path: Path):
+    """The tool gets each path as one word, blanks included, and may change the file."""
+    tool = tmp_path / "tool.py"
+    tool.write_text(
+        "import sys\nfrom pathlib import Path\npath = Path(sys.argv[2])\n"
+        "with open(sys.argv[1], 'a') as log: log.write(path.name + '\\n')\n"
+        "path.write_bytes(path.read_bytes() + b' signed')\n"
+    )
+    log = tmp_path / "log"
+    words = check_sign_command(f"{sys.executable} {tool} {log} {{path}}")
+    assert sign(built, words) == 3
+    assert log.read_text().split() == ["a.so", "z.dll", "AProgram"]
+    assert (built.folder / "_internal" / "a.so").read_bytes().endswith(b" signed")
+    assert len(native_files(built.folder)) == 3
+
+
+def test_a_failing_tool_fails_the_build(built: Built):
+    """At its first file, with its exit code."""
+    words = check_sign_command(f'{sys.executable} -c "raise SystemExit(4)" {{path}}')
+    with pytest.raises(FreezeError, match=r"exit code 4 for a\.so"):
+        sign(built, words)
+    with pytest.raises(FreezeError, match="cannot sign"):
+        sign(built, ["/nowhere/signtool", "{path}"])
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("codesign x", "which file to sign"), ("{path}", "which file"), ("a 'b", "cannot be split")],
+)
+def test_a_command_that_cannot_work_is_refused(command: str, words: str):
+    """Before anything is built."""
+    with pytest.raises(FreezeError, match=words):
+        check_sign_command(command)

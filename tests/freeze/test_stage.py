@@ -1,0 +1,36 @@
+"""Tests of watched folders: nothing that was done in them goes unseen."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from epm_task.freeze.stage import snapshot, touched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (lambda f: (f / "new").touch(), "new"),
+        (lambda f: (f / "inner" / "old").unlink(), "inner/old"),
+        (lambda f: (f / "inner" / "old").write_text("longer"), "inner/old"),
+        (lambda f: ((f / "short").touch(), (f / "short").unlink()), ""),
+        (lambda f: os.utime(f / "inner" / "old"), "inner/old"),
+    ],
+)
+def test_a_change_is_seen(tmp_path: Path, change: Callable[[Path], object], path: str):
+    """A file that was there for a moment too, by the time of its folder."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "old").touch()
+    os.utime(tmp_path / "inner" / "old", (1, 1))
+    os.utime(tmp_path, (1, 1))
+    before = snapshot([tmp_path])
+    assert touched(before, snapshot([tmp_path])) == []
+    change(tmp_path)
+    assert str(tmp_path / path) in touched(before, snapshot([tmp_path]))

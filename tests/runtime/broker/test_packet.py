@@ -1,0 +1,291 @@
+"""Tests of MQTT packets: written as other implementations read them, read at every cut."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.packettypes import PacketTypes
+from peers import mqtt_packet as peer
+from peers.mqtt_peer import MqttPeer
+from peers.task_process import poll
+
+from epm_task.runtime.broker.handshake import (
+    BrokerAddress,
+    ConnectionLost,
+)
+from epm_task.runtime.broker.packet import (
+    DISCONNECT,
+    PING_REQUEST,
+    MalformedPacket,
+    MqttConnection,
+    publish_packet,
+    read_packets,
+)
+from epm_task.runtime.log.outbox import Message
+from epm_task.runtime.tls import client_context
+from epm_task.simulator.broker.packet import V5, V311, body_bounds, encode_reply
+from epm_task.simulator.broker.publisher import parse_publish
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from epm_task.runtime.broker.packet import Received
+
+
+PINGRESP = b"\xd0\x00"
+PUBACK_1 = b"\x40\x02\x00\x01"
+
+
+@pytest.mark.parametrize("mqtt5", [True, False], ids=["5", "3.1.1"])
+@pytest.mark.parametrize("size", [0, 1, 100, 127, 128, 16_383, 16_384, 131_072, 2_097_152])
+def test_two_other_implementations_read_a_publish(size: int, *, mqtt5: bool) -> None:
+    """At every length of the length, the peers of the tests and the simulator read the same."""
+    topic, payload = b"Jobs/key-scanner/findings", b"x" * size
+    packet = publish_packet(topic, 0x1234, payload, mqtt5=mqtt5)
+    whole = peer.split(bytearray(packet))
+    assert whole is not None
+    assert whole.size == len(packet)
+    read = peer.parse_publish(whole, V5 if mqtt5 else V311, 1)
+    assert (read.topic.encode(), read.payload, read.packet_id) == (topic, payload, 0x1234)
+    assert (read.qos, read.duplicate, read.retain) == (1, False, False)
+    bounds = body_bounds(packet, 0, 1 << 28)
+    assert bounds is not None
+    found = parse_publish(packet[0], V5 if mqtt5 else V311, packet, *bounds)
+    assert (found.topic, found.payload, found.packet_id) == (topic, payload, b"\x12\x34")
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+    st.binary(max_size=300),
+    st.integers(1, 65_535),
+    st.booleans(),
+)
+def test_any_publish_is_read_back(topic: str, payload: bytes, packet_id: int, mqtt5: bool) -> None:  # noqa: FBT001  # hypothesis calls it
+    """Whatever the topic and the payload hold, nothing of them leaks into the other fields."""
+    packet = publish_packet(topic.encode(), packet_id, payload, mqtt5=mqtt5)
+    whole = peer.split(bytearray(packet))
+    assert whole is not None
+    read = peer.parse_publish(whole, V5 if mqtt5 else V311, 1)
+    assert (read.topic, read.payload, read.packet_id) == (topic, payload, packet_id)
+
+
+@pytest.mark.parametrize(
+    ("data", "settled", "refused", "reason"),
+    [
+        (b"", [], [], None),
+        (PUBACK_1, [1], [], None),
+        (b"\x40\x02\xff\xff", [65_535], [], None),
+        (b"\x40\x03\x00\x01\x00", [1], [], None),
+        (b"\x40\x03\x00\x01\x10", [1], [], None),  # 0x10: nobody subscribes
+        (b"\x40\x04\x00\x01\x87\x00", [], [(1, 0x87)], None),
+        (b"\x40\x03\x00\x02\x97", [], [(2, 0x97)], None),
+        (PINGRESP + PUBACK_1 + PINGRESP, [1], [], None),
+        (b"\xe0\x00", [], [], 0),
+        (b"\xe0\x01\x8b", [], [], 0x8B),
+        (b"\xe0\x02\x8b\x00", [], [], 0x8B),
+        (b"\x90\x80\x00", [], [], None),  # an overlong length is no harm in a packet passed over
+    ],
+)
+def test_packets_are_read(
+    data: bytes, settled: list[int], refused: list[tuple[int, int]], reason: int | None
+) -> None:
+    """Acknowledgements, refusals and the broker's farewell are told; the rest is passed over."""
+    buffer = bytearray(data)
+    received = read_packets(buffer)
+    assert (received.settled, received.refused) == (settled, refused)
+    assert received.disconnect_reason == reason
+    assert buffer == b""
+
+
+def test_replies_of_the_simulator_are_read() -> None:
+    """What the simulator writes as a PUBACK is what the runtime reads."""
+    written = [
+        encode_reply(PacketTypes.PUBACK, V311, b"\x00\x07"),
+        encode_reply(PacketTypes.PUBACK, V5, b"\x00\x08"),
+        encode_reply(PacketTypes.PUBACK, V5, b"\x00\x09", 0x87),
+    ]
+    received = read_packets(bytearray(b"".join(written)))
+    assert (received.settled, received.refused) == ([7, 8], [(9, 0x87)])
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [PUBACK_1, PINGRESP, b"\x40\x04\x00\x02\x87\x00", b"\xf0\xc8\x01" + b"x" * 200]
+        )
+    ),
+    st.lists(st.integers(1, 9)),
+)
+def test_cuts_change_nothing(packets: list[bytes], cuts: list[int]) -> None:
+    """However the stream is cut, each packet is read once, and no half one is lost."""
+    data = b"".join(packets)
+    buffer, settled, refused = bytearray(), 0, 0
+    for cut in [*cuts, len(data)]:
+        buffer += data[:cut]
+        data = data[cut:]
+        received = read_packets(buffer)
+        settled += len(received.settled)
+        refused += len(received.refused)
+    assert buffer == b""
+    assert settled == packets.count(PUBACK_1)
+    assert refused == packets.count(b"\x40\x04\x00\x02\x87\x00")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x40\x80\x80\x80\x80\x01", "more than four bytes"),
+        (b"\xff\xff\xff\xff\xff", "more than four bytes"),
+        (b"\x40\x00", "without a packet id"),
+        (b"\x40\x01\x00", "without a packet id"),
+        (PUBACK_1 + b"\x40\x01\x00", "without a packet id"),
+    ],
+)
+def test_malformed_bytes_are_refused(data: bytes, words: str) -> None:
+    """What cannot be MQTT ends the connection instead of being waited for."""
+    with pytest.raises(MalformedPacket, match=words):
+        read_packets(bytearray(data))
+
+
+@pytest.mark.parametrize("data", [b"\x40", b"\x40\x80", b"\x40\x80\x80\x80", b"\x40\x02\x00"])
+def test_half_packet_is_kept(data: bytes) -> None:
+    """The bytes of a packet that is not complete stay in the buffer."""
+    buffer = bytearray(data)
+    assert read_packets(buffer).settled == []
+    assert buffer == data
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_raise_nothing_else(data: bytes) -> None:
+    """A hostile broker can cause one kind of error only."""
+    buffer = bytearray(data)
+    with contextlib.suppress(MalformedPacket):
+        read_packets(buffer)
+    assert bytes(buffer) == data[len(data) - len(buffer) :]
+
+
+def test_short_packets_are_whole() -> None:
+    """Ping and farewell are packets of two bytes."""
+    kinds = [peer.split(bytearray(packet)) for packet in (PING_REQUEST, DISCONNECT)]
+    assert [(k.kind, k.size) for k in kinds if k] == [(12, 2), (14, 2)]
+
+
+def _address(port: int, ca_file: Path | None = None) -> BrokerAddress:
+    return BrokerAddress("127.0.0.1", port, "key-scanner_7f", client_context(ca_file))
+
+
+def _read(connection: MqttConnection) -> Received:
+    assert select.select([connection], [], [], 5)[0]
+    received = connection.read()
+    assert received is not None
+    return received
+
+
+def _cannot_write(connection: MqttConnection) -> bool:
+    try:
+        connection.write(b"\xc0\0")
+    except ConnectionLost:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+def test_message_is_acknowledged(*, mqtt5: bool) -> None:
+    """A publication at QoS 1 comes back as its packet id, and arrives as it was."""
+    with MqttPeer() as peer:
+        with closing(MqttConnection(_address(peer.port), mqtt5=mqtt5)) as connection:
+            connection.publish([(7, Message("a/é", b'{"a":1}\n')), (8, Message("b", b""))])
+            settled = _read(connection).settled
+            while len(settled) < 2:
+                settled += _read(connection).settled
+            connection.close(politely=True)
+        poll(lambda: peer.farewells == 1)
+    assert settled == [7, 8]
+    first, second = peer.publishes
+    assert (first.topic, first.payload, first.qos, first.packet_id) == ("a/é", b'{"a":1}\n', 1, 7)
+    assert not first.retain
+    assert (second.topic, second.payload) == ("b", b"")
+    assert peer.violations == []
+
+
+def test_nothing_to_read_is_none() -> None:
+    """Reading never blocks."""
+    with MqttPeer() as peer, closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection:
+        assert connection.read() is None
+        assert not connection.wants_to_write
+
+
+def test_large_message_waits_for_the_socket() -> None:
+    """What the broker does not take at once is kept, and goes out later."""
+    with (
+        MqttPeer(maximum_packet_size=None) as peer,
+        closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection,
+    ):
+        peer.stop_reading()
+        connection.publish([(1, Message("t", b"x" * 20_000_000))])
+        assert connection.wants_to_write
+        peer.resume()
+        until = time.monotonic() + 20
+        while connection.wants_to_write and time.monotonic() < until:
+            select.select([], [connection], [], 1)
+            connection.write()
+        assert _read(connection).settled == [1]
+    assert len(peer.publishes[0].payload) == 20_000_000
+
+
+def test_end_of_the_connection_is_noticed() -> None:
+    """A killed broker is seen when reading, and when writing at the latest."""
+    with MqttPeer() as peer, closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection:
+        peer.kill()
+        with pytest.raises(ConnectionLost):
+            _read(connection)
+        poll(lambda: _cannot_write(connection))
+        connection.close(politely=True)
+
+
+def test_refusal_of_a_message_comes_with_its_code() -> None:
+    """MQTT 5 tells that a topic is denied."""
+    with (
+        MqttPeer(puback_reasons={"t": 0x87}) as peer,
+        closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection,
+    ):
+        connection.publish([(3, Message("t", b"{}"))])
+        assert _read(connection).refused == [(3, 0x87)]
+
+
+def test_bytes_that_are_no_mqtt_end_the_connection() -> None:
+    """A packet length of five bytes is no MQTT."""
+    with MqttPeer() as peer, closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection:
+        connection._incoming += b"\x40\xff\xff\xff\xff"
+        connection.write(b"\xc0\0")
+        with pytest.raises(ConnectionLost, match="length"):
+            _read(connection)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs many descriptors")
+def test_descriptor_above_1023_works() -> None:
+    """`select()` refuses such descriptors; the connection does not use it."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("the system does not allow 1200 descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    taken = [socket.socket() for _ in range(1050)]
+    try:
+        with (
+            MqttPeer() as peer,
+            closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection,
+        ):
+            assert connection.fileno() > 1023
+    finally:
+        for sock in taken:
+            sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,0 +1,68 @@
+"""Tests of the fault rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from epm_task.simulator.faults.rule import FaultError, make_rule, parse_rule
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "api status=403 times=3",
+        "api redirect=https://example.test/x path=/api/* method=GET",
+        "registration late=0.5",
+        "broker no_ack=true",
+        "broker restart=0.5 after=10",
+        "run disk_full=true times=1",
+    ],
+)
+def test_rule_is_shown_in_its_own_words(text: str):
+    """What a rule says of itself can be typed again."""
+    assert str(parse_rule(str(parse_rule(text)))) == str(parse_rule(text))
+    assert set(str(parse_rule(text)).split()) == set(text.split())
+
+
+def test_flag_without_a_value():
+    """A word alone means true."""
+    assert parse_rule("run disk_full").value is True
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("apo status=403", "no faults of kind 'apo'; did you mean api"),
+        ("api statsu=403", "no fault 'statsu'; did you mean status"),
+        ("api status=many", "status='many': the value must be int"),
+        ("api delay=-1", "not negative"),
+        ("api status=true", "must be int"),
+        ("api times=3", "name exactly one of status"),
+        ("api status=403 delay=1", "name exactly one of status"),
+        ("run", "name exactly one of kill_after"),
+    ],
+)
+def test_rule_that_cannot_be_understood(text: str, why: str):
+    """The error says which word, and what was meant."""
+    with pytest.raises(FaultError, match=why):
+        parse_rule(text)
+
+
+def test_absent_words_do_not_count():
+    """None and False are not there."""
+    assert make_rule("api", {"status": 500, "reset": False, "times": None}).word == "status"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "hit"),
+    [
+        ("api reset", "/api/PluginSettings/X", True),
+        ("api reset", "/api/pluginsettings/x", True),
+        ("api reset", "/api/Jobs", False),
+        ("api reset path=*", "/api/Jobs", True),
+        ("api reset method=put", "/api/PluginSettings/X", False),
+    ],
+)
+def test_which_requests(text: str, path: str, hit: bool):  # noqa: FBT001 - a table of cases
+    """By default only what a task calls goes wrong."""
+    assert parse_rule(text).matches("GET", path) is hit

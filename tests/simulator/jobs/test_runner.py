@@ -1,0 +1,395 @@
+"""Tests of the job runner, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from epm_task.contract.layout import AgentRoot
+from epm_task.simulator.faults.process_faults import UndisturbedRun
+from epm_task.simulator.jobs.runner import JobRunner, agent_environment, skip_reason
+from epm_task.simulator.jobs.task import RunOptions, TaskSurroundings
+from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.trace import Trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from epm_task.simulator.jobs.run import JobRun
+    from epm_task.simulator.processes.process import TaskProcess
+
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are POSIX shell scripts")
+
+
+class Box:
+    """A job runner with what it needs, in a folder of its own."""
+
+    def __init__(self, folder: Path, **surroundings: Any) -> None:
+        self.root = AgentRoot(folder)
+        self.root.create()
+        self.trace = Trace()
+        self.registry = ProcessRegistry()
+        self.settings: dict[str, dict[str, str]] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.ended: list[JobRun] = []
+        everything = TaskSurroundings(
+            self.root, self.registry, self.trace, agent_environment(), grace_seconds=0.2
+        )
+        self.runner = JobRunner(
+            replace(everything, **surroundings),
+            base_url=lambda: "https://127.0.0.1:6889",
+            settings=self.settings.get,
+            find_job=self.jobs.get,
+            on_end=self._on_end,
+        )
+
+    async def _on_end(self, run: JobRun) -> None:
+        self.ended.append(run)
+
+    def script(self, name: str, text: str) -> dict[str, Any]:
+        """Put a shell script into `Jobs/bin/` and return a task that runs it."""
+        path = self.root.jobs_bin / name / name
+        path.parent.mkdir()
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return {"id": name, "command": name, "ExecutionType": "Service"}
+
+    def run(self, job: dict[str, Any], **arguments: Any) -> JobRun:
+        """Run a job to its end, in a loop of its own."""
+        return asyncio.run(self.runner.run({"id": "job", **job}, trigger="test", **arguments))
+
+    def said(self, text: str) -> bool:
+        """Return whether a decision in the trace, or its reason, holds *text*."""
+        return any(text in str(event) for event in self.trace)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    """A runner with a short grace."""
+    return Box(tmp_path)
+
+
+def test_one_task(box: Box):
+    """Arguments are substituted; output, exit code and result are kept."""
+    task = box.script("show", 'printf \'{"a": "%s", "b": "%s"}\' "$1" "$2"; pwd >&2')
+    task["arguments"] = '"{Root}" --api={KeeperApiBaseUrl}'
+    job = {"parameters": [{"name": "Root", "required": True}], "tasks": [task]}
+    run = box.run(job, context={"Root": "/a b"})
+    assert run.exit_code == 0
+    assert run.result == {"a": "/a b", "b": "--api=https://127.0.0.1:6889"}
+    assert run.tasks[0].stderr.decode() == f"{box.root.path}\n"
+    assert 0 < run.tasks[0].seconds <= run.seconds
+    assert box.ended == [run]
+
+
+@pytest.mark.parametrize(
+    "topics", [{}, {"allowedPublications": []}, {"allowedPublications": ["x"]}]
+)
+def test_job_id_only_with_topics(box: Box, monkeypatch: pytest.MonkeyPatch, topics: dict[str, Any]):
+    """`KEEPER_JOB_ID` and `KEEPER_JOB_NAME` exist only when `mqttTopics` has an entry."""
+    monkeypatch.setenv("KEEPER_JOB_ID", "of-another-agent")
+    monkeypatch.setenv("KEEPER_TOKEN", "secret")
+    monkeypatch.setenv("OTHER", "stays")
+    box = Box(box.root.path / "own")
+    task = box.script("env", "env | grep -E '^(KEEPER|OTHER)' | sort")
+    run = box.run({"name": "My Job", "mqttTopics": topics, "tasks": [task]})
+    keeper = "KEEPER_JOB_ID=job\nKEEPER_JOB_NAME=My Job\n" if any(topics.values()) else ""
+    assert run.tasks[0].stdout.decode() == f"{keeper}OTHER=stays\n"
+
+
+def test_failure_stops_unless_told_otherwise(box: Box):
+    """`continueOnFailure` decides; the run's exit code is the first that is not 0."""
+    tasks = [box.script("one", "exit 3"), box.script("two", "exit 4"), box.script("three", "")]
+    tasks[0]["continueOnFailure"] = True
+    run = box.run({"tasks": tasks})
+    assert [task.exit_code for task in run.tasks] == [3, 4]
+    assert run.exit_code == 3
+    assert box.said("continueOnFailure is false")
+
+
+def test_result_is_merged_into_the_context(box: Box):
+    """A later task sees the JSON fields of an earlier one, when the option asks for it."""
+    tasks = [
+        box.script("find", """echo '{"File": "/x y", "n": 3}'""")
+        | {"MergeStdoutJsonIntoContext": True},
+        box.script("use", 'echo "$#:$1:$2"') | {"arguments": '"{File}" {n}'},
+    ]
+    assert box.run({"tasks": tasks}).tasks[1].stdout == b"2:/x y:3\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"ExecutionType": "User"}, "needs ExecutionType Service"),
+        ({}, "not exactly one JSON object"),
+    ],
+)
+def test_result_that_is_not_merged_is_explained(box: Box, change: dict[str, str], why: str):
+    """The trace says why a merge that was asked for did not happen."""
+    task = box.script("find", "echo plain") | {"MergeStdoutJsonIntoContext": True} | change
+    box.run({"tasks": [task]})
+    assert box.said(why)
+
+
+def test_missing_program_is_127(box: Box):
+    """A task whose binary is missing fails, and the trace says where it was looked for."""
+    run = box.run({"tasks": [{"id": "t", "command": "no-such-program"}]})
+    assert run.exit_code == 127
+    assert run.tasks[0].pid is None
+    assert box.said("no program at Jobs/bin/no-such-program/ nor on PATH")
+
+
+@pytest.mark.parametrize("arguments", ['"open', "{P}"])
+def test_arguments_that_cannot_be_passed_are_126(box: Box, arguments: str):
+    """A quote that is not closed, or a NUL character, keeps the task from starting."""
+    task = box.script("show", "") | {"arguments": arguments}
+    run = box.run({"tasks": [task]}, context={"P": "a\0b"})
+    assert run.exit_code == 126
+
+
+def test_missing_parameter_keeps_the_run_from_starting(box: Box):
+    """Nothing is run, and the problem is named."""
+    job = {"parameters": [{"name": "P", "required": True}], "tasks": [box.script("t", "")]}
+    run = box.run(job)
+    assert (run.exit_code, run.tasks) == (1, [])
+    assert "parameter 'P' is required" in run.problem
+
+
+def test_undefined_token_is_traced(box: Box):
+    """The token stays, and the trace names it."""
+    task = box.script("show", 'echo "$1"') | {"arguments": "{Nobody}"}
+    assert box.run({"tasks": [task]}).tasks[0].stdout == b"{Nobody}\n"
+    assert box.said("no value for {Nobody}")
+
+
+def test_other_execution_types_are_traced(box: Box):
+    """A task that wants another user runs as this one, and the trace says so."""
+    task = box.script("t", "") | {"ExecutionType": "UserDesktop"}
+    assert box.run({"tasks": [task]}).exit_code == 0
+    assert box.said("runs every task as its own user")
+
+
+def test_timeout_asks_then_kills(box: Box):
+    """A task that ignores TERM is killed after the grace."""
+    task = box.script("deaf", "trap '' TERM; while :; do sleep 0.05; done") | {
+        "timeoutSeconds": 0.3
+    }
+    started = time.monotonic()
+    run = box.run({"tasks": [task]})
+    assert run.tasks[0].timed_out
+    assert run.exit_code == -9
+    assert time.monotonic() - started < 2
+    assert box.said("ran longer than its 0.3 s")
+
+
+def test_process_that_outlives_its_task_is_ended(box: Box):
+    """What a task leaves running is ended and reported, outputs open or not."""
+    task = box.script("leave", "sleep 60 & exec 2>&-; (sleep 60 >&- 2>&- &) ; echo done")
+    started = time.monotonic()
+    run = box.run({"tasks": [task]})
+    assert run.exit_code == 0
+    assert run.tasks[0].left_behind == 2
+    assert run.tasks[0].stdout == b"done\n"
+    assert time.monotonic() - started < 2
+    assert box.said("left processes behind")
+
+
+def test_skipped_by_a_setting(box: Box):
+    """A task whose plugin setting is false is not run, and the next one is."""
+    box.settings["P"] = {"on": "false"}
+    tasks = [
+        box.script("one", "exit 1") | {"SkipWhenPluginSettingFalse": "P:on"},
+        box.script("two", "echo two"),
+    ]
+    run = box.run({"tasks": tasks})
+    assert (run.exit_code, len(run.tasks)) == (0, 2)
+    assert "on of P is false" in run.tasks[0].skipped
+    assert run.tasks[1].stdout == b"two\n"
+
+
+def test_condition_is_reported_as_not_evaluated(box: Box):
+    """A condition counts as met, unless the user says otherwise; then the alternative runs."""
+    job = {"condition": {"x": 1}, "tasks": [box.script("one", "echo one")], "alternateJobId": "b"}
+    assert box.run(job).tasks[0].stdout == b"one\n"
+    assert box.said("condition not evaluated")
+    box.runner.conditions["job"] = False
+    assert "no alternateJobId" in box.run(job).skipped
+    box.jobs["b"] = {"id": "b", "tasks": [box.script("two", "echo two")]}
+    run = box.run(job)
+    assert (run.job_id, run.tasks[0].stdout) == ("b", b"two\n")
+
+
+def test_alternatives_in_a_circle(box: Box):
+    """Two jobs that name each other end in a reason, not in a loop."""
+    box.runner.conditions |= {"job": False, "b": False}
+    job = {"id": "job", "condition": {"x": 1}, "alternateJobId": "b"}
+    box.jobs |= {"job": job, "b": {"id": "b", "condition": {"x": 1}, "alternateJobId": "job"}}
+    assert "circle" in box.run(job).skipped
+
+
+def test_os_filter(box: Box):
+    """A job for other systems is skipped, one that does not name this system is not."""
+    mine = {"linux": "linux", "darwin": "macOS"}[sys.platform]
+    tasks = [box.script("one", "")]
+    assert (
+        box.run({"osFilter": {mine: False}, "tasks": tasks}).skipped == f"osFilter excludes {mine}"
+    )
+    assert not box.run({"osFilter": {"windows": False}, "tasks": tasks}).skipped
+
+
+def test_process_is_registered_while_it_runs(box: Box):
+    """The registry knows the process with its topics from its start to its end."""
+    seen: list[Any] = []
+
+    def on_start(process: TaskProcess) -> None:
+        seen.append((process.pid, box.registry.judge(process.pid)))
+
+    topics = {"allowedPublications": ["a"], "allowedSubscriptions": ["b"]}
+    job = {"mqttTopics": topics, "tasks": [box.script("t", "sleep 0.05")]}
+    box.run(job, options=RunOptions(on_start=on_start), run_id="r1")
+    pid, verdict = seen[0]
+    assert (verdict.launch.pid, verdict.launch.run_id, verdict.launch.job_id) == (pid, "r1", "job")
+    assert verdict.launch.publications == {"a"}
+    assert verdict.launch.subscriptions == {"b"}
+    assert box.registry.candidates() == frozenset()
+
+
+def test_registration_delay(box: Box):
+    """The delay counts from the start of the process."""
+    seen: list[str] = []
+
+    def on_start(process: TaskProcess) -> None:
+        seen.append(box.registry.judge(process.pid).reason)
+
+    options = RunOptions(registration_delay=60, on_start=on_start)
+    box.run({"tasks": [box.script("t", "sleep 0.1")]}, options=options)
+    assert "not registered yet" in seen[0]
+
+
+def test_lines_are_seen_as_they_come(box: Box):
+    """A caller can follow both streams."""
+    lines: list[tuple[str, bytes]] = []
+    options = RunOptions(on_line=lambda *line: lines.append(line), env={"MINE": "x"})
+    box.run({"tasks": [box.script("t", 'echo "$MINE"; sleep 0.02; echo b >&2')]}, options=options)
+    assert lines == [("stdout", b"x"), ("stderr", b"b")]
+
+
+def test_runs_may_overlap_and_stop_ends_them(box: Box):
+    """Two runs of one job go on at once; `stop` ends both, and no further task starts."""
+    tasks = [box.script("long", "echo on; exec sleep 60"), box.script("next", "")]
+    tasks[0]["continueOnFailure"] = True
+    job = {"id": "job", "tasks": tasks}
+
+    async def main() -> None:
+        both = asyncio.Barrier(3)
+        waiting: list[asyncio.Task[object]] = []
+
+        def on_line(*_: object) -> None:
+            waiting.append(asyncio.create_task(both.wait()))
+
+        options = RunOptions(on_line=on_line)
+        ids = {box.runner.start_run(job, trigger="test", options=options) for _ in range(2)}
+        assert len(ids) == 2
+        await both.wait()
+        await box.runner.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert [[task.exit_code for task in run.tasks] for run in box.ended] == [[-15], [-15]]
+    assert box.said("the agent stops")
+
+
+def test_cancelled_run_leaves_no_process(box: Box):
+    """Who stops waiting for a run does not leave it running."""
+    pids: list[TaskProcess] = []
+
+    async def main() -> None:
+        options = RunOptions(on_start=pids.append)
+        job = {"id": "job", "tasks": [box.script("t", "sleep 60")]}
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(box.runner.run(job, trigger="t", options=options), 0.2)
+        assert await pids[0].exited() == -9
+
+    asyncio.run(main())
+
+
+class Faults(UndisturbedRun):
+    """One fault at a time."""
+
+    def __init__(self, name: str, value: object) -> None:
+        self._name, self._value = name, value
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "_name"):
+            return lambda *_: object.__getattribute__(self, "_value")
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize(
+    ("fault", "value", "exit_code"),
+    [("kill_after", 0.05, -9), ("terminate_after", 0.05, -15), ("registration_delay", math.inf, 0)],
+)
+def test_faults(tmp_path: Path, fault: str, value: object, exit_code: int):
+    """A fault reaches the process, and the trace says so."""
+    box = Box(tmp_path, disturbance=Faults(fault, value))
+    run = box.run({"tasks": [box.script("t", "sleep 0.3")]})
+    assert run.exit_code == exit_code
+    assert box.said("fault: SIG") or any(
+        e.facts.get("registration_delay") == "inf" for e in box.trace
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets a limit from outside")
+def test_disk_full(tmp_path: Path):
+    """No byte can be added to a file; pipes still work."""
+    box = Box(tmp_path, disturbance=Faults("disk_full", value=True))
+    code = (
+        "import sys, time; time.sleep(0.1)\n"
+        "try:\n    open('x', 'w', buffering=1).write('a\\n')\n"
+        "except OSError as error:\n    print(error.strerror)"
+    )
+    task = box.script("t", f'exec {sys.executable} -c "{code}"')
+    assert box.run({"tasks": [task]}).tasks[0].stdout == b"File too large\n"
+
+
+def test_lost_registration(tmp_path: Path):
+    """A registration can get lost while the process lives."""
+    box = Box(tmp_path, disturbance=Faults("registration_lost_after", 0.0))
+    reasons: list[str] = []
+
+    def on_line(_: str, line: bytes) -> None:
+        reasons.append(box.registry.judge(int(line)).reason)
+
+    box.run(
+        {"tasks": [box.script("t", "sleep 0.1; echo $$; sleep 0.05")]},
+        options=RunOptions(on_line=on_line),
+    )
+    assert "was lost" in reasons[0]
+
+
+_SETTINGS = {"Scanner": {"on": "False", "off": "1"}, "KeeperPrivilegeManager": {"scan": "no"}}
+
+
+@pytest.mark.parametrize(
+    ("named", "skipped"),
+    [
+        (None, False),
+        ("Scanner:on", True),
+        ("Scanner:off", False),
+        ("Scanner:absent", False),
+        ("Absent:on", False),
+        ("scan", True),
+        ({"plugin": "Scanner", "setting": "on"}, True),
+        ({"settingName": "scan"}, True),
+    ],
+)
+def test_forms(named: object, skipped: bool):  # noqa: FBT001 - a table of cases
+    """Only a setting that exists and is false skips the task."""
+    reason = skip_reason({"SkipWhenPluginSettingFalse": named}, _SETTINGS.get)
+    assert bool(reason) is skipped

@@ -1,0 +1,262 @@
+"""Tests of the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from epm_task.simulator.jobs.scheduler import Clock, Scheduler, full_minute, is_due
+from epm_task.simulator.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+_START = datetime(2026, 3, 2, 12, 0, 30, tzinfo=UTC)
+
+
+class Plan:
+    """A scheduler over a list of jobs, with a clock that stands still between steps."""
+
+    def __init__(self, *jobs: dict[str, Any]) -> None:
+        self.jobs = list(jobs)
+        self.trace = Trace()
+        self.started: list[tuple[str, str, str]] = []
+        self.clock = Clock(_START, seconds=lambda: 0.0)
+        self.scheduler = Scheduler(self.clock, lambda: self.jobs, self._start_run, self.trace)
+
+    def _start_run(self, job: Mapping[str, Any], *, trigger: str) -> str:
+        self.started.append((f"{self.clock.now():%H:%M}", job["id"], trigger))
+        return "run"
+
+    def during(self, body: Callable[[], None]) -> list[tuple[str, str, str]]:
+        """Run *body* while the scheduler runs; return what was started."""
+
+        async def main() -> None:
+            self.scheduler.start()
+            body()
+            self.scheduler.stop()
+
+        asyncio.run(main())
+        return self.started
+
+
+def test_interval_starts_after_one_whole_interval():
+    """The first run comes one interval after the start, then at each further one."""
+    plan = Plan({"id": "a", "schedule": {"intervalMinutes": 30}})
+    assert plan.during(lambda: plan.clock.advance(minutes=62)) == [
+        ("12:31", "a", "interval"),
+        ("13:01", "a", "interval"),
+    ]
+
+
+def test_interval_of_a_new_or_changed_job_begins_when_it_is_seen():
+    """A change of the interval begins it anew."""
+    plan = Plan()
+    job = {"id": "a", "schedule": {"intervalMinutes": 10}}
+
+    def body() -> None:
+        plan.clock.advance(minutes=5)
+        plan.jobs.append(job)
+        plan.clock.advance(minutes=9)
+        plan.jobs[:] = [job | {"schedule": {"intervalMinutes": 3}}]
+        plan.clock.advance(minutes=4)
+
+    assert plan.during(body) == [("12:18", "a", "interval")]
+
+
+def test_startup_once():
+    """`Startup` fires at the start of the agent, in both spellings, and not later."""
+    plan = Plan(
+        {"id": "a", "events": [{"eventType": "Startup"}]},
+        {"id": "b", "events": ["Startup", "Other"]},
+        {"id": "c", "events": ["Other"]},
+        {"id": "d", "events": ["Startup"], "enabled": False},
+    )
+    assert plan.during(lambda: plan.clock.advance(hours=2)) == [
+        ("12:00", "a", "Startup"),
+        ("12:00", "b", "Startup"),
+    ]
+
+
+def test_run_at_cron_and_disabled():
+    """Each kind of schedule names itself as the trigger; a disabled job never runs."""
+    plan = Plan(
+        {"id": "a", "schedule": {"runAt": "2026-03-02T12:02:00+00:00"}},
+        {"id": "b", "schedule": {"cronExpression": "* * * * *"}},
+        {"id": "c", "schedule": {"cronExpression": "* * * * *"}, "enabled": False},
+    )
+    assert plan.during(lambda: plan.clock.advance(minutes=2)) == [
+        ("12:01", "b", "cronExpression"),
+        ("12:02", "a", "runAt"),
+        ("12:02", "b", "cronExpression"),
+    ]
+
+
+def test_same_minute_is_looked_at_once():
+    """A second look at a minute starts nothing."""
+    plan = Plan({"id": "b", "schedule": {"cronExpression": "* * * * *"}})
+    minute = datetime(2026, 3, 2, 12, 1, tzinfo=UTC)
+    plan.scheduler.tick(minute)
+    plan.scheduler.tick(minute)
+    assert len(plan.started) == 1
+
+
+def test_clock_that_was_set_back():
+    """Minutes that come again are looked at again, and a single run is not missed."""
+    plan = Plan({"id": "a", "schedule": {"runAt": "2026-03-02T11:00:00+00:00"}})
+    plan.scheduler.tick(datetime(2026, 3, 2, 11, 0, tzinfo=UTC))
+    assert len(plan.started) == 1
+
+
+def test_schedule_that_cannot_be_read_is_told_once():
+    """A broken schedule does not stop the others, and the trace says why it never fires."""
+    plan = Plan(
+        {"id": "a", "schedule": {"runAt": "soon"}},
+        {"id": "b", "schedule": {"runAt": "2026-03-02T12:02:00+00:00"}},
+    )
+    assert plan.during(lambda: plan.clock.advance(minutes=3)) == [("12:02", "b", "runAt")]
+    assert [event.facts["job_id"] for event in plan.trace] == ["a"]
+
+
+def test_real_minute_is_awaited():
+    """Without `advance` the machine's own minutes start the jobs."""
+    plan = Plan({"id": "b", "schedule": {"cronExpression": "* * * * *"}})
+    begun = datetime(2026, 3, 2, 12, 0, 59, 950_000, tzinfo=UTC)
+    plan.clock = Clock(begun)
+    plan.scheduler = Scheduler(plan.clock, lambda: plan.jobs, plan._start_run, plan.trace)
+
+    async def main() -> None:
+        plan.scheduler.start()
+        async with asyncio.timeout(5):
+            while not plan.started:  # noqa: ASYNC110 - the scheduler has no event for it
+                await asyncio.sleep(0.01)
+        plan.scheduler.stop()
+
+    asyncio.run(main())
+    assert plan.started == [("12:01", "b", "cronExpression")]
+
+
+def _due(schedule: dict[str, Any], local: str, *, gap_minutes: int = 1) -> bool:
+    minute = datetime.fromisoformat(local).astimezone(UTC)
+    return is_due(schedule, minute - timedelta(minutes=gap_minutes), minute)
+
+
+@pytest.mark.parametrize(
+    ("expression", "local", "due"),
+    [
+        ("*/15 * * * *", "2026-03-02T10:15", True),
+        ("*/15 * * * *", "2026-03-02T10:16", False),
+        ("0 4 * * 0", "2026-03-01T04:00", True),
+        ("0 4 * * 7", "2026-03-01T04:00", True),
+        ("0 4 * * 0", "2026-03-02T04:00", False),
+        ("0 4 13 * 5", "2026-03-06T04:00", True),
+        ("0 4 13 * 5", "2026-03-13T04:00", True),
+        ("0 4 13 * 5", "2026-04-13T04:00", True),
+        ("0 0 29 2 *", "2026-02-28T00:00", False),
+    ],
+)
+def test_cron(expression: str, local: str, due: bool):  # noqa: FBT001 - a table of cases
+    """Weekday 0 is Sunday, and a day of the month beside a weekday means either."""
+    assert _due({"cronExpression": expression}, local) is due
+
+
+def test_run_at_is_due_once():
+    """A single run comes at its minute, also when the minutes before it were missed."""
+    schedule = {"runAt": "2026-03-02T10:15:20"}
+    assert not _due(schedule, "2026-03-02T10:15")
+    assert _due(schedule, "2026-03-02T10:16")
+    assert not _due(schedule, "2026-03-02T10:17")
+    assert _due(schedule, "2026-03-02T12:00", gap_minutes=600)
+
+
+def test_run_at_with_an_offset():
+    """A moment with an offset is that moment, wherever the machine is."""
+    minute = datetime(2026, 3, 2, 10, 16, tzinfo=UTC)
+    schedule = {"runAt": "2026-03-02T12:16:00+02:00"}
+    assert is_due(schedule, minute - timedelta(minutes=1), minute)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "local", "due"),
+    [
+        ({"times": ["04:00", "16:00"]}, "2026-03-02T16:00", True),
+        ({"time": "4:00"}, "2026-03-02T04:00", True),
+        ({"times": ["04:00"]}, "2026-03-02T04:01", False),
+        ({"time": "04:00", "daysOfWeek": ["Monday", "fri"]}, "2026-03-02T04:00", True),
+        ({"time": "04:00", "daysOfWeek": [0]}, "2026-03-02T04:00", False),
+        ({"time": "04:00", "daysOfMonth": [1, 15]}, "2026-03-15T04:00", True),
+        ({"time": "04:00", "daysOfMonth": 1, "months": [4]}, "2026-03-01T04:00", False),
+        ([{"time": "04:00"}, {"time": "05:00"}], "2026-03-02T05:00", True),
+    ],
+)
+def test_calendar(calendar: object, local: str, due: bool):  # noqa: FBT001 - a table of cases
+    """Times, narrowed by days and months."""
+    assert _due({"calendar": calendar}, local) is due
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"cronExpression": "61 * * * *"},
+        {"cronExpression": "0 0 30 2 *"},
+        {"runAt": "soon"},
+        {"calendar": {"daysOfWeek": ["Monday"]}},
+        {"calendar": {"time": "04:00", "daysOfWeek": ["Blursday"]}},
+    ],
+)
+def test_schedule_that_cannot_be_read(schedule: dict[str, Any]):
+    """The error says what is wrong."""
+    with pytest.raises(ValueError, match=r"\w"):
+        _due(schedule, "2026-03-02T04:00")
+
+
+def test_nothing_is_due_without_a_schedule():
+    """A job of events only, or of an interval, is not decided here."""
+    assert not _due({}, "2026-03-02T04:00")
+    assert not _due({"intervalMinutes": 1}, "2026-03-02T04:00")
+
+
+_START_CLOCK = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
+
+
+def test_clock_runs_on():
+    """The clock starts where it is told, and follows the machine."""
+    machine = [1000.0]
+    clock = Clock(_START_CLOCK, seconds=lambda: machine[0])
+    machine[0] += 5
+    assert clock.now() == _START_CLOCK + timedelta(seconds=5)
+
+
+def test_machine_time_by_default():
+    """Without a start it is the machine's time."""
+    assert abs(Clock().now() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_advance_passes_every_full_minute():
+    """Listeners see each minute on the way, and the clock then."""
+    clock = Clock(_START_CLOCK, seconds=lambda: 0.0)
+    seen: list[datetime] = []
+
+    def listener(minute: datetime) -> None:
+        seen.append(minute)
+        assert clock.now() == minute
+
+    clock.on_minute(listener)
+    clock.advance(minutes=3, seconds=-30)
+    assert seen == [_START_CLOCK + timedelta(seconds=30 + 60 * n) for n in range(3)]
+    assert clock.now() == _START_CLOCK + timedelta(minutes=2, seconds=30)
+
+
+def test_clock_does_not_go_back():
+    """A step back is refused."""
+    with pytest.raises(ValueError, match="forward only"):
+        Clock(_START_CLOCK).advance(minutes=-1)
+
+
+def test_full_minute():
+    """Seconds are cut off."""
+    assert full_minute(_START_CLOCK) == _START_CLOCK - timedelta(seconds=30)

@@ -1,0 +1,233 @@
+"""Tests of the task process, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from epm_task.simulator.processes.process import MARKER, Capture, TaskProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are POSIX shell scripts")
+
+#: A process that leaves the group and its parents, as a daemon does, and closes its outputs.
+_DAEMON = (
+    "import os, sys, time\n"
+    "if os.fork() == 0:\n"
+    "    os.setsid()\n"
+    "    if os.fork() == 0:\n"
+    "        os.closerange(0, 3); time.sleep(60)\n"
+    "    os._exit(0)\n"
+    "os.wait(); time.sleep(float(sys.argv[1]))\n"
+)
+
+
+def _with_process(
+    argv: list[str], body: Callable[[TaskProcess], Awaitable[object]], folder: Path
+) -> tuple[Capture, Capture]:
+    """Start *argv*, await *body*, close; return what was captured."""
+
+    async def main() -> tuple[Capture, Capture]:
+        captures = Capture(), Capture()
+        run_id = f"{folder.name}-{os.getpid()}"
+        process = await TaskProcess.start(
+            argv, env=dict(os.environ), cwd=folder, captures=captures, run_id=run_id
+        )
+        try:
+            await body(process)
+        finally:
+            await process.end(0.1)
+            await process.exited()
+            await process.close()
+        assert await process.members() == []
+        return captures
+
+    return asyncio.run(main())
+
+
+def _shell(script: str) -> list[str]:
+    return ["/bin/sh", "-c", script]
+
+
+async def _until_there(path: Path) -> None:
+    deadline = time.monotonic() + 5
+    while not await asyncio.to_thread(path.exists):
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        await asyncio.sleep(0.005)
+
+
+def test_outputs_exit_code_and_surroundings(tmp_path: Path):
+    """Both streams are captured; stdin is empty; the folder and the marker are as asked."""
+
+    async def body(process: TaskProcess) -> None:
+        assert await process.exited() == 7
+        assert os.getpid() != process.pid
+        assert abs(process.started - time.time()) < 5
+
+    script = f'cat; pwd; echo "${MARKER}" >&2; exit 7'
+    out, err = _with_process(_shell(script), body, tmp_path)
+    assert out.data.decode() == f"{tmp_path}\n"
+    assert err.data.decode().startswith(tmp_path.name)
+
+
+def test_process_leads_a_group_of_its_own(tmp_path: Path):
+    """A Ctrl-C at the terminal does not reach it."""
+
+    async def body(process: TaskProcess) -> None:
+        assert os.getpgid(process.pid) == process.pid == os.getsid(process.pid)
+
+    _with_process(_shell("sleep 30"), body, tmp_path)
+
+
+def test_end_asks_first(tmp_path: Path):
+    """A process that listens to SIGTERM chooses its own exit code."""
+
+    async def body(process: TaskProcess) -> None:
+        await _until_there(tmp_path / "ready")
+        started = time.monotonic()
+        await process.end(5)
+        assert await process.exited() == 9
+        assert time.monotonic() - started < 2
+
+    script = "trap 'echo bye; exit 9' TERM; touch ready; while :; do sleep 0.02; done"
+    out, _ = _with_process(_shell(script), body, tmp_path)
+    assert out.data == b"bye\n"
+
+
+def test_end_kills_what_ignores_sigterm(tmp_path: Path):
+    """After the grace the whole group is killed, children that ignore SIGTERM included."""
+
+    async def body(process: TaskProcess) -> None:
+        await _until_there(tmp_path / "ready")
+        assert len(await process.members()) >= 2
+        await process.end(0.2)
+        assert await process.exited() == -9
+
+    script = "trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & touch ready; wait; sleep 30"
+    _with_process(_shell(script), body, tmp_path)
+
+
+@pytest.mark.parametrize("lives_on", ["0", "30"])
+def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str):
+    """A daemon with other parents, another session and closed outputs still belongs to the run."""
+
+    async def body(process: TaskProcess) -> None:
+        deadline = time.monotonic() + 5
+        daemons: list[psutil.Process] = []
+        while not daemons and time.monotonic() < deadline:
+            daemons = [p for p in await process.members() if _session(p.pid) != process.pid]
+        assert daemons, "no process left the group"
+        await process.end(0.5)
+        assert not [daemon for daemon in daemons if _lives(daemon)]
+
+    _with_process([sys.executable, "-c", _DAEMON, lives_on], body, tmp_path)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """A container without an init keeps the orphans that have ended as zombies."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_closed_outputs_are_not_the_end(tmp_path: Path):
+    """A process that closes its outputs runs on, and its exit code counts."""
+
+    async def body(process: TaskProcess) -> None:
+        await _until_there(tmp_path / "closed")
+        assert process.exit_code is None
+        (tmp_path / "go").touch()
+        assert await process.exited() == 4
+
+    script = "exec >&- 2>&-; touch closed; while [ ! -e go ]; do sleep 0.02; done; exit 4"
+    _with_process(_shell(script), body, tmp_path)
+
+
+def test_gigabyte_of_output_is_counted_not_kept(tmp_path: Path):
+    """The agent's memory does not grow with what a task writes."""
+
+    async def body(process: TaskProcess) -> None:
+        assert await process.exited() == 0
+
+    before = psutil.Process().memory_info().rss
+    out, _ = _with_process(_shell("head -c 1073741824 /dev/zero"), body, tmp_path)
+    assert len(out.data) + out.dropped == 1 << 30
+    assert len(out.data) == 1 << 20
+    assert psutil.Process().memory_info().rss - before < 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("argv", "error"), [(["/nonexistent/program"], OSError), (["/bin/echo", "a\0b"], ValueError)]
+)
+def test_program_that_cannot_start(tmp_path: Path, argv: list[str], error: type[Exception]):
+    """The caller gets the operating system's own error."""
+
+    async def body(process: TaskProcess) -> None:
+        raise AssertionError(process)
+
+    with pytest.raises(error):
+        _with_process(argv, body, tmp_path)
+
+
+def test_cap_keeps_the_start_and_counts_the_rest():
+    """The first bytes are kept; what is beyond the cap is a number."""
+    capture = Capture(limit=4)
+    for chunk in (b"abc", b"def", b"g"):
+        capture.feed(chunk)
+    assert capture.data == b"abcd"
+    assert capture.dropped == 3
+
+
+def test_lines_are_reported_when_whole():
+    """A line may come in pieces, and the last one may lack its end."""
+    lines: list[bytes] = []
+    capture = Capture(lines.append)
+    for chunk in (b"a", b"b\r\nc\n\nd", b"e"):
+        capture.feed(chunk)
+    assert lines == [b"ab", b"c", b""]
+    capture.finish()
+    capture.finish()
+    assert lines == [b"ab", b"c", b"", b"de"]
+
+
+def test_past_the_cap_only_records_are_reported():
+    """A flood of plain lines is not followed, a line that may be a record is."""
+    lines: list[bytes] = []
+    capture = Capture(lines.append, limit=2)
+    for chunk in (b"xx\n", b"plain\n", b'plain\n{"a"', b":1}\nplain\n"):
+        capture.feed(chunk)
+    assert lines == [b"xx", b'{"a":1}']
+
+
+def test_endless_line_is_reported_in_pieces():
+    """A line without an end does not grow in memory."""
+    lines: list[bytes] = []
+    capture = Capture(lines.append, limit=1 << 22)
+    for _ in range(5):
+        capture.feed(b"x" * (1 << 19))
+    assert [len(line) for line in lines] == [1 << 20, 1 << 20]
+
+
+def test_past_the_cap_a_brace_inside_a_line_starts_no_record():
+    """Where a chunk begins says nothing about where a line begins."""
+    lines: list[bytes] = []
+    capture = Capture(lines.append, limit=1)
+    for chunk in (b"x\n", b"plain ", b"{no}\n", b"a\nb", b"{no}"):
+        capture.feed(chunk)
+    capture.finish()
+    assert lines == [b"x"]

@@ -1,0 +1,60 @@
+"""Tests of process trees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from simulator.process_peer import connected_process
+
+from epm_task.simulator.processes import tree as process_tree
+
+
+def test_a_child_is_a_descendant_with_an_ancestor() -> None:
+    """Looking down and looking up agree."""
+    with connected_process(by_child=True) as peer:
+        down = process_tree.descendants({peer.pid})
+        assert len(down) == 1
+        (child,) = down
+        assert process_tree.parent(child) == peer.pid
+        assert process_tree.ancestor_among(child, {peer.pid}) == peer.pid
+        assert {peer.pid, child} <= process_tree.descendants({os.getpid()})
+
+
+def test_newer_processes_hold_the_fresh_children() -> None:
+    """The cheap walk finds a child that was just started."""
+    with connected_process(by_child=True) as peer:
+        assert process_tree.descendants({peer.pid}, newer_only=True) == (
+            process_tree.descendants({peer.pid})
+        )
+
+
+def test_no_roots_have_no_descendants() -> None:
+    """Nothing is looked at without a root."""
+    assert process_tree.descendants(set()) == frozenset()
+
+
+def test_a_birth_is_stable_and_belongs_to_one_process() -> None:
+    """The same process always has the same birth."""
+    birth = process_tree.birth(os.getpid())
+    assert birth is not None
+    assert process_tree.birth(os.getpid()) == birth
+
+
+def test_a_start_is_a_time_of_day() -> None:
+    """The start is in seconds since the epoch."""
+    started = process_tree.started_at(os.getpid())
+    assert started is not None
+    assert time.time() - 3600 < started <= time.time() + 2
+
+
+def test_a_process_that_has_ended_has_neither_birth_nor_parent() -> None:
+    """A PID without a process gives None, not an error."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    assert process_tree.birth(process.pid) is None
+    assert process_tree.started_at(process.pid) is None
+    assert process_tree.parent(process.pid) is None
+    assert process_tree.ancestor_among(process.pid, {os.getpid()}) is None

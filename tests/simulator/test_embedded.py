@@ -1,0 +1,432 @@
+"""Tests of the embedded agent, with real tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from simulator.task_files import SCANNER, TWO_TASKS, call, write
+
+from epm_task.simulator.embedded import Agent, InvalidJob
+from epm_task.simulator.jobs.store import UnknownJob
+from epm_task.simulator.start_error import PortTaken, RootHeld, RootUnusable, UnusableFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
+
+
+@pytest.fixture
+def agent() -> Iterator[Agent]:
+    """An agent that has just started."""
+    with Agent(grace_seconds=1.0) as agent:
+        yield agent
+
+
+def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
+    """Settings are served, the result and the records come back, and waiting is no denial."""
+    (tmp_path / "a.pem").write_text("x" * 11)
+    task = write(tmp_path, SCANNER)
+    agent.settings["KeyScanner"]["max_bytes"] = "10"
+    run = agent.run(task, root=tmp_path, registration_delay=0.2)
+    assert run.exit_code == 0, run.stderr
+    assert run.result == {"found": 0}
+    assert run.records[-1].message == "scan_finished"
+    assert run.records[-1].properties["found"] == 0
+    assert not run.denials
+    assert run.registration.tries >= 1
+    assert 0.1 < run.registration.seconds < run.seconds
+    assert run.acknowledged == len(run.records)
+    assert {record.source_channel for record in run.records} == {"broker"}
+
+
+def test_first_task_starts_within_a_second(tmp_path: Path):
+    """From nothing to a running process."""
+    begun = time.monotonic()
+    with Agent() as agent:
+        started = agent.start("/bin/true")
+        assert started.pid
+        assert time.monotonic() - begun < 1
+        started.wait()
+
+
+def test_temporary_root_is_removed():
+    """Nothing is left: no folder, no thread."""
+    before = set(threading.enumerate())  # the agent of the fixtures may be there
+    with Agent() as agent:
+        root = agent.root
+        assert (root / "Jobs" / "bin").is_dir()
+        assert agent.log.is_file()
+    assert not root.exists()
+    assert set(threading.enumerate()) <= before
+
+
+def test_given_root_is_kept_and_used_again(tmp_path: Path):
+    """Jobs, settings and logs survive; the ports stand in `appsettings.json`."""
+    job = {"id": "j", "name": "J", "schedule": {"intervalMinutes": 5}, "x": [1]}
+    job["tasks"] = [{"id": "t", "name": "T", "command": "true"}]
+    with Agent(tmp_path) as agent:
+        agent.jobs.add(job)
+        agent.settings["P"]["k"] = "v"
+        agent.jobs.trigger("j")
+        ports = json.loads((tmp_path / "appsettings.json").read_text())["Settings"]
+        assert agent.base_url.endswith(f":{ports['KestrelHttpsPort']}")
+    with Agent(tmp_path) as agent:
+        assert agent.jobs.get("j") == job
+        assert agent.settings["P"]["k"] == "v"
+        assert agent.settings["KeeperPrivilegeManager"]["broker.port"] == str(agent.broker_port)
+    line = json.loads((tmp_path / "Log" / "runs.jsonl").read_text())
+    assert (line["jobId"], line["trigger"], line["exitCode"]) == ("j", "trigger", 0)
+
+
+def test_two_agents_at_once(tmp_path: Path):
+    """On different roots both work; on one root the second is refused."""
+    with Agent(tmp_path / "a") as one, Agent(tmp_path / "b") as two:
+        assert one.base_url != two.base_url
+        assert one.run("/bin/true").exit_code == two.run("/bin/true").exit_code == 0
+        with pytest.raises(RootHeld, match=f"process {os.getpid()}"), Agent(tmp_path / "a"):
+            pass
+        assert one.run("/bin/true").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["https_port", "mqtt_port", "http_port"])
+def test_taken_port_names_its_holder(tmp_path: Path, option: str):
+    """The error says who has the port, and nothing stays open."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {port} is in use by process {os.getpid()}"):
+            Agent(tmp_path, **{option: port}).open()
+    with Agent(tmp_path) as agent:
+        assert agent.run("/bin/true").exit_code == 0
+
+
+def test_unusable_root(tmp_path: Path):
+    """A root below a file, and a corrupt store, are clear errors; nothing is overwritten."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RootUnusable):
+        Agent(tmp_path / "file" / "root").open()
+    (tmp_path / "settings-store.json").write_text("{broken")
+    with pytest.raises(UnusableFile, match=r"settings-store\.json, line 1"):
+        Agent(tmp_path).open()
+    assert (tmp_path / "settings-store.json").read_text() == "{broken"
+
+
+def test_broken_job_file_is_reported(tmp_path: Path):
+    """The trace names file, line and reason; the other jobs load."""
+    (tmp_path / "Jobs").mkdir()
+    (tmp_path / "Jobs" / "bad.json").write_text('{\n"id": }')
+    (tmp_path / "Jobs" / "good.json").write_text('{"id": "good", "tasks": [5]}')
+    with Agent(tmp_path) as agent:
+        assert agent.jobs.ids() == ["good"]
+        assert any("bad.json, line 2" in event.reason for event in agent.trace)
+        assert "malformed" in agent.jobs.trigger("good").job_run.problem
+
+
+def test_values_are_passed_whole(agent: Agent, tmp_path: Path):
+    """Blanks, quotes, backslashes, lists and flags arrive as they were given."""
+    task = write(tmp_path, TWO_TASKS, 'my "task" {home}.py')
+    words = ["a  b", "\"'", "\\", "--flag", ""]
+    run = agent.run(task, task="talker", words=words, flag=True)
+    assert run.exit_code == 0, run.stderr
+    assert run.result == {"words": words, "flag": True}
+    assert agent.run(task, task="talker", arguments=["--words=x y"]).result["words"] == ["x y"]
+
+
+def test_denied_topic_is_seen_by_the_agent_only(tmp_path: Path):
+    """The task ends well, and the run's denials name the topic and the line to add."""
+    task = write(tmp_path, TWO_TASKS)
+    with Agent(deny=["Jobs/talker/news"]) as agent:
+        run = agent.run(task, task="talker")
+        assert run.exit_code == 0, run.stderr
+        (denial,) = run.denials
+        assert denial.facts["topic"] == "Jobs/talker/news"
+        assert "allowedPublications" in denial.reason
+        assert "dropped" in json.loads((agent.log.parent / "runs.jsonl").read_text())["denials"][0]
+    with Agent() as agent:
+        assert not agent.run(task, task="talker").denials
+
+
+def test_other_processes_are_refused(agent: Agent):
+    """This process was not launched: 403 without a hint; the Admin tier needs the certificate."""
+    status, body = call(agent, "/api/PluginSettings/KeeperPrivilegeManager")
+    assert (status, b"launched" in body) == (403, False)
+    assert "not launched" in agent.trace.denials[-1].reason or "no process" in str(
+        agent.trace.denials[-1]
+    )
+    assert call(agent, "/api/Jobs")[0] == 403
+    assert call(agent, "/api/Jobs", admin=True)[0] == 200
+
+
+def test_job_over_the_api(agent: Agent):
+    """A stored job is triggered with a context, and its run stands in the history."""
+    job = {
+        "id": "by-api",
+        "name": "By API",
+        "events": ["Custom"],
+        "parameters": [{"name": "Word", "required": True}],
+        "tasks": [{"id": "t", "name": "T", "command": "echo", "arguments": '{{"a":"{Word}"}}'}],
+    }
+    job["tasks"][0]["arguments"] = '\'{"word": "\'"{Word}"\'"}\''
+    body = json.dumps(job).encode()
+    assert call(agent, "/api/Jobs", method="POST", body=body, admin=True)[0] == 200
+    context = b'{"Word": "x y"}'
+    path = "/api/Jobs/by-api/trigger"
+    assert call(agent, path, method="POST", body=context, admin=True)[0] == 200
+    agent.jobs.wait()
+    (run,) = agent.jobs.ended("by-api")
+    assert run.result == {"word": "x y"}
+    assert call(agent, path, method="POST", body=b"{}", admin=True)[0] == 200
+    agent.jobs.wait()
+    assert "'Word' is required" in agent.jobs.ended()[-1].problem
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(("trust", "status"), [("exact", "403"), ("tree", "200")])
+def test_child_of_a_task(tmp_path: Path, trust: str, status: str):
+    """A curl that a shell task starts has the Plugin tier with `tree` only; the denial says why."""
+    url = "$2/api/PluginSettings/KeeperPrivilegeManager"
+    script = write(
+        tmp_path,
+        f'#!/bin/sh\ncurl -s -o /dev/null -w "%{{http_code}}" --cacert "$1" "{url}"\n',
+        "ask",
+    )
+    script.chmod(0o755)
+    with Agent(trust=trust) as agent:
+        job = {
+            "id": "ask",
+            "tasks": [
+                {
+                    "id": "t",
+                    "executablePath": str(script),
+                    "arguments": f'"{agent.ca}" {{KeeperApiBaseUrl}}',
+                }
+            ],
+        }
+        run = agent.run_job(job)
+    assert run.stdout.decode() == status
+    assert [("trust is exact" in denial.reason) for denial in run.denials] == (
+        [True] if trust == "exact" else []
+    )
+
+
+def test_background_run(agent: Agent, tmp_path: Path):
+    """A run can be waited for in vain, asked to stop, and killed."""
+    task = write(tmp_path, TWO_TASKS)
+    seen = threading.Event()
+    started = agent.start(task, task="sleeper", on_record=lambda record: seen.set())
+    assert seen.wait(10)
+    assert started.running
+    with pytest.raises(TimeoutError):
+        started.wait(0.01)
+    started.terminate()
+    run = started.wait(10)
+    assert run.exit_code == 143
+    assert run.pid == started.pid
+    killed = agent.start(
+        "/bin/sleep", job={"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
+    )
+    assert killed.pid
+    killed.kill()
+    assert killed.wait(10).exit_code == -9
+
+
+def test_nothing_to_wait_for(agent: Agent, tmp_path: Path):
+    """A program that does not exist has no PID, and the run says 127."""
+    started = agent.start(tmp_path / "absent")
+    with pytest.raises(RuntimeError, match="no process was started"):
+        assert started.pid
+    assert started.wait().exit_code == 127
+
+
+def test_timeout(agent: Agent, tmp_path: Path):
+    """A task that takes longer than its time-out is ended and says so."""
+    sleep = {"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
+    run = agent.run("/bin/sleep", timeout=0.2, job=sleep)
+    assert run.timed_out
+    assert run.exit_code == -15
+
+
+def test_close_ends_what_runs(tmp_path: Path):
+    """The end of the agent is the end of its tasks and of what they started."""
+    script = write(tmp_path, "#!/bin/sh\nsleep 60 & sleep 60", "long")
+    script.chmod(0o755)
+    with Agent(grace_seconds=0.5) as agent:
+        pid = agent.start(script).pid
+        while len(psutil.Process(pid).children()) < 2:
+            time.sleep(0.005)
+        family = [psutil.Process(pid), *psutil.Process(pid).children()]
+    assert not [
+        process for process in family if process.is_running() and process.status() != "zombie"
+    ]
+
+
+def test_interval_job_on_a_moved_clock(agent: Agent):
+    """A job of every 60 minutes runs once in 61."""
+    tasks = [{"id": "t", "name": "T", "command": "true"}]
+    agent.jobs.add(
+        {"id": "hourly", "name": "H", "schedule": {"intervalMinutes": 60}, "tasks": tasks}
+    )
+    before = agent.clock.now()
+    agent.clock.advance(minutes=61)
+    agent.jobs.wait()
+    assert [run.trigger for run in agent.jobs.ended("hourly")] == ["interval"]
+    assert (agent.clock.now() - before).total_seconds() >= 61 * 60
+
+
+def test_reset(agent: Agent, tmp_path: Path):
+    """After a reset the agent is as new: no run, job, fault or written setting."""
+    script = write(tmp_path, "#!/bin/sh\nsleep 60", "long")
+    script.chmod(0o755)
+    started = agent.start(script)
+    assert started.pid
+    agent.settings["P"]["k"] = "v"
+    agent.faults.api(status=500)
+    job = {"id": "j", "name": "J", "events": ["E"]}
+    agent.jobs.add(job | {"tasks": [{"id": "t", "name": "T", "command": "true"}]})
+    agent.reset()
+    assert started.wait(5).exit_code == -15
+    assert agent.jobs.ids() == []
+    assert "P" not in agent.settings
+    assert agent.run(write(tmp_path, TWO_TASKS), task="talker").exit_code == 0
+
+
+def test_minimum_level_of_the_log(tmp_path: Path):
+    """The field's default hides what the run still knows."""
+    task = write(tmp_path, TWO_TASKS)
+    with Agent(log_level="Warning") as agent:
+        run = agent.run(task, task="talker")
+        assert "talked" in [record.message for record in run.records]
+        assert agent.log.read_bytes() == b""
+
+
+def test_trace_file(tmp_path: Path):
+    """Every decision is a JSON line."""
+    file = tmp_path / "trace.jsonl"
+    with Agent(trace_file=file) as agent:
+        agent.run("/bin/true")
+        count = len(agent.trace)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) >= count
+    assert {"at", "kind", "what", "denied", "reason", "facts"} == lines[0].keys()
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path):
+    """SIGINT ends the task, the temporary root and the process."""
+    code = (
+        "import sys; from epm_task.simulator.embedded import Agent\n"
+        "with Agent(grace_seconds=0.5) as agent:\n"
+        "    started = agent.start('/bin/sleep', job={'tasks': [\n"
+        "        {'id': 's', 'command': 'sleep', 'arguments': '60'}]})\n"
+        "    print(started.pid, flush=True)\n"
+        "    started.wait()\n"
+    )
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    env = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert b"KeyboardInterrupt" in err
+    assert b"Warning" not in err
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert list(scratch.iterdir()) == []
+
+
+pytestmark_of_agent_jobs = pytest.mark.skipif(
+    sys.platform == "win32", reason="the programs are POSIX"
+)
+
+
+@pytest.fixture
+def agent_of_agent_jobs() -> Iterator[Agent]:
+    """An agent in which the condition of the job `picky` is not met."""
+    with Agent(conditions={"picky": False}, grace_seconds=0.2) as agent_of_agent_jobs:
+        yield agent_of_agent_jobs
+
+
+def _job(job_id: str, command: str, **more: Any) -> dict[str, Any]:
+    task = {"id": "t", "name": "T", "command": command, **more.pop("task", {})}
+    return {"id": job_id, "name": job_id, "events": ["E"], "tasks": [task], **more}
+
+
+def test_invalid_job_is_refused(agent_of_agent_jobs: Agent):
+    """The full validator runs, and nothing is stored."""
+    with pytest.raises(InvalidJob, match="binary not found"):
+        agent_of_agent_jobs.jobs.add(_job("j", "no-such-program"))
+    assert agent_of_agent_jobs.jobs.ids() == []
+
+
+def test_unknown_job(agent_of_agent_jobs: Agent):
+    """A job that is not stored can be neither read, triggered nor deleted."""
+    for verb in (
+        agent_of_agent_jobs.jobs.get,
+        agent_of_agent_jobs.jobs.trigger,
+        agent_of_agent_jobs.jobs.delete,
+    ):
+        with pytest.raises(UnknownJob):
+            verb("nobody")
+
+
+def test_alternative_job_runs(agent_of_agent_jobs: Agent):
+    """A condition that is not met leads to the stored job that `alternateJobId` names."""
+    condition = {"condition": {"x": 1}, "alternateJobId": "other"}
+    agent_of_agent_jobs.jobs.add(_job("picky", "false", **condition))
+    assert (
+        "no alternateJobId names a job" in agent_of_agent_jobs.jobs.trigger("picky").job_run.skipped
+    )
+    agent_of_agent_jobs.jobs.add(_job("other", "true"))
+    run = agent_of_agent_jobs.jobs.trigger("picky")
+    assert (run.exit_code, run.job_run.job_id) == (0, "other")
+
+
+def test_plugin_setting_skips_a_task(agent_of_agent_jobs: Agent):
+    """The setting is looked up in the agent's own store; an unknown plugin skips nothing."""
+    agent_of_agent_jobs.jobs.add(
+        _job("j", "true", task={"SkipWhenPluginSettingFalse": "Scanner:enabled"})
+    )
+    assert not agent_of_agent_jobs.jobs.trigger("j").job_run.tasks[0].skipped
+    agent_of_agent_jobs.settings["Scanner"]["enabled"] = "false"
+    assert (
+        "enabled of Scanner is false"
+        in agent_of_agent_jobs.jobs.trigger("j").job_run.tasks[0].skipped
+    )
+
+
+def test_wait_is_bounded(agent_of_agent_jobs: Agent):
+    """A run that goes on is not waited for beyond the time."""
+    agent_of_agent_jobs.jobs.add(
+        _job("long", "sleep", task={"arguments": "60"}, schedule={"intervalMinutes": 1})
+    )
+    agent_of_agent_jobs.clock.advance(minutes=3)
+    with pytest.raises(TimeoutError, match="still goes on"):
+        agent_of_agent_jobs.jobs.wait(0.02)
+    assert agent_of_agent_jobs.jobs.ended() == []
+
+
+def test_reset_forgets_jobs_and_programs():
+    """The next test finds neither documents nor what a test put into `Jobs/bin`."""
+    with Agent() as agent_of_agent_jobs:
+        agent_of_agent_jobs.jobs.add(_job("j", "true"))
+        program = agent_of_agent_jobs.root / "Jobs" / "bin" / "Probe"
+        program.mkdir()
+        (program / "Probe").write_text("x")
+        (program.parent / "stray").write_text("x")
+        agent_of_agent_jobs.reset()
+        assert agent_of_agent_jobs.jobs.ids() == []
+        assert list(program.parent.iterdir()) == []

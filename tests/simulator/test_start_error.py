@@ -1,0 +1,64 @@
+"""Tests of the agent's ports."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from epm_task.simulator.start_error import PortTaken, holder, listen
+
+_LISTEN = """
+import socket, sys
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_free_port_is_taken(host: str) -> None:
+    """It can be connected to."""
+    with listen(host, 0) as listening:
+        socket.create_connection(listening.getsockname()[:2], 5).close()
+
+
+def test_a_taken_port_says_which_process_holds_it() -> None:
+    """PID and name, as far as this user may know."""
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", _LISTEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        with pytest.raises(PortTaken, match=rf"port {port} is in use by process {other.pid} \(py"):
+            listen("127.0.0.1", port)
+        other.communicate()
+
+
+def test_a_port_can_be_taken_again_after_a_restart() -> None:
+    """A connection that has just ended does not hold it."""
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port), 5)
+        first.settimeout(5)
+        accepted, _ = first.accept()
+        accepted.close()
+        client.close()
+    listen("127.0.0.1", port).close()
+
+
+def test_an_address_of_another_machine_is_an_error() -> None:
+    """It is not a port that is taken."""
+    with pytest.raises(OSError, match="assign"):
+        listen("192.0.2.1", 0)
+
+
+def test_the_holder_of_a_free_port_is_not_known() -> None:
+    """Nobody is named."""
+    with listen("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        assert str(os.getpid()) in holder("127.0.0.1", port)
+    assert holder("127.0.0.1", port) == "another process"
