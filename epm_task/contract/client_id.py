@@ -27,7 +27,7 @@ def check_job_id(job_id: str) -> str:
         BadJobId: It holds `_`, or another character that is not a letter, digit, `.` or `-`.
     """
     if not _JOB_ID.fullmatch(job_id):
-        raise BadJobId(job_id)
+        raise BadJobId(job_id, _what_is_wrong(job_id), _repaired(job_id))
     return job_id
 
 
@@ -62,8 +62,20 @@ def _job_id_segment(template: str) -> int:
     # `{job_id}` itself holds an underscore: placeholders are freed of it before the split.
     names = set(_PLACEHOLDER.findall(template))
     if unknown := sorted(names - {"job_id", "job_name", "run_id"}):
-        raise BadClientIdTemplate(template, f"{{{unknown[0]}}} is not a placeholder")
+        why = f"{{{unknown[0]}}} is not a placeholder"
+        raise BadClientIdTemplate(template, why, DEFAULT_TEMPLATE)
     segments = _PLACEHOLDER.sub(lambda m: "\0" + m[1].replace("_", ""), template).split("_")
     if segments.count("\0jobid") != 1:
-        raise BadClientIdTemplate(template, "{job_id} must be one whole segment between `_`")
+        why = "{job_id} must be one whole segment between `_`"
+        raise BadClientIdTemplate(template, why, DEFAULT_TEMPLATE)
     return segments.index("\0jobid")
+
+
+def _what_is_wrong(job_id: str) -> str:
+    if "_" in job_id:
+        return "holds an underscore, and the broker splits client ids on _ to find the job id"
+    return "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
+
+
+def _repaired(job_id: str) -> str:
+    return _FOREIGN.sub("-", job_id).lstrip(".-")[:128] or "my-job"

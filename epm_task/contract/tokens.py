@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from epm_task.runtime.declaration import OsName
+    from epm_task.contract.names import OsName
 
 
 #: Letters first, so that JSON written by hand in an argument is not taken for a token.

@@ -90,7 +90,7 @@ def _collect(program: Program) -> Iterator[tuple[str, str]]:
     """Yield name in the archive and file of all that the task and the runtime import."""
     yield f"{program.file.stem}.py", str(program.file.resolve())
     ours = Path(__file__).parents[1]
-    for part in ("__init__.py", "exit_code.py", "errors", "runtime"):
+    for part in ("__init__.py", "contract", "errors.py", "exit_code.py", "files.py", "runtime"):
         yield from _files(ours / part, ours.parent)
     included = {top: _top(path, top) for top, path in program.included().items()}
     for top, root in sorted({**_imported(program), **included}.items()):

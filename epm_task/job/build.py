@@ -18,8 +18,9 @@ from epm_task.contract.tokens import API_BASE_URL, PATH_TOKEN_NAMES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from epm_task.contract.names import OsName
     from epm_task.job.job import Job
-    from epm_task.runtime.declaration import Declaration, OsName
+    from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.parameter import Parameter
     from epm_task.runtime.task import Task
 

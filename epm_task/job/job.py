@@ -16,8 +16,9 @@ from epm_task.runtime.declaration import check_declaration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from epm_task.contract.names import OsName
     from epm_task.contract.topic import Topic
-    from epm_task.runtime.declaration import Declaration, OsName
+    from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.task import Task
 
 _SCHEDULES: Final = ("every_minutes", "cron", "run_at")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from epm_task.contract.names import ExecutionType  # noqa: TC001  # pydantic reads it
 from epm_task.contract.schedule import SCHEDULE_KINDS
-from epm_task.runtime.declaration import ExecutionType  # noqa: TC001  # pydantic reads it
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -12,9 +12,9 @@ from epm_task.job.json_source import child
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from epm_task.contract.names import OsName
     from epm_task.job.document import JobDocument
     from epm_task.job.job import Job
-    from epm_task.runtime.declaration import OsName
 
 
 class Part(NamedTuple):

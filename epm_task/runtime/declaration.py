@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, NamedTuple, get_args
 
+from epm_task.contract.names import ExecutionType, OsName
 from epm_task.contract.topic import Topic
 
 #: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
@@ -13,9 +14,6 @@ _MARGIN_SHARE: Final = 0.05
 #: The name of a folder and of a file, on every system.
 _COMMAND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-#: The systems of `osFilter`, and the accounts of `ExecutionType`, in the vendor's spelling.
-OsName = Literal["windows", "linux", "macOS"]
-ExecutionType = Literal["Service", "User", "UserDesktop", "UserElevated"]
 Level = Literal["trace", "debug", "information", "warning", "error", "critical", "off"]
 
 

@@ -21,13 +21,7 @@ from typing import (
 
 from epm_task.contract.client_id import check_job_id
 from epm_task.errors import DefinitionError, InvocationError
-from epm_task.runtime.declaration import (
-    Declaration,
-    ExecutionType,
-    Level,
-    OsName,
-    check_declaration,
-)
+from epm_task.runtime.declaration import Declaration, Level, check_declaration
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.invocation import task_argument
 from epm_task.runtime.streams import StandardStreams, reserved_early
@@ -36,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from epm_task.contract.names import ExecutionType, OsName
     from epm_task.contract.topic import Topic
     from epm_task.runtime.outcome import Outcome
     from epm_task.runtime.parameter import Parameter

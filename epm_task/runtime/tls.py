@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from epm_task.errors import UnsafeAgent, UnsafeConfiguration
+from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.errors import SettingsError, UnsafeAgent, UnsafeBroker, UnsafeConfiguration
 from epm_task.files import check_trusted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -105,3 +108,29 @@ def agent_address(base_url: str) -> tuple[str, int]:
             f"--keeper-api-base {base_url[:80]!r} was not used: {error}; "
             "pass --keeper-api-base={KeeperApiBaseUrl} in the job's arguments"
         ) from None
+
+
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_LAST_PORT: Final = 65_535
+
+
+def broker_address(settings: Mapping[str, str]) -> tuple[str, int]:
+    """Return the IP address and the port of the agent's broker.
+
+    Raises:
+        SettingsError: `broker.host` or `broker.port` is missing, or the port is no port.
+        UnsafeBroker: The host is not a loopback address.
+    """
+    for key in ("broker.host", "broker.port"):
+        if not settings.get(key):
+            raise SettingsError(SYSTEM_PLUGIN, key, "is missing")
+    text = settings["broker.port"].strip()
+    if not _PORT.fullmatch(text) or not 1 <= int(text) <= _LAST_PORT:
+        raise SettingsError(SYSTEM_PLUGIN, "broker.port", "is no port from 1 to 65535")
+    host = loopback_ip(settings["broker.host"].strip())
+    if host is None:
+        raise UnsafeBroker(
+            "setting broker.host is not a loopback address, so nothing was sent to it; "
+            "correct it in the policy"
+        )
+    return host, int(text)

@@ -10,11 +10,11 @@ from epm_task.contract.names import (
     EXECUTION_TYPES,
     OS_NAMES,
     allowed_systems,
-    broker_address,
     execution_type_of,
     os_name,
 )
 from epm_task.errors import SettingsError, UnsafeBroker
+from epm_task.runtime.tls import broker_address
 
 
 def settings(**changes: str | None) -> dict[str, str]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from epm_task.contract import levels as level
 from epm_task.contract.client_id import make_client_id
-from epm_task.contract.names import broker_address
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import HandlerCrashed, RecordsUndelivered
 from epm_task.exit_code import ExitCode, describe
@@ -24,6 +23,7 @@ from epm_task.runtime.log.log import Sink, joined, make_log
 from epm_task.runtime.log.outbox import Message, Outbox
 from epm_task.runtime.outcome import Outcome
 from epm_task.runtime.stop import SHIELD
+from epm_task.runtime.tls import broker_address
 
 if TYPE_CHECKING:
     from ssl import SSLContext

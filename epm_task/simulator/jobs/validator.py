@@ -25,8 +25,8 @@ from epm_task.simulator.jobs.command import find_program
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from epm_task.contract.names import OsName
     from epm_task.job.rule import Hit
-    from epm_task.runtime.declaration import OsName
 
 
 _PRIORITIES: Final = range(1, 11)

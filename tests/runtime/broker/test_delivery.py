@@ -192,7 +192,7 @@ def test_absent_broker_is_said_in_time() -> None:
     port = closed_port()
     with sender(port) as sending:
         start = time.monotonic()
-        with pytest.raises(BrokerUnreachable, match=f"127.0.0.1:{port} in 0.3 s .*refused"):
+        with pytest.raises(BrokerUnreachable, match=f"127.0.0.1:{port} in 0.3 s: .*refused"):
             sending.delivery.wait_until_connected(0.3)
         assert time.monotonic() - start < 0.6
 
