@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epm_task.cli.output import FAILED, Failure
+from epm_task.errors import sentence
 from epm_task.scaffold.new_project import add_task, make_project
-from epm_task.scaffold.template import ScaffoldError, Shelf
+from epm_task.scaffold.template import ScaffoldError, TemplateVersions
 from epm_task.scaffold.upgrade import Upgraded
 from epm_task.scaffold.upgrade import upgrade as carry_out
 
@@ -61,7 +62,7 @@ def new(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task new key-scanner --answer schedule=daily
     """
     try:
-        template = Shelf(templates).current
+        template = TemplateVersions(templates).current
         answers = _answers(template, name, answer or (), no_input=no_input, adding=bool(into))
         if into:
             files = add_task(template, answers, into)
@@ -71,7 +72,7 @@ def new(  # noqa: PLR0913  # each is an option of the command line
             files = sorted(path for path in project.rglob("*") if path.is_file())
             steps = _first_steps(project)
     except ScaffoldError as error:
-        raise Failure(str(error), error.fix) from error
+        raise Failure(sentence(error.what, error.why), error.fix) from error
     if as_json:
         typer.echo(json.dumps({"files": [path.as_posix() for path in files], "next": steps}))
         return
@@ -171,11 +172,11 @@ def upgrade(
 
     Example: epm-task upgrade --answer schedule=daily
     """
-    shelf = Shelf(templates)
+    versions = TemplateVersions(templates)
     try:
-        upgraded = carry_out(project, shelf, read_answers(shelf.current, answer or ()))
+        upgraded = carry_out(project, versions, read_answers(versions.current, answer or ()))
     except ScaffoldError as error:
-        raise Failure(str(error), error.fix) from error
+        raise Failure(sentence(error.what, error.why), error.fix) from error
     if as_json:
         typer.echo(json.dumps(upgraded._asdict()))
     else:

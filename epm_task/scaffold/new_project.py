@@ -1,4 +1,4 @@
-"""A new project, or a new task in a project, appears whole or not at all."""
+"""Make a new project, or add a task to one; either appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from epm_task.scaffold.template import Answer, Template
 
-
 #: What makes a task, apart from its project: the module, its test, its job.
 _TASK_FILES: Final = ("src/*.py", "tests/test_*.py", "Jobs/*.json")
 
@@ -27,7 +26,7 @@ def make_project(template: Template, answers: Mapping[str, Answer], output_dir: 
     """Make a project in a folder of its own below *output_dir*, and return that folder.
 
     Raises:
-        ScaffoldError: The template refuses an answer, or there is such a folder.
+        ScaffoldError: The template refuses an answer, or the folder exists.
         OSError: The folder cannot be written.
     """
     complete = template.complete(answers)
@@ -46,13 +45,14 @@ def add_task(template: Template, answers: Mapping[str, Answer], project: Path) -
     The module is added to the task list of pyproject.toml too.
 
     Raises:
-        ScaffoldError: The template refuses an answer, there is such a file, or no project.
+        ScaffoldError: The template refuses an answer, a file exists, or *project* is not one.
         OSError: The folder cannot be written.
     """
     pyproject = project / "pyproject.toml"
     if not pyproject.is_file():
         raise ScaffoldError(
-            f"{project} holds no pyproject.toml, so it is no project",
+            f"{project} is not a project",
+            "it holds no pyproject.toml",
             "give the folder of a project, or leave --into out",
         )
     with TemporaryDirectory(prefix="epm-task-new-") as aside:
@@ -90,7 +90,7 @@ def _refuse_present(paths: list[Path]) -> None:
     for path in paths:
         if os.path.lexists(path):
             raise ScaffoldError(
-                f"{path} exists, and nothing is ever overwritten", "choose another name"
+                f"{path} exists, and nothing is ever overwritten", fix="choose another name"
             )
 
 
@@ -102,19 +102,19 @@ def with_task(pyproject: str, file: str) -> str:
     """Return the text of a pyproject.toml with *file* in the task list, all else untouched.
 
     Raises:
-        ScaffoldError: The text is no TOML, or its list stands in a form that cannot be extended.
+        ScaffoldError: The text is not TOML, or has its list in a form that cannot be extended.
     """
     try:
         wanted = tomllib.loads(pyproject)
     except tomllib.TOMLDecodeError as error:
-        raise ScaffoldError(f"pyproject.toml cannot be read: {error}", "correct it") from error
+        raise ScaffoldError("pyproject.toml cannot be read", str(error), "correct it") from error
     table = wanted.setdefault("tool", {}).setdefault("epm-task", {})
     table["tasks"] = [*table.get("tasks", []), file]
     changed = _extended(pyproject, json.dumps(file))
     if not _says(changed, wanted):
         raise ScaffoldError(
             "pyproject.toml names its tasks in a form that cannot be extended",
-            'write tasks = ["FILE"] below [tool.epm-task]',
+            fix='write tasks = ["FILE"] below [tool.epm-task]',
         )
     return changed
 

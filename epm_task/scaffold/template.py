@@ -1,4 +1,4 @@
-"""A template is a folder from which cookiecutter makes a project, with the questions it asks."""
+"""Read the cookiecutter template of a project, ask its questions, and make a project of it."""
 
 from __future__ import annotations
 
@@ -12,106 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from epm_task.errors import EpmTaskError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-
-_FIX: Final = "give the folder of a cookiecutter template"
-
-
-class Template:
-    """One version of a template.
-
-    Args:
-        folder: The folder that holds `cookiecutter.json`.
-
-    Attributes:
-        folder: The same.
-        version: Its number; a later one is larger.
-        questions: What it asks, by the names of the answers.
-
-    Raises:
-        ScaffoldError: The folder holds no such template.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Read the questions."""
-        self.folder: Final = folder
-        raw = self._read()
-        prompts = raw.pop("__prompts__", {})
-        self.version: Final = int(raw.get("_template_version", 0))
-        self.questions: Final = {
-            name: Question.read(name, default, prompts.get(name, name))
-            for name, default in raw.items()
-            if not name.startswith("_")
-        }
-
-    def complete(self, answers: Mapping[str, Answer]) -> dict[str, Answer]:
-        """Return these answers, and the defaults of the questions without one.
-
-        Raises:
-            ScaffoldError: The template refuses an answer.
-        """
-        asked = {name: answer for name, answer in answers.items() if name in self.questions}
-        for name, answer in asked.items():
-            self.questions[name].check(answer)
-        complete = {name: one.default for name, one in self.questions.items()} | asked
-        if why := self.refusal(complete):
-            raise ScaffoldError(why, "choose another one")
-        return complete
-
-    def refusal(self, answers: Mapping[str, Answer]) -> str:
-        """Return why the template refuses complete *answers*; empty when it takes them."""
-        if self._refuse is None:
-            return ""
-        return str(self._refuse(str(answers["name"]), str(answers["description"])))
-
-    def render(self, answers: Mapping[str, Answer], into: Path) -> Path:
-        """Make the project below the folder *into*, and return its folder.
-
-        Raises:
-            ScaffoldError: The template refuses an answer.
-        """
-        # Imported here: 0.3 s, for two verbs only.
-        from cookiecutter.exceptions import CookiecutterException  # noqa: PLC0415
-        from cookiecutter.generate import generate_context, generate_files  # noqa: PLC0415
-        from cookiecutter.prompt import prompt_for_config  # noqa: PLC0415
-        from jinja2 import TemplateError  # noqa: PLC0415
-
-        file = str(self.folder / "cookiecutter.json")
-        context = generate_context(file, extra_context=self.complete(answers))
-        context["cookiecutter"] = dict(prompt_for_config(context, no_input=True))
-        # A `refusal` was asked by `complete`, in this process; any other hook is cookiecutter's.
-        hooks = self._refuse is None
-        try:
-            made = generate_files(
-                str(self.folder), context, output_dir=str(into), accept_hooks=hooks
-            )
-        except (CookiecutterException, TemplateError) as error:
-            raise ScaffoldError(
-                f"the template {self.folder} cannot be rendered: {error}", "correct the template"
-            ) from error
-        return Path(made)
-
-    @cached_property
-    def _refuse(self) -> Any:
-        """The function `refusal` of the template's hook; None when there is none."""
-        hook = self.folder / "hooks" / "pre_gen_project.py"
-        # A hook without it may do anything when it is imported.
-        if not hook.is_file() or "def refusal(" not in hook.read_text(encoding="utf-8"):
-            return None
-        return runpy.run_path(str(hook))["refusal"]
-
-    def _read(self) -> dict[str, Any]:
-        file = self.folder / "cookiecutter.json"
-        try:
-            raw = json.loads(file.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ScaffoldError(f"{file} cannot be read: {error}", _FIX) from error
-        if not isinstance(raw, dict) or not {"name", "description"} <= raw.keys():
-            raise ScaffoldError(f"{file} asks neither a name nor a description", _FIX)
-        return raw
-
 
 Answer: TypeAlias = str | bool
 
@@ -119,15 +23,19 @@ _YES: Final = frozenset({"1", "true", "yes", "y", "on"})
 _NO: Final = frozenset({"0", "false", "no", "n", "off"})
 
 
+class ScaffoldError(EpmTaskError):
+    """A project cannot be made or upgraded; nothing was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question.
+    """One question of a template.
 
     Attributes:
         name: The name of its answer.
         prompt: How people are asked.
         default: The answer of those who are not asked.
-        choices: The words that can be chosen, with their meaning; empty for another kind.
+        choices: The answers to choose from, with their meaning; empty when any text will do.
     """
 
     name: str
@@ -137,7 +45,7 @@ class Question:
 
     @classmethod
     def read(cls, name: str, default: Any, prompt: Any) -> Self:
-        """Return the question that stands in `cookiecutter.json`."""
+        """Return the question of one entry of `cookiecutter.json` and of its `__prompts__`."""
         words = default if isinstance(default, list) else []
         meanings = prompt if isinstance(prompt, dict) else {"__prompt__": prompt}
         choices = {word: str(meanings.get(word, word)) for word in words}
@@ -145,7 +53,7 @@ class Question:
         return cls(name, str(meanings.get("__prompt__", name)), first, choices)
 
     def answer(self, text: str) -> Answer:
-        """Return the answer that *text* stands for.
+        """Return the answer that *text* means, as typed on a command line.
 
         Raises:
             ScaffoldError: It is none of the choices, or neither yes nor no.
@@ -160,31 +68,123 @@ class Question:
         Raises:
             ScaffoldError: It is none of the choices, or neither yes nor no.
         """
+        expected = ""
         if self.choices and answer not in self.choices:
-            raise ScaffoldError(
-                f"{answer!r} is no answer for {self.name}", f"write {' or '.join(self.choices)}"
-            )
-        if isinstance(self.default, bool) != isinstance(answer, bool):
-            words = "true or false" if isinstance(self.default, bool) else "a text"
-            raise ScaffoldError(f"{answer!r} is no answer for {self.name}", f"write {words}")
+            expected = " or ".join(self.choices)
+        elif isinstance(self.default, bool) != isinstance(answer, bool):
+            expected = "true or false" if isinstance(self.default, bool) else "a text"
+        if expected:
+            raise ScaffoldError(f"{answer!r} cannot answer {self.name}", fix=f"write {expected}")
         return answer
 
 
-_PACKAGE: Final = Path(__file__).parents[1]
+class Template:
+    """One version of a template.
+
+    Args:
+        folder: The folder that holds `cookiecutter.json`.
+
+    Attributes:
+        folder: The same.
+        version: Its number; a later version has a larger one.
+        questions: What it asks, by the names of the answers.
+
+    Raises:
+        ScaffoldError: The folder holds no such template.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the questions."""
+        self.folder: Final = folder
+        raw = _read(folder / "cookiecutter.json")
+        prompts = raw.pop("__prompts__", {})
+        self.version: Final = int(raw.get("_template_version", 0))
+        self.questions: Final = {
+            name: Question.read(name, default, prompts.get(name, name))
+            for name, default in raw.items()
+            if not name.startswith("_")
+        }
+
+    def complete(self, answers: Mapping[str, Answer]) -> dict[str, Answer]:
+        """Return these answers, and the defaults of the questions without one.
+
+        Raises:
+            ScaffoldError: The template refuses an answer.
+        """
+        complete = {
+            name: question.check(answers[name]) if name in answers else question.default
+            for name, question in self.questions.items()
+        }
+        if why := self.refusal(complete):
+            raise ScaffoldError(why, fix="choose another one")
+        return complete
+
+    def refusal(self, answers: Mapping[str, Answer]) -> str:
+        """Return why the template refuses complete *answers*; empty when it takes them."""
+        if self._refuse is None:
+            return ""
+        return str(self._refuse(str(answers["name"]), str(answers["description"])))
+
+    def render(self, answers: Mapping[str, Answer], into: Path) -> Path:
+        """Make the project below the folder *into*, and return its folder.
+
+        Raises:
+            ScaffoldError: The template refuses an answer, or cannot be rendered.
+        """
+        # Imported here: 0.3 s, for two verbs only.
+        from cookiecutter.exceptions import CookiecutterException  # noqa: PLC0415
+        from cookiecutter.generate import generate_context, generate_files  # noqa: PLC0415
+        from cookiecutter.prompt import prompt_for_config  # noqa: PLC0415
+        from jinja2 import TemplateError  # noqa: PLC0415
+
+        file = str(self.folder / "cookiecutter.json")
+        context = generate_context(file, extra_context=self.complete(answers))
+        context["cookiecutter"] = dict(prompt_for_config(context, no_input=True))
+        # `complete` has called `refusal` in this process; any other hook is cookiecutter's to run.
+        hooks = self._refuse is None
+        try:
+            made = generate_files(
+                str(self.folder), context, output_dir=str(into), accept_hooks=hooks
+            )
+        except (CookiecutterException, TemplateError) as error:
+            raise ScaffoldError(
+                f"the template {self.folder} cannot be rendered", str(error), "correct the template"
+            ) from error
+        return Path(made)
+
+    @cached_property
+    def _refuse(self) -> Any:
+        """The function `refusal` of the template's hook, or None."""
+        hook = self.folder / "hooks" / "pre_gen_project.py"
+        # A hook without it may do anything when it is imported.
+        if not hook.is_file() or "def refusal(" not in hook.read_text(encoding="utf-8"):
+            return None
+        return runpy.run_path(str(hook))["refusal"]
 
 
-def own_folder() -> Path:
-    """Return the folder with the templates of this installation: a wheel's, or a checkout's."""
-    in_wheel = _PACKAGE / "templates"
-    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / "templates"
+def _read(file: Path) -> dict[str, Any]:
+    fix = "give the folder of a cookiecutter template"
+    try:
+        raw = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ScaffoldError(f"{file} cannot be read", str(error), fix) from error
+    if not isinstance(raw, dict) or not {"name", "description"} <= raw.keys():
+        raise ScaffoldError(f"{file} asks neither a name nor a description", fix=fix)
+    return raw
 
 
-class Shelf:
-    """A folder with `task/`, the current template, and `older/N.zip`, those before it."""
+class TemplateVersions:
+    """All versions of the template: `task/`, the current one, and `older/N.zip`, those before.
+
+    Args:
+        folder: The folder that holds them; by default that of this installation.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Take the folder; None stands for the one of this installation."""
-        self._folder = folder or own_folder()
+        package = Path(__file__).parents[1]
+        in_wheel = package / "templates"
+        in_checkout = package.parent / "templates"
+        self._folder = folder or (in_wheel if in_wheel.is_dir() else in_checkout)
 
     @property
     def current(self) -> Template:
@@ -196,11 +196,11 @@ class Shelf:
         return Template(self._folder / "task")
 
     @contextmanager
-    def of_version(self, version: int) -> Iterator[Template]:
+    def get(self, version: int) -> Iterator[Template]:
         """Give the template of that version, for the length of a `with` block.
 
         Raises:
-            ScaffoldError: It is not on the shelf.
+            ScaffoldError: The folder does not hold it.
         """
         current = self.current
         if version == current.version:
@@ -209,24 +209,11 @@ class Shelf:
         archive = self._folder / "older" / f"{version}.zip"
         if not archive.is_file():
             raise ScaffoldError(
-                f"version {version} of the template is not part of this installation, which holds "
-                f"version {current.version}",
+                f"version {version} of the template is not part of this installation",
+                f"it holds version {current.version}",
                 "install the epm-task that made the project, or a newer one",
             )
         with TemporaryDirectory(prefix="epm-template-") as folder:
             with zipfile.ZipFile(archive) as packed:
                 packed.extractall(folder)
             yield Template(Path(folder))
-
-
-class ScaffoldError(Exception):
-    """Nothing was made or changed.
-
-    Args:
-        sentence: What happened and why.
-        fix: What to do.
-    """
-
-    def __init__(self, sentence: str, fix: str) -> None:
-        super().__init__(sentence)
-        self.fix = fix

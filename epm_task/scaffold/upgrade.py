@@ -1,4 +1,4 @@
-"""An upgrade is the three-way merge of a project with the newer version of its template.
+"""Bring a project to a newer version of its template, by a three-way merge.
 
 Git does it. Two commits are made that are on no branch: the project as the old version makes it,
 then as the new one does. `git cherry-pick --no-commit` carries the difference between them over to
@@ -19,8 +19,7 @@ from epm_task.scaffold.template import ScaffoldError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from epm_task.scaffold.template import Answer, Shelf, Template
-
+    from epm_task.scaffold.template import Answer, Template, TemplateVersions
 
 #: How many changed files a refusal names.
 _SHOWN: Final = 3
@@ -42,40 +41,61 @@ class Upgraded(NamedTuple):
     conflicts: list[str]
 
 
-def upgrade(project: Path, shelf: Shelf, changes: Mapping[str, Answer]) -> Upgraded:
-    """Bring *project* to the shelf's current template.
+def upgrade(project: Path, templates: TemplateVersions, changes: Mapping[str, Answer]) -> Upgraded:
+    """Bring *project* to the current template.
 
     Args:
         project: The folder with the project's pyproject.toml.
-        shelf: The templates.
+        templates: The versions of the template.
         changes: Answers that shall differ from those the project was made with.
 
     Raises:
-        ScaffoldError: The project cannot be upgraded; it says why.
+        ScaffoldError: The project cannot be upgraded.
     """
-    origin, newest = Origin.of(project), shelf.current
-    if origin.version > newest.version:
+    version, answers = _origin(project)
+    newest = templates.current
+    if version > newest.version:
         raise ScaffoldError(
-            f"{project} was made from version {origin.version} of the template, and this epm-task "
-            f"has version {newest.version}",
+            f"{project} was made from version {version} of the template",
+            f"this epm-task has version {newest.version}",
             "install a newer epm-task",
         )
-    answers = {**origin.answers, **changes}
-    if changes.get("name", origin.answers.get("name")) != origin.answers.get("name"):
-        raise ScaffoldError("an upgrade does not rename a task", "leave name= out")
-    if (origin.version, origin.answers) == (newest.version, answers):
-        return Upgraded(origin.version, newest.version, [], [])
-    with shelf.of_version(origin.version) as oldest:
-        return _merge(_clean(project), (oldest, origin.answers), (newest, answers))
+    changed = {**answers, **changes}
+    if changed.get("name") != answers.get("name"):
+        raise ScaffoldError("an upgrade does not rename a task", fix="leave name= out")
+    if (version, answers) == (newest.version, changed):
+        return Upgraded(version, newest.version, [], [])
+    with templates.get(version) as oldest:
+        return _merge(_clean(project), (oldest, answers), (newest, changed))
+
+
+def _origin(project: Path) -> tuple[int, dict[str, Answer]]:
+    """Return version and answers in `[tool.epm-task.template]` of the project's pyproject.toml."""
+    file = project / "pyproject.toml"
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ScaffoldError(
+            f"{file} cannot be read", str(error), "give the folder of a project"
+        ) from error
+    table = content.get("tool", {}).get("epm-task", {}).get("template")
+    if not isinstance(table, dict) or not isinstance(table.get("version"), int):
+        raise ScaffoldError(
+            f"what {project} was made from is not known",
+            f"{file} holds no [tool.epm-task.template] with a version",
+            "only a project of `epm-task new` or of the template can be upgraded",
+        )
+    return table["version"], {k: v for k, v in table.items() if isinstance(v, str | bool)}
 
 
 def _clean(project: Path) -> GitRepository:
     git = GitRepository(project)
-    if changes := git.changes():
+    if changes := git.ask("status", "--porcelain").splitlines():
         shown = ", ".join(line[3:] for line in changes[:_SHOWN])
         more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
         raise ScaffoldError(
-            f"{project} has changes that are not committed: {shown}{more}",
+            f"{project} has changes that are not committed",
+            f"{shown}{more}",
             "commit or stash them, so that the upgrade can be told from them",
         )
     return git
@@ -97,15 +117,10 @@ def _merge(
     picked = git.run("cherry-pick", "--no-commit", commits[1])
     conflicts = git.ask("diff", "--name-only", "--diff-filter=U", "--relative").splitlines()
     if picked.returncode and not conflicts:
-        raise ScaffoldError(f"git refused the merge: {picked.stderr.strip()}", "see what git says")
+        raise ScaffoldError("git refused the merge", picked.stderr.strip(), "do what git says")
     lines = git.ask("diff", "--cached", "--name-status", "--relative", "HEAD").splitlines()
-    changed = [(line[0], line.partition("\t")[2]) for line in lines]
-    return Upgraded(
-        old[0].version,
-        new[0].version,
-        [(letter, path) for letter, path in changed if letter != "U"],
-        conflicts,
-    )
+    changed = [(line[0], line.partition("\t")[2]) for line in lines if line[0] != "U"]
+    return Upgraded(old[0].version, new[0].version, changed, conflicts)
 
 
 def _refuse_untracked(git: GitRepository, old: str, new: str) -> None:
@@ -119,7 +134,7 @@ def _refuse_untracked(git: GitRepository, old: str, new: str) -> None:
         if os.path.lexists(git.folder / path):
             raise ScaffoldError(
                 f"{git.folder / path} is not in git, and the upgrade would overwrite it",
-                "commit it, or move it away",
+                fix="commit it, or move it away",
             )
 
 
@@ -131,7 +146,7 @@ def _render(template: Template, answers: Mapping[str, Answer], place: Path) -> N
 
 
 #: The commits that a merge needs for a moment; they are on no branch.
-_SOMEBODY: Final = {
+_AUTHOR: Final = {
     f"GIT_{role}_{key}": value
     for role in ("AUTHOR", "COMMITTER")
     for key, value in (("NAME", "epm-task"), ("EMAIL", "epm-task@localhost"))
@@ -149,7 +164,7 @@ class GitRepository:
         prefix: The folder, as seen from the top of the work tree; empty for the top.
 
     Raises:
-        ScaffoldError: There is no git, or the folder lies in no work tree.
+        ScaffoldError: Git is not installed, or the folder is in no work tree.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -158,11 +173,11 @@ class GitRepository:
         try:
             self.prefix: Final = self.ask("rev-parse", "--show-prefix").strip()
         except FileNotFoundError as error:
-            raise ScaffoldError("there is no git on this machine", "install git") from error
+            raise ScaffoldError("git is not installed", fix="install git") from error
         except subprocess.CalledProcessError as error:
             raise ScaffoldError(
                 f"{folder} is in no git repository, so an upgrade could not be undone",
-                "`git init`, `git add .`, `git commit`, then again",
+                fix="`git init`, `git add .`, `git commit`, then again",
             ) from error
 
     def ask(self, *words: str, **environment: str) -> str:
@@ -187,15 +202,11 @@ class GitRepository:
             check=check,
         )
 
-    def changes(self) -> list[str]:
-        """Return what is not committed, as `git status --porcelain` shows it."""
-        return self.ask("status", "--porcelain").splitlines()
-
     def commit_of(self, folder: Path, index: Path, message: str, *parents: str) -> str:
         """Store the files below *folder* as a commit on no branch, and return its name.
 
         Args:
-            folder: What stands for the top of the work tree.
+            folder: Taken for the top of the work tree.
             index: A file that does not exist, for git to work with.
             message: The commit's message.
             *parents: Names of commits.
@@ -205,35 +216,4 @@ class GitRepository:
         self.ask("-C", str(folder), "add", "--all", "--force", ".", GIT_DIR=git_dir, **place)
         tree = self.ask("write-tree", GIT_INDEX_FILE=str(index)).strip()
         lines = [word for parent in parents for word in ("-p", parent)]
-        return self.ask("commit-tree", tree, *lines, "-m", message, **_SOMEBODY).strip()
-
-
-class Origin(NamedTuple):
-    """What stands in `[tool.epm-task.template]` of a project's pyproject.toml."""
-
-    version: int
-    answers: dict[str, Answer]
-
-    @classmethod
-    def of(cls, project: Path) -> Origin:
-        """Return the origin of *project*.
-
-        Raises:
-            ScaffoldError: There is no such project, or it was not made from the template.
-        """
-        file = project / "pyproject.toml"
-        try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ScaffoldError(
-                f"{file} cannot be read: {error}", "give the folder of a project"
-            ) from error
-        table = content.get("tool", {}).get("epm-task", {}).get("template")
-        if not isinstance(table, dict) or not isinstance(table.get("version"), int):
-            raise ScaffoldError(
-                f"{file} holds no [tool.epm-task.template] with a version, so what the project "
-                "was made from is not known",
-                "only a project of `epm-task new` or of the template can be upgraded",
-            )
-        answers = {k: v for k, v in table.items() if isinstance(v, str | bool)}
-        return cls(table["version"], answers)
+        return self.ask("commit-tree", tree, *lines, "-m", message, **_AUTHOR).strip()

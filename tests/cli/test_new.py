@@ -414,7 +414,7 @@ def test_a_machine_without_git_is_told(
 ) -> None:
     """The sentence names what is missing."""
     monkeypatch.setenv("PATH", "")
-    assert "no git on this machine" in _upgrade(project, templates).err
+    assert "git is not installed" in _upgrade(project, templates).err
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path, templates: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from templates.rendering import TEMPLATE, TEMPLATES, files_below
 
-from epm_task.scaffold.template import Shelf
+from epm_task.scaffold.template import TemplateVersions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +36,8 @@ def test_a_change_of_the_template_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("version", range(1, TEMPLATE.version + 1))
-def test_every_version_is_on_the_shelf(version: int, tmp_path: Path) -> None:
+def test_every_version_is_kept(version: int, tmp_path: Path) -> None:
     """Each can be rendered, and calls itself by its number."""
-    with Shelf().of_version(version) as template:
+    with TemplateVersions().get(version) as template:
         assert template.version == version
         assert (template.render({}, tmp_path) / "pyproject.toml").is_file()
