@@ -34,7 +34,6 @@ NEIGHBOURS = {
     ("files", "errors"),
     ("contract", "errors"),
     ("contract", "files"),
-    ("contract", "simulator"),
     ("pytest_plugin", "testing"),
 }
 #: What a place may import beside the standard library and lower floors.

@@ -10,7 +10,6 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
-from epm_task.admin.agent_root import PRESETS, find_root
 from epm_task.admin.client import AdminClient
 from epm_task.admin.deploy.apply import Deployed, Deployment, recover
 from epm_task.admin.deploy.bundle import read_bundles
@@ -25,6 +24,7 @@ from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.output import FAILED, Failure, colorful, table
 from epm_task.cli.plan_view import plan_facts, plan_text
 from epm_task.cli.policy import policy
+from epm_task.contract.layout import PRESETS, find_root
 from epm_task.contract.record import printable, view
 
 _Trigger = Annotated[

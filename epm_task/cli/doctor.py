@@ -11,13 +11,13 @@ from typing import Annotated, Final
 
 import typer
 
-from epm_task.admin.agent_root import find_root
 from epm_task.admin.doctor.doctor import examine
 from epm_task.admin.doctor.finding import Case, Finding, State
 from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.jobs import broker_address
 from epm_task.cli.options import job_of
 from epm_task.cli.output import FAILED, Failure, colorful
+from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
 from epm_task.job.job import Job
 

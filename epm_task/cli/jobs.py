@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.admin.agent_root import AgentRoot
 from epm_task.admin.answers import Started, Verdict
 from epm_task.admin.client import AdminClient, Applied, apply_job, live_verdict, live_verdicts
 from epm_task.admin.errors import JobRefused
@@ -20,6 +19,7 @@ from epm_task.admin.run_history import EndedRun, Follower, RunHistory
 from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.options import read_job
 from epm_task.cli.output import FAILED, Failure, colorful, table
+from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable, view
 from epm_task.exit_code import describe
 from epm_task.job.json_source import BadSource

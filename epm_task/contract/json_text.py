@@ -1,56 +1,112 @@
-"""JSON text is what arrives from a file or a client, and may not be JSON at all."""
+"""Read and write JSON strictly: what comes from a file or over HTTP may be anything."""
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
-from typing import Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from epm_task.errors import EpmTaskError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: What an agent takes as the body of a request; jobs and settings have a few kilobytes.
+MAX_BYTES: Final = 1024 * 1024
+
+#: Python refuses to convert longer ones, because that takes quadratic time.
+_MAX_DIGITS: Final = 4300
+
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class BadJson(ValueError):
-    """A text that is no JSON, with the place where that shows.
+class Place(NamedTuple):
+    """A place in a text, both numbers from 1; the column counts characters."""
+
+    line: int
+    column: int
+
+
+class BadJson(EpmTaskError, ValueError):
+    """A text is not the JSON that is needed.
 
     Attributes:
-        line: The line, counted from 1.
-        why: The reason.
+        place: Where that shows; None when no place can be named.
+        pointer: The value that was being read; empty for the whole document.
     """
 
-    def __init__(self, line: int, why: str) -> None:
-        super().__init__(f"line {line}: {why}")
-        self.line = line
-        self.why = why
+    def __init__(
+        self,
+        why: str,
+        fix: str = "correct it",
+        *,
+        place: Place | None = None,
+        pointer: str = "",
+        what: str = "it is not usable JSON",
+    ) -> None:
+        """Take the reason and the place; *what* is said when there is no place."""
+        super().__init__(f"line {place.line}, column {place.column}" if place else what, why, fix)
+        self.place = place
+        self.pointer = pointer
+
+    @property
+    def line(self) -> int:
+        """The line, counted from 1; 0 when no place can be named."""
+        return self.place.line if self.place else 0
+
+
+_START: Final = Place(1, 1)
 
 
 def parse_json(data: bytes) -> Any:
     """Return the value that *data* holds: UTF-8, with or without a byte order mark.
 
     Raises:
-        BadJson: It is no UTF-8, no JSON, nested too deeply, or holds a number that JSON has not.
+        BadJson: It is not UTF-8, not JSON, nested too deeply, has a name twice in one object, or a
+            number that JSON does not have.
     """
+    text = decode(data)
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadJson(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8") from error
-    try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(
+            text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
+        )
     except json.JSONDecodeError as error:
-        raise BadJson(error.lineno, f"{error.msg} (column {error.colno})") from error
-    except RecursionError as error:
-        raise BadJson(1, "it is nested too deeply") from error
-    except ValueError as error:
-        raise BadJson(1, str(error)) from error
+        raise BadJson(error.msg, place=Place(error.lineno, error.colno)) from None
+    except RecursionError:
+        raise BadJson("it is nested too deeply") from None
+    except BadJson:
+        raise
+    except ValueError as error:  # Python's own limit of digits
+        raise BadJson(str(error)) from None
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """Return the JSON object that *data* holds.
 
     Raises:
-        BadJson: As `parse_json`, or the value is no object.
+        BadJson: As `parse_json`, or the value is not an object.
     """
     value = parse_json(data)
     if not isinstance(value, dict):
-        raise BadJson(1, "a JSON object is needed, in braces")
+        raise BadJson("a JSON object is needed, in braces", place=_START)
     return value
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of at most 1 MiB.
+
+    Raises:
+        BadJson: The file cannot be read, is larger, or does not hold a JSON object.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise BadJson(why, "check its path and its rights", what="it cannot be read") from None
+    check_size(data)
+    return parse_object(data)
 
 
 def write_json(value: object) -> bytes:
@@ -60,19 +116,31 @@ def write_json(value: object) -> bytes:
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+def check_size(data: bytes) -> None:
+    """Refuse more than 1 MiB.
+
+    Raises:
+        BadJson: It is more.
+    """
+    if len(data) > MAX_BYTES:
+        raise BadJson(f"it has more than {MAX_BYTES} bytes", "give another file", place=_START)
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        _refuse(text[:40])
-    return number
+def decode(data: bytes) -> str:
+    """Return the text, without a byte order mark.
 
-
-#: Python refuses to convert longer ones, because that takes quadratic time.
-_MAX_DIGITS: Final = 4300
+    Raises:
+        BadJson: It is not UTF-8.
+    """
+    if data.startswith(_UTF_16) or b"\0" in data[:4]:
+        why = "this is UTF-16 or UTF-32"
+        raise BadJson(why, "save it as UTF-8", place=_START)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8-sig", "replace")
+        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise BadJson("this is not UTF-8", "save it as UTF-8", place=place) from None
 
 
 class ExactNumber(float):
@@ -84,11 +152,11 @@ class ExactNumber(float):
         """Read the text; one that no float can hold is refused.
 
         Raises:
-            ValueError: It is beyond the range of a float.
+            BadJson: It is beyond the range of a float.
         """
         number = float.__new__(cls, text)
         if math.isinf(number):
-            raise ValueError(f"the number {text[:20]} is too large")
+            raise BadJson(f"the number {text[:20]} is too large")
         number.text = text
         return number
 
@@ -97,10 +165,28 @@ def read_number(text: str) -> int | ExactNumber:
     """Return the number that JSON writes as *text*.
 
     Raises:
-        ValueError: It is too large, or has too many digits.
+        BadJson: It is too large, or has too many digits.
     """
     if text == "-0" or any(character in text for character in ".eE"):
         return ExactNumber(text)
     if len(text) > _MAX_DIGITS:
-        raise ValueError(f"the number {text[:20]}… has too many digits")
+        raise BadJson(f"the number {text[:20]}… has too many digits")
     return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadJson(f"the name {twice[:40]!r} is in one object twice", "remove one")
+    return found
+
+
+def _refuse(name: str) -> float:
+    raise BadJson(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return _refuse(text[:40]) if math.isinf(number) else number

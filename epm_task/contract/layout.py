@@ -1,28 +1,52 @@
-"""A layout says where the files of an agent are: the folders below its root."""
+"""Find the root folder of an agent, and say where in it the vendor keeps what."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from typing import IO, TYPE_CHECKING, Final, Self
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from epm_task.files import try_lock
-from epm_task.simulator.start_error import RootHeld, RootUnusable
+from epm_task.contract.json_text import read_object
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from types import TracebackType
+    from collections.abc import Iterable
+
+#: Where agents were seen, by `sys.platform`: the vendor's examples first, then from the field.
+PRESETS: Final = {
+    "win32": (
+        r"C:\Program Files\KeeperPrivilegeManager",
+        r"C:\Program Files\Keeper Security\Endpoint Privilege Manager",
+    ),
+    "darwin": ("/usr/local/KeeperPrivilegeManager", "/Library/Keeper/sbin"),
+    "linux": ("/opt/KeeperPrivilegeManager", "/opt/keeper/sbin"),
+}
+#: The object in `appsettings.json` that names the ports, and its keys.
+PORTS_SECTION: Final = "Settings"
+HTTPS_PORT_KEY: Final = "KestrelHttpsPort"
+HTTP_PORT_KEY: Final = "KestrelHttpPort"
 
 
 class AgentRoot:
-    """The root of one agent, in the vendor's layout.
+    """The folders and files of one agent; none of them needs to exist.
 
     Args:
-        path: The folder, which need not exist yet.
+        path: The root folder.
+
+    Attributes:
+        path: The root, absolute, because tasks run in another folder than the agent.
+        appsettings: The file that names the ports.
+        jobs: The folder of the job documents.
+        jobs_bin: The folder of the programs, one folder for each command.
+        plugins: The folder of the plugins' settings.
+        logs: The folder of the logs.
+        keeper_logger: The log of what tasks publish.
+        run_history: The ends of runs, which only the agent of this package writes.
+        certificates: The keys of the agent of this package.
+        store: What was set through the API, in the agent of this package.
+        lock_file: What keeps a second agent of this package off the root.
     """
 
     def __init__(self, path: Path) -> None:
-        """Make the path absolute, because the tasks run in another folder than the agent."""
         self.path: Final = path.absolute()
         self.appsettings: Final = self.path / "appsettings.json"
         self.jobs: Final = self.path / "Jobs"
@@ -30,79 +54,30 @@ class AgentRoot:
         self.plugins: Final = self.path / "Plugins"
         self.logs: Final = self.path / "Log"
         self.keeper_logger: Final = self.logs / "KeeperLogger.log"
-        self.runs_log: Final = self.logs / "runs.jsonl"
+        self.run_history: Final = self.logs / "runs.jsonl"
         self.certificates: Final = self.path / "certs"
         self.store: Final = self.path / "settings-store.json"
         self.lock_file: Final = self.path / "agent.lock"
 
-    def create(self) -> None:
-        """Create the folders that are missing.
+    def read_ports(self) -> tuple[int | None, int | None]:
+        """Return the HTTPS and the HTTP port that `appsettings.json` names, None for what it lacks.
 
         Raises:
-            RootUnusable: A folder cannot be created, or the root cannot be written.
+            ValueError: The file cannot be read, or holds another kind of value.
         """
-        try:
-            for folder in (self.jobs_bin, self.plugins, self.logs):
-                folder.mkdir(parents=True, exist_ok=True)
-            self.certificates.mkdir(mode=0o700, exist_ok=True)
-            self.lock_file.touch(mode=0o600)
-        except OSError as error:
-            raise RootUnusable(self.path, error.strerror or str(error)) from error
-
-    def lock(self) -> RootLock:
-        """Return the lock that keeps a second agent off this root, held by this process.
-
-        Raises:
-            RootHeld: Another agent has it.
-            RootUnusable: The lock file cannot be opened.
-        """
-        return RootLock(self)
+        section = read_object(self.appsettings).get(PORTS_SECTION)
+        named = section if isinstance(section, dict) else {}
+        return _port(named.get(HTTPS_PORT_KEY)), _port(named.get(HTTP_PORT_KEY))
 
 
-class RootLock:
-    """The hold of one agent on its root; closing it, or the end of the process, lets go."""
-
-    def __init__(self, root: AgentRoot) -> None:
-        """Take the lock and write this process's PID into the file."""
-        try:
-            self._file: IO[str] = root.lock_file.open("r+", encoding="ascii")
-        except OSError as error:
-            raise RootUnusable(root.path, error.strerror or str(error)) from error
-        if not try_lock(self._file.fileno()):
-            holder = _pid_in(self._file)
-            self._file.close()
-            raise RootHeld(root.path, holder)
-        self._write(str(os.getpid()))
-
-    def close(self) -> None:
-        """Empty the file and let go of it."""
-        if not self._file.closed:
-            self._write("")
-            self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _write(self, text: str) -> None:
-        # The root itself may be gone by now: a test, or its user, removed it under a running agent.
-        with contextlib.suppress(OSError):
-            self._file.seek(0)
-            self._file.truncate()
-            self._file.write(text)
-            self._file.flush()
+def find_root(given: Path | None, presets: Iterable[str] | None = None) -> AgentRoot | None:
+    """Return the root that was given, else the first preset that exists, else None."""
+    if given is not None:
+        return AgentRoot(given)
+    names = PRESETS.get(sys.platform, ()) if presets is None else presets
+    return next((AgentRoot(path) for name in names if (path := Path(name)).is_dir()), None)
 
 
-def _pid_in(file: IO[str]) -> int | None:
-    try:
-        text = file.read().strip()
-    except OSError:  # Windows refuses to read a locked range
-        return None
-    return int(text) if text.isdigit() else None
+def _port(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and 0 < int(text) < 65_536 else None

@@ -8,7 +8,12 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from epm_task.contract.json_text import BadJson, parse_object, write_json
-from epm_task.contract.layout import AgentRoot
+from epm_task.contract.layout import (
+    HTTP_PORT_KEY,
+    HTTPS_PORT_KEY,
+    PORTS_SECTION,
+    AgentRoot,
+)
 from epm_task.files import write_atomically
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
@@ -28,6 +33,7 @@ from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.processes.access import Access
 from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.recording import Recorder, Replay
+from epm_task.simulator.root import RootLock, create_root
 from epm_task.simulator.settings import SYSTEM_PLUGIN, SettingsStore, UnknownPlugin, setting_text
 from epm_task.simulator.start_error import FileUnwritable, PortTaken, UnusableFile, holder
 from epm_task.simulator.trace import Trace
@@ -265,8 +271,8 @@ class AgentFiles:
         self, root: AgentRoot, options: AgentOptions, trace: Trace, stack: AsyncExitStack
     ) -> None:
         """Open everything."""
-        root.create()
-        stack.callback(root.lock().close)
+        create_root(root)
+        stack.callback(RootLock(root).close)
         if options.trace_file is not None:
             lines = stack.enter_context(_open(options.trace_file))
             stack.callback(trace.subscribe(lambda event: _write_event(lines, event)))
@@ -282,7 +288,7 @@ class AgentFiles:
         self.tls: Final = server_context(authority)
         logger = KeeperLogger(root.keeper_logger, options.log_level)
         stack.callback(logger.close)
-        history = RunHistory(root.runs_log)
+        history = RunHistory(root.run_history)
         stack.callback(history.close)
         self.watch: Final = RunWatch(trace, logger, history)
         stack.callback(self.watch.close)
@@ -307,20 +313,15 @@ def _write_event(file: TextIO, event: TraceEvent) -> None:
     file.flush()
 
 
-_SECTION = "Settings"
-_HTTPS = "KestrelHttpsPort"
-_HTTP = "KestrelHttpPort"
-
-
 def read_ports(path: Path) -> tuple[int, int]:
     """Return the HTTPS and the HTTP port that the file names; 0 for one that it does not.
 
     Raises:
         UnusableFile: The file is broken; it is not overwritten.
     """
-    section = _read(path).get(_SECTION)
+    section = _read(path).get(PORTS_SECTION)
     named = section if isinstance(section, dict) else {}
-    return _port(path, named.get(_HTTPS)), _port(path, named.get(_HTTP))
+    return _port(path, named.get(HTTPS_PORT_KEY)), _port(path, named.get(HTTP_PORT_KEY))
 
 
 def write_ports(path: Path, https_port: int, http_port: int | None) -> None:
@@ -330,11 +331,11 @@ def write_ports(path: Path, https_port: int, http_port: int | None) -> None:
         UnusableFile: The file is broken; it is not overwritten.
     """
     document = _read(path)
-    section = document.get(_SECTION)
-    ports: dict[str, Any] = {_HTTPS: https_port}
+    section = document.get(PORTS_SECTION)
+    ports: dict[str, Any] = {HTTPS_PORT_KEY: https_port}
     if http_port is not None:
-        ports[_HTTP] = http_port
-    document[_SECTION] = {**(section if isinstance(section, dict) else {}), **ports}
+        ports[HTTP_PORT_KEY] = http_port
+    document[PORTS_SECTION] = {**(section if isinstance(section, dict) else {}), **ports}
     write_atomically(path, write_json(document))
 
 
@@ -354,5 +355,5 @@ def _port(path: Path, value: object) -> int:
         return 0
     text = str(value)
     if not text.isdecimal() or int(text) > 65_535:
-        raise UnusableFile(path, f"{_SECTION}: {value!r} is no port")
+        raise UnusableFile(path, f"{PORTS_SECTION}: {value!r} is no port")
     return int(text)

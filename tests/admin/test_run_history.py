@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from admin.admin_files import add_binary, job_document
 
-from epm_task.admin.agent_root import AgentRoot
 from epm_task.admin.records import LogRecords
 from epm_task.admin.run_history import Follower, RunHistory, last_run, read_run
+from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
     from pathlib import Path

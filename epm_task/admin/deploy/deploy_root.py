@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from epm_task.admin.agent_root import AgentRoot
     from epm_task.admin.deploy.program import Program
     from epm_task.admin.deploy.versions import Version
+    from epm_task.contract.layout import AgentRoot
 
 
 #: Beside `Jobs`, so that the agent does not look into it, and a rename works.

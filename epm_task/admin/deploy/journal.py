@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.admin.agent_root import read_json
 from epm_task.admin.deploy.errors import NoVersion
+from epm_task.contract.json_text import read_object
 from epm_task.files import remove_durably, write_atomically
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_journal(path: Path) -> Journal | None:
     if not path.exists():
         return None
     try:
-        return _journal(read_json(path))
+        return _journal(read_object(path))
     except (ValueError, TypeError) as error:
         raise NoVersion(
             f"{path} cannot be read ({error}); compare `epm-task deploy status` and `plan` with "

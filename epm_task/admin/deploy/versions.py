@@ -7,10 +7,10 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from epm_task.admin.agent_root import read_json
 from epm_task.admin.deploy.bundle import Bundle
 from epm_task.admin.deploy.errors import BadBundle, NoVersion
 from epm_task.admin.deploy.program import copy_program, read_program, remove_tree
+from epm_task.contract.json_text import read_object
 from epm_task.files import sync_folder, write_atomically
 from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.json_source import BadSource
@@ -67,7 +67,7 @@ class Shelf:
         """
         folder = self._folder / str(number)
         try:
-            facts = read_json(folder / _FACTS)
+            facts = read_object(folder / _FACTS)
             bundle = Bundle(self.name, *_read(folder))
             version = Version(
                 number, bundle, str(facts["made"]), facts["origin"], str(facts["digest"])
@@ -168,7 +168,7 @@ class Shelf:
 
     def _pointer(self) -> dict[str, int]:
         try:
-            found = read_json(self._folder / _POINTER)
+            found = read_object(self._folder / _POINTER)
         except ValueError:
             return {}
         return {key: value for key, value in found.items() if type(value) is int}

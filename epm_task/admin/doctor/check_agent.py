@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 
-from epm_task.admin.agent_root import read_json
 from epm_task.admin.answers import Presence
 from epm_task.admin.credential import Certificate, Credential, read_der
 from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
 from epm_task.admin.errors import AdminError, CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
 from epm_task.admin.settings import DEFAULT_BASE_URL
+from epm_task.contract.json_text import read_object
 from epm_task.contract.names import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _port(case: Case) -> Iterator[Finding]:
     if root is None:
         return
     try:
-        port = root.read_ports().https
+        port = root.read_ports()[0]
     except ValueError as error:
         yield unknown(
             _NAME_CHECK_ROOT, f"{root.appsettings}: {error}", "give --base-url with the port"
@@ -316,7 +316,7 @@ def check_plugins(case: Case) -> Iterator[Finding]:
             continue
         file = case.root.plugins / f"{plugin}.json"
         try:
-            read_json(file)
+            read_object(file)
         except ValueError as error:
             yield _unusable(plugin, f"{file}: {error}", exists=file.exists())
         else:

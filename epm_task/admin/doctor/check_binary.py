@@ -23,8 +23,8 @@ from epm_task.files import check_trusted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from epm_task.admin.agent_root import AgentRoot
     from epm_task.admin.doctor.finding import Case
+    from epm_task.contract.layout import AgentRoot
 
 
 _MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64", "i386": "x86", "i686": "x86"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.admin.agent_root import AgentRoot, read_json
 from epm_task.admin.client import same_document
 from epm_task.admin.doctor.check_agent import find_listener
 from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
 from epm_task.admin.errors import AdminError, CredentialRefused, UnknownJob
 from epm_task.admin.records import BrokerRecords
 from epm_task.admin.run_history import EndedRun, last_run
+from epm_task.contract.json_text import read_object
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.exit_code import ExitCode, describe
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from epm_task.admin.answers import Document
     from epm_task.admin.doctor.finding import Case
+    from epm_task.contract.layout import AgentRoot
 
 
 _NAME: Final = "job"
@@ -112,7 +113,7 @@ def _look_into_folder(case: Case) -> Document | Finding:
             _NAME, f"there is no {file}", f"epm-task jobs apply {case.job_id}.json registers it"
         )
     try:
-        return read_json(file)
+        return read_object(file)
     except ValueError as error:
         return fault(_NAME, f"{file}: {error}", "write it anew: epm-task job FILE -o")
 
@@ -291,7 +292,7 @@ def _connect(address: tuple[str, int], case: Case) -> Finding:
 def _on_disk(root: AgentRoot) -> tuple[str, int] | None:
     """Return what the plugin's JSON says; a policy may have changed it since."""
     try:
-        settings = read_json(root.plugins / f"{SYSTEM_PLUGIN}.json")
+        settings = read_object(root.plugins / f"{SYSTEM_PLUGIN}.json")
     except ValueError:
         return None
     host = loopback_ip(str(settings.get("broker.host", "127.0.0.1")))

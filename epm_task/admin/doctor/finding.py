@@ -11,9 +11,9 @@ from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
 
 if TYPE_CHECKING:
-    from epm_task.admin.agent_root import AgentRoot
     from epm_task.admin.answers import Document
     from epm_task.admin.settings import AdminSettings
+    from epm_task.contract.layout import AgentRoot
 
 
 class State(StrEnum):

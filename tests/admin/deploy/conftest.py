@@ -8,10 +8,10 @@ import pytest
 from admin.admin_files import credential_of
 from admin.deploy.bundle_files import forget_deployments
 
-from epm_task.admin.agent_root import AgentRoot
 from epm_task.admin.client import AdminClient
 from epm_task.admin.deploy.deploy_root import Workshop
 from epm_task.admin.deploy.target import Site
+from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

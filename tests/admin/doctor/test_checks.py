@@ -14,7 +14,6 @@ from peers import second_user
 from peers.http_answer import plain_tcp
 from peers.http_peer import HttpPeer
 
-from epm_task.admin.agent_root import AgentRoot
 from epm_task.admin.credential import Credential
 from epm_task.admin.doctor.check_agent import check_plugins, check_root, check_tls
 from epm_task.admin.doctor.check_binary import check_binaries
@@ -28,6 +27,7 @@ from epm_task.admin.doctor.check_job import (
 )
 from epm_task.admin.doctor.finding import Case, Finding, State
 from epm_task.admin.settings import DEFAULT_BASE_URL, AdminSettings
+from epm_task.contract.layout import AgentRoot
 from epm_task.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_without_the_agent_the_document_on_disk_counts(tmp_path: Path) -> None:
     assert seen(check_job, case)[0][0] == "fault"
     file = tmp_path / "Jobs" / "probe.json"
     file.write_text("{")
-    assert "no JSON" in seen(check_job, case)[0][1]
+    assert "line 1, column 2" in seen(check_job, case)[0][1]
     file.write_text(json.dumps(job_document()))
     assert seen(check_job, case) == [("ok", "probe is there and enabled")]
     assert seen(check_job, case_of(job_id="probe"))[0][0] == "unknown"

@@ -14,8 +14,8 @@ from admin.admin_files import options_of
 from admin.deploy.bundle_files import GOOD, installed, write_bundle
 from cli.command_line import Finished, epm_task
 
-from epm_task.admin.agent_root import AgentRoot
 from epm_task.admin.deploy.deploy_root import Workshop
+from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,6 +16,7 @@ from epm_task.simulator.faults.process_faults import UndisturbedRun
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment, skip_reason
 from epm_task.simulator.jobs.task import RunOptions, TaskSurroundings
 from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.root import create_root
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Box:
 
     def __init__(self, folder: Path, **surroundings: Any) -> None:
         self.root = AgentRoot(folder)
-        self.root.create()
+        create_root(self.root)
         self.trace = Trace()
         self.registry = ProcessRegistry()
         self.settings: dict[str, dict[str, str]] = {}

@@ -1,0 +1,87 @@
+"""Tests of an agent's root: created, and held by one agent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from epm_task.contract.layout import AgentRoot
+from epm_task.simulator.root import RootLock, create_root
+from epm_task.simulator.start_error import RootHeld, RootUnusable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_create_makes_the_vendors_folders(tmp_path: Path):
+    """The folders of the vendor's layout exist after `create`, however often it is called."""
+    root = AgentRoot(tmp_path / "deep" / "agent")
+    create_root(root)
+    create_root(root)
+    assert root.jobs_bin.is_dir()
+    assert root.plugins.is_dir()
+    assert root.keeper_logger == root.path / "Log" / "KeeperLogger.log"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_certificates_are_private(tmp_path: Path):
+    """Only the owner can enter the folder of the keys."""
+    root = AgentRoot(tmp_path)
+    create_root(root)
+    assert root.certificates.stat().st_mode & 0o077 == 0
+
+
+def test_root_below_a_file_is_refused(tmp_path: Path):
+    """The error names the root and the reason."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RootUnusable, match=r"file/agent cannot be used: .+; choose a folder"):
+        create_root(AgentRoot(tmp_path / "file" / "agent"))
+
+
+def test_second_lock_names_the_holder(tmp_path: Path):
+    """Two agents on one root: the second is refused and says who holds it."""
+    root = AgentRoot(tmp_path)
+    create_root(root)
+    with (
+        RootLock(root),
+        pytest.raises(RootHeld, match=f"in use by process {os.getpid()}") as caught,
+    ):
+        RootLock(root)
+    assert caught.value.pid == os.getpid()
+
+
+def test_lock_can_be_taken_again_after_close(tmp_path: Path):
+    """A lock that was closed, twice even, holds nobody off."""
+    root = AgentRoot(tmp_path)
+    create_root(root)
+    lock = RootLock(root)
+    lock.close()
+    lock.close()
+    with RootLock(root):
+        assert root.lock_file.read_text() == str(os.getpid())
+
+
+def test_killed_holder_lets_go(tmp_path: Path):
+    """The lock of a process that was killed is free, although its PID still stands in the file."""
+    root = AgentRoot(tmp_path)
+    create_root(root)
+    code = (
+        "import pathlib, sys, os, signal; from epm_task.contract.layout import AgentRoot;"
+        "from epm_task.simulator.root import RootLock;"
+        "lock = RootLock(AgentRoot(pathlib.Path(sys.argv[1])));"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert root.lock_file.read_text().isdigit()
+    RootLock(root).close()
+    assert root.lock_file.read_text() == ""
+
+
+def test_lock_without_create_is_refused(tmp_path: Path):
+    """A root without a lock file cannot be locked."""
+    with pytest.raises(RootUnusable):
+        RootLock(AgentRoot(tmp_path / "absent"))
