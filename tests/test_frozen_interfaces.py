@@ -363,7 +363,8 @@ def test_fields_of_a_run_report(agent: Agent, tmp_path: Path):
         "properties",
         "source_channel",
     }
-    assert report["denials"][0].keys() == {"at", "kind", "what", "denied", "reason", "facts"}
+    fields = {"at", "kind", "action", "what", "denied", "reason", "facts"}
+    assert report["denials"][0].keys() == fields
 
 
 def test_fields_of_an_agents_facts(agent: Agent):

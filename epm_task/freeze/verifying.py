@@ -129,9 +129,9 @@ def _registered(run: Run) -> Check:
 
 
 def _connected(run: Run) -> Check:
-    mqtt = [event for event in run.trace if event.kind == "mqtt" and event.facts.get("client_id")]
-    refused = [event for event in mqtt if event.denied and " was refused " in event.what]
-    accepted = [event for event in mqtt if " connected " in event.what and not event.denied]
+    mqtt = [event for event in run.trace if event.kind == "mqtt"]
+    refused = [event for event in mqtt if event.action == "refused"]
+    accepted = [event for event in mqtt if event.action == "connected"]
     if refused:
         return Check("broker", "failed", str(refused[0]))
     if not accepted:

@@ -233,7 +233,7 @@ class LocalAgent:
         return runner
 
     def _note_fault(self, rule: FaultRule) -> None:
-        self.trace.add("fault", f"fault: {rule}")
+        self.trace.add("fault", "fault", f"fault: {rule}")
 
     def _merged(self, plugin: str) -> dict[str, str] | None:
         try:
@@ -283,7 +283,7 @@ class AgentFiles:
         self.settings: Final = SettingsStore(root.plugins, root.store, compiled_in)
         self.jobs: Final = JobStore(root.jobs)
         for problem in (*self.jobs.problems, *self.settings.problems):
-            trace.add("job", "a file was not loaded", reason=str(problem))
+            trace.add("job", "not_loaded", "a file was not loaded", reason=str(problem))
         authority, self.certificates = open_authority(root.certificates, stable=options.stable_ca)
         self.tls: Final = server_context(authority)
         logger = KeeperLogger(root.keeper_logger, options.log_level)

@@ -1,7 +1,7 @@
-"""A trace is the bounded list of the agent's decisions, each with its reason.
+"""Keep the agent's last decisions, each with its reason.
 
 A task cannot see why it was refused: a denied message vanishes, a denied request is a bare 403. The
-trace is where the reason stands.
+trace holds the reason.
 """
 
 from __future__ import annotations
@@ -10,10 +10,51 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: Part of the agent that decided.
+Kind = Literal["api", "fault", "job", "mqtt", "record", "scheduler", "settings"]
+
+#: What was decided, for code; the sentence in `what` is for people.
+Action = Literal[
+    # A connection or a request; a request that was refused is `answered` too, and `denied`.
+    "answered",
+    "refused",
+    "connected",
+    "disconnected",
+    "closed",
+    # A message or a subscription.
+    "published",
+    "subscribed",
+    "dropped",
+    "logged",
+    # A run of a job, and the processes of its tasks.
+    "run_started",
+    "redirected",
+    "skipped",
+    "stopped",
+    "failed",
+    "not_started",
+    "process_started",
+    "process_ended",
+    "timed_out",
+    "left_behind",
+    "merge_refused",
+    "assumed",
+    "never_due",
+    # A document, a setting, or a file.
+    "saved",
+    "deleted",
+    "reverted",
+    "loaded",
+    "not_loaded",
+    "not_written",
+    # Something that goes wrong on purpose.
+    "fault",
+]
 
 #: Enough for a test run of hundreds of tasks, about 10 MB at most.
 _KEPT: Final = 10_000
@@ -25,7 +66,8 @@ class TraceEvent:
 
     Attributes:
         at: When, in seconds since the epoch.
-        kind: Part of the agent that decided: `api`, `mqtt`, `job`, `registry`, `settings`, ….
+        kind: Part of the agent that decided.
+        action: What was decided.
         what: One plain sentence for people.
         denied: Whether something was refused.
         reason: Why; empty when nothing needs a reason.
@@ -33,7 +75,8 @@ class TraceEvent:
     """
 
     at: float
-    kind: str
+    kind: Kind
+    action: Action
     what: str
     denied: bool = False
     reason: str = ""
@@ -41,8 +84,15 @@ class TraceEvent:
 
     def document(self) -> dict[str, object]:
         """Return the event as one flat mapping, for a line of JSON."""
-        head: dict[str, object] = {"at": self.at, "kind": self.kind, "what": self.what}
-        return head | {"denied": self.denied, "reason": self.reason, "facts": self.facts}
+        return {
+            "at": self.at,
+            "kind": self.kind,
+            "action": self.action,
+            "what": self.what,
+            "denied": self.denied,
+            "reason": self.reason,
+            "facts": self.facts,
+        }
 
     def __str__(self) -> str:
         """Return the sentence with its reason."""
@@ -63,10 +113,17 @@ class Trace:
         self._lock = Lock()
 
     def add(
-        self, kind: str, what: str, *, denied: bool = False, reason: str = "", **facts: object
+        self,
+        kind: Kind,
+        action: Action,
+        what: str,
+        *,
+        denied: bool = False,
+        reason: str = "",
+        **facts: object,
     ) -> TraceEvent:
         """Remember one decision, then tell the listeners in the caller's thread."""
-        event = TraceEvent(time.time(), kind, what, denied, reason, facts)
+        event = TraceEvent(time.time(), kind, action, what, denied, reason, facts)
         with self._lock:
             self._events.append(event)
             self._added += 1

@@ -146,8 +146,8 @@ def test_foreign_output_on_a_terminal(tmp_path: Path):
 def test_denials_are_shown_once_with_their_count():
     """Like denials are one line, dimmed on a terminal."""
     stream = Terminal()
-    event = TraceEvent(0.0, "mqtt", "dropped \x1b[1m", denied=True, reason="not allowed")
-    LiveView(stream).denials([event, event, TraceEvent(0.0, "api", "403", denied=True)])
+    event = TraceEvent(0.0, "mqtt", "dropped", "dropped \x1b[1m", denied=True, reason="not allowed")
+    LiveView(stream).denials([event, event, TraceEvent(0.0, "api", "answered", "403", denied=True)])
     assert stream.getvalue().splitlines() == [
         "\x1b[2mdenied, unseen by the task: dropped \\x1b[1m: not allowed (2 times)\x1b[0m",
         "\x1b[2mdenied, unseen by the task: 403\x1b[0m",
@@ -161,7 +161,7 @@ def test_quiet_view_and_closed_stream():
     quiet.say("x")
     quiet.record(Record("x"))
     quiet.line("stderr", b"x")
-    quiet.event(TraceEvent(0.0, "api", "x"))
+    quiet.event(TraceEvent(0.0, "api", "answered", "x"))
     assert stream.getvalue() == ""
     reader, writer = os.pipe()
     os.close(reader)
@@ -179,8 +179,8 @@ def test_only_decisions_that_are_wanted():
     plain, verbose = io.StringIO(), io.StringIO()
     for stream, wanted in ((plain, False), (verbose, True)):
         view = LiveView(stream, verbose=wanted)
-        view.event(TraceEvent(0.0, "api", "asked"))
-        view.event(TraceEvent(0.0, "record", "said"))
+        view.event(TraceEvent(0.0, "api", "answered", "asked"))
+        view.event(TraceEvent(0.0, "record", "logged", "said"))
     assert (plain.getvalue(), verbose.getvalue()) == ("", "agent: asked\n")
 
 

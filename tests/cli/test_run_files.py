@@ -48,6 +48,7 @@ def test_trace(tmp_path: Path):
     assert epm_task("run", HELLO, "--trace", "trace.jsonl", cwd=tmp_path).code == 0
     events = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
     assert all(
-        event.keys() == {"at", "kind", "what", "denied", "reason", "facts"} for event in events
+        event.keys() == {"at", "kind", "action", "what", "denied", "reason", "facts"}
+        for event in events
     )
     assert any("KeeperPrivilegeManager -> 200" in event["what"] for event in events)

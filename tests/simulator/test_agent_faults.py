@@ -101,7 +101,7 @@ def test_broker_restarts_under_a_running_task(agent: Agent, task_file: Path):
     before = agent.trace.mark()
     agent.faults.broker(restart=0.1)
     deadline = time.monotonic() + 10
-    while not any(" connected " in event.what for event in agent.trace.since(before)):
+    while not any(event.action == "connected" for event in agent.trace.since(before)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     started.terminate()

@@ -330,7 +330,7 @@ def test_a_startup_run_may_overlap_the_first_interval_run(tmp_path: Path) -> Non
     (tmp_path / "Jobs" / "both.json").write_text(json.dumps(job))
     with Agent(tmp_path, grace_seconds=1.0) as agent:
         agent.clock.advance(minutes=2)  # due after one, looked at once a minute
-        until(lambda: sum("started process" in event.what for event in agent.trace) == 2)
+        until(lambda: sum(event.action == "process_started" for event in agent.trace) == 2)
         assert agent.jobs.ended("both") == []
-    started = [event.what for event in agent.trace if "starts, trigger" in event.what]
+    started = [event.what for event in agent.trace if event.action == "run_started"]
     assert [text.rpartition(" ")[2] for text in started] == ["Startup", "interval"]

@@ -132,7 +132,7 @@ def _kill_again_and_again(root: Path, rounds: int) -> None:
     with Agent(root) as after:
         assert int(after.settings["Counter"]["number"]) in {acknowledged, acknowledged + 1}
         assert after.jobs.ids() == ["job-0", "job-1", "job-2"]
-        assert not [event for event in after.trace if "not loaded" in event.what]
+        assert not [event for event in after.trace if event.action == "not_loaded"]
     assert not list(root.rglob("*.tmp*"))
 
 

@@ -320,7 +320,7 @@ def test_trace_file(tmp_path: Path):
         count = len(agent.trace)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) >= count
-    assert {"at", "kind", "what", "denied", "reason", "facts"} == lines[0].keys()
+    assert {"at", "kind", "action", "what", "denied", "reason", "facts"} == lines[0].keys()
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path):

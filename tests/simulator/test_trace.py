@@ -11,7 +11,9 @@ from epm_task.simulator.trace import Trace
 def test_an_event_carries_sentence_reason_and_facts() -> None:
     """What was added can be read back, and reads as one sentence."""
     trace = Trace()
-    event = trace.add("api", "GET / -> 403", denied=True, reason="not launched", status=403)
+    event = trace.add(
+        "api", "answered", "GET / -> 403", denied=True, reason="not launched", status=403
+    )
     assert list(trace) == [event]
     assert str(event) == "GET / -> 403: not launched"
     assert event.facts == {"status": 403}
@@ -19,30 +21,31 @@ def test_an_event_carries_sentence_reason_and_facts() -> None:
 
 def test_an_event_without_a_reason_reads_as_its_sentence() -> None:
     """No colon stands at the end when nothing follows it."""
-    assert str(Trace().add("job", "job a started")) == "job a started"
+    assert str(Trace().add("job", "loaded", "job a started")) == "job a started"
 
 
 def test_an_event_can_be_written_as_json() -> None:
     """The document of an event is one JSON object."""
-    document = Trace().add("mqtt", "dropped", topic="a/b").document()
+    document = Trace().add("mqtt", "dropped", "no room", topic="a/b").document()
+    assert list(document) == ["at", "kind", "action", "what", "denied", "reason", "facts"]
     assert json.loads(json.dumps(document))["facts"] == {"topic": "a/b"}
 
 
 def test_denials_are_the_refused_events_only() -> None:
     """Decisions that let something through are no denials."""
     trace = Trace()
-    trace.add("api", "allowed")
-    denied = trace.add("api", "refused", denied=True)
+    trace.add("api", "answered", "allowed")
+    denied = trace.add("api", "answered", "refused", denied=True)
     assert trace.denials == [denied]
 
 
 def test_since_returns_what_was_added_after_the_mark() -> None:
     """A mark separates one run's events from those before."""
     trace = Trace()
-    trace.add("job", "before")
+    trace.add("job", "loaded", "before")
     mark = trace.mark()
     assert trace.since(mark) == []
-    after = trace.add("job", "after")
+    after = trace.add("job", "loaded", "after")
     assert trace.since(mark) == [after]
 
 
@@ -51,7 +54,7 @@ def test_since_works_when_old_events_are_forgotten() -> None:
     trace = Trace(kept=3)
     mark = trace.mark()
     for number in range(10):
-        trace.add("job", str(number))
+        trace.add("job", "loaded", str(number))
     assert [event.what for event in trace.since(mark)] == ["7", "8", "9"]
     assert len(trace) == 3
 
@@ -61,10 +64,10 @@ def test_a_listener_hears_events_until_it_unsubscribes() -> None:
     trace = Trace()
     heard: list[str] = []
     unsubscribe = trace.subscribe(lambda event: heard.append(event.what))
-    trace.add("job", "one")
+    trace.add("job", "loaded", "one")
     unsubscribe()
     unsubscribe()
-    trace.add("job", "two")
+    trace.add("job", "loaded", "two")
     assert heard == ["one"]
 
 
@@ -75,7 +78,7 @@ def test_reading_while_another_thread_adds_is_safe() -> None:
 
     def add() -> None:
         while not stop.is_set():
-            trace.add("job", "x")
+            trace.add("job", "loaded", "x")
 
     writer = threading.Thread(target=add)
     writer.start()

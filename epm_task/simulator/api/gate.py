@@ -128,7 +128,7 @@ def _note(  # noqa: PLR0913, PLR0917 - one fact each
     reason = f"fault {fault}" if fault else result.reason
     what = f"{request.method} {request.path} -> {status} ({tier.value} tier, {_words(caller)})"
     denied = status == HTTPStatus.FORBIDDEN
-    trace.add("api", what, denied=denied, reason=reason, **facts)
+    trace.add("api", "answered", what, denied=denied, reason=reason, **facts)
 
 
 def _words(caller: Caller) -> str:

@@ -93,7 +93,7 @@ class JobsApi:
         """Delete the job; the answer is `{"message", "jobId"}`."""
         job_id = self._job(request)["id"]
         await asyncio.to_thread(self._store.delete, job_id)
-        self._trace.add("job", f"job {job_id} was deleted by the API", job_id=job_id)
+        self._trace.add("job", "deleted", f"job {job_id} was deleted by the API", job_id=job_id)
         return answer({"message": f"Job {job_id} deleted", "jobId": job_id})
 
     async def check(self, request: Request) -> Response:
@@ -111,9 +111,10 @@ class JobsApi:
         del request
         problems = await asyncio.to_thread(self._store.reload)
         for problem in problems:
-            self._trace.add("job", f"{problem.path.name} was not loaded", reason=str(problem))
+            what = f"{problem.path.name} was not loaded"
+            self._trace.add("job", "not_loaded", what, reason=str(problem))
         count = len(self._store.all())
-        self._trace.add("job", f"{count} jobs were loaded from disk", count=count)
+        self._trace.add("job", "loaded", f"{count} jobs were loaded from disk", count=count)
         errors = [{"file": p.path.name, "line": p.line, "reason": p.why} for p in problems]
         return answer({"message": f"{count} jobs loaded", "count": count, "errors": errors})
 
@@ -133,7 +134,7 @@ class JobsApi:
         new = await asyncio.to_thread(self._store.put, job)
         job_id = job["id"]
         done = "created" if new else "updated"
-        self._trace.add("job", f"job {job_id} was {done} by the API", job_id=job_id)
+        self._trace.add("job", "saved", f"job {job_id} was {done} by the API", job_id=job_id)
         message = f"Job {job_id} {done}"
         return answer({"message": message, "jobId": job_id, "warnings": found.warnings})
 

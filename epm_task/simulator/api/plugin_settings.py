@@ -69,23 +69,26 @@ class PluginSettingsApi:
         if "value" not in body:
             raise invalid(['the body must be {"value": "…"}'])
         await _in_thread(self._store.put, plugin, setting, body["value"])
-        self._trace.add("settings", f"{plugin}: {setting} was written by the API", plugin=plugin)
+        what = f"{plugin}: {setting} was written by the API"
+        self._trace.add("settings", "saved", what, plugin=plugin)
         return answer({"message": "Setting saved", "pluginName": plugin, "settingName": setting})
 
     async def revert(self, request: Request) -> Response:
         """Import one plugin's JSON on disk again; the answer is `{"message", "pluginName"}`."""
         plugin = request.match_info["plugin"]
         await _in_thread(self._store.revert, plugin)
-        self._trace.add("settings", f"{plugin}: reverted to its JSON on disk", plugin=plugin)
+        what = f"{plugin}: reverted to its JSON on disk"
+        self._trace.add("settings", "reverted", what, plugin=plugin)
         return answer({"message": "Settings reverted", "pluginName": plugin})
 
     async def revert_all(self, request: Request) -> Response:
         """Import all plugins' JSON on disk again; the answer is `{"message", "count"}`."""
         del request
         await _in_thread(self._store.revert_all)
-        self._trace.add("settings", "all plugins: reverted to their JSON on disk")
+        self._trace.add("settings", "reverted", "all plugins: reverted to their JSON on disk")
         for problem in self._store.problems:
-            self._trace.add("settings", "a plugin's JSON was not imported", reason=str(problem))
+            what = "a plugin's JSON was not imported"
+            self._trace.add("settings", "not_loaded", what, reason=str(problem))
         return answer({"message": "Settings reverted", "count": len(self._store.plugins())})
 
     async def status(self, request: Request) -> Response:

@@ -152,7 +152,7 @@ class ApiServer:
 
     def _tls_refused(self, address: Any, reason: str) -> None:
         what = f"no TLS connection with {address[0]}:{address[1]}"
-        self._trace.add("api", what, denied=True, reason=reason)
+        self._trace.add("api", "refused", what, denied=True, reason=reason)
 
 
 def _protocols(runner: web.AppRunner) -> web.Server:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epm_task.simulator.broker.admission import Admission, Admits, Traces
+from epm_task.simulator.broker.admission import Admission, Admits
 from epm_task.simulator.broker.limits import Limits
 from epm_task.simulator.broker.message import Message
 from epm_task.simulator.broker.server import Broker
@@ -15,6 +15,5 @@ __all__ = [
     "Disturbance",
     "Limits",
     "Message",
-    "Traces",
     "Undisturbed",
 ]

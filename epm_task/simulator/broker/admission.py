@@ -48,12 +48,3 @@ class Admits(Protocol):
         peer_certificate: Mapping[str, Any] | None,
     ) -> Admission:
         """Return what the client at *peer* may do under *client_id*."""
-
-
-class Traces(Protocol):
-    """Whoever keeps the broker's decisions."""
-
-    def add(
-        self, kind: str, what: str, *, denied: bool = False, reason: str = "", **facts: object
-    ) -> object:
-        """Keep one decision."""

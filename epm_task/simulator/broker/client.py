@@ -145,6 +145,7 @@ class Client:
         kept[topic_filter] = wanted
         self._parts.traces.add(
             "mqtt",
+            "subscribed",
             f'"{self.session.client_id}" subscribes to "{topic_filter}"',
             reason="the topic is allowed",
             topic=topic_filter,

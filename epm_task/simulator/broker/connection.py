@@ -275,7 +275,7 @@ class Dialogue:
         client, self._client = self._client, None
         if client is None:
             if self._denials is None:
-                self._parts.traces.add("mqtt", "a connection was closed", reason=why)
+                self._parts.traces.add("mqtt", "closed", "a connection was closed", reason=why)
             return False
         if self._denials is not None:
             self._denials.sum_up()
@@ -286,6 +286,7 @@ class Dialogue:
             self._parts.wills.leave(client.will, expiry)
         self._parts.traces.add(
             "mqtt",
+            "disconnected",
             f'"{session.client_id}" is gone',
             reason=why,
             client_id=session.client_id,
@@ -378,6 +379,7 @@ class Dialogue:
         verb = "connected" if admission.allowed else "was refused"
         self._parts.traces.add(
             "mqtt",
+            "connected" if admission.allowed else "refused",
             f'"{client_id}" {verb} with MQTT {version}',
             denied=not admission.allowed,
             reason=admission.reason,

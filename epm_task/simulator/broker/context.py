@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from epm_task.simulator.broker.admission import Admits, Traces
+    from epm_task.simulator.broker.admission import Admits
     from epm_task.simulator.broker.exchange import Exchange
     from epm_task.simulator.broker.limits import Limits, WaitingRoom
     from epm_task.simulator.broker.sessions import PendingWills, SessionTable
     from epm_task.simulator.faults.broker_faults import Disturbance
+    from epm_task.simulator.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Parts:
     """What all connections of one broker share."""
 
     access: Admits
-    traces: Traces
+    traces: Trace
     limits: Limits
     disturbance: Disturbance
     deny_visibly: bool

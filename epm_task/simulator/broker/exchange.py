@@ -13,11 +13,11 @@ from epm_task.simulator.broker.session import SubscriptionTable, Terms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from epm_task.simulator.broker.admission import Traces
     from epm_task.simulator.broker.limits import Limits
     from epm_task.simulator.broker.message import Message
     from epm_task.simulator.broker.session import Session
     from epm_task.simulator.broker.subscribe import Subscription
+    from epm_task.simulator.trace import Action, Trace
 
 
 #: Retain handling (section 3.8.3.1 of MQTT 5): 1 sends to new subscriptions only, 2 never.
@@ -42,7 +42,7 @@ class Exchange:
     """
 
     def __init__(
-        self, limits: Limits, traces: Traces, on_message: Callable[[Message], None] | None
+        self, limits: Limits, traces: Trace, on_message: Callable[[Message], None] | None
     ) -> None:
         """Start without subscriptions."""
         self.subscriptions = SubscriptionTable()
@@ -57,7 +57,8 @@ class Exchange:
         reason = SUCCESS
         if message.retain and not self.retained.keep(message):
             reason = QUOTA_EXCEEDED
-            self._tell(message, "was not retained", "there is no room for more retained messages")
+            why = "there is no room for more retained messages"
+            self._tell("dropped", message, "was not retained", why)
         if self._on_message is not None:
             self._inform(self._on_message, message)
         for target in self.subscriptions.route(message.topic):
@@ -99,11 +100,13 @@ class Exchange:
         try:
             listener(message)
         except Exception as error:  # noqa: BLE001 - a broken listener must not stop the broker
-            self._tell(message, "broke the agent's listener", f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            self._tell("failed", message, "broke the agent's listener", why)
 
-    def _tell(self, message: Message, what: str, reason: str) -> None:
+    def _tell(self, action: Action, message: Message, what: str, reason: str) -> None:
         self._traces.add(
             "mqtt",
+            action,
             f'a message on "{message.topic}" {what}',
             reason=reason,
             topic=message.topic,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from epm_task.simulator.broker.admission import Traces
+    from epm_task.simulator.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class WaitingRoom:
         traces: Where dropped connections are told.
     """
 
-    def __init__(self, places: int, traces: Traces) -> None:
+    def __init__(self, places: int, traces: Trace) -> None:
         """Start empty."""
         self._places = places
         self._traces = traces
@@ -75,6 +75,7 @@ class WaitingRoom:
             drop = self._waiting.pop(oldest)
             self._traces.add(
                 "mqtt",
+                "dropped",
                 "a half-open connection was dropped",
                 denied=True,
                 reason=f"more than {self._places} connections have not sent CONNECT",

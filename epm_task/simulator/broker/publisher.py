@@ -16,10 +16,11 @@ from epm_task.simulator.broker.subscribe import is_topic_name
 from epm_task.simulator.faults.broker_faults import Undisturbed
 
 if TYPE_CHECKING:
-    from epm_task.simulator.broker.admission import Admission, Traces
+    from epm_task.simulator.broker.admission import Admission
     from epm_task.simulator.broker.context import Parts
     from epm_task.simulator.broker.properties import Publication
     from epm_task.simulator.broker.session import Link, Session
+    from epm_task.simulator.trace import Trace
 
 
 #: Topics of one client whose permission is remembered.
@@ -119,6 +120,7 @@ class Publisher:
             session = self._session
             self._parts.traces.add(
                 "mqtt",
+                "published",
                 f'"{session.client_id}" publishes on "{topic}"',
                 reason="the topic is allowed",
                 topic=topic,
@@ -231,7 +233,7 @@ class Denials:
         told: So many are told one by one; the rest is summed up by topic.
     """
 
-    def __init__(self, traces: Traces, client_id: str, job_id: str | None, told: int) -> None:
+    def __init__(self, traces: Trace, client_id: str, job_id: str | None, told: int) -> None:
         """Start without any."""
         self._traces: Final = traces
         self._client_id: Final = client_id
@@ -275,6 +277,7 @@ class Denials:
     def _tell(self, what: str, topic: str, reason: str, payload_bytes: int) -> None:
         self._traces.add(
             "mqtt",
+            "dropped",
             what,
             denied=True,
             reason=reason,

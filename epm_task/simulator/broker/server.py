@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from epm_task.simulator.broker.admission import Admits, Traces
+    from epm_task.simulator.broker.admission import Admits
     from epm_task.simulator.broker.message import Message
+    from epm_task.simulator.trace import Trace
 
 
 class Broker:
@@ -41,7 +42,7 @@ class Broker:
     def __init__(  # noqa: PLR0913 - keywords only, each with a default
         self,
         access: Admits,
-        trace: Traces,
+        trace: Trace,
         *,
         ssl_context: ssl.SSLContext | None,
         host: str = "127.0.0.1",

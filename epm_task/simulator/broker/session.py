@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
-    from epm_task.simulator.broker.admission import Admission, Traces
+    from epm_task.simulator.broker.admission import Admission
     from epm_task.simulator.broker.limits import Limits
     from epm_task.simulator.broker.message import Message
     from epm_task.simulator.broker.subscribe import Subscription
+    from epm_task.simulator.trace import Trace
 
 
 _MAX_PACKET_ID: Final = 0xFFFF
@@ -60,9 +61,7 @@ class Session:
         traces: Where drops are counted.
     """
 
-    def __init__(
-        self, client_id: str, admission: Admission, limits: Limits, traces: Traces
-    ) -> None:
+    def __init__(self, client_id: str, admission: Admission, limits: Limits, traces: Trace) -> None:
         """Start empty and without a connection."""
         self.client_id: Final = client_id
         self.job_id: Final = admission.job_id
@@ -204,7 +203,13 @@ class Session:
 
     def _tell(self, what: str, why: str, count: int) -> None:
         self._traces.add(
-            "mqtt", what, reason=why, client_id=self.client_id, job_id=self.job_id, dropped=count
+            "mqtt",
+            "dropped",
+            what,
+            reason=why,
+            client_id=self.client_id,
+            job_id=self.job_id,
+            dropped=count,
         )
 
 

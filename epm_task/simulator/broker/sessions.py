@@ -15,17 +15,18 @@ from epm_task.simulator.broker.session import Session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from epm_task.simulator.broker.admission import Admission, Traces
+    from epm_task.simulator.broker.admission import Admission
     from epm_task.simulator.broker.connect import Connect, WillFields
     from epm_task.simulator.broker.limits import Limits
     from epm_task.simulator.broker.session import SubscriptionTable
+    from epm_task.simulator.trace import Trace
 
 
 class SessionTable:
     """All sessions of one broker, by client id. Only admitted clients ever reach it."""
 
     def __init__(
-        self, limits: Limits, traces: Traces, subscriptions: SubscriptionTable, wills: PendingWills
+        self, limits: Limits, traces: Trace, subscriptions: SubscriptionTable, wills: PendingWills
     ) -> None:
         """Start empty."""
         self._limits = limits
@@ -67,6 +68,7 @@ class SessionTable:
                 self._subscriptions.remove(session, topic_filter)
                 self._traces.add(
                     "mqtt",
+                    "dropped",
                     f'the subscription of "{session.client_id}" to "{topic_filter}" was ended',
                     denied=True,
                     reason="it is no longer allowed to this job",
@@ -95,6 +97,7 @@ class SessionTable:
         for session in absent[: max(0, len(absent) - self._limits.absent_sessions)]:
             self._traces.add(
                 "mqtt",
+                "dropped",
                 f'the session of "{session.client_id}" was ended',
                 reason=f"more than {self._limits.absent_sessions} clients are away",
                 client_id=session.client_id,

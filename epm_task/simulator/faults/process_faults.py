@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from epm_task.simulator.processes.process import TaskProcess
+    from epm_task.simulator.trace import Action
 
 
 class RunDisturbance(Protocol):
@@ -64,7 +65,7 @@ class UndisturbedRun:
 class Notes(Protocol):
     """Whoever keeps the decisions of a run."""
 
-    def __call__(self, what: str, *, reason: str = "") -> None:
+    def __call__(self, action: Action, what: str, *, reason: str = "") -> None:
         """Keep one."""
 
 
@@ -83,7 +84,7 @@ def disturb(
         The timers of what happens later, to be cancelled when the process has ended.
     """
     if faults.disk_full():
-        note("fault: disk full", reason=apply(process.pid))
+        note("fault", "fault: disk full", reason=apply(process.pid))
     wanted = (
         ("registration lost", faults.registration_lost_after(), lose),
         ("SIGTERM", faults.terminate_after(), process.ask_to_stop),
@@ -92,7 +93,7 @@ def disturb(
     timers = []
     for name, seconds, action in wanted:
         if seconds is not None:
-            note(f"fault: {name} after {seconds} s")
+            note("fault", f"fault: {name} after {seconds} s")
             timers.append(asyncio.get_running_loop().call_later(seconds, action))
     return timers
 

@@ -130,7 +130,9 @@ class RunWatch:
         try:
             self._history.append(run, observer.denials if observer else [])
         except OSError as error:
-            self._trace.add("job", "the run history was not written", reason=str(error))
+            self._trace.add(
+                "job", "not_written", "the run history was not written", reason=str(error)
+            )
 
     def forget(self, run_id: str) -> None:
         """Drop a run that was cancelled; nothing happens when it has ended."""
@@ -144,11 +146,14 @@ class RunWatch:
         try:
             self._logger.write(message, record)
         except OSError as error:
-            self._trace.add("mqtt", "KeeperLogger.log was not written", reason=str(error))
+            self._trace.add(
+                "mqtt", "not_written", "KeeperLogger.log was not written", reason=str(error)
+            )
         if observer := self._observers.get(message.run_id or ""):
             observer.record(record)
         self._trace.add(
             "record",
+            "logged",
             f"{record.level}: {record.message}",
             job_id=message.job_id,
             run_id=message.run_id,

@@ -117,9 +117,9 @@ class RunObserver:
                 await self._gone.wait()
 
     def _note_client(self, event: TraceEvent) -> None:
-        if " is gone" in event.what:
+        if event.action == "disconnected":
             self._clients.discard(event.facts.get("client_id"))
-        elif " connected " in event.what and not event.denied:
+        elif event.action == "connected":
             self._clients.add(event.facts.get("client_id"))
         (self._gone.clear if self._clients else self._gone.set)()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from epm_task.simulator.processes.process import TaskProcess
+    from epm_task.simulator.trace import Action
 
 
 #: Two jobs that name each other as the alternative must not go round for ever.
@@ -85,16 +86,16 @@ class JobRunner:
         """
         started = time.monotonic()
         run = JobRun(run_id or uuid.uuid4().hex, str(job.get("id", "")), trigger)
-        self._note(run, f"run {run.run_id} starts, trigger {trigger}")
+        self._note(run, "run_started", f"run {run.run_id} starts, trigger {trigger}")
         try:
             await self._carry_out(job, run, dict(context or {}), options or RunOptions())
         except ParameterProblem as problem:
             run.problem = str(problem)
-            self._note(run, "nothing more was run", reason=run.problem)
+            self._note(run, "failed", "nothing more was run", reason=run.problem)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             # A file that was dropped into Jobs/ has passed no validator.
             run.problem = f"the job document is malformed: {error}"
-            self._note(run, "nothing more was run", reason=run.problem)
+            self._note(run, "failed", "nothing more was run", reason=run.problem)
         run.seconds = time.monotonic() - started
         if self._on_end is not None:
             await self._on_end(run)
@@ -137,16 +138,17 @@ class JobRunner:
         runner = TaskRunner(self._all, chosen, run.run_id, self._tracked(options))
         for task in chosen.get("tasks") or []:
             if self._stopping:
-                self._note(run, "the remaining tasks are not run", reason="the agent stops")
+                self._note(
+                    run, "stopped", "the remaining tasks are not run", reason="the agent stops"
+                )
                 return
             outcome = await self._run_task(runner, chosen, task, context)
             run.tasks.append(outcome)
             self._merge(run, task, outcome, context)
             if outcome.exit_code and not task.get("continueOnFailure"):
                 if task is not chosen["tasks"][-1]:
-                    self._note(
-                        run, "the remaining tasks are not run", reason="continueOnFailure is false"
-                    )
+                    reason = "continueOnFailure is false"
+                    self._note(run, "stopped", "the remaining tasks are not run", reason=reason)
                 return
 
     async def _run_task(
@@ -157,7 +159,9 @@ class JobRunner:
         context: Mapping[str, object],
     ) -> TaskRun:
         if reason := skip_reason(task, self._settings):
-            self._all.trace.add("job", f"task {task.get('id')} is skipped", reason=reason)
+            self._all.trace.add(
+                "job", "skipped", f"task {task.get('id')} is skipped", reason=reason
+            )
             return TaskRun(str(task.get("id", "")), skipped=reason)
         values = run_values(
             job,
@@ -178,7 +182,8 @@ class JobRunner:
             elif self._condition_holds(job, run):
                 return job
             elif alternative := self._find_job(str(job.get("alternateJobId") or "")):
-                self._note(run, f"{alternative.get('id')} runs instead", reason="condition not met")
+                instead = f"{alternative.get('id')} runs instead"
+                self._note(run, "redirected", instead, reason="condition not met")
                 job = alternative
                 continue
             else:
@@ -186,7 +191,7 @@ class JobRunner:
             break
         else:
             run.skipped = "the jobs named by alternateJobId go round in a circle"
-        self._note(run, "skipped", reason=run.skipped)
+        self._note(run, "skipped", "skipped", reason=run.skipped)
         return None
 
     def _condition_holds(self, job: Mapping[str, Any], run: JobRun) -> bool:
@@ -196,6 +201,7 @@ class JobRunner:
         if holds is None:
             self._note(
                 run,
+                "assumed",
                 "condition not evaluated, taken as met",
                 reason="its language is not public; "
                 f"--condition {run.job_id}=false tests the other branch",
@@ -208,14 +214,14 @@ class JobRunner:
         if not task.get("MergeStdoutJsonIntoContext"):
             return
         kind = task.get("ExecutionType") or task.get("executionType") or "Service"
+        if kind == "Service" and outcome.result is not None:
+            context.update(outcome.result)
+            return
+        why = "its stdout is not exactly one JSON object"
         if kind != "Service":
             why = f"MergeStdoutJsonIntoContext needs ExecutionType Service, not {kind}"
-            self._note(run, f"the result of task {outcome.task_id} is not merged", reason=why)
-        elif outcome.result is None:
-            why = "its stdout is not exactly one JSON object"
-            self._note(run, f"the result of task {outcome.task_id} is not merged", reason=why)
-        else:
-            context.update(outcome.result)
+        what = f"the result of task {outcome.task_id} is not merged"
+        self._note(run, "merge_refused", what, reason=why)
 
     def _tracked(self, options: RunOptions) -> RunOptions:
         """Return *options* that also tell this runner which processes live."""
@@ -228,9 +234,10 @@ class JobRunner:
 
         return replace(options, on_start=on_start)
 
-    def _note(self, run: JobRun, what: str, *, reason: str = "") -> None:
+    def _note(self, run: JobRun, action: Action, what: str, *, reason: str = "") -> None:
+        what = f"job {run.job_id}: {what}"
         self._all.trace.add(
-            "job", f"job {run.job_id}: {what}", reason=reason, job_id=run.job_id, run_id=run.run_id
+            "job", action, what, reason=reason, job_id=run.job_id, run_id=run.run_id
         )
 
 

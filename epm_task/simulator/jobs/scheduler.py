@@ -125,7 +125,11 @@ class Scheduler:
         if (job_id, why) not in self._complained:
             self._complained.add((job_id, why))
             self._trace.add(
-                "scheduler", f"job {job_id} is never due", reason=f"schedule: {why}", job_id=job_id
+                "scheduler",
+                "never_due",
+                f"job {job_id} is never due",
+                reason=f"schedule: {why}",
+                job_id=job_id,
             )
 
     def _enabled(self) -> list[Mapping[str, Any]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from epm_task.contract.layout import AgentRoot
     from epm_task.simulator.processes.registry import ProcessRegistry
-    from epm_task.simulator.trace import Trace
+    from epm_task.simulator.trace import Action, Trace
 
 #: Between SIGTERM and SIGKILL; the agent's own grace is not public.
 GRACE_SECONDS: Final = 5.0
@@ -109,7 +109,9 @@ class TaskRunner:
             process = await self._start(task, values, (out, err))
         except (CommandProblem, ArgumentsError, OSError, ValueError) as error:
             outcome.exit_code = getattr(error, "exit_code", _NOT_STARTED)
-            self._note(f"task {outcome.task_id} could not be started", reason=str(error))
+            self._note(
+                "not_started", f"task {outcome.task_id} could not be started", reason=str(error)
+            )
             return outcome
         outcome.pid = process.pid
         try:
@@ -159,7 +161,8 @@ class TaskRunner:
         )
         delay = self._all.disturbance.registration_delay(self._options.registration_delay)
         self._all.registry.add(launch, delay_seconds=delay)
-        self._note(f"started process {process.pid}", pid=process.pid, registration_delay=str(delay))
+        what = f"started process {process.pid}"
+        self._note("process_started", what, pid=process.pid, registration_delay=str(delay))
 
     async def _watch(self, process: TaskProcess, task: Mapping[str, Any], outcome: TaskRun) -> None:
         seconds = task.get("timeoutSeconds")
@@ -174,7 +177,8 @@ class TaskRunner:
                 await process.exited()
         except TimeoutError:
             outcome.timed_out = True
-            self._note(f"task {outcome.task_id} ran longer than its {seconds} s; it is ended")
+            what = f"task {outcome.task_id} ran longer than its {seconds} s; it is ended"
+            self._note("timed_out", what)
             await process.end(self._all.grace_seconds)
         finally:
             for timer in timers:
@@ -188,6 +192,7 @@ class TaskRunner:
             outcome.left_behind = len(left)
             pids = ", ".join(str(other.pid) for other in left)
             self._note(
+                "left_behind",
                 f"task {outcome.task_id} left processes behind: {pids}; they are ended",
                 reason="a task does its work and exits; what runs on is a plugin, another pattern",
             )
@@ -209,10 +214,12 @@ class TaskRunner:
     def _note_oddities(self, task: Mapping[str, Any], values: Mapping[str, str]) -> None:
         if left := unknown_tokens(str(task.get("arguments") or ""), values, windows=_WINDOWS):
             names = ", ".join(f"{{{name}}}" for name in left)
-            self._note(f"task {task.get('id')}: no value for {names}; it stays as it is")
+            what = f"task {task.get('id')}: no value for {names}; it stays as it is"
+            self._note("assumed", what)
         kind = task.get("ExecutionType") or task.get("executionType") or "Service"
         if kind != "Service":
             self._note(
+                "assumed",
                 f"task {task.get('id')} asks for ExecutionType {kind}",
                 reason="this agent runs every task as its own user",
             )
@@ -220,15 +227,17 @@ class TaskRunner:
     def _note_end(self, outcome: TaskRun) -> None:
         dropped = outcome.stdout_dropped + outcome.stderr_dropped
         self._note(
+            "process_ended",
             f"task {outcome.task_id} ended with exit code {outcome.exit_code}",
             reason=f"{dropped} bytes of output were beyond the cap and dropped" if dropped else "",
             exit_code=outcome.exit_code,
             pid=outcome.pid,
         )
 
-    def _note(self, what: str, *, reason: str = "", **facts: Any) -> None:
+    def _note(self, action: Action, what: str, *, reason: str = "", **facts: Any) -> None:
         self._all.trace.add(
             "job",
+            action,
             f"job {self._job_id}: {what}",
             reason=reason,
             job_id=self._job_id,

@@ -11,41 +11,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from epm_task.simulator.broker import Broker, Message
+from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-
-@dataclass
-class Event:
-    """One decision of the broker."""
-
-    kind: str
-    what: str
-    denied: bool
-    reason: str
-    facts: dict[str, Any]
+    from epm_task.simulator.trace import TraceEvent
 
 
-class Events(list[Event]):
-    """A trace for tests."""
+class Events(Trace):
+    """A trace that can be searched."""
 
-    def add(
-        self, kind: str, what: str, *, denied: bool = False, reason: str = "", **facts: object
-    ) -> Event:
-        """Keep one decision."""
-        event = Event(kind, what, denied, reason, facts)
-        self.append(event)
-        return event
-
-    @property
-    def denials(self) -> list[Event]:
-        """What was denied."""
-        return [event for event in self if event.denied]
-
-    def having(self, text: str) -> list[Event]:
+    def having(self, text: str) -> list[TraceEvent]:
         """Return the events with *text* in their sentence or reason."""
-        return [event for event in self if text in event.what or text in event.reason]
+        return [event for event in self if text in str(event)]
+
+    def __getitem__(self, place: int) -> TraceEvent:
+        return list(self)[place]
 
 
 @dataclass

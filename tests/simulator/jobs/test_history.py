@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_one_line_per_run(tmp_path: Path):
     """A run is one JSON line with its tasks, its result and what was refused."""
     trace = Trace()
-    denial = trace.add("mqtt", "PUBLISH x dropped", denied=True, reason="not declared")
+    denial = trace.add("mqtt", "dropped", "PUBLISH x dropped", denied=True, reason="not declared")
     history = RunHistory(tmp_path / "runs.jsonl")
     task = TaskRun("t", 7, 3, 0.5, b"out", b"err", stdout_dropped=10, result={"ä": "\ud800"})
     history.append(JobRun("r1", "job", "Startup", [task], 0.6), [denial])
@@ -56,6 +56,6 @@ def test_full_disk_does_not_stop_the_agent(tmp_path: Path):
         run = agent.run(write(tmp_path, TWO_TASKS), task="talker")
         assert run.exit_code == 0
         assert run.acknowledged == len(run.records) > 0
-        said = [str(event) for event in agent.trace if "not written" in event.what]
+        said = [str(event) for event in agent.trace if event.action == "not_written"]
     assert "KeeperLogger.log was not written: [Errno 28] No space left on device" in said
     assert "the run history was not written: [Errno 28] No space left on device" in said

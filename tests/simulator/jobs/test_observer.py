@@ -11,11 +11,11 @@ from epm_task.contract.record import Record
 from epm_task.simulator.jobs.observer import RunObserver
 from epm_task.simulator.jobs.run import JobRun, TaskRun
 from epm_task.simulator.run import finish
-from epm_task.simulator.trace import TraceEvent
+from epm_task.simulator.trace import Action, Kind, TraceEvent
 
 
-def _event(kind: str, what: str, *, denied: bool = False, **facts: Any) -> TraceEvent:
-    return TraceEvent(time.time(), kind, what, denied, "why", facts)
+def _event(kind: Kind, action: Action, *, denied: bool = False, **facts: Any) -> TraceEvent:
+    return TraceEvent(time.time(), kind, action, "what", denied, "why", facts)
 
 
 def _observer() -> RunObserver:
@@ -29,7 +29,7 @@ def test_refusals_before_the_registration_are_no_denials():
     observer = _observer()
     request = {"pid": 7, "tier": "Plugin"}
     for status in (403, 403, 200, 403):
-        observer.event(_event("api", "GET", denied=status == 403, status=status, **request))
+        observer.event(_event("api", "answered", denied=status == 403, status=status, **request))
     assert observer.registration.tries == 3
     assert observer.registration.seconds is not None
     assert len(observer.denials) == 1
@@ -38,16 +38,16 @@ def test_refusals_before_the_registration_are_no_denials():
 def test_refusals_without_a_registration_are_denials():
     """A process that was never served was refused."""
     observer = _observer()
-    observer.event(_event("api", "GET", denied=True, status=403, pid=7, tier="Plugin"))
+    observer.event(_event("api", "answered", denied=True, status=403, pid=7, tier="Plugin"))
     assert (observer.registration.seconds, len(observer.denials)) == (None, 1)
 
 
 def test_other_runs_do_not_concern_it():
     """Events of other jobs and processes are left out."""
     observer = _observer()
-    observer.event(_event("mqtt", "x", denied=True, job_id="other"))
-    observer.event(_event("api", "x", denied=True, pid=1, tier="Plugin"))
-    observer.event(_event("settings", "x"))
+    observer.event(_event("mqtt", "dropped", denied=True, job_id="other"))
+    observer.event(_event("api", "answered", denied=True, pid=1, tier="Plugin"))
+    observer.event(_event("settings", "saved"))
     assert (observer.events, observer.denials) == ([], [])
 
 
@@ -86,9 +86,9 @@ def test_last_words_are_waited_for():
     async def main() -> float:
         observer = _observer()
         client = {"client_id": "job_1", "job_id": "job"}
-        observer.event(_event("mqtt", '"job_1" connected with MQTT 5', **client))
+        observer.event(_event("mqtt", "connected", **client))
         loop = asyncio.get_running_loop()
-        gone = _event("mqtt", '"job_1" is gone', **client)
+        gone = _event("mqtt", "disconnected", **client)
         loop.call_later(0.05, observer.event, gone)
         started = time.monotonic()
         await observer.last_words()
