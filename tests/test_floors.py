@@ -44,7 +44,7 @@ LIBRARIES = {
     "contract": {"cronsim"},
     "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_core", "pydantic_settings"},
     "job": {"pydantic", "cronsim"},
-    "admin": {"httpx", "pydantic", "psutil", "paho"},
+    "admin": {"httpx", "cryptography", "pydantic", "psutil", "paho"},
     "simulator": {"aiohttp", "cryptography", "cronsim", "psutil", "paho", "multidict", "yarl"},
 }
 #: A file has one concept, and none of these is one.

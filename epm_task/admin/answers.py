@@ -1,4 +1,4 @@
-"""An answer is what the agent says about jobs, as typed data.
+"""Read what the agent says about jobs into typed data.
 
 The vendor documents `jobs`, `count`, `message`, `errors`, `valid`, `warnings` and `jobId`. Every
 other key is read when it is there, and nothing fails when it is not.
@@ -48,6 +48,12 @@ class Done:
     message: str
     warnings: tuple[str, ...] = ()
 
+    @classmethod
+    def read(cls, job_id: str, found: Document) -> Done:
+        """Return what the answer about *job_id* tells."""
+        named = text(found, "jobId") or job_id
+        return cls(named, text(found, "message"), texts(found, "warnings"))
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -87,6 +93,12 @@ class Started:
     job_id: str
     run_id: str
     message: str
+
+    @classmethod
+    def read(cls, job_id: str, found: Document) -> Started:
+        """Return what the answer about *job_id* tells."""
+        named = text(found, "jobId") or job_id
+        return cls(named, text(found, "runId"), text(found, "message"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +145,7 @@ class Presence:
 
 
 def text(found: Mapping[str, Any], key: str) -> str:
-    """Return one text of an answer; empty when it is missing or no text."""
+    """Return one text of an answer; empty when it is missing or is not text."""
     value = found.get(key)
     return value if isinstance(value, str) else ""
 
@@ -143,10 +155,10 @@ def texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
     values = found.get(key)
     if values is None:
         return ()
-    return tuple(_words(value) for value in (values if isinstance(values, list) else [values]))
+    return tuple(_as_text(value) for value in (values if isinstance(values, list) else [values]))
 
 
-def _words(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_words(each)}" for key, each in value.items())
+        return ", ".join(f"{key} {_as_text(each)}" for key, each in value.items())
     return str(value)

@@ -1,4 +1,4 @@
-"""An admin error is one situation in which the agent did not do what its administrator asked.
+"""Say what went wrong when the agent did not do what its administrator asked.
 
 AdminError                       70  root; never raised itself
 ├── WrongUse                     64  an id, an address or a credential is not given as it must be
@@ -6,25 +6,31 @@ AdminError                       70  root; never raised itself
 ├── UnknownJob                   66  the agent has no such job (404)
 ├── AdminUnreachable             69  nobody answers; nothing was done
 ├── OutcomeUnknown               74  the connection ended while the agent may have been at work
-├── ForeignAnswer                76  a redirect, HTML, too much, or what is no JSON
+├── ForeignAnswer                76  a redirect, HTML, too much, or what is not JSON
 ├── CredentialRefused            77  403, or the TLS handshake: the agent refuses the credential
 └── UnsafeConnection             78  nothing was sent: address, files or the peer are not safe
 
-The exit codes are those of a task (`epm_task.exit_code`), with the same meaning.
+The errors of deployments are drawn in `deploy/errors.py`. The exit codes are those of a task
+(`epm_task.exit_code`), with the same meaning.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from epm_task.errors import EpmTaskError
 from epm_task.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class AdminError(Exception):
-    """A situation in which a call of the Job Management API has no result."""
+class AdminError(EpmTaskError):
+    """The agent did not do what its administrator asked.
+
+    Attributes:
+        exit_code: What `epm-task` ends with.
+    """
 
     exit_code: int = ExitCode.SOFTWARE
 
@@ -47,10 +53,11 @@ class JobRefused(AdminError):
     def __init__(self, call: str, errors: Sequence[str]) -> None:
         """Take the call, as `POST /api/Jobs`, and the `errors` of the answer."""
         self.errors = tuple(errors)
-        why = "; ".join(self.errors) or "it gave no reason"
         super().__init__(
-            f"the agent refused {call} (400): {why}; correct the job document, and deploy its "
-            "binary first; `epm-task jobs validate FILE` asks without changing anything"
+            f"the agent refused {call} (400)",
+            "; ".join(self.errors) or "it gave no reason",
+            "correct the job document, and deploy its binary first (`epm-task jobs validate FILE` "
+            "asks without changing anything)",
         )
 
 
@@ -66,10 +73,9 @@ class UnknownJob(AdminError):
     def __init__(self, call: str, job_id: str) -> None:
         """Take the call and the id."""
         self.job_id = job_id
-        what = f"has no job {job_id!r}" if job_id else f"does not know {call}"
         super().__init__(
-            f"the agent {what} (404); `epm-task jobs list` shows the jobs that it has; "
-            "an id must match exactly"
+            f"the agent {f'has no job {job_id!r}' if job_id else f'does not know {call}'} (404)",
+            fix="compare the id with `epm-task jobs list`: it must match exactly",
         )
 
 
@@ -81,8 +87,10 @@ class AdminUnreachable(AdminError):
     def __init__(self, url: str, why: str) -> None:
         """Take the URL and the reason."""
         super().__init__(
-            f"no answer from the agent at {url} ({why}); check that the agent's service is "
-            "running and that the port is right: `epm-task doctor`"
+            f"no answer from the agent at {url}",
+            why,
+            "check that the agent's service is running and that the port is right "
+            "(`epm-task doctor`)",
         )
 
 
@@ -94,8 +102,9 @@ class OutcomeUnknown(AdminError):
     def __init__(self, call: str, url: str, why: str) -> None:
         """Take the call, the URL and the reason."""
         super().__init__(
-            f"{call} was sent to {url} and its answer did not arrive ({why}): nobody knows whether "
-            "the agent did it, so it was not sent again; look with `epm-task jobs list` or `get`"
+            f"{call} was sent to {url} and its answer did not arrive",
+            f"{why}, so nobody knows whether the agent did it, and it was not sent again",
+            "look with `epm-task jobs list` or `get`",
         )
 
 
@@ -107,15 +116,15 @@ class ForeignAnswer(AdminError):
     def __init__(self, url: str, why: str) -> None:
         """Take the URL and the reason."""
         super().__init__(
-            f"{url}: {why}; this is not the agent's API, or another version of it: check --base-url"
+            f"{url} is not the agent's API, or another version of it", why, "check --base-url"
         )
 
 
 class CredentialRefused(AdminError):
-    """The agent does not take the credential for one of the Admin tier.
+    """The agent does not accept the credential for the Admin tier.
 
     Attributes:
-        status: 403, or 0 when the TLS handshake ended the call.
+        status: 403, or 0 when the TLS handshake or the broker ended the call.
     """
 
     exit_code = ExitCode.NOPERM
@@ -124,8 +133,10 @@ class CredentialRefused(AdminError):
         """Take the call, what was refused, and the status."""
         self.status = status
         super().__init__(
-            f"the agent refused {call}: {why}; give the client certificate that your Keeper "
-            "deployment team issued for this agent with --cert and --key"
+            f"the agent refused {call}",
+            why,
+            "give the client certificate that your Keeper deployment team issued for this agent "
+            "with --cert and --key",
         )
 
 

@@ -1,4 +1,4 @@
-"""An exchange carries calls to one agent, over one connection at a time, and reads the answers."""
+"""Send calls to one agent over one connection, and make a result or an error of each answer."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Exchange:
         context = credential.tls_context()
         self._attested = attested(context)
         if allow_remote and self._attested:
-            raise WrongUse("a remote agent needs a CA that names it; give one with --cacert")
+            raise WrongUse("a remote agent needs a CA that names it", fix="give one with --cacert")
         self._certified = credential.certificate is not None
         self._call_seconds = call_seconds
         self._wire = Wire(
@@ -127,19 +127,20 @@ class Exchange:
         cause = error.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise UnsafeConnection(
-                f"the certificate at {self.url} is refused ({cause.verify_message}), so nothing "
-                "was sent; --cacert is not the CA of this agent, whose certificate is new at each "
-                "start of its service, or another program holds the port"
+                f"the certificate at {self.url} is refused, so nothing was sent",
+                cause.verify_message,
+                "give the CA of this agent with --cacert (its certificate is new at each start of "
+                "its service), unless another program holds the port",
             ) from error
-        if isinstance(cause, _HungUp) or "ALERT" in str(getattr(cause, "reason", "")):
+        if isinstance(cause, _HungUp) or "_ALERT_" in _reason(cause):
             raise CredentialRefused(
                 str(call),
-                f"it ended the TLS handshake ({_words(cause)}), in which it saw the client "
-                "certificate; that is not one of a CA that this agent trusts",
+                f"it ended the TLS handshake ({_reason(cause)}) when it saw the client "
+                "certificate, which is not one of a CA that this agent trusts",
                 status=0,
             ) from error
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-            raise ForeignAnswer(self.url, f"no TLS is spoken there ({_words(cause)})") from error
+            raise ForeignAnswer(self.url, f"no TLS is spoken there ({_reason(cause)})") from error
         raise self._failure(call, error) from error
 
     def _failure(self, call: Call[T], error: Exception) -> AdminError:
@@ -176,7 +177,9 @@ def _as_json(call: Call[T]) -> bytes | None:
         # Not httpx's own: the digits of a number stay as the author wrote them.
         return encoded(write_document(call.body))
     except (TypeError, ValueError, RecursionError) as error:
-        raise WrongUse(f"{call} was not sent: its body is no JSON ({error})") from None
+        raise WrongUse(
+            f"{call} was not sent, as its body is not JSON", str(error), "pass plain JSON values"
+        ) from None
 
 
 def _hear_refusal(secured: ssl.SSLSocket) -> None:
@@ -196,7 +199,7 @@ def _hear_refusal(secured: ssl.SSLSocket) -> None:
     except ConnectionError:
         ended = True
     if ended:
-        raise _HungUp("closed without a word")
+        raise _HungUp("it closed the connection")
 
 
 class _HungUp(ConnectionResetError):
@@ -207,8 +210,9 @@ def _unsafe(error: attestation.Untrusted) -> UnsafeConnection:
     return UnsafeConnection(str(error).replace("--ca-file", "--cacert"))
 
 
-def _words(error: BaseException | None) -> str:
-    return str(getattr(error, "reason", None) or error).lower().replace("_", " ")
+def _reason(error: BaseException | None) -> str:
+    """Return OpenSSL's mnemonic, such as `TLSV1_ALERT_UNKNOWN_CA`, where it has given one."""
+    return str(getattr(error, "reason", None) or error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +250,7 @@ def judge(call: Call[T], response: httpx.Response, url: str, *, certified: bool)
         certified: Whether a client certificate was shown.
 
     Raises:
-        AdminError: The answer is no success, or not that of the API.
+        AdminError: The agent refuses the call, or the answer is not that of its API.
     """
     if not response.is_success:
         raise _refusal(call, response, url, certified=certified)
@@ -276,7 +280,7 @@ def _spoken(call: Call[T], status: int, body: bytes, url: str) -> AdminError:
     """Return the error that the agent explains in JSON."""
     found = _object(body)
     if found is None:
-        return ForeignAnswer(url + call.path, f"an answer {status} that is no JSON object")
+        return ForeignAnswer(url + call.path, f"an answer {status} that is not a JSON object")
     if status == HTTPStatus.BAD_REQUEST:
         return JobRefused(str(call), texts(found, "errors") or (_message(found),))
     if status == HTTPStatus.NOT_FOUND:
@@ -325,6 +329,8 @@ def admin_address(base_url: str, *, allow_remote: bool = False) -> tuple[str, in
         return base_url_address(base_url)
     except ValueError as error:
         raise UnsafeConnection(
-            f"the base URL {base_url[:80]!r} was not used: {error}; give https://127.0.0.1:PORT, "
-            "with the port that KestrelHttpsPort of the agent's appsettings.json names"
+            f"the base URL {base_url[:80]!r} was not used",
+            str(error),
+            "give https://127.0.0.1:PORT, with the port that KestrelHttpsPort of the agent's "
+            "appsettings.json names",
         ) from None

@@ -150,8 +150,9 @@ class BrokerRecords:
             raise UnsafeConnection(str(error).replace("--ca-file", "--cacert")) from error
         except ssl.SSLCertVerificationError as error:
             raise UnsafeConnection(
-                f"the certificate of the broker at {self._url} is refused "
-                f"({error.verify_message}); --cacert is not the CA of this agent"
+                f"the certificate of the broker at {self._url} is refused",
+                error.verify_message,
+                "give the CA of this agent with --cacert",
             ) from error
         except OSError as error:
             raise AdminUnreachable(self._url, error.strerror or str(error)) from error

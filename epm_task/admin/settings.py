@@ -1,4 +1,4 @@
-"""Admin settings say where the agent is and who calls; each comes from the nearest of three places.
+"""Find out where the agent is and who calls it, from three places.
 
 An option of the command line wins over an environment variable, that one over the table
 `[tool.epm-task.admin]` of the nearest pyproject.toml. All secrets are paths.
@@ -14,7 +14,7 @@ from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.admin.exchange import admin_address
-from epm_task.errors import UnsafeConfiguration
+from epm_task.errors import UnsafeConfiguration, sentence
 from epm_task.files import check_trusted
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ class AdminSettings(NamedTuple):
         try:
             return AdminClient(self.base_url, self.credential)
         except (WrongUse, UnsafeConnection) as error:
-            raise type(error)(f"{error} ({self._origins()})") from error
-
-    def _origins(self) -> str:
-        return ", ".join(f"{name} from {place}" for name, place in self.places.items())
+            origins = ", ".join(f"{name} from {place}" for name, place in self.places.items())
+            raise type(error)(error.what, error.why, f"{error.fix} ({origins})") from error
 
 
 def read_admin_settings(
@@ -80,7 +78,7 @@ def read_admin_settings(
         folder: Where the search for pyproject.toml begins, upwards.
 
     Raises:
-        WrongUse: The table holds an unknown key, or what is no text.
+        WrongUse: The table holds an unknown key, or what is not text.
         UnsafeConnection: Another user can write the table's file, or the base URL is not usable.
     """
     found: dict[str, Found] = {}
@@ -90,7 +88,8 @@ def read_admin_settings(
     try:
         admin_address(base_url.value)
     except UnsafeConnection as error:
-        raise UnsafeConnection(f"{error} (it came from {base_url.place})") from None
+        why = f"{error.why} (it came from {base_url.place})"
+        raise UnsafeConnection(error.what, why, error.fix) from None
     paths = {name: found[name].path for name in NAMES[1:] if name in found}
     return AdminSettings(
         base_url.value,
@@ -120,9 +119,9 @@ def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:
     for name, value in _table(file).items():
         place = f"{_TABLE} of {file}"
         if name not in NAMES:
-            raise WrongUse(f"{place} holds {name!r}; the names are {', '.join(NAMES)}")
+            raise WrongUse(f"{place} holds {name!r}", fix=f"use one of {', '.join(NAMES)}")
         if not isinstance(value, str) or not value:
-            raise WrongUse(f'{name} in {place} must be text; write {name} = "…"')
+            raise WrongUse(f"{name} in {place} is not text", fix=f'write {name} = "…"')
         yield name, Found(value, place, file.parent)
 
 
@@ -130,12 +129,12 @@ def _table(file: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise WrongUse(f"{file} cannot be read: {error}; correct it") from None
+        raise WrongUse(f"{file} cannot be read", str(error), "correct it") from None
     table: Any = document
     for name in ("tool", "epm-task", "admin"):
         table = table.get(name, {})
         if not isinstance(table, dict):
-            raise WrongUse(f"{_TABLE}: {name!r} of {file} must be a table")
+            raise WrongUse(f"{_TABLE}: {name!r} of {file} is not a table", fix=f"write {_TABLE}")
     if table:
         _require_own(file)
     return dict(table)
@@ -146,4 +145,6 @@ def _require_own(file: Path) -> None:
     try:
         check_trusted(file)
     except UnsafeConfiguration as error:
-        raise UnsafeConnection(f"{_TABLE} was not used: {error}") from None
+        raise UnsafeConnection(
+            f"{_TABLE} of {file} was not used", sentence(error.what, error.why), error.fix
+        ) from None

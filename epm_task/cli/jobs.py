@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epm_task.admin.answers import Started, Verdict
-from epm_task.admin.client import AdminClient, Applied, apply_job, live_verdict, live_verdicts
+from epm_task.admin.client import AdminClient, Applied, apply_job, live_verdict
 from epm_task.admin.errors import JobRefused
 from epm_task.admin.records import BrokerRecords, LogRecords, RecordSource
 from epm_task.admin.run_history import EndedRun, Follower, RunHistory
@@ -235,7 +235,7 @@ def validate(
     """
     documents = read_documents(files)
     with connection.client() as admin:
-        verdicts = live_verdicts(admin, [document for _, document in documents])
+        verdicts = [live_verdict(admin, document) for _, document in documents]
     if as_json:
         rows = zip(files, verdicts, strict=True)
         listed = [{"file": str(file), **asdict(verdict)} for file, verdict in rows]

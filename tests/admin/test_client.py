@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from admin.admin_files import add_binary, credential_of, foreign_pair, job_document
-from peers.http_answer import silence
-from peers.http_peer import HttpPeer
 
 from epm_task.admin.client import (
     AdminClient,
     Applied,
-    AsyncAdminClient,
     apply_job,
-    live_verdicts,
+    live_verdict,
     same_document,
 )
 from epm_task.admin.credential import Credential
 from epm_task.admin.errors import (
-    AdminUnreachable,
     CredentialRefused,
     JobRefused,
     UnknownJob,
@@ -156,49 +152,13 @@ def test_an_id_that_the_api_cannot_carry_is_not_sent(admin: AdminClient, job_id:
         admin.get_job(job_id)
 
 
-def test_calls_of_one_client_run_at_once(agent: Agent) -> None:
-    """The results come in the order of the calls."""
-    add_binary(agent)
+def test_calls_from_many_threads_are_all_answered(admin: AdminClient) -> None:
+    """They wait for each other; the results come in the order of the calls."""
     ids = [f"job-{number}" for number in range(20)]
-
-    async def main() -> None:
-        async with AsyncAdminClient(agent.base_url, credential_of(agent)) as admin:
-            done = await asyncio.gather(*(admin.save_job(job_document(each)) for each in ids))
-            assert [each.job_id for each in done] == ids
-            assert (await admin.list_jobs()).count == 20
-
-    asyncio.run(main())
-
-
-def test_errors_are_raised_where_they_are_awaited(agent: Agent) -> None:
-    """An id that cannot be sent is refused at the call itself."""
-
-    async def main() -> None:
-        async with AsyncAdminClient(agent.base_url, credential_of(agent)) as admin:
-            with pytest.raises(UnknownJob):
-                await admin.get_job("none")
-            with pytest.raises(WrongUse):
-                admin.get_job("a_b")
-
-    asyncio.run(main())
-
-
-def test_the_event_loop_goes_on_while_an_agent_is_silent() -> None:
-    """A call waits in a thread, and ends by its own time."""
-
-    async def main(url: str) -> None:
-        async with AsyncAdminClient(url, call_seconds=0.3) as admin:
-            call = asyncio.ensure_future(admin.health())
-            ticks = 0
-            while not call.done():
-                await asyncio.sleep(0.01)
-                ticks += 1
-            assert ticks > 10
-            with pytest.raises(AdminUnreachable, match="in time"):
-                await call
-
-    with HttpPeer([silence()]) as peer:
-        asyncio.run(main(peer.base_url))
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda each: admin.save_job(job_document(each)), ids))
+    assert [each.job_id for each in done] == ids
+    assert admin.list_jobs().count == 20
 
 
 def test_applying_twice_changes_nothing(admin: AdminClient, agent: Agent) -> None:
@@ -236,8 +196,8 @@ def test_documents_are_compared_as_json(one: object, other: object, *, same: boo
     assert same_document(one, other) is same  # type: ignore[arg-type]
 
 
-def test_live_verdicts_come_in_order(admin: AdminClient) -> None:
-    """One for each document."""
-    first, second = live_verdicts(admin, [job_document(), job_document(priority=11)])
-    assert (first.valid, second.valid) == (True, False)
-    assert second.errors
+def test_a_live_verdict_stores_nothing(admin: AdminClient) -> None:
+    """A job that would be refused is told with the reasons."""
+    assert live_verdict(admin, job_document()).valid
+    assert live_verdict(admin, job_document(priority=11)).errors
+    assert admin.list_jobs().count == 0

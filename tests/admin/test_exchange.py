@@ -47,7 +47,7 @@ def ask(peer: HttpPeer, ca: Path, call: str = "list_jobs", *args: Any, seconds: 
     [
         (http_answer.redirect("https://evil.example/x"), ForeignAnswer, "302.*evil.example"),
         (http_answer.body(b"<html>hello</html>", content_type="text/html"), ForeignAnswer, "JSON"),
-        (http_answer.status(404, b"<html>nothing</html>"), ForeignAnswer, "no JSON object"),
+        (http_answer.status(404, b"<html>nothing</html>"), ForeignAnswer, "not a JSON object"),
         (http_answer.status(418), ForeignAnswer, "an answer 418"),
         (http_answer.status(500), AdminUnreachable, "it answered 500"),
         (http_answer.status(401), CredentialRefused, "no client certificate was shown"),
@@ -114,7 +114,7 @@ def test_what_is_no_json_is_not_sent(tmp_path: Path, value: object) -> None:
     """A program's mistake is one clear error too."""
     with (
         HttpPeer([http_answer.ok({})]) as peer,
-        pytest.raises(WrongUse, match="its body is no JSON"),
+        pytest.raises(WrongUse, match="its body is not JSON"),
     ):
         ask(peer, peer_ca(tmp_path), "save_job", {"id": "probe", "x": value})
     assert peer.requests == []

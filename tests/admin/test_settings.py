@@ -62,8 +62,8 @@ def test_without_anything_the_usual_port_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("password = 'x'", "holds 'password'; the names are base_url, cert, key, cacert"),
-        ("base_url = 6889", "base_url in .* must be text"),
+        ("password = 'x'", "holds 'password'; use one of base_url, cert, key, cacert"),
+        ("base_url = 6889", "base_url in .* is not text"),
         ("base_url = ", "cannot be read"),
     ],
 )

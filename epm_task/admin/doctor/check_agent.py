@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psutil
 
 from epm_task.admin.answers import Presence
-from epm_task.admin.credential import Certificate, Credential, read_der
+from epm_task.admin.credential import Certificate, Credential, read_certificate
 from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
 from epm_task.admin.errors import AdminError, CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
@@ -91,7 +91,7 @@ def _shake_hands(base_url: str, context: ssl.SSLContext) -> tuple[str, Certifica
         context.wrap_socket(opened, server_hostname=host) as secured,
     ):
         data = secured.getpeercert(binary_form=True)
-        return secured.version() or "", read_der(data) if data else None
+        return secured.version() or "", read_certificate(data) if data else None
 
 
 def _judge(version: str, certificate: Certificate | None, *, verified: bool) -> Finding:
