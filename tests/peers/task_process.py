@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
+#: When to give up on what should happen, in seconds. Who may wait so long and is back in half the
+#: time has not waited, however busy the machine is.
+PATIENCE = 60.0
+#: What a busy machine may add to a time that is bounded, in seconds.
+BUSY = 10.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class TaskProcess:
         """What stands on stderr so far."""
         return bytes(self._read["stderr"])
 
-    def await_stderr(self, text: bytes, seconds: float = 15) -> None:
+    def await_stderr(self, text: bytes, seconds: float = PATIENCE) -> None:
         """Wait until *text* stands on stderr."""
         with self._grown:
             assert self._grown.wait_for(lambda: text in self.stderr, seconds), self.stderr
@@ -137,7 +142,7 @@ class TaskProcess:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def end(self, seconds: float = 60) -> Ended:
+    def end(self, seconds: float = PATIENCE) -> Ended:
         """Wait for the end of the process and of its streams."""
         code = self._process.wait(seconds)
         ended_at = time.monotonic()
@@ -182,7 +187,7 @@ def closed_port() -> int:
         return port
 
 
-def poll(fact: Callable[[], object], seconds: float = 10) -> None:
+def poll(fact: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait until *fact* is true."""
     until = time.monotonic() + seconds
     while not fact():

@@ -39,7 +39,7 @@ def stdout(
         libc.puts(noise.encode())
         libc.fflush(None)
     elif way == "keep":
-        subprocess.Popen(["sleep", "30"], stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        subprocess.Popen(["sleep", "60"], stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     return _RESULTS[result]
 
 

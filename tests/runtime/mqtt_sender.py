@@ -31,9 +31,9 @@ class Sender:
             assert self.outbox.offer(Message(topic, payload), 5)
             self.delivery.notify()
 
-    def await_empty(self, seconds: float = 15) -> None:
+    def await_empty(self) -> None:
         """Wait until everything was acknowledged or refused."""
-        poll(lambda: self.outbox.empty, seconds)
+        poll(lambda: self.outbox.empty)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
+from peers.task_process import BUSY, PATIENCE
 
 from epm_task.errors import (
     AgentProtocolError,
@@ -37,16 +38,15 @@ def _agent(*script: answer.Answer, listen_after: float = 0) -> Iterator[tuple[Ag
         yield client, peer
 
 
-def test_registration_follows_within_twenty_milliseconds() -> None:
-    """The first retry comes after 20 ms on the same connection, the next ones later."""
+def test_first_retry_comes_after_twenty_milliseconds() -> None:
+    """Not before; later ones wait longer, all on the same connection."""
     with _agent(*[FORBIDDEN] * 3, OK) as (client, peer):
         found = client.register(5)
     gaps = [later - earlier for earlier, later in itertools.pairwise(peer.arrivals)]
     assert (found.tries, found.settings) == (4, {"broker.port": "8675"})
     assert peer.per_connection == [4]
-    assert 0.018 < gaps[0] < 0.1
-    assert all(gap < 0.25 for gap in gaps)
-    assert found.seconds < 0.5
+    assert all(gap > 0.018 for gap in gaps)
+    assert sum(gaps) <= found.seconds < BUSY
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -70,8 +70,8 @@ def test_broken_answer_is_retried(broken: answer.Answer) -> None:
 def test_agent_may_come_up_late() -> None:
     """Connections that are refused for a second do not matter."""
     with _agent(OK, listen_after=1.0) as (client, peer):
-        found = client.register(5)
-    assert 0.9 < found.seconds < 3
+        found = client.register(PATIENCE)
+    assert 0.9 < found.seconds < PATIENCE / 2
     assert found.tries > 3
     assert len(peer.requests) == 1
 
@@ -82,7 +82,7 @@ def test_never_registered_is_said_within_the_window() -> None:
         start = time.monotonic()
         with pytest.raises(NotRegistered, match=f"process {os.getpid()} is not registered") as e:
             client.register(0.5)
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 0.5 + BUSY
     assert f"all {len(peer.requests)} requests" in str(e.value)
 
 
@@ -108,7 +108,7 @@ def test_slow_answer_ends_with_the_window() -> None:
         start = time.monotonic()
         with pytest.raises(AgentUnreachable, match="no complete answer in time"):
             client.register(0.5)
-        assert time.monotonic() - start < 1.5
+        assert time.monotonic() - start < 0.5 + BUSY
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_final_answer_is_not_retried(final: answer.Answer, kind: type[Exception]
     with _agent(final) as (client, peer):
         start = time.monotonic()
         with pytest.raises(kind):
-            client.register(10)
-        assert time.monotonic() - start < 0.5
+            client.register(PATIENCE)
+        assert time.monotonic() - start < PATIENCE / 2
     assert peer.connections == 1
 
 

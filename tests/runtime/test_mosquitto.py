@@ -34,12 +34,13 @@ def _run(broker: Mosquitto, *arguments: str) -> Ended:
 
 
 def test_every_record_arrives(tmp_path: Path) -> None:
-    """All records arrive at another client, once each and in order."""
+    """All records arrive at another client, and in order."""
     with Mosquitto(tmp_path) as broker, broker.observe("KeeperLogger") as observer:
         ended = _run(broker)
         lines = observer.complete()
     assert ended.exit_code == 0
-    assert [json.loads(line)["seq"] for line in lines] == list(range(1, COUNT + 1))
+    first_seen = dict.fromkeys(json.loads(line)["seq"] for line in lines)  # QoS 1 may repeat one
+    assert list(first_seen) == list(range(1, COUNT + 1))
     assert b"not acknowledged" not in ended.stderr
 
 
@@ -113,7 +114,8 @@ def test_killed_broker_loses_nothing(tmp_path: Path) -> None:
                 ended = process.end()
         lines = list(observer.lines)
     assert account(range(1, COUNT + 1), lines, ended.stderr).complete
-    assert len(ended.messages("record")) == COUNT // 2
+    on_stderr = {record["seq"] for record in ended.messages("record")}
+    assert on_stderr >= set(range(COUNT // 2 + 1, COUNT + 1))
 
 
 def test_restarted_broker_gets_the_rest(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from peers import http_answer as answer
 from peers.accounting import account
 from peers.http_peer import HttpPeer
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import Ended, TaskProcess, agent_with, closed_port, poll, run_task
+from peers.task_process import BUSY, Ended, TaskProcess, agent_with, closed_port, poll, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(signal, "pthread_kill"), reason="Windows has no such signals"
 )
 #: The contract's bounds, in seconds.
-FLUSH, MARGIN = 1.0, 0.6
+FLUSH = 1.0
 COOPERATION, UNWINDING, FORCED_FLUSH = 2.0, 1.5, 1.0
 
 
@@ -74,7 +74,7 @@ def test_signal_stops_the_handler(
     """A handler that waits is stopped at once, with the signal's own exit code and no result."""
     ended, seconds = _stopped(broker, f"--way={way}", number=number)
     assert (ended.exit_code, ended.stdout) == (code, b"")
-    assert seconds < MARGIN
+    assert seconds < BUSY
     assert ended.last_line.startswith(f"epm_task: exit {code} ({name}): stopped by {name}")
     assert _at_broker(broker, "started")
     assert _at_broker(broker, "obeyed") == (way == "obey")
@@ -86,7 +86,7 @@ def test_signal_stops_a_coroutine(broker: MqttPeer, way: str) -> None:
     """A coroutine is cancelled, and its `finally` runs."""
     ended, seconds = _stopped(broker, f"--way={way}", program="async_sleep.py")
     assert (ended.exit_code, ended.stdout) == (143, b"")
-    assert seconds < MARGIN
+    assert seconds < BUSY
     assert _at_broker(broker, "unwound")
     assert not _at_broker(broker, "task_crashed")
 
@@ -104,7 +104,7 @@ def test_handler_that_does_not_listen_is_ended(broker: MqttPeer, way: str) -> No
     """A handler that swallows the interruption, or never sees it, is ended with 125."""
     ended, seconds = _stopped(broker, f"--way={way}")
     assert (ended.exit_code, ended.stdout) == (125, b"")
-    assert UNWINDING <= seconds < UNWINDING + FORCED_FLUSH + MARGIN
+    assert UNWINDING <= seconds < UNWINDING + FORCED_FLUSH + BUSY
     assert "stopped by SIGTERM, and the handler was still running 1.5 s later" in ended.last_line
     assert _at_broker(broker, "started")
 
@@ -114,7 +114,7 @@ def test_handler_that_promised_to_listen_gets_more_time(broker: MqttPeer) -> Non
     ended, seconds = _stopped(broker, "--way=deaf")
     assert ended.exit_code == 125
     assert seconds >= COOPERATION + UNWINDING
-    assert seconds < COOPERATION + UNWINDING + FORCED_FLUSH + MARGIN
+    assert seconds < COOPERATION + UNWINDING + FORCED_FLUSH + BUSY
 
 
 @pytest.mark.parametrize("way", ["obey", "sleep", "raise"])
@@ -123,7 +123,7 @@ def test_deadline_stops_the_handler(broker: MqttPeer, way: str) -> None:
     with agent_with(broker.port) as agent:
         ended = run_task("stubborn.py", f"--way={way}", "--deadline=1", agent=agent.base_url)
     assert (ended.exit_code, ended.stdout) == (124, b"")
-    assert 1 <= ended.seconds < 1 + MARGIN + 0.4
+    assert 1 <= ended.seconds < 1 + BUSY
     (record,) = ended.messages("deadline_reached")
     assert "stubborn.py" in record["properties"]["stacks"]
     assert "epm-task-" not in record["properties"]["stacks"]
@@ -137,7 +137,7 @@ def test_handler_that_ignores_the_deadline_is_ended(broker: MqttPeer) -> None:
     with agent_with(broker.port) as agent:
         ended = run_task("stubborn.py", "--way=swallow", "--deadline=0.5", agent=agent.base_url)
     assert (ended.exit_code, ended.stdout) == (125, b"")
-    assert ended.seconds < 0.5 + UNWINDING + FORCED_FLUSH + MARGIN
+    assert ended.seconds < 0.5 + UNWINDING + FORCED_FLUSH + BUSY
     assert "reached its own deadline" in ended.last_line
 
 
@@ -148,7 +148,7 @@ def test_handler_that_never_lets_go_is_ended_by_the_last_resort(broker: MqttPeer
     with agent_with(broker.port) as agent:
         ended = run_task("stubborn.py", *arguments, agent=agent.base_url)
     assert (ended.exit_code, ended.stdout) == (1, b"")
-    assert ended.seconds < 0.5 + 7.6
+    assert ended.seconds < 0.5 + 7.0 + BUSY
     assert b"Timeout (" in ended.stderr
     assert b"in stubborn" in ended.stderr
     assert _at_broker(broker, "started")
@@ -174,7 +174,7 @@ def test_signal_during_the_registration_ends_the_wait(script: answer.Answer) -> 
         process.signal()
         ended = process.end()
     assert (ended.exit_code, ended.stdout) == (143, b"")
-    assert ended.ended_at - sent < MARGIN
+    assert ended.ended_at - sent < BUSY
 
 
 def test_signal_while_the_broker_is_awaited_ends_the_wait() -> None:
@@ -188,7 +188,7 @@ def test_signal_while_the_broker_is_awaited_ends_the_wait() -> None:
             process.signal()
             ended = process.end()
     assert ended.exit_code == 143
-    assert ended.ended_at - sent < 0.3 + MARGIN
+    assert ended.ended_at - sent < 0.3 + BUSY
     assert len(ended.messages("registered")) == 1
 
 
@@ -196,7 +196,7 @@ def test_signal_while_threads_are_awaited_ends_the_wait(broker: MqttPeer) -> Non
     """SIGTERM after the handler has returned, but not its threads, ends the run with 143."""
     ended, seconds = _stopped(broker, "--way=thread")
     assert (ended.exit_code, ended.stdout) == (143, b"")
-    assert seconds < MARGIN
+    assert seconds < BUSY
 
 
 def test_signal_during_the_flush_loses_nothing(broker: MqttPeer) -> None:
@@ -210,7 +210,7 @@ def test_signal_during_the_flush_loses_nothing(broker: MqttPeer) -> None:
         wait=b"handler-ended",
     )
     assert ended.exit_code in {0, 143}
-    assert ended.ended_at - ended.mark("handler-ended") < FLUSH + MARGIN
+    assert ended.ended_at - ended.mark("handler-ended") < FLUSH + BUSY
     assert account(range(1, 101), broker.payloads, ended.stderr).missing == frozenset()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +10,8 @@ from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from peers.mqtt_peer import MqttPeer
 from peers.task_process import (
+    BUSY,
     Ended,
-    TaskProcess,
     agent_with,
     assert_failed,
     closed_port,
@@ -154,7 +153,7 @@ def test_broker_that_does_not_serve_is_69(options: dict[str, Any], words: str) -
     assert_failed(ended, 69, words)
     assert len(ended.messages("registered")) == 1
     assert ended.messages("record") == []
-    assert ended.seconds < WINDOW + 0.3 + 0.6 + 1
+    assert ended.seconds < WINDOW + 0.3 + BUSY
 
 
 def test_absent_broker_is_69() -> None:
@@ -163,7 +162,7 @@ def test_absent_broker_is_69() -> None:
     with agent_with(port) as agent:
         ended = run_task("records.py", *QUICK, agent=agent.base_url)
     assert_failed(ended, 69, f"127.0.0.1:{port}", "Connection refused", 'broker="optional"')
-    assert ended.seconds < WINDOW + 0.3 + 0.6 + 1
+    assert ended.seconds < WINDOW + 0.3 + BUSY
 
 
 def test_broker_of_mqtt_3_is_enough() -> None:
@@ -197,15 +196,6 @@ def test_without_an_agent_the_command_to_type_is_shown() -> None:
     """Started by hand, the program says how to run it, with its arguments."""
     ended = run_task("hello.py", "--name=a b")
     assert_failed(ended, 64, "epm-task run ", "hello.py -- '--name=a b'")
-
-
-def test_run_takes_little_time(broker: MqttPeer) -> None:
-    """A whole run, settings call and broker included, ends within a second."""
-    with agent_with(broker.port) as agent:
-        start = time.monotonic()
-        with TaskProcess("records.py", agent=agent.base_url) as process:
-            process.end()
-        assert time.monotonic() - start < 1
 
 
 def test_client_id_comes_from_the_template(broker: MqttPeer) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import PROGRAMS, Ended, agent_with, assert_failed, run_task
+from peers.task_process import PATIENCE, PROGRAMS, Ended, agent_with, assert_failed, run_task
 
 from epm_task.runtime.outcome import parse_result
 
@@ -86,7 +86,8 @@ def test_other_result_is_70_and_not_printed(agent: HttpPeer, result: str, words:
 @posix
 def test_grandchild_does_not_keep_stdout_open(agent: HttpPeer) -> None:
     """A process left behind holds no copy of the agent's pipe: the reader sees the end at once."""
-    start, base = time.monotonic(), f"--keeper-api-base={agent.base_url}"
+    base = f"--keeper-api-base={agent.base_url}"
+    start = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, PROGRAMS / "stdout.py", base, "--way=keep"],
         stdout=subprocess.PIPE,
@@ -95,7 +96,7 @@ def test_grandchild_does_not_keep_stdout_open(agent: HttpPeer) -> None:
     with process:
         assert process.stdout
         assert process.stdout.read() == LINE
-    assert (process.returncode, time.monotonic() - start < 10) == (0, True)
+    assert (process.returncode, time.monotonic() - start < PATIENCE / 2) == (0, True)
 
 
 @posix
@@ -108,7 +109,7 @@ def test_closed_descriptor_is_harmless(agent: HttpPeer, broker: MqttPeer, closed
         ["sh", "-c", command, sys.executable, *program],
         capture_output=True,
         env={**os.environ, "KEEPER_JOB_ID": "key-scanner"},
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 0
@@ -124,7 +125,9 @@ def test_stdout_may_be_a_file(agent: HttpPeer, tmp_path: Path) -> None:
         with (tmp_path / name).open("wb") as file:
             program = [PROGRAMS / "stdout.py", f"--keeper-api-base={agent.base_url}"]
             command = [sys.executable, *program, "--way=print"]
-            ended = subprocess.run(command, **{**streams, name: file}, timeout=30, check=False)
+            ended = subprocess.run(
+                command, **{**streams, name: file}, timeout=PATIENCE, check=False
+            )
         written = {"stdout": ended.stdout, "stderr": ended.stderr}
         written[name] = (tmp_path / name).read_bytes()
         assert (ended.returncode, written["stdout"]) == (0, LINE)
@@ -142,7 +145,7 @@ def test_reader_that_has_gone_does_not_hold_up_the_end(agent: HttpPeer) -> None:
             [sys.executable, *program],
             stdout=stdout,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=PATIENCE,
             check=False,
         )
     assert ended.returncode == 0
@@ -151,13 +154,12 @@ def test_reader_that_has_gone_does_not_hold_up_the_end(agent: HttpPeer) -> None:
 
 @posix
 def test_full_pipe_on_stderr_is_bounded() -> None:
-    """When nobody reads stderr the process ends all the same, within the flush and a second."""
+    """When nobody reads stderr the process ends all the same."""
     with (
         MqttPeer(puback_reasons={"KeeperLogger": 0x87}) as broker,
         agent_with(broker.port) as agent,
     ):
         reader, writer = os.pipe()
-        start = time.monotonic()
         with os.fdopen(writer, "wb") as stderr, os.fdopen(reader, "rb"):
             program = [PROGRAMS / "records.py", f"--keeper-api-base={agent.base_url}"]
             ended = subprocess.run(
@@ -165,11 +167,10 @@ def test_full_pipe_on_stderr_is_bounded() -> None:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, "KEEPER_JOB_ID": "key-scanner"},
-                timeout=30,
+                timeout=PATIENCE,
                 check=False,
             )
     assert ended.returncode in {0, 70}
-    assert time.monotonic() - start < 5
 
 
 def test_record_after_half_a_line_stands_alone(agent: HttpPeer, broker: MqttPeer) -> None:

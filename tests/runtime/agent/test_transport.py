@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
+from peers.task_process import BUSY
 from peers.tls import certificate_pem
 
 from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
@@ -303,15 +304,15 @@ def test_largest_body_is_read() -> None:
     ],
     ids=["50 MB", "1 byte too many", "endless", "gzip", "smtp", "many headers", "long header"],
 )
-def test_wrong_answer_is_refused_in_little_time_and_memory(
+def test_wrong_answer_is_refused_with_little_work_and_memory(
     refused: answer.Answer, why: str
 ) -> None:
-    """What the agent would not send ends the call within a second and some MiB."""
+    """What the agent would not send ends the call after a second of work and some MiB at most."""
     with HttpPeer([refused]) as peer, _client(peer.port) as client:
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.thread_time()
         with pytest.raises(httpx.RemoteProtocolError, match=why):
             _get(client)
-        assert time.monotonic() - start < 1
+        assert time.thread_time() - start < 1
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
 
 
@@ -343,7 +344,7 @@ def test_deadline_counts_for_the_whole_call(slow: answer.Answer) -> None:
         start = time.monotonic()
         with pytest.raises(httpx.TimeoutException):
             _get(client, seconds=0.3)
-        assert 0.25 < time.monotonic() - start < 0.6
+        assert 0.25 < time.monotonic() - start < 0.3 + BUSY
 
 
 def test_deadline_counts_for_sending_too() -> None:
@@ -352,7 +353,7 @@ def test_deadline_counts_for_sending_too() -> None:
         start = time.monotonic()
         with pytest.raises(httpx.TimeoutException):
             client.post("/x", content=b"x" * 30_000_000, extensions={"deadline": start + 0.4})
-        assert time.monotonic() - start < 1.5
+        assert time.monotonic() - start < 0.4 + BUSY
 
 
 def test_passed_deadline_connects_nowhere() -> None:

@@ -12,6 +12,7 @@ import time
 
 import pytest
 from peers.second_user import NOBODY, connected, listener
+from peers.task_process import PATIENCE
 
 from epm_task.runtime.attestation import proc as attestation_proc
 from epm_task.runtime.attestation.attestation import (
@@ -234,12 +235,14 @@ def test_unprivileged_task_trusts_root_and_itself_only() -> None:
     with own_listener() as own, listener(uids=(1, 1)) as (same, _), listener() as (foreign, _):
         ports = map(str, (own.getsockname()[1], same, foreign))
         command = [sys.executable, "-c", code, *ports]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=PATIENCE
+        )
     assert answer.stdout.splitlines() == ["trusted", "trusted", f"{NOBODY} None"]
 
 
-def test_cost_stays_below_ten_milliseconds() -> None:
-    """Both checks together, with 400 sockets around: 10 ms at most, best of five."""
+def test_check_costs_less_than_ten_milliseconds() -> None:
+    """Both checks together, with 400 sockets around, use the processor for 10 ms at most."""
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(own_listener())
         for _ in range(200):
@@ -247,8 +250,8 @@ def test_cost_stays_below_ten_milliseconds() -> None:
             stack.enter_context(sock.accept()[0])
         seconds = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.thread_time()
             check_listener(*sock.getsockname())
             check_peer(client)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.thread_time() - start)
     assert min(seconds) < 0.010

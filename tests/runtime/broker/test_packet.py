@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from peers import mqtt_packet as peer
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import poll
+from peers.task_process import PATIENCE, poll
 
 from epm_task.runtime.broker.handshake import (
     BrokerAddress,
@@ -233,7 +233,7 @@ def test_large_message_waits_for_the_socket() -> None:
         connection.publish([(1, Message("t", b"x" * 20_000_000))])
         assert connection.wants_to_write
         peer.resume()
-        until = time.monotonic() + 20
+        until = time.monotonic() + PATIENCE
         while connection.wants_to_write and time.monotonic() < until:
             select.select([], [connection], [], 1)
             connection.write()

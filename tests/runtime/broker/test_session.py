@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.mqtt_packet import V3, disconnect
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import poll
+from peers.task_process import BUSY, PATIENCE, poll
 
 from epm_task.runtime.broker.handshake import BrokerAddress, ConnectionLost
 from epm_task.runtime.broker.packet import MqttConnection
@@ -108,8 +108,8 @@ def test_unanswered_ping_ends_the_session(peer: MqttPeer) -> None:
     running = Running(peer.port, keep_alive=0.4)
     peer.stop_reading()
     start = time.monotonic()
-    running.thread.join(5)
-    assert 0.5 < time.monotonic() - start < 1.2
+    running.thread.join(PATIENCE)
+    assert 0.5 < time.monotonic() - start < 0.6 + BUSY
     assert isinstance(running.owner.ended, Stalled)
     running.close()
 
@@ -120,8 +120,8 @@ def test_missing_acknowledgement_ends_the_session(peer: MqttPeer) -> None:
     running = Running(peer.port)
     start = time.monotonic()
     running.send(b"1")
-    running.thread.join(6)
-    assert STALL_SECONDS <= time.monotonic() - start < STALL_SECONDS + 0.6
+    running.thread.join(PATIENCE)
+    assert STALL_SECONDS <= time.monotonic() - start < STALL_SECONDS + BUSY
     assert str(running.owner.ended) == "no acknowledgement in 2 s"
     assert (running.session.progress, running.owner.outbox.in_flight) == (False, 1)
     running.close()

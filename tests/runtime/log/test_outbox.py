@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from peers.task_process import PATIENCE
 
 from epm_task.runtime.log.outbox import Message, Outbox
 
@@ -83,8 +84,8 @@ def test_full_outbox_waits_for_room() -> None:
     timer = threading.Timer(0.05, outbox.settle, [[packet_id]])
     timer.start()
     start = time.monotonic()
-    assert outbox.offer(message(2), 5)
-    assert 0.03 < time.monotonic() - start < 2
+    assert outbox.offer(message(2), PATIENCE)
+    assert 0.03 < time.monotonic() - start < PATIENCE / 2
     timer.join()
 
 
@@ -94,7 +95,7 @@ def test_full_outbox_waits_no_longer_than_told() -> None:
     outbox.offer(message(1), 0)
     start = time.monotonic()
     assert not outbox.offer(message(2), 0.05)
-    assert 0.04 < time.monotonic() - start < 1
+    assert 0.04 < time.monotonic() - start < PATIENCE / 2
 
 
 def test_waiting_offer_ends_when_everything_is_taken() -> None:
@@ -103,8 +104,8 @@ def test_waiting_offer_ends_when_everything_is_taken() -> None:
     outbox.offer(message(1), 0)
     threading.Timer(0.05, outbox.take_all).start()
     start = time.monotonic()
-    assert not outbox.offer(message(2), 5)
-    assert time.monotonic() - start < 2
+    assert not outbox.offer(message(2), PATIENCE)
+    assert time.monotonic() - start < PATIENCE / 2
 
 
 def test_closed_outbox_accepts_nothing() -> None:
@@ -171,12 +172,12 @@ def test_threads_lose_nothing() -> None:
 
     def offer(worker: int) -> None:
         for number in range(200):
-            assert outbox.offer(message(worker * 1000 + number), 5)
+            assert outbox.offer(message(worker * 1000 + number), PATIENCE)
 
     threads = [threading.Thread(target=offer, args=(worker,)) for worker in range(8)]
     for thread in threads:
         thread.start()
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while len(seen) < 1600 and time.monotonic() < until:
         taken = outbox.take(20)
         seen += [m for _, m in taken]

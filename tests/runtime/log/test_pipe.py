@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import closed_port, poll
+from peers.task_process import BUSY, PATIENCE, closed_port, poll
 from pydantic import SecretStr
 from runtime.run_parts import declared, invoked, registered
 from runtime.stderr_lines import StderrLines
@@ -146,8 +146,7 @@ def test_full_outbox_delays_a_call_by_a_second_once(stderr: StderrLines) -> None
             start = time.monotonic()
             pipe.record(level.INFORMATION, _record(1000 + n, 99_000))
             waits.append(time.monotonic() - start)
-        assert max(waits) < 1.3
-        assert sum(waits) < 1.6
+        assert sum(seconds > 0.9 for seconds in waits) == 1
         assert len(stderr.lines) >= 4
         broker.resume()
         pipe.flush(5)
@@ -158,10 +157,10 @@ def test_full_outbox_delays_a_call_by_a_second_once(stderr: StderrLines) -> None
 def test_full_outbox_without_a_connection_delays_nothing(stderr: StderrLines) -> None:
     """Nobody empties the outbox, so no call waits for room."""
     with _pipe(closed_port(), stderr) as pipe:
-        start = time.monotonic()
         for n in range(2 * LIMIT_BYTES // 100_000):
+            start = time.monotonic()
             pipe.record(level.INFORMATION, _record(n, 99_000))
-        assert time.monotonic() - start < 0.9
+            assert time.monotonic() - start < 0.9
     assert {record["seq"] for record in stderr.records} == set(range(2 * LIMIT_BYTES // 100_000))
 
 
@@ -179,7 +178,7 @@ def test_flush_is_bounded(stderr: StderrLines, fault: str) -> None:
             pipe.record(level.INFORMATION, _record(n))
         start = time.monotonic()
         pipe.flush(0.3)
-        assert time.monotonic() - start < 0.3 + 0.6
+        assert time.monotonic() - start < 0.3 + BUSY
     delivered = [json.loads(line)["seq"] for line in broker.payloads]
     assert {*delivered, *(record["seq"] for record in stderr.records)} == set(range(1000))
 
@@ -316,7 +315,7 @@ def test_required_broker_must_answer(stderr: StderrLines) -> None:
         start = time.monotonic()
         with pytest.raises(BrokerUnreachable):
             _connect(run_log, registered(closed_port()))
-        assert time.monotonic() - start < 0.6
+        assert time.monotonic() - start < 0.2 + BUSY
 
 
 def test_required_broker_must_accept(stderr: StderrLines) -> None:
@@ -331,11 +330,11 @@ def test_required_broker_must_accept(stderr: StderrLines) -> None:
 
 def test_optional_broker_is_not_waited_for(stderr: StderrLines) -> None:
     """With an optional broker the run goes on at once."""
-    given = invoked(flush_timeout=0.1)
+    given = invoked(flush_timeout=0.1, registration_timeout=PATIENCE)
     with _run_log(stderr, declared(broker="optional"), given) as run_log:
         start = time.monotonic()
         _connect(run_log, registered(closed_port()))
-        assert time.monotonic() - start < 0.3
+        assert time.monotonic() - start < PATIENCE / 2
         run_log.log.info("m")
         run_log.close(Outcome())
     assert [record["message"] for record in stderr.records] == ["m"]
@@ -408,13 +407,13 @@ def test_forced_close_is_short() -> None:
     stderr = StderrLines()
     with (
         MqttPeer(no_puback=True) as broker,
-        _run_log(stderr, invocation=invoked(flush_timeout=30.0)) as run_log,
+        _run_log(stderr, invocation=invoked(flush_timeout=PATIENCE)) as run_log,
     ):
         _connect(run_log, registered(broker.port))
         run_log.log.info("m")
         start = time.monotonic()
         run_log.close_by_force(Outcome(125, error="it was ended"))
-        assert time.monotonic() - start < 1.6
+        assert time.monotonic() - start < PATIENCE / 2
         assert stderr.lines[-1] == b"epm_task: exit 125 (FORCED): it was ended\n"
         assert [record["message"] for record in stderr.records] == ["task_failed", "m"]
 
