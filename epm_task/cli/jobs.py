@@ -15,12 +15,13 @@ from epm_task.admin.answers import Started, Verdict
 from epm_task.admin.client import AdminClient, Applied, apply_job, live_verdict
 from epm_task.admin.errors import JobRefused
 from epm_task.admin.records import BrokerRecords, LogRecords, RecordSource
-from epm_task.admin.run_history import EndedRun, Follower, RunHistory
+from epm_task.admin.run_history import Follower, RunHistory
 from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.options import read_job
 from epm_task.cli.output import FAILED, Failure, colorful, table
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable, view
+from epm_task.contract.run_history import EndedRun
 from epm_task.exit_code import describe
 from epm_task.job.json_source import BadSource
 from epm_task.runtime.tls import loopback_ip
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from epm_task.admin.credential import Credential
-
 
 jobs = typer.Typer(
     help="List, apply, trigger, delete jobs of an agent, as its administrator.",

@@ -7,11 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from admin.admin_files import add_binary, job_document
 
 from epm_task.admin.records import LogRecords
-from epm_task.admin.run_history import Follower, RunHistory, last_run, read_run
+from epm_task.admin.run_history import Follower, RunHistory, last_run
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def line(**fields: Any) -> bytes:
 
 
 def test_the_agents_own_history_is_read(agent: Agent) -> None:
-    """The format is the simulator's, so the real one is read here."""
+    """As the simulator writes it."""
     add_binary(agent, script="#!/bin/sh\necho '{\"a\": 1}'\nexit 3\n")
     agent.jobs.add(job_document())
     agent.jobs.trigger("probe")
@@ -57,14 +56,6 @@ def test_the_end_of_one_run_is_waited_for(tmp_path: Path) -> None:
     assert found is not None
     assert (found.exit_code, found.shell_exit_code) == (-9, 137)
     assert any_run.ended("probe", "").run_id == "r1"  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b'{"id": 1, "jobId": "a", "exitCode": "x"}', b"[" * 100_000]
-)
-def test_other_lines_are_no_runs(data: bytes) -> None:
-    """Another agent may write another kind of file there."""
-    assert read_run(data) is None
 
 
 def append(path: Path, **fields: Any) -> None:

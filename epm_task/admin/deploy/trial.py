@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from epm_task.admin.deploy.bundle import Bundle
     from epm_task.admin.deploy.target import Site
-    from epm_task.admin.run_history import EndedRun
+    from epm_task.contract.run_history import EndedRun
 
 
 class Trial(NamedTuple):

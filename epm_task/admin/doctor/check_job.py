@@ -10,7 +10,7 @@ from epm_task.admin.doctor.check_agent import find_listener
 from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
 from epm_task.admin.errors import AdminError, CredentialRefused, UnknownJob
 from epm_task.admin.records import BrokerRecords
-from epm_task.admin.run_history import EndedRun, last_run
+from epm_task.admin.run_history import last_run
 from epm_task.contract.json_text import read_object
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
 from epm_task.contract.topic import KEEPER_LOGGER
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from epm_task.admin.answers import Document
     from epm_task.admin.doctor.finding import Case
     from epm_task.contract.layout import AgentRoot
+    from epm_task.contract.run_history import EndedRun
 
 
 _NAME: Final = "job"

@@ -1,8 +1,7 @@
-"""A run history is the list of the agent's job runs, one JSON line each: `Log/runs.jsonl`."""
+"""Keep the runs of the agent: those that go on, and a line in `Log/runs.jsonl` for each end."""
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import deque
 from dataclasses import replace
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.record import Record
+from epm_task.contract.run_history import EndedRun, TaskEnd, write_run
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.simulator.jobs.observer import RunObserver
 from epm_task.simulator.keeper_logger import RotatingFile
@@ -38,31 +38,26 @@ class RunHistory:
 
     def append(self, run: JobRun, denials: Iterable[TraceEvent]) -> None:
         """Write the line of a run that has ended, with what was refused meanwhile."""
-        line = describe_run(run) | {"denials": [str(event) for event in denials]}
-        self._file.append(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+        ended = EndedRun(
+            run.run_id,
+            run.job_id,
+            run.exit_code,
+            run.seconds,
+            ended=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            skipped=run.skipped,
+            problem=run.problem,
+            denials=tuple(str(event) for event in denials),
+            result=run.result,
+        )
+        tasks = [_task_end(task) for task in run.tasks]
+        self._file.append(write_run(ended, trigger=run.trigger, tasks=tasks))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def describe_run(run: JobRun) -> dict[str, Any]:
-    """Return what a run did, without its outputs, as JSON can hold it."""
-    return {
-        "id": run.run_id,
-        "jobId": run.job_id,
-        "trigger": run.trigger,
-        "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "exitCode": run.exit_code,
-        "seconds": round(run.seconds, 3),
-        "skipped": run.skipped,
-        "problem": run.problem,
-        "result": run.result,
-        "tasks": [_describe_task(task) for task in run.tasks],
-    }
-
-
-def _describe_task(task: TaskRun) -> dict[str, Any]:
+def _task_end(task: TaskRun) -> TaskEnd:
     return {
         "id": task.task_id,
         "pid": task.pid,
