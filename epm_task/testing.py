@@ -6,6 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from epm_task.contract.names import JOB_ID_VARIABLE, JOB_NAME_VARIABLE
 from epm_task.contract.record import Record
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.declaration import Declaration
@@ -69,7 +70,7 @@ def make_context(  # noqa: PLR0913  # keywords only, each with a default
         remaining_seconds: What `ctx.remaining()` shall return.
         agent: What `ctx.agent` shall be; a handler that asks the agent is better run under one.
     """
-    environ = {"KEEPER_JOB_ID": job_id, "KEEPER_JOB_NAME": job_name}
+    environ = {JOB_ID_VARIABLE: job_id, JOB_NAME_VARIABLE: job_name}
     invocation = read_invocation((), [], environ)._replace(run_id=run_id)
     declaration = Declaration(
         job_id=job_id, job_name=job_name, description="", publishes=tuple(publishes)

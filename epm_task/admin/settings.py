@@ -14,6 +14,7 @@ from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.admin.exchange import admin_address
+from epm_task.contract.names import HTTPS_PORT
 from epm_task.errors import UnsafeConfiguration, sentence
 from epm_task.files import check_trusted
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 #: The vendor's usual port; KestrelHttpsPort of appsettings.json decides.
-DEFAULT_BASE_URL: Final = "https://127.0.0.1:6889"
+DEFAULT_BASE_URL: Final = f"https://127.0.0.1:{HTTPS_PORT}"
 NAMES: Final = ("base_url", "cert", "key", "cacert")
 _PREFIX: Final = "EPM_TASK_ADMIN_"
 _TABLE: Final = "[tool.epm-task.admin]"

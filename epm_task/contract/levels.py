@@ -1,8 +1,12 @@
-"""A level says how much a record matters, in the words that the agent uses."""
+"""The levels of records, in the words of the agent, and what each counts for."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, get_args
+
+#: From the least to the most serious; `off` is above them all, and no record has it.
+LogLevel = Literal["trace", "debug", "information", "warning", "error", "critical"]
+Threshold = Literal[LogLevel, "off"]
 
 #: Numbers are those of the standard library's `logging`, which has no trace and no off.
 TRACE: Final = 5
@@ -13,15 +17,11 @@ ERROR: Final = 40
 CRITICAL: Final = 50
 OFF: Final = 100
 
-NUMBERS: Final = {
-    "trace": TRACE,
-    "debug": DEBUG,
-    "information": INFORMATION,
-    "warning": WARNING,
-    "error": ERROR,
-    "critical": CRITICAL,
-    "off": OFF,
-}
+NUMBERS: Final[dict[str, int]] = dict(
+    zip(
+        get_args(Threshold), (TRACE, DEBUG, INFORMATION, WARNING, ERROR, CRITICAL, OFF), strict=True
+    )
+)
 _WORDS: Final = {number: word.capitalize() for word, number in NUMBERS.items() if number != OFF}
 
 

@@ -1,4 +1,4 @@
-"""The names and values that the vendor uses in settings, arguments and job documents."""
+"""The vendor's names: settings, ports, environment, arguments, systems and accounts."""
 
 from __future__ import annotations
 
@@ -8,34 +8,50 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-#: The plugin name under which the agent gives its merged, system-wide settings.
+#: The plugin under whose name the agent gives its merged, system-wide settings, and two of them.
 SYSTEM_PLUGIN: Final = "KeeperPrivilegeManager"
+BROKER_HOST: Final = "broker.host"
+BROKER_PORT: Final = "broker.port"
+
+#: Ports of an agent that was installed with the vendor's defaults: the API and the broker.
+HTTPS_PORT: Final = 6889
+HTTP_PORT: Final = 6888
+MQTT_PORT: Final = 8675
+
+#: Path of the endpoints that tasks may call.
+PLUGIN_SETTINGS_PATH: Final = "/api/PluginSettings"
+
+#: What the agent sets in the environment of a job that has `mqttTopics` with an entry.
+JOB_ID_VARIABLE: Final = "KEEPER_JOB_ID"
+JOB_NAME_VARIABLE: Final = "KEEPER_JOB_NAME"
+
+#: The token for the base URL of the local HTTPS API, and the argument that carries it.
+API_BASE_URL: Final = "KeeperApiBaseUrl"
+API_BASE_OPTION: Final = "--keeper-api-base"
+API_BASE_ARGUMENT: Final = f"{API_BASE_OPTION}={{{API_BASE_URL}}}"
 
 #: The systems of `osFilter`, and the accounts of `ExecutionType`, in the vendor's spelling.
 OsName = Literal["windows", "linux", "macOS"]
-ExecutionType = Literal["Service", "User", "UserDesktop", "UserElevated"]
-
-EXECUTION_TYPES: Final[tuple[ExecutionType, ...]] = get_args(ExecutionType)
-
-
-def execution_type_of(task: dict[str, Any]) -> object:
-    """Return the task's execution type; both spellings of the key count, `Service` is the default.
-
-    The answer is whatever the document holds, which may be no execution type.
-    """
-    found = task.get("ExecutionType", task.get("executionType"))
-    return "Service" if found is None else found
-
-
-#: The keys of `osFilter`.
 OS_NAMES: Final[tuple[OsName, ...]] = get_args(OsName)
+ExecutionType = Literal["Service", "User", "UserDesktop", "UserElevated"]
+EXECUTION_TYPES: Final[tuple[ExecutionType, ...]] = get_args(ExecutionType)
+#: The account of the agent itself, and the only one whose stdout it reads.
+SERVICE: Final = "Service"
 
 _OTHER_PLATFORMS: Final[dict[str, OsName]] = {"win32": "windows", "darwin": "macOS"}
 
 
+def execution_type_of(task: Mapping[str, Any]) -> object:
+    """Return the task's execution type; both spellings of the key count, `Service` is the default.
+
+    The answer is whatever the document holds, which may be another value.
+    """
+    found = task.get("ExecutionType", task.get("executionType"))
+    return SERVICE if found is None else found
+
+
 def os_name(platform: str = sys.platform) -> OsName:
-    """Return the key of `osFilter` that stands for *platform*, as `sys.platform` has it."""
+    """Return the key of `osFilter` for *platform*, as `sys.platform` has it."""
     return _OTHER_PLATFORMS.get(platform, "linux")
 
 

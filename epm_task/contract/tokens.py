@@ -180,9 +180,6 @@ def _windows_pieces(text: str) -> Iterator[_Piece | None]:
             yield _Piece(match["plain"], quoted)
 
 
-#: The token for the base URL of the local HTTPS API.
-API_BASE_URL: Final = "KeeperApiBaseUrl"
-
 _EVERYWHERE: Final = frozenset(
     {
         "rootdir",

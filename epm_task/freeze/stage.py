@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psutil
 
+from epm_task.contract.names import API_BASE_ARGUMENT
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.command import python_program
 from epm_task.simulator.processes.tree import descendants
@@ -132,7 +133,7 @@ class Stage:
             words.append(f"--task={task['name']}")
         tokens = [f"Word{number}" for number in range(len(words))]
         line = ['"{%s}"' % token for token in tokens]  # noqa: UP031 - braces that stay
-        line.insert(len(values), "--keeper-api-base={KeeperApiBaseUrl}")
+        line.insert(len(values), API_BASE_ARGUMENT)
         job_id = str((self._program.job or {}).get("id") or task.get("job_id") or "verify")
         step = {"id": job_id, "name": job_id, "arguments": " ".join(line), "scriptType": "Auto"}
         step |= {"command": self._program.command, **({"executablePath": python} if python else {})}

@@ -12,8 +12,14 @@ from enum import Enum
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.names import OS_NAMES, os_name
-from epm_task.contract.tokens import API_BASE_URL, PATH_TOKEN_NAMES
+from epm_task.contract.names import (
+    API_BASE_ARGUMENT,
+    API_BASE_URL,
+    OS_NAMES,
+    SERVICE,
+    os_name,
+)
+from epm_task.contract.tokens import PATH_TOKEN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +120,7 @@ def _step(job: Job, task: Task[..., Any], lines: ArgumentLines) -> dict[str, Any
         # The agent takes whole seconds; the task's own deadline stays below the rounded value.
         step["timeoutSeconds"] = math.ceil(declared.timeout_seconds)
     step |= {"continueOnFailure": job.continue_on_failure, "scriptType": "Auto"}
-    if returns_result(task) and declared.execution_type == "Service":
+    if returns_result(task) and declared.execution_type == SERVICE:
         step["MergeStdoutJsonIntoContext"] = True
     return step
 
@@ -153,7 +159,7 @@ class ArgumentLines:
 
     def line(self, task: Task[..., Any]) -> str:
         """Return the arguments of *task*, and add what they need to `parameters`."""
-        words = [f"--keeper-api-base={{{API_BASE_URL}}}"]
+        words = [API_BASE_ARGUMENT]
         if len(task.siblings()) > 1:
             words.append(f"--task={task.name}")
         for parameter in task.parameters:

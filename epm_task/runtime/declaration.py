@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, NamedTuple, get_args
 
-from epm_task.contract.names import ExecutionType, OsName
+from epm_task.contract.levels import Threshold
+from epm_task.contract.names import EXECUTION_TYPES, OS_NAMES, SERVICE, ExecutionType, OsName
 from epm_task.contract.topic import Topic
 
 #: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
@@ -13,8 +14,6 @@ _MARGIN_SECONDS: Final = 10.0
 _MARGIN_SHARE: Final = 0.05
 #: The name of a folder and of a file, on every system.
 _COMMAND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-Level = Literal["trace", "debug", "information", "warning", "error", "critical", "off"]
 
 
 class Declaration(NamedTuple):
@@ -55,10 +54,10 @@ class Declaration(NamedTuple):
     subscribes: tuple[Topic[object], ...] = ()
     event_topic: Topic[object] | None = None
     os_filter: tuple[OsName, ...] = ()
-    execution_type: ExecutionType = "Service"
+    execution_type: ExecutionType = SERVICE
     command: str | None = None
     broker: Literal["required", "optional"] = "required"
-    mirror: Level = "warning"
+    mirror: Threshold = "warning"
     strict_logs: bool = False
 
     @property
@@ -84,14 +83,14 @@ def check_declaration(declaration: Declaration) -> None:
     """
     allowed = {
         "broker": ("required", "optional"),
-        "mirror": get_args(Level),
-        "execution_type": get_args(ExecutionType),
+        "mirror": get_args(Threshold),
+        "execution_type": EXECUTION_TYPES,
     }
     for name, choices in allowed.items():
         if getattr(declaration, name) not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}")
-    if not set(declaration.os_filter) <= set(get_args(OsName)):
-        raise ValueError(f"os_filter must hold some of {', '.join(get_args(OsName))}")
+    if not set(declaration.os_filter) <= set(OS_NAMES):
+        raise ValueError(f"os_filter must hold some of {', '.join(OS_NAMES)}")
     event_topic = () if declaration.event_topic is None else (declaration.event_topic,)
     topics = (*declaration.publishes, *declaration.subscribes, *event_topic)
     if not all(isinstance(topic, Topic) for topic in topics):

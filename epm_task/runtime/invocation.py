@@ -7,9 +7,11 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE, check_job_id
+from epm_task.contract.levels import LogLevel
+from epm_task.contract.names import JOB_ID_VARIABLE, JOB_NAME_VARIABLE
 from epm_task.errors import (
     InvalidArgument,
     MissingArgument,
@@ -23,8 +25,6 @@ from epm_task.runtime.parameter import Parameter, parse_bool
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-
-LogLevel = Literal["trace", "debug", "information", "warning", "error", "critical"]
 
 #: What every task understands, described once.
 RUNTIME_ARGUMENTS: Final = (
@@ -95,12 +95,12 @@ def read_invocation(
     for name in ("registration_timeout", "flush_timeout", "deadline"):
         if runtime[name] is not None and not 0 <= runtime[name] <= _MAX_SECONDS:
             raise InvalidArgument(f"--{name.replace('_', '-')}", "must be 0 to 86400 seconds")
-    job_id = environ.get("KEEPER_JOB_ID") or None
+    job_id = environ.get(JOB_ID_VARIABLE) or None
     return Invocation(
         **runtime,
         arguments=values,
         job_id=check_job_id(job_id) if job_id else None,
-        job_name=environ.get("KEEPER_JOB_NAME", ""),
+        job_name=environ.get(JOB_NAME_VARIABLE, ""),
         run_id=os.urandom(8).hex(),
     )
 

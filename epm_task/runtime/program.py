@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from epm_task.contract.names import API_BASE_ARGUMENT
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.invocation import RUNTIME_ARGUMENTS
 
@@ -23,7 +24,7 @@ def usage(program: str, documentation: str, parameters: Iterable[Parameter]) -> 
     rows = list(parameters)
     required = "".join(f" {p.option}=VALUE" for p in rows if p.required)
     lines = [
-        f"usage: {program} --keeper-api-base={{KeeperApiBaseUrl}}{required} [options]",
+        f"usage: {program} {API_BASE_ARGUMENT}{required} [options]",
         "",
         inspect.cleandoc(documentation or "(no description)"),
         "",

@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
+from epm_task.contract.names import API_BASE_OPTION
 from epm_task.runtime.stop import SHIELD
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def reserved_early(argv: Sequence[str]) -> StandardStreams | None:
 
     A task's module may print while it is imported, long before `main` is called.
     """
-    started = any(word.startswith("--keeper-api-base") for word in argv)
+    started = any(word.startswith(API_BASE_OPTION) for word in argv)
     return StandardStreams() if started else None
 
 

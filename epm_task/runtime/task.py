@@ -20,8 +20,9 @@ from typing import (
 )
 
 from epm_task.contract.client_id import check_job_id
+from epm_task.contract.names import SERVICE
 from epm_task.errors import DefinitionError, InvocationError
-from epm_task.runtime.declaration import Declaration, Level, check_declaration
+from epm_task.runtime.declaration import Declaration, check_declaration
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.invocation import task_argument
 from epm_task.runtime.streams import StandardStreams, reserved_early
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from epm_task.contract.levels import Threshold
     from epm_task.contract.names import ExecutionType, OsName
     from epm_task.contract.topic import Topic
     from epm_task.runtime.outcome import Outcome
@@ -155,10 +157,10 @@ def task(
     subscribes: Sequence[Topic[Any]] = (),
     event_topic: Topic[Any] | None = None,
     os_filter: Sequence[OsName] = (),
-    execution_type: ExecutionType = "Service",
+    execution_type: ExecutionType = SERVICE,
     command: str | None = None,
     broker: Literal["required", "optional"] = "required",
-    mirror: Level = "warning",
+    mirror: Threshold = "warning",
     strict_logs: bool = False,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(function: Callable[..., Any] | None = None, /, **declared: Any) -> Any:

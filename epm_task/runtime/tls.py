@@ -8,7 +8,13 @@ import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.contract.names import (
+    API_BASE_ARGUMENT,
+    API_BASE_OPTION,
+    BROKER_HOST,
+    BROKER_PORT,
+    SYSTEM_PLUGIN,
+)
 from epm_task.errors import SettingsError, UnsafeAgent, UnsafeBroker, UnsafeConfiguration
 from epm_task.files import check_trusted
 
@@ -105,8 +111,8 @@ def agent_address(base_url: str) -> tuple[str, int]:
         return base_url_address(base_url)
     except ValueError as error:
         raise UnsafeAgent(
-            f"--keeper-api-base {base_url[:80]!r} was not used: {error}; "
-            "pass --keeper-api-base={KeeperApiBaseUrl} in the job's arguments"
+            f"{API_BASE_OPTION} {base_url[:80]!r} was not used: {error}; "
+            f"pass {API_BASE_ARGUMENT} in the job's arguments"
         ) from None
 
 
@@ -121,13 +127,13 @@ def broker_address(settings: Mapping[str, str]) -> tuple[str, int]:
         SettingsError: `broker.host` or `broker.port` is missing, or the port is no port.
         UnsafeBroker: The host is not a loopback address.
     """
-    for key in ("broker.host", "broker.port"):
+    for key in (BROKER_HOST, BROKER_PORT):
         if not settings.get(key):
             raise SettingsError(SYSTEM_PLUGIN, key, "is missing")
-    text = settings["broker.port"].strip()
+    text = settings[BROKER_PORT].strip()
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= _LAST_PORT:
-        raise SettingsError(SYSTEM_PLUGIN, "broker.port", "is no port from 1 to 65535")
-    host = loopback_ip(settings["broker.host"].strip())
+        raise SettingsError(SYSTEM_PLUGIN, BROKER_PORT, "is no port from 1 to 65535")
+    host = loopback_ip(settings[BROKER_HOST].strip())
     if host is None:
         raise UnsafeBroker(
             "setting broker.host is not a loopback address, so nothing was sent to it; "

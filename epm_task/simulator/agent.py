@@ -14,6 +14,7 @@ from epm_task.contract.layout import (
     PORTS_SECTION,
     AgentRoot,
 )
+from epm_task.contract.names import BROKER_HOST, BROKER_PORT, SYSTEM_PLUGIN
 from epm_task.files import write_atomically
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
@@ -34,7 +35,7 @@ from epm_task.simulator.processes.access import Access
 from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.recording import Recorder, Replay
 from epm_task.simulator.root import RootLock, create_root
-from epm_task.simulator.settings import SYSTEM_PLUGIN, SettingsStore, UnknownPlugin, setting_text
+from epm_task.simulator.settings import SettingsStore, UnknownPlugin, setting_text
 from epm_task.simulator.start_error import FileUnwritable, PortTaken, UnusableFile, holder
 from epm_task.simulator.trace import Trace
 
@@ -180,7 +181,7 @@ class LocalAgent:
         switch = BrokerSwitch(self.broker)
         self._stack.push_async_callback(switch.stop)
         self.faults.attach(switch, self._note_fault)
-        address = {"broker.host": self.broker.host, "broker.port": str(self.broker.port)}
+        address = {BROKER_HOST: self.broker.host, BROKER_PORT: str(self.broker.port)}
         self.settings.define(SYSTEM_PLUGIN, address)
 
     async def _start_api(self, access: Access) -> None:

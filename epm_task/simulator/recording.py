@@ -26,9 +26,14 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.contract.names import (
+    BROKER_HOST,
+    BROKER_PORT,
+    PLUGIN_SETTINGS_PATH,
+    SYSTEM_PLUGIN,
+)
 from epm_task.simulator.api.answers import absent, answer, body_of
 from epm_task.simulator.broker import Message
-from epm_task.simulator.settings import SYSTEM_PLUGIN
 from epm_task.simulator.start_error import UnusableFile
 
 if TYPE_CHECKING:
@@ -127,9 +132,6 @@ def _json(data: bytes) -> Any:
         return None
 
 
-_ROOT = "/api/PluginSettings"
-
-
 class Replay:
     """The endpoints below `/api/PluginSettings`, answered from a recording.
 
@@ -153,7 +155,7 @@ class Replay:
 
     def add_routes(self, router: UrlDispatcher) -> None:
         """Answer whatever is asked about plugin settings."""
-        router.add_route("*", _ROOT + "/{name:.+}", self.answer)
+        router.add_route("*", PLUGIN_SETTINGS_PATH + "/{name:.+}", self.answer)
 
     def stop(self) -> None:
         """Send no further message."""
@@ -171,7 +173,9 @@ class Replay:
 
     def _take(self, line: dict[str, Any]) -> None:
         path = str(line.get("path", ""))
-        if line.get("kind") == "api" and path.casefold().startswith(_ROOT.casefold()):
+        if line.get("kind") == "api" and path.casefold().startswith(
+            PLUGIN_SETTINGS_PATH.casefold()
+        ):
             # A 403 came from the registration at that time; this agent has its own.
             if line.get("status") != HTTPStatus.FORBIDDEN:
                 self._answers[_key(str(line.get("method")), path)].append(line)
@@ -192,7 +196,7 @@ class Replay:
             body, dict
         ):
             return body
-        address = {"broker.host": self._broker.host, "broker.port": str(self._broker.port)}
+        address = {BROKER_HOST: self._broker.host, BROKER_PORT: str(self._broker.port)}
         return {**body, **{key: text for key, text in address.items() if key in body}}
 
 

@@ -16,6 +16,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.json_text import BadJson, parse_object, write_json
+from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.files import remove_leftovers, write_atomically
 from epm_task.simulator.start_error import UnusableFile
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 
 #: The plugin of the system-wide settings; it always exists.
-SYSTEM_PLUGIN: Final = "KeeperPrivilegeManager"
 
 _Layer = dict[str, dict[str, str]]
 

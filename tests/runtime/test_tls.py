@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 from peers import tls as peer_tls
 
-from epm_task.errors import UnsafeAgent, UnsafeConfiguration
-from epm_task.runtime.tls import agent_address, attested, client_context, loopback_ip
+from epm_task.errors import SettingsError, UnsafeAgent, UnsafeBroker, UnsafeConfiguration
+from epm_task.runtime.tls import (
+    agent_address,
+    attested,
+    broker_address,
+    client_context,
+    loopback_ip,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,3 +244,45 @@ def test_refusal_shows_no_endless_url() -> None:
 def test_other_host_is_no_loopback(host: str) -> None:
     """A host that is not exactly a loopback address is none."""
     assert loopback_ip(host) is None
+
+
+def broker_settings(**changes: str | None) -> dict[str, str]:
+    """Return good settings with changes; None removes a key."""
+    both = {
+        "broker.host": "127.0.0.1",
+        "broker.port": "8675",
+        **{f"broker.{k}": v for k, v in changes.items()},
+    }
+    return {key: value for key, value in both.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("::1", "::1")]
+)
+def test_broker_on_loopback_is_found(host: str, address: str) -> None:
+    """Host and port come out as what a socket takes."""
+    assert broker_address(broker_settings(host=host)) == (address, 8675)
+
+
+@pytest.mark.parametrize("key", ["host", "port"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_missing_key_is_named(key: str, value: str | None) -> None:
+    """A missing or empty key is named."""
+    with pytest.raises(SettingsError, match=rf"broker\.{key} of KeeperPrivilegeManager is missing"):
+        broker_address(broker_settings(**{key: value}))
+
+
+@pytest.mark.parametrize("port", ["eighty", "0", "65536", "8675.0", "-1", "8 675", "٣", "1e3"])
+def test_wrong_port_is_named_without_its_value(port: str) -> None:
+    """A wrong port is named by its key, never by its value."""
+    with pytest.raises(SettingsError) as refused:
+        broker_address(broker_settings(port=port))
+    assert "broker.port" in str(refused.value)
+    assert f"{port!r}" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "broker.example", "127.0.0.1 x"])
+def test_broker_off_loopback_is_unsafe(host: str) -> None:
+    """A broker elsewhere is never talked to."""
+    with pytest.raises(UnsafeBroker):
+        broker_address(broker_settings(host=host))

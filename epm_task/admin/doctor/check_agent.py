@@ -19,7 +19,7 @@ from epm_task.admin.errors import AdminError, CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
 from epm_task.admin.settings import DEFAULT_BASE_URL
 from epm_task.contract.json_text import read_object
-from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.contract.names import PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,7 +193,7 @@ def check_port(case: Case) -> Iterator[Finding]:
 
 
 #: Any call that needs the Plugin tier; its answer is not looked at.
-_SETTINGS: Final = Call("GET", f"/api/PluginSettings/{SYSTEM_PLUGIN}", Presence.read)
+_SETTINGS: Final = Call("GET", f"{PLUGIN_SETTINGS_PATH}/{SYSTEM_PLUGIN}", Presence.read)
 
 
 def check_health(case: Case) -> Iterator[Finding]:

@@ -12,7 +12,14 @@ from epm_task.admin.errors import AdminError, CredentialRefused, UnknownJob
 from epm_task.admin.records import BrokerRecords
 from epm_task.admin.run_history import last_run
 from epm_task.contract.json_text import read_object
-from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
+from epm_task.contract.names import (
+    BROKER_HOST,
+    BROKER_PORT,
+    MQTT_PORT,
+    SYSTEM_PLUGIN,
+    allowed_systems,
+    os_name,
+)
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.exit_code import ExitCode, describe
 from epm_task.job.merge import merge
@@ -241,7 +248,7 @@ def _meaning(code: int) -> str:
 
 _NAME_CHECK_BROKER: Final = "broker"
 #: The vendor's default; the agent's settings decide, and only tasks may read them.
-_DEFAULT: Final = ("127.0.0.1", 8675)
+_DEFAULT: Final = ("127.0.0.1", MQTT_PORT)
 
 
 def check_broker(case: Case) -> Iterator[Finding]:
@@ -296,6 +303,6 @@ def _on_disk(root: AgentRoot) -> tuple[str, int] | None:
         settings = read_object(root.plugins / f"{SYSTEM_PLUGIN}.json")
     except ValueError:
         return None
-    host = loopback_ip(str(settings.get("broker.host", "127.0.0.1")))
-    port = str(settings.get("broker.port", ""))
+    host = loopback_ip(str(settings.get(BROKER_HOST, "127.0.0.1")))
+    port = str(settings.get(BROKER_PORT, ""))
     return (host, int(port)) if host and port.isdecimal() and 0 < int(port) < 65_536 else None

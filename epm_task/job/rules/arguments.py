@@ -6,7 +6,14 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from epm_task.contract.tokens import API_BASE_URL, PATH_TOKEN_NAMES, ArgumentsError, tokens_in
+from epm_task.contract.names import (
+    API_BASE_ARGUMENT,
+    API_BASE_URL,
+    HTTP_PORT,
+    HTTPS_PORT,
+    MQTT_PORT,
+)
+from epm_task.contract.tokens import PATH_TOKEN_NAMES, ArgumentsError, tokens_in
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 
 #: The vendor's default ports; the real ones come from the token, and from the settings.
 _FIXED_ADDRESS: Final = re.compile(
-    r"http://[^\s\"']*|(?<!\d)(?:6888|6889|8675)(?!\d)", re.IGNORECASE
+    rf"http://[^\s\"']*|(?<!\d)(?:{HTTP_PORT}|{HTTPS_PORT}|{MQTT_PORT})(?!\d)", re.IGNORECASE
 )
 #: Types whose text holds no blank.
 _PLAIN_TYPES: Final = frozenset(
@@ -41,7 +48,7 @@ def api_base_url(subject: Subject) -> Iterator[Hit]:
             yield Hit(
                 task.at("arguments"),
                 f"arguments do not hold {{{API_BASE_URL}}}, so the task cannot find the agent",
-                f"add --keeper-api-base={{{API_BASE_URL}}}",
+                f"add {API_BASE_ARGUMENT}",
             )
 
 

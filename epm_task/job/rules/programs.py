@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 
-from epm_task.contract.names import execution_type_of
+from epm_task.contract.names import SERVICE, execution_type_of
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def merge_needs_service(subject: Subject) -> Iterator[Hit]:
     """
     for task in subject.tasks:
         kind = execution_type_of(task.fields)
-        if task.fields.get("MergeStdoutJsonIntoContext") is True and kind != "Service":
+        if task.fields.get("MergeStdoutJsonIntoContext") is True and kind != SERVICE:
             yield Hit(
                 task.at("MergeStdoutJsonIntoContext"),
                 f"MergeStdoutJsonIntoContext works with ExecutionType Service only, not {kind}",

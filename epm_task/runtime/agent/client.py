@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self
 from urllib.parse import quote
 
-from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.contract.names import PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
 from epm_task.errors import (
     AgentProtocolError,
     AgentUnreachable,
@@ -31,7 +31,6 @@ _FIRST_WAIT_SECONDS: Final = 0.020
 _LONGEST_WAIT_SECONDS: Final = 1.0
 #: Even a closed window leaves the time for one answer of a healthy agent.
 _SHORTEST_CALL_SECONDS: Final = 0.1
-_API: Final = "/api/PluginSettings"
 
 
 class Registration(NamedTuple):
@@ -91,7 +90,7 @@ class AgentClient:
         """
         started = time.monotonic()
         closes = started + window_seconds
-        path = f"{_API}/{SYSTEM_PLUGIN}"
+        path = f"{PLUGIN_SETTINGS_PATH}/{SYSTEM_PLUGIN}"
         delays = waits(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         for tries in itertools.count(1):
             left = max(closes - time.monotonic(), _SHORTEST_CALL_SECONDS)
@@ -112,7 +111,7 @@ class AgentClient:
             UnknownSetting: The plugin is unknown.
             AgentError: The call failed.
         """
-        path = f"{_API}/{_segment(plugin)}"
+        path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}"
         return self._document(path, self._call("GET", path, plugin))
 
     def setting(self, plugin: str, key: str) -> str:
@@ -122,7 +121,7 @@ class AgentClient:
             UnknownSetting: The plugin or the setting is unknown.
             AgentError: The call failed.
         """
-        path = f"{_API}/{_segment(plugin)}/{_segment(key)}"
+        path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/{_segment(key)}"
         value = self._json(path, self._call("GET", path, f"{key} of {plugin}"))
         if isinstance(value, dict):  # the shape is not public: a bare string, or {"value": …}
             value = value.get("value")
@@ -135,7 +134,7 @@ class AgentClient:
             UnknownSetting: The plugin or the setting is unknown.
             AgentError: The call failed; whether the value was written is then not known.
         """
-        path = f"{_API}/{_segment(plugin)}/{_segment(key)}"
+        path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/{_segment(key)}"
         self._call("PUT", path, f"{key} of {plugin}", body={"value": value})
 
     def revert(self, plugin: str) -> None:
@@ -145,7 +144,7 @@ class AgentClient:
             UnknownSetting: The plugin is unknown.
             AgentError: The call failed.
         """
-        self._call("POST", f"{_API}/{_segment(plugin)}/revert", plugin)
+        self._call("POST", f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/revert", plugin)
 
     def revert_all(self) -> None:
         """Let the agent import every plugin's JSON on disk again.
@@ -153,7 +152,7 @@ class AgentClient:
         Raises:
             AgentError: The call failed.
         """
-        self._call("POST", f"{_API}/revert-all", "revert-all")
+        self._call("POST", f"{PLUGIN_SETTINGS_PATH}/revert-all", "revert-all")
 
     def status(self, plugin: str) -> dict[str, Any]:
         """Return the change and hash status of the plugin's configuration, as the agent words it.
@@ -162,7 +161,7 @@ class AgentClient:
             UnknownSetting: The plugin is unknown.
             AgentError: The call failed.
         """
-        path = f"{_API}/{_segment(plugin)}/status"
+        path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/status"
         return self._object(path, self._call("GET", path, plugin))
 
     def _attempt(self, path: str, seconds: float) -> Answer | Unanswered:

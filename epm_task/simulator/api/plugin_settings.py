@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from epm_task.contract.names import PLUGIN_SETTINGS_PATH
 from epm_task.simulator.api.answers import absent, answer, invalid, read_object
 from epm_task.simulator.settings import UnknownKey, UnknownPlugin
 
@@ -41,7 +42,7 @@ class PluginSettingsApi:
 
     def add_routes(self, router: UrlDispatcher) -> None:
         """Add the six endpoints; fixed words stand before names."""
-        root = "/api/PluginSettings"
+        root = PLUGIN_SETTINGS_PATH
         router.add_post(f"{root}/revert-all", self.revert_all)
         router.add_get(f"{root}/{{plugin}}", self.read_all, allow_head=False)
         router.add_get(f"{root}/{{plugin}}/status", self.status, allow_head=False)

@@ -9,8 +9,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Final
 
 import epm_task
+from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.simulator.api.answers import answer
-from epm_task.simulator.settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
     from aiohttp.web import Request, Response, UrlDispatcher

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.names import PLUGIN_SETTINGS_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -46,7 +48,7 @@ _LIMITS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
 }
 
 #: Tasks call nothing else; the live view of a user must not use a fault up.
-_TASK_PATHS: Final = "/api/PluginSettings/*"
+_TASK_PATHS: Final = f"{PLUGIN_SETTINGS_PATH}/*"
 
 
 class FaultError(ValueError):

@@ -14,11 +14,16 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.names import allowed_systems, os_name
+from epm_task.contract.names import (
+    SERVICE,
+    SYSTEM_PLUGIN,
+    allowed_systems,
+    execution_type_of,
+    os_name,
+)
 from epm_task.simulator.jobs.run import JobRun, TaskRun
 from epm_task.simulator.jobs.task import RunOptions, TaskRunner, TaskSurroundings
 from epm_task.simulator.jobs.values import ParameterProblem, path_tokens, run_values
-from epm_task.simulator.settings import SYSTEM_PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -213,12 +218,12 @@ class JobRunner:
     ) -> None:
         if not task.get("MergeStdoutJsonIntoContext"):
             return
-        kind = task.get("ExecutionType") or task.get("executionType") or "Service"
+        kind = execution_type_of(task)
         if kind == "Service" and outcome.result is not None:
             context.update(outcome.result)
             return
         why = "its stdout is not exactly one JSON object"
-        if kind != "Service":
+        if kind != SERVICE:
             why = f"MergeStdoutJsonIntoContext needs ExecutionType Service, not {kind}"
         what = f"the result of task {outcome.task_id} is not merged"
         self._note(run, "merge_refused", what, reason=why)

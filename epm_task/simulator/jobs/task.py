@@ -8,6 +8,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.names import (
+    JOB_ID_VARIABLE,
+    JOB_NAME_VARIABLE,
+    SERVICE,
+    execution_type_of,
+)
 from epm_task.contract.tokens import ArgumentsError, substitute, unknown_tokens
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.faults.process_faults import RunDisturbance, UndisturbedRun, disturb
@@ -203,8 +209,8 @@ class TaskRunner:
         topics = self._job.get("mqttTopics") or {}
         # The vendor injects both only when there is an entry: without one no client id is needed.
         if topics.get("allowedPublications") or topics.get("allowedSubscriptions"):
-            env["KEEPER_JOB_ID"] = self._job_id
-            env["KEEPER_JOB_NAME"] = str(self._job.get("name") or self._job_id)
+            env[JOB_ID_VARIABLE] = self._job_id
+            env[JOB_NAME_VARIABLE] = str(self._job.get("name") or self._job_id)
         return env
 
     def _capture(self, stream: str) -> Capture:
@@ -216,8 +222,8 @@ class TaskRunner:
             names = ", ".join(f"{{{name}}}" for name in left)
             what = f"task {task.get('id')}: no value for {names}; it stays as it is"
             self._note("assumed", what)
-        kind = task.get("ExecutionType") or task.get("executionType") or "Service"
-        if kind != "Service":
+        kind = execution_type_of(task)
+        if kind != SERVICE:
             self._note(
                 "assumed",
                 f"task {task.get('id')} asks for ExecutionType {kind}",

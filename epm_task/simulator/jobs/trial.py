@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from epm_task.contract.names import API_BASE_ARGUMENT, SERVICE
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.job.build import argument_text
 from epm_task.job.task_file import find_task
@@ -68,7 +69,7 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     values = _Values()
     line = [values.quoted("TaskFile", str(path))] if path.suffix == ".py" else []
     line += [
-        "--keeper-api-base={KeeperApiBaseUrl}",
+        API_BASE_ARGUMENT,
         f"--ca-file={values.quoted('CaFile', str(ca_file))}",
     ]
     if task is not None and len(task.siblings()) > 1:
@@ -83,7 +84,7 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     step = {
         "id": document["id"],
         "name": document["name"],
-        "ExecutionType": "Service",
+        "ExecutionType": SERVICE,
         "command": Path(program).stem,
         "executablePath": program,
         "arguments": " ".join(line),

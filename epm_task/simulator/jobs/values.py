@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.tokens import API_BASE_URL
+from epm_task.contract.names import API_BASE_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 from simulator.process_peer import launch_of
 
+from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
 from epm_task.simulator.api.public import PublicApi
@@ -21,7 +22,7 @@ from epm_task.simulator.jobs.store import JobStore
 from epm_task.simulator.jobs.validator import validate
 from epm_task.simulator.processes.access import Access
 from epm_task.simulator.processes.registry import ProcessRegistry
-from epm_task.simulator.settings import SYSTEM_PLUGIN, SettingsStore
+from epm_task.simulator.settings import SettingsStore
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
