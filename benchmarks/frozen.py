@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from epm_task.freeze.freezing import Choices, freeze
+from epm_task.freeze.freezing import FreezeOptions, freeze
 from epm_task.freeze.program import read_programs
 from epm_task.testing import Agent
 
@@ -49,7 +49,7 @@ def main() -> None:
 def _frozen(output: Path, file: Path, backend: str) -> Path:
     (program,) = read_programs(file)
     kind = "zipapp" if backend == "zipapp" else "pyinstaller"
-    return freeze(program, Choices(output, kind, sys.executable)).executable
+    return freeze(program, FreezeOptions(output, kind, sys.executable)).executable
 
 
 def _naive(work: Path) -> Path:

@@ -15,7 +15,9 @@ from epm_task.cli import output as check_report
 from epm_task.cli.interruption import stop_signals
 from epm_task.cli.options import project_tasks, read_settings, split_target
 from epm_task.cli.output import FAILED, Failure
-from epm_task.freeze.install_check import Check, passed
+from epm_task.errors import sentence
+from epm_task.freeze import FreezeError
+from epm_task.freeze.installed import Check, passed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,8 +85,7 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task freeze examples/key_scanner.py --verify -- --root .
     """
-    from epm_task.freeze.freeze_error import FreezeError  # noqa: PLC0415  # the other verbs' start
-    from epm_task.freeze.freezing import Choices  # noqa: PLC0415
+    from epm_task.freeze.freezing import FreezeOptions  # noqa: PLC0415  # the other verbs' start
     from epm_task.freeze.freezing import freeze as build  # noqa: PLC0415
     from epm_task.freeze.program import read_programs  # noqa: PLC0415
 
@@ -93,7 +94,7 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     words, arguments = before_and_after(targets or [])
     pairs = tuple(data_pair(text) for text in data or ())
     kind: Backend = "zipapp" if backend == "zipapp" else "pyinstaller"
-    choices = Choices(output, kind, python, sign_command, onefile)
+    options = FreezeOptions(output, kind, python, sign_command, onefile)
     results: list[Result] = []
     try:
         with _orderly_stop():
@@ -106,11 +107,11 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
                         data=pairs,
                     )
                     typer.echo(f"building {program.command} from {file}", err=True)
-                    frozen = build(more, choices)
+                    frozen = build(more, options)
                     checks = _verify(frozen, file, arguments, setting or ()) if verify else []
                     results.append(Result(frozen, checks))
     except FreezeError as error:
-        raise Failure(error.what, error.fix, exit_code=FAILED) from error
+        raise Failure(sentence(error.what, error.why), error.fix, exit_code=FAILED) from error
     return _report(results, as_json=as_json)
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from epm_task.contract.record import Record, printable, view
-from epm_task.freeze.install_check import passed
+from epm_task.freeze.installed import passed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from epm_task.freeze.install_check import Check
+    from epm_task.freeze.installed import Check
     from epm_task.simulator.trace import TraceEvent
 
 

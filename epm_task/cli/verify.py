@@ -9,6 +9,8 @@ import typer
 
 from epm_task.cli.options import read_settings
 from epm_task.cli.output import Failure, report
+from epm_task.errors import sentence
+from epm_task.freeze import FreezeError
 
 
 def verify(  # noqa: PLR0913  # each is an option of the command line
@@ -43,8 +45,7 @@ def verify(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task verify dist/Jobs/bin/KeyScanner -- --root .
     """
-    from epm_task.freeze.freeze_error import FreezeError  # noqa: PLC0415  # the other verbs' start
-    from epm_task.freeze.installed import read_installed  # noqa: PLC0415
+    from epm_task.freeze.installed import read_installed  # noqa: PLC0415  # the other verbs' start
     from epm_task.freeze.verifying import verify as look_at  # noqa: PLC0415
 
     if source is not None and not source.is_file():
@@ -58,7 +59,7 @@ def verify(  # noqa: PLR0913  # each is an option of the command line
             source=source,
         )
     except FreezeError as error:
-        raise Failure(error.what, error.fix) from error
+        raise Failure(sentence(error.what, error.why), error.fix) from error
     return report(str(found.executable), checks, as_json=as_json)
 
 
@@ -78,13 +79,14 @@ def verify_install(
 
     Example: epm-task verify-install /opt/KeeperPrivilegeManager/Jobs/bin/KeyScanner
     """
-    from epm_task.freeze.freeze_error import FreezeError  # noqa: PLC0415  # the other verbs' start
-    from epm_task.freeze.install_check import check_install  # noqa: PLC0415
-    from epm_task.freeze.installed import read_installed  # noqa: PLC0415
+    from epm_task.freeze.installed import (  # noqa: PLC0415  # the other verbs' start
+        check_install,
+        read_installed,
+    )
 
     try:
         found = read_installed(program)
         checks = check_install(found)
     except FreezeError as error:
-        raise Failure(error.what, error.fix) from error
+        raise Failure(sentence(error.what, error.why), error.fix) from error
     return report(str(found.executable), checks, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Freezing a program builds it aside, signs it, lists it, and puts it in its place."""
+"""Freeze a program: build it aside, sign it, list what is inside, and put it in its place."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
 from epm_task.files import write_atomically
-from epm_task.freeze.build_environment import source_of
-from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.one_dir import build_one_dir, project_version
+from epm_task.freeze import FreezeError
+from epm_task.freeze.one_dir import build_one_dir
 from epm_task.freeze.sbom import NAME as SBOM
-from epm_task.freeze.sbom import Inside, bill_of_materials, components_of, python_version
+from epm_task.freeze.sbom import bill_of_materials, libraries_in, python_version
 from epm_task.freeze.zip_program import build_zip_program
 from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.json_source import BadSource
@@ -31,9 +31,7 @@ from epm_task.runtime.manifest import VERSION, describe_files
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from epm_task.freeze.build_environment import Source
-    from epm_task.freeze.program import Built, Program
-
+    from epm_task.freeze.program import Build, Program
 
 Backend = Literal["pyinstaller", "zipapp"]
 
@@ -61,7 +59,7 @@ class Frozen(NamedTuple):
     missing: tuple[str, ...]
 
 
-class Choices(NamedTuple):
+class FreezeOptions(NamedTuple):
     """How programs are built.
 
     Attributes:
@@ -79,64 +77,60 @@ class Choices(NamedTuple):
     one_file: bool = False
 
 
-def freeze(program: Program, choices: Choices) -> Frozen:
-    """Build *program* and put it in the agent's layout below `choices.output`.
+def freeze(program: Program, options: FreezeOptions) -> Frozen:
+    """Build *program* and put it in the agent's layout below `options.output`.
 
     Raises:
-        FreezeError: It cannot be built; what stood in its place is still there.
+        FreezeError: It cannot be built; an earlier build in its place is still there.
         OSError: A file cannot be written.
     """
-    if choices.one_file:
+    if options.one_file:
         raise FreezeError(
-            "a one-file executable runs in a child of the process that the agent started and "
-            "trusts, unpacks itself into a temporary folder, and leaves both behind when it is "
-            "killed",
+            "a one-file executable was asked for",
+            "it runs in a child of the process that the agent started and trusts, unpacks itself "
+            "into a temporary folder, and leaves both behind when it is killed",
             "build without --onefile",
         )
-    words = check_sign_command(choices.sign_command) if choices.sign_command else None
-    place = choices.output.absolute() / "Jobs" / "bin" / program.command
+    signer = check_sign_command(options.sign_command) if options.sign_command else None
+    place = options.output.absolute() / "Jobs" / "bin" / program.command
     check_place(place)
     program.included()  # a name that is wrong is found before anything is built
     source = source_of(program.file)
-    version = project_version(program.file)
-    choices.output.mkdir(parents=True, exist_ok=True)
+    options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-        prefix=".freeze-", dir=choices.output, ignore_cleanup_errors=True
+        prefix=".freeze-", dir=options.output, ignore_cleanup_errors=True
     ) as work:
-        built = _build(program, choices, Path(work).absolute(), source.epoch, version)
-        signed = sign(built, words) if words else 0
-        tidy(built, source.epoch)
-        _describe(program, built, source, version, choices.backend)
-        tidy(built, source.epoch)
-        size = sum(path.lstat().st_size for path in built.folder.rglob("*") if path.is_file())
-        put_in_place(built.folder, place)
-    jobs = write_jobs(program, choices.output.absolute() / "Jobs")
-    executable = place / built.executable
-    return Frozen(place, executable, tuple(jobs), size, signed, built.missing)
+        build = _build(program, options, Path(work).absolute(), source)
+        signed = sign(build, signer) if signer else 0
+        tidy(build, source.epoch)
+        _describe(program, build, source, options.backend)
+        tidy(build, source.epoch)
+        size = sum(path.lstat().st_size for path in build.folder.rglob("*") if path.is_file())
+        put_in_place(build.folder, place)
+    jobs = write_jobs(program, options.output.absolute() / "Jobs")
+    return Frozen(place, place / build.executable, tuple(jobs), size, signed, build.missing)
 
 
-def _build(program: Program, choices: Choices, work: Path, epoch: int, version: str) -> Built:
-    if choices.backend == "zipapp":
-        return build_zip_program(program, work, python=choices.python, epoch=epoch)
-    return build_one_dir(program, work, epoch=epoch, version=version)
+def _build(program: Program, options: FreezeOptions, work: Path, source: Source) -> Build:
+    if options.backend == "zipapp":
+        return build_zip_program(program, work, python=options.python, epoch=source.epoch)
+    return build_one_dir(program, work, epoch=source.epoch, version=source.version)
 
 
-def _describe(
-    program: Program, built: Built, source: Source, version: str, backend: Backend
-) -> None:
+def _describe(program: Program, build: Build, source: Source, backend: Backend) -> None:
     """Write the bill of materials, then the manifest, which lists that too."""
-    components = components_of(built.contents)
+    libraries = libraries_in(build.contents)
     digests = {
-        file.relative_to(built.folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in native_files(built.folder)
+        file.relative_to(build.folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in native_files(build.folder)
     }
-    inside = Inside(program.command, version, components, python_version(), digests, source.epoch)
-    (built.folder / SBOM).write_bytes(bill_of_materials(inside))
+    bill = bill_of_materials(program.command, source.version, libraries, digests, source.epoch)
+    (build.folder / SBOM).write_bytes(bill)
     manifest: dict[str, Any] = {
         "manifest": VERSION,
         "command": program.command,
-        "executable": built.executable,
-        "version": version,
+        "executable": build.executable,
+        "version": source.version,
         "backend": backend,
         "platform": f"{platform.system()} {platform.machine()}",
         "python": python_version(),
@@ -148,28 +142,92 @@ def _describe(
             "changed": source.changed,
         },
         "tasks": [{key: task[key] for key in _TASK_FACTS} for task in program.tasks],
-        "libraries": {one.name: one.version for one in components},
-        "files": describe_files(built.folder),
+        "libraries": {one.name: one.version for one in libraries},
+        "files": describe_files(build.folder),
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    (built.folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+    (build.folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
 
 
-_FOLDER_MODE: Final = 0o755
-_EXECUTABLE_MODE: Final = 0o755
+#: Zip archives know no time before 1980.
+_FIRST_ZIP_SECOND: Final = 315_532_800
+
+
+class Source(NamedTuple):
+    """Where the sources of a program come from.
+
+    Attributes:
+        version: The version of the project; 0.0.0 when it has none.
+        commit: The commit in git; None when git does not know the file.
+        changed: Whether there are changes that are not committed.
+        epoch: Second of the commit, or `SOURCE_DATE_EPOCH`; what the build takes for now.
+    """
+
+    version: str
+    commit: str | None
+    changed: bool
+    epoch: int
+
+
+def source_of(file: Path, environ: Mapping[str, str] = os.environ) -> Source:
+    """Return what the project and git know of *file*.
+
+    Raises:
+        FreezeError: `SOURCE_DATE_EPOCH` is not a number of seconds.
+    """
+    folder = file.resolve().parent
+    log = _git(folder, "log", "-1", "--format=%H %ct")
+    commit, _, second = log.partition(" ")
+    changed = bool(commit) and bool(_git(folder, "status", "--porcelain", "--", "."))
+    text = environ.get("SOURCE_DATE_EPOCH") or second or "0"
+    if not text.isdigit():
+        raise FreezeError(f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds", fix="unset it")
+    epoch = max(int(text), _FIRST_ZIP_SECOND)
+    return Source(_project_version(file), commit or None, changed, epoch)
+
+
+def _project_version(file: Path) -> str:
+    project = _project_of(file) / "pyproject.toml"
+    try:
+        table = tomllib.loads(project.read_text("utf-8")).get("project", {})
+    except (OSError, ValueError):
+        return "0.0.0"
+    return str(table.get("version", "0.0.0"))
+
+
+def _project_of(file: Path) -> Path:
+    """Return the nearest folder above with a `pyproject.toml`, else the folder of the file."""
+    folders = file.resolve().parents
+    return next((one for one in folders if (one / "pyproject.toml").is_file()), folders[0])
+
+
+def _git(folder: Path, *words: str) -> str:
+    """Return what git says, or nothing when there is no git or no repository."""
+    if (git := shutil.which("git")) is None:
+        return ""
+    done = subprocess.run(
+        [git, "-C", str(folder), *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+_PROGRAM_MODE: Final = 0o755
+#: A document holds no secrets, and is read by people and programs of other accounts.
 _FILE_MODE: Final = 0o644
 
 
-def tidy(built: Built, epoch: int) -> None:
+def tidy(build: Build, epoch: int) -> None:
     """Give every file the mode 0644, folders and the executable 0755, and all the same time."""
-    executable = built.folder / built.executable
-    for path in (built.folder, *built.folder.rglob("*")):
-        if path.is_symlink():
-            continue
-        folder = path.is_dir()
-        mode = _FOLDER_MODE if folder else _EXECUTABLE_MODE if path == executable else _FILE_MODE
-        path.chmod(mode)
-    for path in (*built.folder.rglob("*"), built.folder):
+    executable = build.folder / build.executable
+    paths = [*build.folder.rglob("*"), build.folder]
+    for path in paths:
+        if not path.is_symlink():
+            path.chmod(_PROGRAM_MODE if path.is_dir() or path == executable else _FILE_MODE)
+    for path in paths:
         if not path.is_symlink():
             os.utime(path, (epoch, epoch))
 
@@ -178,11 +236,12 @@ def check_place(place: Path) -> None:
     """Refuse to replace a folder that no build of ours has made.
 
     Raises:
-        FreezeError: There is such a folder.
+        FreezeError: *place* is such a folder.
     """
     if place.is_symlink() or (place.exists() and not (place / MANIFEST).is_file()):
         raise FreezeError(
-            f"{place} is there already, and holds no {MANIFEST} of an earlier build",
+            f"{place} is there already",
+            f"it holds no {MANIFEST} of an earlier build",
             "remove it, or choose another --output",
         )
 
@@ -208,10 +267,6 @@ def put_in_place(folder: Path, place: Path) -> None:
         shutil.rmtree(old)
 
 
-#: A document holds no secrets, and is read by people and programs of other accounts.
-_MODE = 0o644
-
-
 def write_jobs(program: Program, folder: Path) -> list[Path]:
     """Write the documents of the jobs that run *program* to `{id}.json` in *folder*.
 
@@ -225,8 +280,8 @@ def write_jobs(program: Program, folder: Path) -> list[Path]:
     written = []
     for job in program.jobs:
         name = f"{job['document']['id']}.json"
-        document = _with_additions(_project_jobs(program.file) / name, job["document"])
-        write_atomically(folder / name, encoded(write_document(document)), mode=_MODE)
+        document = _with_additions(_project_of(program.file) / "Jobs" / name, job["document"])
+        write_atomically(folder / name, encoded(write_document(document)), mode=_FILE_MODE)
         written.append(folder / name)
     return written
 
@@ -239,17 +294,11 @@ def _with_additions(path: Path, built: Mapping[str, Any]) -> Mapping[str, Any]:
     except BadSource as error:
         line, column = error.place
         raise FreezeError(
-            f"{path}:{line}:{column}: this is no job document: {error.why}",
+            f"{path}:{line}:{column}: this is not a job document",
+            error.why,
             f"correct it, or write it anew: epm-task job -o {path}",
         ) from None
     return merge(present.raw, built)
-
-
-def _project_jobs(file: Path) -> Path:
-    """Return the folder `Jobs` of the project, the nearest folder with a `pyproject.toml`."""
-    folders = file.resolve().parents
-    project = next((one for one in folders if (one / "pyproject.toml").is_file()), folders[0])
-    return project / "Jobs"
 
 
 #: A time-stamp server may be slow; one that does not answer in ten minutes is down.
@@ -270,17 +319,17 @@ def check_sign_command(command: str) -> list[str]:
         words = shlex.split(command, posix=sys.platform != "win32")
     except ValueError as error:
         raise FreezeError(
-            f"--sign-command cannot be split: {error}", "correct its quotes"
+            "--sign-command cannot be split", str(error), "correct its quotes"
         ) from None
     if not any(_PATH in word for word in words[1:]):
         raise FreezeError(
             "--sign-command does not say which file to sign",
-            "write {path} in it, for example 'codesign --sign ID --options runtime {path}'",
+            fix="write {path} in it, for example 'codesign --sign ID --options runtime {path}'",
         )
     return words
 
 
-def sign(built: Built, words: list[str]) -> int:
+def sign(build: Build, words: list[str]) -> int:
     """Run the command on libraries first, then on the executable; return how many files that was.
 
     Its output goes to stderr, so that a tool may ask for a PIN. It gets no secret from us.
@@ -288,8 +337,8 @@ def sign(built: Built, words: list[str]) -> int:
     Raises:
         FreezeError: It cannot be started, or one run of it fails.
     """
-    files = native_files(built.folder)
-    executable = built.folder / built.executable
+    files = native_files(build.folder)
+    executable = build.folder / build.executable
     ordered = [*(file for file in files if file != executable), executable]
     for file in ordered:
         argv = [word.replace(_PATH, str(file)) for word in words]
@@ -297,12 +346,12 @@ def sign(built: Built, words: list[str]) -> int:
             done = subprocess.run(argv, stdout=_STDERR, check=False, timeout=_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise FreezeError(
-                f"the sign command cannot sign {file.name}: {error}", "correct --sign-command"
+                f"the sign command cannot sign {file.name}", str(error), "correct --sign-command"
             ) from None
         if done.returncode:
             raise FreezeError(
                 f"the sign command ended with exit code {done.returncode} for {file.name}",
-                "its own message stands above; no program was put in place",
+                fix="read its own message above; no program was put in place",
             )
     return len(ordered)
 

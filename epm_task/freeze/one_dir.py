@@ -1,25 +1,23 @@
-"""A one-dir build is a folder that PyInstaller makes: the executable, with all it needs beside it.
+"""Build a program with PyInstaller: a folder with the executable and all that it needs.
 
 Not one file: such an executable unpacks itself and runs in a child of the process that the agent
-started and trusts.
-
-One at the top of a file stops a build. One in a function does not: PyInstaller notes it among the
-many that libraries try and do without, and goes on.
+started and trusts. Two builds of the same sources give the same bytes.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
-import tomllib
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
-from epm_task.freeze.build_environment import build_environment, can_strip, check_tools
-from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.program import Built
+from epm_task.freeze import FreezeError
+from epm_task.freeze.program import Build
 from epm_task.freeze.unused import registered, write_hooks
 
 if TYPE_CHECKING:
@@ -27,6 +25,12 @@ if TYPE_CHECKING:
 
     from epm_task.freeze.program import Program
 
+#: What PyInstaller calls on Linux, all of Debian's `binutils` but ldd.
+_LINUX_TOOLS: Final = ("ldd", "objdump", "objcopy")
+#: Variables that would make a build depend on the machine.
+_LEFT_OUT: Final = ("PYTHON", "LD_", "DYLD_", "OPENSSL_", "_PYI_")
+#: Where this package is, so that the process that builds finds the one that runs now.
+_PACKAGE_ROOT: Final = str(Path(__file__).parents[2])
 
 #: The hook's changes to `inspect` find sources, which are not there; it reads a zip at each start.
 _NO_RUNTIME_HOOK: Final = "pyi_rth_inspect"
@@ -68,17 +72,17 @@ with open(facts["contents"], "w", encoding="utf-8") as file:
 """
 
 
-def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> Built:
+def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> Build:
     """Build *program* below *work*.
 
     Args:
         program: What to build.
         work: An empty folder, on the file system of the final place.
-        epoch: What the build takes for now.
+        epoch: The second that the build takes for now.
         version: Version of the program, for the resource of a Windows executable.
 
     Raises:
-        FreezeError: PyInstaller cannot build it; the text is its own last word.
+        FreezeError: PyInstaller is not installed, or cannot build the program.
     """
     check_tools()
     hooks = write_hooks(work / "hooks", pydantic=program.pydantic, asyncio=program.asyncio)
@@ -87,7 +91,7 @@ def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> 
     contents = work / "contents.json"
     facts = {
         "script": str(program.file.resolve()),
-        "paths": [str(Path(__file__).parents[2])],
+        "paths": [_PACKAGE_ROOT],
         "include": list(program.include),
         "exclude": list(program.exclude),
         "data": [[str(path.resolve()), target] for path, target in program.data],
@@ -104,12 +108,47 @@ def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> 
     inside = json.loads(contents.read_bytes())
     notes = "".join(path.read_text("utf-8") for path in (work / "build").rglob("warn-*.txt"))
     suffix = ".exe" if sys.platform == "win32" else ""
-    return Built(
+    return Build(
         work / "dist" / program.command,
         f"{program.command}{suffix}",
         {str(name): str(path) for name, path in inside},
         missing_imports(notes, {program.file.name, *program.own_modules()}),
     )
+
+
+def check_tools(platform: str = sys.platform, search_path: str | None = None) -> None:
+    """Refuse to begin a build that cannot end well.
+
+    Raises:
+        FreezeError: PyInstaller or a tool that it calls is missing.
+    """
+    if find_spec("PyInstaller") is None:
+        raise FreezeError("PyInstaller is not installed", fix='pip install "epm-task[dev]"')
+    if platform != "linux":
+        return
+    if missing := [tool for tool in _LINUX_TOOLS if shutil.which(tool, path=search_path) is None]:
+        raise FreezeError(
+            f"PyInstaller needs {', '.join(missing)}, which is not installed",
+            fix="apt-get install binutils (or your system's package of that name), "
+            "or build with --backend zipapp",
+        )
+
+
+def can_strip(platform: str = sys.platform) -> bool:
+    """Return whether symbols can be taken out of libraries; on macOS that breaks signatures."""
+    return platform == "linux" and shutil.which("strip") is not None
+
+
+def build_environment(epoch: int, work: Path) -> dict[str, str]:
+    """Return the environment of the process that builds: nothing that differs from user to user."""
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith(_LEFT_OUT)},
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": _PACKAGE_ROOT,
+        "PYINSTALLER_CONFIG_DIR": str(work / "cache"),  # two builds at a time share nothing
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "TZ": "UTC",
+    }
 
 
 def _run_pyinstaller(spec: Path, work: Path, epoch: int) -> None:
@@ -128,7 +167,8 @@ def _run_pyinstaller(spec: Path, work: Path, epoch: int) -> None:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["(no message)"]
         error = next((line for line in reversed(lines) if "Error" in line), lines[-1])
         raise FreezeError(
-            f"PyInstaller ended with exit code {done.returncode}: {error.strip()}",
+            f"PyInstaller ended with exit code {done.returncode}",
+            error.strip(),
             "if its cause is not plain, run pyinstaller itself on the file",
         )
 
@@ -142,6 +182,9 @@ _HARMLESS: Final = frozenset({"optional", "conditional"})
 
 def missing_imports(notes: str, own: Collection[str]) -> tuple[str, ...]:
     """Return the missing modules that a program's own files need.
+
+    A missing import at the top of a file stops the build; one in a function PyInstaller only notes,
+    among the many that libraries try and do without.
 
     Args:
         notes: What PyInstaller wrote to `warn-*.txt`.
@@ -159,14 +202,12 @@ def missing_imports(notes: str, own: Collection[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-#: Hexadecimal language and code page: US English, Unicode; what the strings below are in.
-_LANGUAGE: Final = "040904B0"
-
-_TEXT: Final = """\
+#: The strings are in US English and Unicode: hexadecimal language and code page.
+_VERSION_RESOURCE: Final = """\
 VSVersionInfo(
   ffi=FixedFileInfo(filevers={numbers}, prodvers={numbers}),
   kids=[
-    StringFileInfo([StringTable({language!r}, [
+    StringFileInfo([StringTable("040904B0", [
       StringStruct("FileDescription", {command!r}),
       StringStruct("InternalName", {command!r}),
       StringStruct("OriginalFilename", {file!r}),
@@ -183,23 +224,9 @@ VSVersionInfo(
 def version_resource(command: str, version: str) -> str:
     """Return the file that PyInstaller reads the resource from."""
     numbers = [int(number) for number in re.findall(r"\d+", version)[:4]]
-    return _TEXT.format(
+    return _VERSION_RESOURCE.format(
         numbers=tuple((*numbers, 0, 0, 0, 0)[:4]),
-        language=_LANGUAGE,
         command=command,
         file=f"{command}.exe",
         version=version,
     )
-
-
-def project_version(file: Path) -> str:
-    """Return the version in the nearest `pyproject.toml` above *file*, or 0.0.0."""
-    for folder in file.resolve().parents:
-        project = folder / "pyproject.toml"
-        if project.is_file():
-            try:
-                facts = tomllib.loads(project.read_text("utf-8"))
-            except (OSError, ValueError):
-                return "0.0.0"
-            return str(facts.get("project", {}).get("version", "0.0.0"))
-    return "0.0.0"

@@ -1,7 +1,7 @@
-"""A program is what becomes one executable: a task file, the name of the command, its tasks.
+"""Find out which programs a task file becomes: their commands, tasks, jobs and modules.
 
-`python -m epm_task.freeze.program FILE` prints one JSON object. The process is a fresh one, so that
-what the file imports can be told from what the command line had imported already.
+`python -m epm_task.freeze.program FILE` prints one JSON object. It is a fresh process, so that what
+the file imports can be told from what the command line had imported already.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task import runtime
-from epm_task.freeze.freeze_error import FreezeError
+from epm_task.freeze import FreezeError
 from epm_task.freeze.unused import OTHER_SYSTEMS, SETTINGS
 from epm_task.job.build import command_name
 from epm_task.job.task_file import TaskFileError, read_task_file
@@ -30,20 +30,19 @@ if TYPE_CHECKING:
 
     from epm_task.runtime.task import Task
 
-
 #: An import takes a second or two; one that takes a minute waits for something.
-_LOOK_SECONDS: Final = 60
+_IMPORT_SECONDS: Final = 60
 _COMMAND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One executable to be.
+    """A program that is to be built.
 
     Attributes:
         file: The task file.
         command: Name of the executable and of its folder.
-        tasks: What `look` says of the tasks in the file.
+        tasks: The facts of the tasks in the file.
         jobs: The job documents that run them, each with the names of its tasks.
         pydantic: Whether a run can need pydantic.
         asyncio: Whether a run can need asyncio.
@@ -68,7 +67,7 @@ class Program:
         """Return the file of the top-level module of each of `include`, by its name.
 
         Raises:
-            FreezeError: There is no such module beside the task file, and none is installed.
+            FreezeError: A module is neither beside the task file nor installed.
         """
         places = [str(self.file.resolve().parent), *sys.path]
         found = {}
@@ -76,18 +75,34 @@ class Program:
             top = name.partition(".")[0]
             spec = PathFinder.find_spec(top, places)
             if spec is None or spec.origin is None:
-                raise FreezeError(f"there is no module {name} to include", "install it")
+                raise FreezeError(f"there is no module {name} to include", fix="install it")
             found[top] = Path(spec.origin)
         return found
 
     def own_modules(self) -> list[str]:
-        """Return the modules that lie beside or below the task file, and are no library."""
+        """Return the modules that lie beside or below the task file, without libraries."""
         folder = self.file.resolve().parent
         return [
             name
             for name, file in self.modules.items()
             if folder in Path(file).parents and "site-packages" not in Path(file).parts
         ]
+
+
+class Build(NamedTuple):
+    """A program that was built, but is not in its place yet.
+
+    Attributes:
+        folder: The folder that is to become `Jobs/bin/{Command}`.
+        executable: Name of the file in it that the agent starts.
+        contents: Where each file inside came from, by its path inside.
+        missing: Modules that the program's own files import, but that are not installed.
+    """
+
+    folder: Path
+    executable: str
+    contents: dict[str, str]
+    missing: tuple[str, ...] = ()
 
 
 def read_programs(
@@ -103,14 +118,15 @@ def read_programs(
     Raises:
         FreezeError: The file cannot be imported, or holds no such task; a name cannot be used.
     """
-    seen = _look(file)
-    tasks = seen["tasks"]
+    facts = _facts_of(file)
+    tasks = facts["tasks"]
     known = [task["name"] for task in tasks]
     if not tasks:
-        raise FreezeError(f"{file} holds no task", "decorate a function of it with @task")
+        raise FreezeError(f"{file} holds no task", fix="decorate a function of it with @task")
     if unknown := [name for name in names if name not in known]:
         raise FreezeError(
-            f"{file} has no task {unknown[0]!r}", f"choose one, as FILE:TASK: {', '.join(known)}"
+            f"{file} has no task {unknown[0]!r}",
+            fix=f"choose one, as FILE:TASK: {', '.join(known)}",
         )
     chosen = [task for task in tasks if not names or task["name"] in names]
     commands = list(dict.fromkeys(task["command"] for task in chosen))
@@ -118,43 +134,47 @@ def read_programs(
         if len(commands) > 1:
             raise FreezeError(
                 f"{file} becomes {len(commands)} commands, and --command names one",
-                "choose one task, as FILE:TASK",
+                fix="choose one task, as FILE:TASK",
             )
         commands = [command]
-    return [_program(file, name, chosen, seen, renamed=command is not None) for name in commands]
+        chosen = [{**task, "command": command} for task in chosen]
+    return [_program(file, name, chosen, facts) for name in commands]
 
 
 def _program(
-    file: Path, command: str, tasks: list[dict[str, Any]], seen: dict[str, Any], *, renamed: bool
+    file: Path, command: str, tasks: list[dict[str, Any]], facts: dict[str, Any]
 ) -> Program:
     if not _COMMAND.fullmatch(command):
         raise FreezeError(
             f"{command!r} cannot be the name of a command",
-            "use up to 64 letters, digits, `_` and `-`, and no extension",
+            fix="use up to 64 letters, digits, `_` and `-`, and no extension",
         )
-    own = {task["name"] for task in tasks if renamed or task["command"] == command}
-    jobs = []
-    for job in seen["jobs"]:
-        if own & set(job["tasks"]):
-            document = {**job["document"], "tasks": [dict(t) for t in job["document"]["tasks"]]}
-            for name, step in zip(job["tasks"], document["tasks"], strict=True):
-                if name in own:
-                    step["command"] = command
-            jobs.append({**job, "document": document})
+    own = {task["name"] for task in tasks if task["command"] == command}
+    jobs = [job for job in facts["jobs"] if own & set(job["tasks"])]
     return Program(
         file,
         command,
-        tuple(seen["tasks"]),
-        tuple(jobs),
-        seen["pydantic"],
-        seen["asyncio"],
-        seen["modules"],
+        tuple(facts["tasks"]),
+        tuple({**job, "document": _renamed(job, own, command)} for job in jobs),
+        facts["pydantic"],
+        facts["asyncio"],
+        facts["modules"],
     )
 
 
-def _look(file: Path) -> dict[str, Any]:
+def _renamed(job: dict[str, Any], own: set[str], command: str) -> dict[str, Any]:
+    """Return the document of a job, in which the program's own tasks start *command*."""
+    pairs = zip(job["tasks"], job["document"]["tasks"], strict=True)
+    steps = [{**step, "command": command} if name in own else step for name, step in pairs]
+    return {**job["document"], "tasks": steps}
+
+
+def _facts_of(file: Path) -> dict[str, Any]:
+    """Return what a fresh process finds out about the file."""
     if not file.is_file():
-        raise FreezeError(f"there is no file {file}", "give the path of a Python file with a task")
+        raise FreezeError(
+            f"there is no file {file}", fix="give the path of a Python file with a task"
+        )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
@@ -162,33 +182,39 @@ def _look(file: Path) -> dict[str, Any]:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_LOOK_SECONDS,
+            timeout=_IMPORT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise FreezeError(
-            f"{file} is still being imported after {_LOOK_SECONDS} s",
-            'write `if __name__ == "__main__":` above what it does',
+            f"{file} is still being imported after {_IMPORT_SECONDS} s",
+            fix='write `if __name__ == "__main__":` above what it does',
         ) from None
     try:
-        seen: dict[str, Any] = json.loads(done.stdout)
+        facts: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        why = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise FreezeError(
-            f"{file} ends the process that imports it (exit code {done.returncode}): {why}",
+            f"{file} ends the process that imports it (exit code {done.returncode})",
+            done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2],
             "`python FILE --help` must work",
         ) from None
-    if problem := seen.get("error"):
-        raise FreezeError(str(problem), f"`{sys.executable} {file} --help` must work")
-    return seen
+    if problem := facts.get("error"):
+        raise FreezeError(str(problem), fix=f"`{sys.executable} {file} --help` must work")
+    return facts
 
 
-def look(path: Path) -> dict[str, Any]:
-    """Return what the file declares and imports.
+def main() -> None:
+    """Print what the file of the command line declares and imports, or why it cannot be read."""
+    path = Path(sys.argv[1])
+    try:
+        with redirect_stdout(sys.stderr):  # the file may print
+            facts = _examine(path)
+    except TaskFileError as error:
+        facts = {"error": str(error)}
+    sys.stdout.write(json.dumps(facts))
 
-    Raises:
-        TaskFileError: The file cannot be imported.
-    """
+
+def _examine(path: Path) -> dict[str, Any]:
     declared = read_task_file(path)
     for task in declared.tasks.values():
         _load_parsers(task)
@@ -207,14 +233,6 @@ def look(path: Path) -> dict[str, Any]:
     }
 
 
-def _files() -> dict[str, str]:
-    """Return the files of the modules that were loaded since this package was."""
-    names = list(sys.modules)  # in the order in which they were loaded; `site` comes first
-    later = sorted(names[names.index("epm_task") :])
-    files = {name: getattr(sys.modules[name], "__file__", None) for name in later}
-    return {name: file for name, file in files.items() if file and name != "__main__"}
-
-
 def _facts(task: Task[..., Any]) -> dict[str, Any]:
     settings = task.handler.settings_type
     return {
@@ -231,6 +249,13 @@ def _facts(task: Task[..., Any]) -> dict[str, Any]:
     }
 
 
+def _load_parsers(task: Task[..., Any]) -> None:
+    """Make each parameter load what reads its values: pydantic, when the type is a rich one."""
+    for parameter in task.parameters:
+        with suppress(Exception):  # most types have no such value, which does not matter here
+            parameter.parse("x")
+
+
 def _load_runtime() -> None:
     """Import what a run loads late, so that it is among the modules."""
     for module in iter_modules(runtime.__path__, f"{runtime.__name__}."):
@@ -238,39 +263,13 @@ def _load_runtime() -> None:
             import_module(module.name)
 
 
-def _load_parsers(task: Task[..., Any]) -> None:
-    """Make each parameter load what reads its values: pydantic, when the type is a rich one."""
-    for parameter in task.parameters:
-        with suppress(Exception):  # the text is no value of most types, and that is no matter here
-            parameter.parse("x")
-
-
-def main() -> None:
-    """Print what the look at the file of the command line shows, or why there is none."""
-    path = Path(sys.argv[1])
-    try:
-        with redirect_stdout(sys.stderr):  # the file may print
-            seen = look(path)
-    except TaskFileError as error:
-        seen = {"error": str(error)}
-    sys.stdout.write(json.dumps(seen))
+def _files() -> dict[str, str]:
+    """Return the files of the modules that were loaded since this package was."""
+    names = list(sys.modules)  # in the order in which they were loaded; `site` comes first
+    later = sorted(names[names.index("epm_task") :])
+    files = {name: getattr(sys.modules[name], "__file__", None) for name in later}
+    return {name: file for name, file in files.items() if file and name != "__main__"}
 
 
 if __name__ == "__main__":
     main()
-
-
-class Built(NamedTuple):
-    """What a backend made.
-
-    Attributes:
-        folder: The folder that is to become `Jobs/bin/{Command}`.
-        executable: Name of the file in it that the agent starts.
-        contents: Where each file inside came from, by its path inside.
-        missing: Modules that the program's own files import, but that are not installed.
-    """
-
-    folder: Path
-    executable: str
-    contents: dict[str, str]
-    missing: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A bill of materials lists what is inside a program, in the form of CycloneDX."""
+"""Write the bill of materials of a program (SBOM), as CycloneDX 1.6."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from uuid import UUID, uuid5
 
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom, BomMetaData
-from cyclonedx.model.component import Component as Part
-from cyclonedx.model.component import ComponentType
+from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import DisjunctiveLicense, License, LicenseExpression
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.spdx import is_expression, is_supported_id
@@ -24,8 +23,13 @@ from epm_task import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+NAME: Final = "sbom.cdx.json"
 
-class Component(NamedTuple):
+#: Any constant would do: the serial number must be the same for the same content.
+_NAMESPACE: Final = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
+
+
+class Library(NamedTuple):
     """One library.
 
     Attributes:
@@ -39,22 +43,20 @@ class Component(NamedTuple):
     licence: str
 
 
-def components_of(names: Iterable[str]) -> list[Component]:
+def libraries_in(names: Iterable[str]) -> list[Library]:
     """Return the distributions to which files belong, ours included, sorted by name.
 
     Args:
         names: Paths of the files relative to `site-packages`; modules may be compiled.
     """
     wanted = {_stem(name) for name in names}
-    found = {"epm-task": Component("epm-task", __version__, "MIT")}
+    found = {"epm-task": Library("epm-task", __version__, "MIT")}
     for distribution in metadata.distributions():
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
         if not name or name in found:
             continue
         if any(_stem(file.as_posix()) in wanted for file in distribution.files or ()):
-            found[name] = Component(
-                name, distribution.version, _licence_of_components(distribution)
-            )
+            found[name] = Library(name, distribution.version, _licence_of(distribution))
     return [found[name] for name in sorted(found)]
 
 
@@ -63,80 +65,67 @@ def _stem(name: str) -> str:
     return str(path.with_suffix("") if path.suffix in {".py", ".pyc"} else path)
 
 
+def _licence_of(distribution: metadata.Distribution) -> str:
+    said = distribution.metadata
+    for name in ("License-Expression", "License"):
+        text = (said.get_all(name) or [""])[0]
+        if text and "\n" not in text:
+            return str(text)
+    classifiers = [c for c in said.get_all("Classifier") or () if c.startswith("License ::")]
+    return classifiers[0].rpartition(" :: ")[2] if classifiers else ""
+
+
 def python_version() -> str:
     """Return the version of the interpreter that is inside: 3.11.7."""
     return ".".join(map(str, sys.version_info[:3]))
 
 
-def _licence_of_components(distribution: metadata.Distribution) -> str:
-    words = distribution.metadata
-    for name in ("License-Expression", "License"):
-        said = (words.get_all(name) or [""])[0]
-        if said and "\n" not in said:
-            return str(said)
-    classifiers = [c for c in words.get_all("Classifier") or () if c.startswith("License ::")]
-    return classifiers[0].rpartition(" :: ")[2] if classifiers else ""
+def bill_of_materials(
+    command: str,
+    version: str,
+    libraries: Sequence[Library],
+    digests: Mapping[str, str],
+    epoch: int,
+) -> bytes:
+    """Return the document; the same content gives the same bytes.
 
-
-NAME: Final = "sbom.cdx.json"
-
-#: Any constant would do: the serial number must be the same for the same content.
-_NAMESPACE: Final = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
-
-
-class Inside(NamedTuple):
-    """What is inside one program.
-
-    Attributes:
+    Args:
         command: Name of the program.
         version: Its version.
-        components: The libraries.
-        python: Version of the interpreter.
+        libraries: What is inside beside Python and the native files.
         digests: SHA-256 of the native files, by path in the folder.
-        epoch: Second that stands for now.
+        epoch: The second that the build takes for now.
     """
-
-    command: str
-    version: str
-    components: Sequence[Component]
-    python: str
-    digests: Mapping[str, str]
-    epoch: int
-
-
-def bill_of_materials(inside: Inside) -> bytes:
-    """Return the document."""
-    whole = Part(
-        name=inside.command,
-        version=inside.version,
-        type=ComponentType.APPLICATION,
-        bom_ref=inside.command,
+    whole = Component(
+        name=command, version=version, type=ComponentType.APPLICATION, bom_ref=command
     )
-    parts = [
-        Part(name="python", version=inside.python, type=ComponentType.PLATFORM, bom_ref="python"),
-        *(_library(component) for component in inside.components),
-        *(_file(path, digest) for path, digest in inside.digests.items()),
+    python = Component(
+        name="python", version=python_version(), type=ComponentType.PLATFORM, bom_ref="python"
+    )
+    inside = [
+        python,
+        *(_library(library) for library in libraries),
+        *(_file(path, digest) for path, digest in digests.items()),
     ]
-    moment = datetime.fromtimestamp(inside.epoch, UTC)
-    facts = f"{inside.command} {inside.version} {sorted(inside.digests.items())} {inside.epoch}"
+    facts = f"{command} {version} {sorted(digests.items())} {epoch}"
     bom = Bom(
-        metadata=BomMetaData(component=whole, timestamp=moment),
-        components=parts,
+        metadata=BomMetaData(component=whole, timestamp=datetime.fromtimestamp(epoch, UTC)),
+        components=inside,
         serial_number=uuid5(_NAMESPACE, facts),
     )
-    bom.register_dependency(whole, parts)
+    bom.register_dependency(whole, inside)
     return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=2).encode() + b"\n"
 
 
-def _library(component: Component) -> Part:
-    url = PackageURL("pypi", None, component.name, component.version)
-    return Part(
-        name=component.name,
-        version=component.version,
+def _library(library: Library) -> Component:
+    url = PackageURL("pypi", None, library.name, library.version)
+    return Component(
+        name=library.name,
+        version=library.version,
         type=ComponentType.LIBRARY,
         purl=url,
         bom_ref=str(url),
-        licenses=[_licence(component.licence)] if component.licence else [],
+        licenses=[_licence(library.licence)] if library.licence else [],
     )
 
 
@@ -148,8 +137,8 @@ def _licence(words: str) -> License:
     return DisjunctiveLicense(name=words)
 
 
-def _file(path: str, digest: str) -> Part:
-    return Part(
+def _file(path: str, digest: str) -> Component:
+    return Component(
         name=path,
         type=ComponentType.FILE,
         bom_ref=f"file:{path}",

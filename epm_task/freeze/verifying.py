@@ -1,4 +1,4 @@
-"""Verifying starts a program as an agent would, and proves that it behaves as a task must."""
+"""Start a program as an agent would, and check that it behaves as a task must."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.exit_code import ExitCode, describe
-from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.install_check import Check, judge
-from epm_task.freeze.stage import snapshot, stage, touched
+from epm_task.freeze import FreezeError
+from epm_task.freeze.installed import Check, judge
+from epm_task.freeze.sandbox import open_sandbox, snapshot, touched
 from epm_task.runtime.manifest import differences
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.freeze.installed import Installed
-    from epm_task.freeze.stage import Seen, Stage
+    from epm_task.freeze.sandbox import Sandbox
     from epm_task.simulator.run import Run
 
 #: Starts of each kind; the fastest counts, because noise only ever adds.
@@ -50,25 +50,25 @@ def verify(
     """
     missing = missing_arguments(program, arguments)
     _check_arguments(program, missing)
-    with stage(program, arguments, settings or {}, paths=tuple(missing)) as scene:
-        before = snapshot(scene.folders)
-        seen = scene.run()
+    with open_sandbox(program, arguments, settings or {}, paths=missing) as sandbox:
+        before = snapshot(sandbox.folders)
+        run, children = sandbox.run()
         checks = [
             _manifest(program),
             *(Check("arguments", "ok", f"{option}=(an empty folder)") for option in missing),
-            _process(seen),
-            _registered(seen.run),
-            _connected(seen.run),
-            _records(seen.run),
-            _stdout(seen.run),
-            _left_behind(seen.run),
-            _exit_code(seen.run),
+            _process(run, children),
+            _registered(run),
+            _connected(run),
+            _records(run),
+            _stdout(run),
+            _left_behind(run),
+            _exit_code(run),
         ]
         if checks[-1].state == "ok":
-            checks.append(_stop(scene, ours=program.manifest is not None))
-            scene.run(homeless=False)
-            checks.append(_files(touched(before, snapshot(scene.folders))))
-            checks.append(_start_up(scene, source))
+            checks.append(_stop(sandbox, ours=program.manifest is not None))
+            sandbox.run(homeless=False)
+            checks.append(_files(touched(before, snapshot(sandbox.folders))))
+            checks.append(_start_up(sandbox, source))
     return checks
 
 
@@ -84,7 +84,7 @@ def _check_arguments(program: Installed, missing: Mapping[str, str]) -> None:
         example = " ".join(f"{option}=VALUE" for option in missing)
         raise FreezeError(
             f"the task cannot run without {', '.join(unknown)}",
-            f"give values after two hyphens: epm-task verify {program.executable} -- {example}",
+            fix=f"give values after two hyphens: epm-task verify {program.executable} -- {example}",
         )
 
 
@@ -97,27 +97,27 @@ def _manifest(program: Installed) -> Check:
     return judge("manifest", not found, seen, problem)
 
 
-def _process(seen: Seen) -> Check:
-    launched = seen.run.pid
+def _process(run: Run, children: frozenset[int]) -> Check:
+    launched = run.pid
     if launched is None:
-        return Check("process", "failed", _reason(seen.run))
-    asked = _who_asked(seen.run)
+        failed = [str(event) for event in run.trace if event.action == "not_started"]
+        return Check("process", "failed", failed[0] if failed else _last_line(run))
+    asked = {event.facts.get("pid") for event in run.trace if event.kind == "api"}
+    asked.discard(None)
     if asked == {launched}:
         detail = f"launched, asking and connecting are one process, PID {launched}"
         return Check("process", "ok", detail)
-    if seen.children:
-        child = min(seen.children)
+    if children:
         problem = (
-            f"the program runs in process {child}, a child of the launched process {launched}, "
-            "as a one-file executable does; the agent trusts the PID that it launched, so build "
-            "it as one folder"
+            f"the program runs in process {min(children)}, a child of the launched process "
+            f"{launched}, as a one-file executable does; the agent trusts the PID that it "
+            "launched, so build it as one folder"
         )
-        return Check("process", "failed", problem)
-    others = ", ".join(map(str, sorted(asked - {launched})))
-    if others:
-        problem = f"the agent launched PID {launched}, but PID {others} asked for settings"
+    elif others := asked - {launched}:
+        pids = ", ".join(sorted(map(str, others)))
+        problem = f"the agent launched PID {launched}, but PID {pids} asked for settings"
     else:
-        problem = f"PID {launched} never asked for settings: {_last_line(seen.run)}"
+        problem = f"PID {launched} never asked for settings: {_last_line(run)}"
     return Check("process", "failed", problem)
 
 
@@ -130,22 +130,19 @@ def _registered(run: Run) -> Check:
 
 def _connected(run: Run) -> Check:
     mqtt = [event for event in run.trace if event.kind == "mqtt"]
-    refused = [event for event in mqtt if event.action == "refused"]
-    accepted = [event for event in mqtt if event.action == "connected"]
-    if refused:
-        return Check("broker", "failed", str(refused[0]))
-    if not accepted:
-        return Check("broker", "skipped", "the program did not connect")
-    return Check("broker", "ok", accepted[0].what)
+    if refused := [str(event) for event in mqtt if event.action == "refused"]:
+        return Check("broker", "failed", refused[0])
+    if accepted := [event.what for event in mqtt if event.action == "connected"]:
+        return Check("broker", "ok", accepted[0])
+    return Check("broker", "skipped", "the program did not connect")
 
 
 def _records(run: Run) -> Check:
-    denied = [event for event in run.denials if event.kind == "mqtt"]
-    if denied:
+    if denied := [str(event) for event in run.denials if event.kind == "mqtt"]:
         return Check("records", "failed", f"{denied[0]}; declare the topic in the job")
     missing = len(run.records) - run.acknowledged
     seen = f"{run.acknowledged} acknowledged"
-    return judge("records", missing <= 0, seen, f"{missing} stand on stderr only")
+    return judge("records", missing <= 0, seen, f"{missing} are on stderr only")
 
 
 def _stdout(run: Run) -> Check:
@@ -168,12 +165,14 @@ def _exit_code(run: Run) -> Check:
     return Check("exit code", "failed", f"{ended}: {_last_line(run)}")
 
 
-def _stop(scene: Stage, *, ours: bool) -> Check:
+def _stop(sandbox: Sandbox, *, ours: bool) -> Check:
     """Ask the program to stop while it waits for its registration: there every task can be met."""
-    mark = scene.agent.trace.mark()
-    started = scene.start(registration_delay=_UNREGISTERED_SECONDS)
+    mark = sandbox.agent.trace.mark()
+    started = sandbox.start(registration_delay=_UNREGISTERED_SECONDS)
     deadline = time.monotonic() + _FIRST_REQUEST_SECONDS
-    while started.running and not _asked_since(scene, mark) and time.monotonic() < deadline:
+    while started.running and time.monotonic() < deadline:
+        if any(event.kind == "api" for event in sandbox.agent.trace.since(mark)):
+            break
         time.sleep(0.005)
     if not started.running:
         started.wait()
@@ -197,33 +196,19 @@ def _files(found: list[str]) -> Check:
     return judge("files", not found, seen, f"the program touched {', '.join(found[:3])}")
 
 
-def _start_up(scene: Stage, source: Path | None) -> Check:
+def _start_up(sandbox: Sandbox, source: Path | None) -> Check:
     program: list[float] = []
     plain: list[float] = []
     for _ in range(_ROUNDS):
-        program.append(scene.run().run.seconds)
+        program.append(sandbox.run()[0].seconds)
         if source is not None:
-            plain.append(scene.run(source=source).run.seconds)
+            plain.append(sandbox.run(source=source)[0].seconds)
     best = f"{min(program) * 1000:.0f} ms from start to exit"
     if not plain:
         return Check("start-up", "ok", best)
     ratio = min(program) / min(plain)
     seen = f"{best}, {ratio:.2f} times its source"
     return judge("start-up", ratio <= _SLOWEST, seen, f"{seen}; at most {_SLOWEST} is right")
-
-
-def _who_asked(run: Run) -> set[int]:
-    pids = {event.facts.get("pid") for event in run.trace if event.kind == "api"}
-    return {pid for pid in pids if isinstance(pid, int)}
-
-
-def _asked_since(scene: Stage, mark: int) -> bool:
-    return any(event.kind == "api" for event in scene.agent.trace.since(mark))
-
-
-def _reason(run: Run) -> str:
-    reasons = [event.reason for event in run.trace if event.reason]
-    return f"the program could not be started: {reasons[0] if reasons else _last_line(run)}"
 
 
 def _last_line(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""A zip program is a `.pyz` with a launcher, for endpoints that carry their own Python.
+"""Build a program as a `.pyz` with a launcher, for endpoints that carry their own Python.
 
 The launcher replaces itself by the interpreter (`exec`), so the process that the agent started is
 the one that runs the task. Windows has no such call, so there this backend is refused.
@@ -16,8 +16,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.program import Built
+from epm_task.exit_code import ExitCode
+from epm_task.freeze import FreezeError
+from epm_task.freeze.program import Build
 from epm_task.freeze.unused import UNUSED, belongs_to
 
 if TYPE_CHECKING:
@@ -40,50 +41,53 @@ import sys
 
 if sys.version_info[:2] != {version}:
     sys.stderr.write(
-        "epm_task: exit 78 (CONFIG): {command} was built for Python {dotted}, and "
+        "epm_task: exit {code} ({code_name}): {command} was built for Python {dotted}, and "
         + sys.executable + " is another; build it with an interpreter of the endpoint's version\\n"
     )
-    sys.exit(78)
+    sys.exit({code})
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "lib"))
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) -> Built:
+def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) -> Build:
     """Build *program* below *work*; `python` is the interpreter on the endpoint.
 
     Raises:
-        FreezeError: This is Windows, or *python* is no absolute path.
+        FreezeError: This is Windows, or *python* is not an absolute path.
     """
     if sys.platform == "win32":
         raise FreezeError(
-            "a launcher on Windows starts the interpreter as a child, which the agent does not "
-            "trust",
+            "a zip program cannot be built on Windows",
+            "its launcher would start the interpreter as a child, which the agent does not trust",
             "build with --backend pyinstaller",
         )
     if not python.startswith("/"):
         raise FreezeError(
-            f"--python {python} is no absolute path, and PATH is not to be trusted",
+            f"--python {python} is not an absolute path",
+            "PATH is not to be trusted",
             "write --python /usr/bin/python3",
         )
     folder = work / "dist" / program.command
     folder.mkdir(parents=True)
     contents = dict(_collect(program))
-    native = _native_packages(contents)
+    suffixes = tuple(EXTENSION_SUFFIXES)
+    native = {name.partition("/")[0] for name in contents if name.endswith(suffixes)}
     moment = datetime.fromtimestamp(epoch, UTC).timetuple()[:6]
     with zipfile.ZipFile(folder / f"{program.command}.pyz", "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "__main__.py", _main(program), moment)
         for name, file in contents.items():
             data = Path(file).read_bytes()
             if name.partition("/")[0] in native:
-                _write(folder / "lib" / name, data)
+                (folder / "lib" / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "lib" / name).write_bytes(data)
                 continue
             _add(archive, name, data, moment)
             if name.endswith(".py"):
                 _add(archive, f"{name}c", _compiled(name, file, work), moment)
     launcher = _LAUNCHER.format(python=shlex.quote(python), command=program.command)
     (folder / program.command).write_text(launcher, encoding="utf-8")
-    return Built(folder, program.command, contents)
+    return Build(folder, program.command, contents)
 
 
 def _collect(program: Program) -> Iterator[tuple[str, str]]:
@@ -109,15 +113,10 @@ def _imported(program: Program) -> dict[str, Path]:
     roots: dict[str, Path] = {}
     for module, file in program.modules.items():
         path, top = Path(file), module.partition(".")[0]
-        if top not in {"epm_task", *roots} and _is_library(path, standard, program):
-            roots[top] = _top(path, module)
+        ours = top == "epm_task" or program.file.stem == path.stem
+        if not ours and ("site-packages" in path.parts or standard not in path.parents):
+            roots.setdefault(top, _top(path, module))
     return roots
-
-
-def _is_library(path: Path, standard: Path, program: Program) -> bool:
-    if path.resolve() == program.file.resolve() or program.file.stem == path.stem:
-        return False
-    return "site-packages" in path.parts or standard not in path.parents
 
 
 def _top(path: Path, module: str) -> Path:
@@ -135,17 +134,17 @@ def _files(root: Path, above: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _native_packages(contents: dict[str, str]) -> set[str]:
-    return {name.partition("/")[0] for name in contents if name.endswith(tuple(EXTENSION_SUFFIXES))}
-
-
 def _main(program: Program) -> bytes:
     version = sys.version_info[:2]
     dotted = ".".join(map(str, version))
-    text = _MAIN.format(
-        module=program.file.stem, version=tuple(version), dotted=dotted, command=program.command
-    )
-    return text.encode()
+    return _MAIN.format(
+        module=program.file.stem,
+        version=tuple(version),
+        dotted=dotted,
+        command=program.command,
+        code=int(ExitCode.CONFIG),
+        code_name=ExitCode.CONFIG.name,
+    ).encode()
 
 
 def _compiled(name: str, file: str, work: Path) -> bytes:
@@ -169,8 +168,3 @@ def _add(
     entry.external_attr = 0o644 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     archive.writestr(entry, data)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)

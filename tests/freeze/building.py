@@ -38,7 +38,7 @@ if __name__ == "__main__":
 '''
 
 
-class Workshop:
+class BuildFolder:
     """Builds programs in a folder that the processes of one test session share."""
 
     def __init__(self, factory: pytest.TempPathFactory) -> None:
@@ -46,7 +46,7 @@ class Workshop:
         base = factory.getbasetemp()
         # Each worker of xdist has a folder of its own, below that of the session.
         shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-        self.folder = shared / "workshop"
+        self.folder = shared / "builds"
         self.folder.mkdir(exist_ok=True)
 
     def once(self, name: str, build: Callable[[Path], None]) -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from freeze.building import Workshop
+from freeze.building import BuildFolder
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def builds(tmp_path_factory: pytest.TempPathFactory) -> BuildFolder:
     """The folder in which programs are built once."""
-    return Workshop(tmp_path_factory)
+    return BuildFolder(tmp_path_factory)

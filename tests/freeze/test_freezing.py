@@ -1,36 +1,38 @@
-"""Tests of placing: modes, times, and a place that is whole before and after."""
+"""Tests of freezing but for the build: source, modes, place, job documents, signatures."""
 
 from __future__ import annotations
 
 import json
 import stat
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from freeze.building import SEVERAL, task_file
 
-from epm_task.freeze.freeze_error import FreezeError
+from epm_task.freeze import FreezeError
 from epm_task.freeze.freezing import (
     check_place,
     check_sign_command,
     native_files,
     put_in_place,
     sign,
+    source_of,
     tidy,
     write_jobs,
 )
-from epm_task.freeze.program import Built, read_programs
+from epm_task.freeze.program import Build, read_programs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _built(folder: Path, text: str = "x") -> Built:
+def _built(folder: Path, text: str = "x") -> Build:
     (folder / "_internal").mkdir(parents=True)
     for name in ("Hello", "manifest.json", "_internal/lib.so"):
         (folder / name).write_text(text)
-    return Built(folder, "Hello", {})
+    return Build(folder, "Hello", {})
 
 
 def test_modes_and_times_do_not_depend_on_the_builder(tmp_path: Path):
@@ -119,7 +121,7 @@ def test_a_broken_document_of_the_project_is_named(tmp_path: Path):
 
 
 @pytest.fixture
-def built(tmp_path: Path) -> Built:
+def built(tmp_path: Path) -> Build:
     """A folder with two native libraries, data, a link and an executable."""
     folder = tmp_path / "A program"
     (folder / "_internal").mkdir(parents=True)
@@ -128,10 +130,10 @@ def built(tmp_path: Path) -> Built:
     (folder / "_internal" / "z.dll").write_bytes(b"MZ z")
     (folder / "_internal" / "data.txt").write_bytes(b"text")
     (folder / "_internal" / "link.so").symlink_to("a.so")
-    return Built(folder, "AProgram", {})
+    return Build(folder, "AProgram", {})
 
 
-def test_libraries_first_then_the_executable(built: Built, tmp_path: Path):
+def test_libraries_first_then_the_executable(built: Build, tmp_path: Path):
     """The tool gets each path as one word, blanks included, and may change the file."""
     tool = tmp_path / "tool.py"
     tool.write_text(
@@ -147,7 +149,7 @@ def test_libraries_first_then_the_executable(built: Built, tmp_path: Path):
     assert len(native_files(built.folder)) == 3
 
 
-def test_a_failing_tool_fails_the_build(built: Built):
+def test_a_failing_tool_fails_the_build(built: Build):
     """At its first file, with its exit code."""
     words = check_sign_command(f'{sys.executable} -c "raise SystemExit(4)" {{path}}')
     with pytest.raises(FreezeError, match=r"exit code 4 for a\.so"):
@@ -164,3 +166,48 @@ def test_a_command_that_cannot_work_is_refused(command: str, words: str):
     """Before anything is built."""
     with pytest.raises(FreezeError, match=words):
         check_sign_command(command)
+
+
+def _git(folder: Path, *words: str) -> None:
+    options = ("-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *options, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_git_says_where_the_source_comes_from(tmp_path: Path):
+    """Commit, moment and whether something was changed since."""
+    file = tmp_path / "task.py"
+    file.write_text("1\n")
+    assert source_of(file, {}) == ("0.0.0", None, False, 315_532_800)
+    _git(tmp_path, "init", "-q")
+    _git(tmp_path, "add", "task.py")
+    _git(tmp_path, "commit", "-qm", "one")
+    clean = source_of(file, {})
+    assert clean.commit is not None
+    assert len(clean.commit) == 40
+    assert not clean.changed
+    assert clean.epoch > 1_700_000_000
+    file.write_text("2\n")
+    assert source_of(file, {}).changed
+
+
+def test_the_moment_can_be_given(tmp_path: Path):
+    """As all reproducible builds do it; not before zip archives begin."""
+    assert source_of(tmp_path / "x.py", {"SOURCE_DATE_EPOCH": "1700000000"}).epoch == 1_700_000_000
+    assert source_of(tmp_path / "x.py", {"SOURCE_DATE_EPOCH": "1"}).epoch == 315_532_800
+    with pytest.raises(FreezeError, match="not a number of seconds"):
+        source_of(tmp_path / "x.py", {"SOURCE_DATE_EPOCH": "today"})
+
+
+@pytest.mark.parametrize(
+    ("project", "version"),
+    [
+        ('[project]\nversion = "1.2"\n', "1.2"),
+        ("[project]\n", "0.0.0"),
+        ("broken", "0.0.0"),
+    ],
+)
+def test_the_version_is_the_projects(tmp_path: Path, project: str, version: str):
+    """That of the nearest pyproject.toml above the file."""
+    (tmp_path / "pyproject.toml").write_text(project)
+    (tmp_path / "src").mkdir()
+    assert source_of(tmp_path / "src" / "task.py", {}).version == version

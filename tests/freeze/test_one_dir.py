@@ -1,4 +1,4 @@
-"""Tests of missing imports: those of the author count, those that are allowed to fail do not."""
+"""Tests of building with PyInstaller, as far as they need no build."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.freeze.one_dir import missing_imports, project_version, version_resource
+from epm_task.freeze import FreezeError
+from epm_task.freeze.one_dir import (
+    build_environment,
+    can_strip,
+    check_tools,
+    missing_imports,
+    version_resource,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
 
 NOTES = """\
 This file lists modules PyInstaller was not able to find.
@@ -44,15 +50,21 @@ def test_the_numbers_are_four(version: str, numbers: str):
     assert "'KeyScanner.exe'" in text
 
 
-@pytest.mark.parametrize(
-    ("project", "version"),
-    [
-        ('[project]\nversion = "1.2"\n', "1.2"),
-        ("[project]\n", "0.0.0"),
-        ("broken", "0.0.0"),
-    ],
-)
-def test_the_version_is_the_projects(tmp_path: Path, project: str, version: str):
-    """That of the nearest pyproject.toml above the file."""
-    (tmp_path / "pyproject.toml").write_text(project)
-    assert project_version(tmp_path / "src" / "task.py") == version
+def test_missing_binutils_are_named(tmp_path: Path):
+    """The sentence names the package to install, and the backend that needs none."""
+    with pytest.raises(FreezeError, match=r"ldd, objdump, objcopy.*binutils.*zipapp"):
+        check_tools("linux", str(tmp_path))
+    check_tools("win32", str(tmp_path))
+    assert not can_strip("win32")
+
+
+def test_variables_that_change_a_build_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Hash seed and moment are set; variables of Python and of the linker are not passed on."""
+    for name in ("PYTHONOPTIMIZE", "LD_LIBRARY_PATH", "OPENSSL_CONF", "_PYI_ARCHIVE_FILE"):
+        monkeypatch.setenv(name, "1")
+    environment = build_environment(1_700_000_000, tmp_path)
+    assert environment["PYTHONHASHSEED"] == "0"
+    assert environment["SOURCE_DATE_EPOCH"] == "1700000000"
+    assert environment.keys() & {"PYTHONOPTIMIZE", "LD_LIBRARY_PATH", "OPENSSL_CONF"} == set()

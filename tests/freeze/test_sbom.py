@@ -8,21 +8,20 @@ from importlib.metadata import version
 from cyclonedx.model.bom import Bom
 
 from epm_task import __version__
-from epm_task.freeze.sbom import Component, Inside, bill_of_materials, components_of, python_version
+from epm_task.freeze.sbom import Library, bill_of_materials, libraries_in, python_version
 
-INSIDE = Inside(
-    "KeyScanner",
-    "1.2.3",
-    [Component("httpx", "0.28.1", "BSD-3-Clause"), Component("own", "1", "our own licence")],
-    "3.11.7",
-    {"_internal/libssl.so.3": "ab" * 32},
-    1_700_000_000,
-)
+LIBRARIES = [Library("httpx", "0.28.1", "BSD-3-Clause"), Library("own", "1", "our own licence")]
+DIGESTS = {"_internal/libssl.so.3": "ab" * 32}
+
+
+def bill(version: str = "1.2.3") -> bytes:
+    """Return the bill of materials of a program."""
+    return bill_of_materials("KeyScanner", version, LIBRARIES, DIGESTS, 1_700_000_000)
 
 
 def test_it_is_cyclonedx():
     """Libraries with their package URL, native files with their digest."""
-    document = json.loads(bill_of_materials(INSIDE))
+    document = json.loads(bill())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert document["metadata"]["component"]["name"] == "KeyScanner"
     assert document["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
@@ -38,14 +37,14 @@ def test_it_is_cyclonedx():
 
 def test_the_same_content_gives_the_same_bytes():
     """Serial number and time come from the content."""
-    assert bill_of_materials(INSIDE) == bill_of_materials(INSIDE)
-    assert bill_of_materials(INSIDE) != bill_of_materials(INSIDE._replace(version="1.2.4"))
+    assert bill() == bill()
+    assert bill() != bill("1.2.4")
 
 
 def test_files_lead_to_their_distributions():
     """Sorted, ours included; compiled or not; what belongs to nobody counts for nothing."""
     names = ["httpx/__init__.pyc", "structlog/dev.py", "json/__init__.pyc", "my_task.pyc"]
-    found = components_of(names)
+    found = libraries_in(names)
     assert [(one.name, one.version) for one in found] == [
         ("epm-task", __version__),
         ("httpx", version("httpx")),

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from freeze.building import EXAMPLES, program
 
-from epm_task.freeze.install_check import passed
-from epm_task.freeze.installed import read_installed
+from epm_task.freeze.installed import passed, read_installed
 from epm_task.freeze.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from epm_task.freeze.install_check import Check
+    from epm_task.freeze.installed import Check
 
 HELLO = (EXAMPLES / "hello.py").read_text(encoding="utf-8")
 #: In the handler of `hello`, before it returns.

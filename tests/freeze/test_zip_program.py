@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from freeze.building import EPOCH, EXAMPLES, SEVERAL, task_file
 
-from epm_task.freeze.freeze_error import FreezeError
-from epm_task.freeze.freezing import Choices, freeze
-from epm_task.freeze.install_check import check_install, passed
-from epm_task.freeze.installed import read_installed
+from epm_task.freeze import FreezeError
+from epm_task.freeze.freezing import FreezeOptions, freeze
+from epm_task.freeze.installed import check_install, passed, read_installed
 from epm_task.freeze.program import read_programs
 from epm_task.freeze.verifying import verify
 from epm_task.testing import Agent
@@ -31,7 +30,7 @@ def zipped(file: Path, output: Path, **more: object) -> Frozen:
     """Build a zip program for this interpreter."""
     (program,) = read_programs(file)
     program = program.__class__(**{**_fields(program), **more})
-    return freeze(program, Choices(output, "zipapp", sys.executable))
+    return freeze(program, FreezeOptions(output, "zipapp", sys.executable))
 
 
 def _fields(program: object) -> dict[str, object]:
@@ -145,6 +144,6 @@ def test_an_interpreter_of_another_version_is_refused(tmp_path: Path):
 def test_a_relative_interpreter_is_refused(tmp_path: Path):
     """PATH is not to be trusted by a process of root."""
     (program,) = read_programs(EXAMPLES / "hello.py")
-    with pytest.raises(FreezeError, match="no absolute path"):
-        freeze(program, Choices(tmp_path, "zipapp", "python3"))
+    with pytest.raises(FreezeError, match="not an absolute path"):
+        freeze(program, FreezeOptions(tmp_path, "zipapp", "python3"))
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - names only

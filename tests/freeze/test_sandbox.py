@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.freeze.stage import snapshot, touched
+from epm_task.freeze.sandbox import snapshot, touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable

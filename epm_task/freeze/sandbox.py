@@ -1,6 +1,7 @@
-"""A stage is an agent in a box with one program in its final layout, as on an endpoint.
+"""Run a program under an agent in a box, as on an endpoint, and see what it leaves behind.
 
-The environment is empty, the working directory is another one, and nothing may be written.
+The program is in its final layout, the environment is empty, the working directory is another one,
+and the program may write nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
@@ -28,39 +29,24 @@ if TYPE_CHECKING:
     from epm_task.freeze.installed import Installed
     from epm_task.simulator.run import Run, StartedRun
 
-
 #: A task that needs longer than this to do its work is verified by hand.
-RUN_SECONDS: Final = 120.0
-_GLANCE_SECONDS: Final = 0.005
+_RUN_SECONDS: Final = 120.0
+_PAUSE_SECONDS: Final = 0.005
 #: Without it no Windows program finds its libraries (untested).
 _NEEDED: Final = frozenset({"SYSTEMROOT"}) if sys.platform == "win32" else frozenset()
 
 
-class Seen(NamedTuple):
-    """What was seen of one run.
-
-    Attributes:
-        run: The run as the agent saw it.
-        children: PIDs of the processes that ran the same program as the launched one.
-    """
-
-    run: Run
-    children: frozenset[int]
-
-
-class Stage:
-    """An agent with a program in its layout; made by `stage`.
+class Sandbox:
+    """An agent with a program in its layout; made by `open_sandbox`.
 
     Attributes:
         agent: The agent.
-        executable: The program in the agent's layout.
         folders: Folders that the program must leave alone.
     """
 
     def __init__(self, agent: Agent, program: Installed, arguments: Sequence[str]) -> None:
         """Put the program in the layout."""
         self.agent = agent
-        self.folders: list[Path] = []
         self._program = program
         self._arguments = list(arguments)
         place = agent.root / "Jobs" / "bin" / program.command
@@ -69,24 +55,27 @@ class Stage:
         else:
             place.mkdir(parents=True)
             shutil.copy2(program.executable, place)
-        self.executable = place / program.executable.name
         _forbid_writing(place)
-        self.folders.append(place)
-        for name in ("cwd", "home", "tmp"):
-            folder = agent.root / name
+        self._executable = place / program.executable.name
+        self._cwd, self._home, self._tmp = (agent.root / name for name in ("cwd", "home", "tmp"))
+        self.folders = [place, self._cwd, self._home, self._tmp]
+        for folder in self.folders[1:]:
             folder.mkdir()
-            self.folders.append(folder)
 
-    def run(self, *, source: Path | None = None, homeless: bool = True) -> Seen:
-        """Run the program, or its source in its place, and watch it to its end.
+    def run(
+        self, *, source: Path | None = None, homeless: bool = True
+    ) -> tuple[Run, frozenset[int]]:
+        """Run the program; return the run, and the PIDs of children that were the same program.
 
         Args:
-            source: The task file to run instead.
+            source: The task file to run in the program's place.
             homeless: Whether HOME and TMPDIR are missing from the environment too.
         """
-        started = self.start(source=source, env=None if homeless else self._homes())
-        children = self._watch(started)
-        return Seen(started.wait(), children)
+        home, tmp = str(self._home), str(self._tmp)
+        homes = {"HOME": home, "USERPROFILE": home, "TMPDIR": tmp, "TEMP": tmp, "TMP": tmp}
+        started = self.start(source=source, env=None if homeless else homes)
+        children = _watch(started)
+        return started.wait(), children
 
     def start(
         self,
@@ -98,29 +87,13 @@ class Stage:
         """Start the program, or its source in its place."""
         python, needed = python_program() if source else ("", {})
         return self.agent.start(
-            self.executable,
+            self._executable,
             job=self._document(source, python),
-            cwd=self.agent.root / "cwd",
+            cwd=self._cwd,
             registration_delay=registration_delay,
-            timeout=RUN_SECONDS,
+            timeout=_RUN_SECONDS,
             env={**needed, **(env or {})},
         )
-
-    def _watch(self, started: StartedRun) -> frozenset[int]:
-        """Return the children that run the same program, looked for while it runs."""
-        found: set[int] = set()
-        while started.running:
-            try:
-                pid = started.pid
-            except RuntimeError:  # it could not be started; the run says why
-                break
-            found |= {child for child in descendants({pid}) if _same_program(child, pid)}
-            time.sleep(_GLANCE_SECONDS)
-        return frozenset(found)
-
-    def _homes(self) -> dict[str, str]:
-        home, tmp = str(self.agent.root / "home"), str(self.agent.root / "tmp")
-        return {"HOME": home, "USERPROFILE": home, "TMPDIR": tmp, "TEMP": tmp, "TMP": tmp}
 
     def _document(self, source: Path | None, python: str) -> dict[str, Any]:
         """Return the job; every argument is the value of a parameter, so none is quoted wrong."""
@@ -153,13 +126,13 @@ class Stage:
 
 
 @contextmanager
-def stage(
+def open_sandbox(
     program: Installed,
     arguments: Sequence[str],
     settings: Mapping[str, Mapping[str, Any]],
     *,
-    paths: Sequence[str] = (),
-) -> Iterator[Stage]:
+    paths: Iterable[str] = (),
+) -> Iterator[Sandbox]:
     """Start an agent with the program in its layout; all of it is removed at the end.
 
     Args:
@@ -178,12 +151,32 @@ def stage(
         try:
             (root / "empty").mkdir()
             empty = [f"{option}={root / 'empty'}" for option in paths]
-            yield Stage(agent, program, [*arguments, *empty])
+            yield Sandbox(agent, program, [*arguments, *empty])
         finally:
             agent.close()
     finally:
         _allow_writing(root)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _watch(started: StartedRun) -> frozenset[int]:
+    """Return the children that run the same program, looked for while it runs."""
+    found: set[int] = set()
+    while started.running:
+        try:
+            pid = started.pid
+        except RuntimeError:  # it could not be started; the run says why
+            break
+        found |= {child for child in descendants({pid}) if _same_program(child, pid)}
+        time.sleep(_PAUSE_SECONDS)
+    return frozenset(found)
+
+
+def _same_program(child: int, launched: int) -> bool:
+    try:
+        return bool(psutil.Process(child).exe() == psutil.Process(launched).exe())
+    except psutil.Error:  # it has ended in the meantime
+        return False
 
 
 @contextmanager
@@ -208,13 +201,6 @@ def _allow_writing(root: Path) -> None:
     for path in (root, *root.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)
-
-
-def _same_program(child: int, launched: int) -> bool:
-    try:
-        return bool(psutil.Process(child).exe() == psutil.Process(launched).exe())
-    except psutil.Error:  # it has ended in the meantime
-        return False
 
 
 Snapshot = dict[str, tuple[int, int]]

@@ -1,0 +1,245 @@
+"""Tests of programs that PyInstaller really built: what they hold, and how they behave."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from freeze.building import EXAMPLES, BuildFolder, run_cli
+
+from epm_task.freeze.installed import check_install, passed, read_installed
+from epm_task.freeze.unused import UNUSED
+from epm_task.freeze.verifying import verify
+from epm_task.testing import Agent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="names without .exe; untested there"),
+]
+
+#: What a program for an endpoint must never hold.
+TOOLS = (
+    *("typer", "click", "rich", "pygments", "aiohttp", "pytest", "_pytest", "cryptography"),
+    *("setuptools", "pkg_resources", "hypothesis", "mypy", "cyclonedx", "PyInstaller", "psutil"),
+    *("httpcore", "h11", "anyio", "certifi", "socks", "unittest", "tkinter"),
+    *("epm_task.cli", "epm_task.simulator", "epm_task.freeze", "epm_task.job", "epm_task.admin"),
+)
+
+
+@pytest.fixture(scope="module")
+def hello(builds: BuildFolder) -> Path:
+    """`Jobs/bin/Hello`: no settings model."""
+    return builds.frozen("hello") / "bin" / "Hello"
+
+
+@pytest.fixture(scope="module")
+def scanner(builds: BuildFolder) -> Path:
+    """`Jobs/bin/KeyScanner`: with a settings model."""
+    return builds.frozen("key_scanner") / "bin" / "KeyScanner"
+
+
+def modules_in(executable: Path) -> set[str]:
+    """Return the modules of a program: those that lie beside it, and those in its archives."""
+    from PyInstaller.archive.readers import CArchiveReader
+
+    outer = CArchiveReader(str(executable))
+    found = set(outer.toc)
+    for name in [name for name in outer.toc if name.startswith("PYZ")]:
+        found |= set(outer.open_embedded_archive(name).toc)
+    folder = executable.parent / "_internal"
+    for path in folder.rglob("*.pyc"):
+        parts = path.relative_to(folder).with_suffix("").parts
+        found.add(".".join(part for part in parts if part != "__init__"))
+    return found
+
+
+def size(folder: Path) -> int:
+    """Return the size of all files, in bytes."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def start(
+    executable: Path, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Start a program by hand, with nothing in its environment."""
+    return subprocess.run(
+        [executable, *words],
+        env=env or {},
+        cwd=cwd or "/",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("name", ["hello", "scanner"])
+def test_it_holds_the_runtime_and_no_tool(name: str, request: pytest.FixtureRequest):
+    """Floors 0 and 1, and the libraries that run."""
+    place: Path = request.getfixturevalue(name)
+    inside = modules_in(place / place.name)
+    assert {"epm_task.runtime.spine", "epm_task.runtime.selftest", "paho.mqtt.client"} <= inside
+    unwanted = [
+        one for one in inside if one.startswith(tuple(f"{t}." for t in TOOLS)) or one in TOOLS
+    ]
+    assert unwanted == []
+    assert ("pydantic" in inside) == ("pydantic_settings" in inside) == (name == "scanner")
+    assert "asyncio" not in inside or name == "scanner"
+    libraries = set(json.loads((place / "manifest.json").read_text("utf-8"))["libraries"])
+    assert {"epm-task", "httpx", "paho-mqtt", "structlog"} <= libraries
+    assert libraries & {"rich", "typer", "aiohttp", "anyio"} == set()
+
+
+def test_it_is_small(hello: Path):
+    """The goal: 22 MB without a settings model."""
+    assert size(hello) <= 22_000_000
+
+
+def test_the_layout_is_the_agents(hello: Path):
+    """Modes as on an endpoint, the job document beside it, nothing that was made on the way."""
+    jobs = hello.parents[1]
+    assert sorted(path.name for path in jobs.iterdir()) == ["bin", "hello.json"]
+    assert [path.name for path in hello.parent.iterdir()] == ["Hello"]
+    document = json.loads((jobs / "hello.json").read_text("utf-8"))
+    assert document["tasks"][0]["command"] == "Hello"
+    modes = {path: path.stat().st_mode & 0o777 for path in (hello, *hello.rglob("*"))}
+    executable = hello / "Hello"
+    assert modes[executable] == modes[hello] == modes[hello / "_internal"] == 0o755
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o755, 0o644}
+    assert passed(check_install(read_installed(hello)))
+
+
+@pytest.mark.parametrize("name", ["hello", "scanner"])
+def test_it_is_verified(name: str, request: pytest.FixtureRequest):
+    """PID, registration, records, stdout, exit code, stop, no file written."""
+    checks = verify(read_installed(request.getfixturevalue(name)))
+    assert passed(checks), checks
+    assert "skipped" not in {check.state for check in checks}
+
+
+def test_two_builds_are_the_same(hello: Path, tmp_path: Path):
+    """From another folder, into another folder: every file has the same digest."""
+    source = tmp_path / "ein Ördner" / "hello.py"
+    source.parent.mkdir()
+    shutil.copy(EXAMPLES / "hello.py", source)
+    run_cli("freeze", source, "-o", tmp_path / "out")
+    manifests = [
+        json.loads((folder / "manifest.json").read_text("utf-8"))
+        for folder in (hello, tmp_path / "out" / "Jobs" / "bin" / "Hello")
+    ]
+    assert manifests[0]["files"] == manifests[1]["files"]
+
+
+def test_started_by_hand_it_says_so(hello: Path):
+    """Exit code and sentence are those of the source."""
+    done = start(hello / "Hello")
+    assert done.returncode != 0
+    assert "epm-task run" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert start(hello / "Hello", "--help").stdout.startswith("usage: ")
+
+
+def test_its_self_test_sees_a_change(scanner: Path, tmp_path: Path):
+    """A copy passes, with pydantic; with one byte more in a library it fails."""
+    copy = tmp_path / "KeyScanner"
+    shutil.copytree(scanner, copy, symlinks=True)
+    done = start(copy / "KeyScanner", "--selftest")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pydantic-settings" in done.stdout
+    with next(copy.rglob("libssl*")).open("ab") as library:
+        library.write(b"\0")
+    done = start(copy / "KeyScanner", "--selftest")
+    assert done.returncode == 1
+    assert "libssl" in done.stdout
+
+
+def test_hostile_surroundings_have_no_effect(hello: Path, tmp_path: Path):
+    """Variables for Python, a planted module, and a path with blanks and other alphabets."""
+    place = tmp_path / "ein Ördner 任务" / "Hello"
+    shutil.copytree(hello, place, symlinks=True)
+    for name in ("json.py", "httpx.py", "sitecustomize.py", "libz.so.1"):
+        (tmp_path / name).write_text("raise SystemExit('planted')")
+    hostile = {
+        "PYTHONPATH": str(tmp_path),
+        "PYTHONHOME": str(tmp_path),
+        "PYTHONSTARTUP": str(tmp_path / "json.py"),
+        "LC_ALL": "C",
+    }
+    with Agent() as agent:
+        plain = agent.run(place / "Hello", cwd=tmp_path, env=hostile, arguments=["--name=ü"])
+    assert plain.result == {"greeting": "Hello ü"}, plain.stderr
+    assert passed(verify(read_installed(place)))
+
+
+def test_a_planted_library_stops_it(hello: Path, tmp_path: Path):
+    """The loader obeys LD_LIBRARY_PATH before any of our code runs: a limit that the docs state."""
+    (tmp_path / "libz.so.1").write_text("no library")
+    done = start(hello / "Hello", "--selftest", env={"LD_LIBRARY_PATH": str(tmp_path)})
+    assert "planted" not in done.stdout
+    assert done.returncode in {0, 127, 255}
+
+
+def test_a_very_long_path(hello: Path, tmp_path: Path):
+    """A program deep below other folders starts as any other."""
+    deep = tmp_path.joinpath(*["d" * 200] * 10)
+    deep.mkdir(parents=True)
+    shutil.copytree(hello, deep / "Hello", symlinks=True)
+    assert start(deep / "Hello" / "Hello", "--selftest").returncode == 0
+
+
+@pytest.fixture(scope="module")
+def plain_builds(builds: BuildFolder) -> Path:
+    """The same task, built by plain PyInstaller with our hook: one folder, and one file."""
+
+    def build(place: Path) -> None:
+        common = ["--noconfirm", "--log-level=WARN", "--distpath", str(place / "dist")]
+        hooks = ["--additional-hooks-dir", str(EXAMPLES.parent / "epm_task" / "freeze" / "hooks")]
+        for layout in ("--onedir", "--onefile"):
+            name = "OneDir" if layout == "--onedir" else "OneFile"
+            work = str(place / name)
+            words = [layout, "--name", name, "--workpath", work, "--specpath", work]
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "PyInstaller", *common, *hooks, *words),
+                    str(EXAMPLES / "hello.py"),
+                ],
+                env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+                check=True,
+                capture_output=True,
+            )
+
+    return builds.once("plain", build) / "dist"
+
+
+def test_plain_pyinstaller_works(plain_builds: Path):
+    """The registered hook knows the late imports, and cuts what never runs.
+
+    Not what pydantic drags in: PyInstaller's own hook for it may come after ours.
+    """
+    folder = plain_builds / "OneDir"
+    checks = verify(read_installed(folder))
+    assert passed(checks), checks
+    inside = modules_in(folder / "OneDir")
+    never = {*UNUSED["httpx"], *UNUSED["structlog"], *UNUSED["paho"]}
+    assert inside & never <= {"asyncio", "typing_extensions"}  # pydantic needs them
+
+
+def test_a_one_file_build_is_refused(plain_builds: Path):
+    """By `verify`, with the PID reason, and by itself, with 78."""
+    program = plain_builds / "OneFile"
+    checks = {check.name: check for check in verify(read_installed(program))}
+    assert checks["process"].state == "failed"
+    assert "a child of the launched process" in checks["process"].detail
+    assert "one folder" in checks["process"].detail
+    done = start(program, "--keeper-api-base=https://127.0.0.1:1", "--registration-timeout=0")
+    assert done.returncode == 78
+    assert "one-file executable" in done.stderr
