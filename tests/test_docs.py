@@ -20,7 +20,7 @@ import typer.main
 from epm_task.cli.main import app
 from epm_task.job.task_file import tasks_in
 from epm_task.simulator.embedded import Agent
-from epm_task.simulator.faults.rule import WORDS
+from epm_task.simulator.faults.rule import EFFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -237,5 +237,5 @@ def test_options_of_the_simulator_page_exist() -> None:
 def test_the_simulator_page_lists_every_fault() -> None:
     """The message about a wrong word leads there."""
     text = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
-    words = [*WORDS, *(word for words in WORDS.values() for word in words)]
+    words = [*EFFECTS, *(effect for kind in EFFECTS.values() for effect in kind)]
     assert [word for word in words if f"`{word}" not in text] == []

@@ -16,13 +16,13 @@ from epm_task.contract.layout import (
 )
 from epm_task.contract.names import BROKER_HOST, BROKER_PORT, SYSTEM_PLUGIN
 from epm_task.files import write_atomically
+from epm_task.simulator.api.endpoints import PublicApi, endpoints
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
-from epm_task.simulator.api.public import PublicApi
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.broker import Broker, Message
 from epm_task.simulator.certificates import open_authority, server_context
-from epm_task.simulator.faults.faults import BrokerSwitch, Faults
+from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.history import RunHistory, RunWatch
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment
 from epm_task.simulator.jobs.scheduler import Clock, Scheduler
@@ -178,9 +178,8 @@ class LocalAgent:
                 ) from error
             raise
         self._stack.push_async_callback(self.broker.stop)
-        switch = BrokerSwitch(self.broker)
-        self._stack.push_async_callback(switch.stop)
-        self.faults.attach(switch, self._note_fault)
+        self.faults.attach(self.broker.go_down, self.broker.start, self._note_fault)
+        self._stack.push_async_callback(self.faults.detach)
         address = {BROKER_HOST: self.broker.host, BROKER_PORT: str(self.broker.port)}
         self.settings.define(SYSTEM_PLUGIN, address)
 
@@ -191,16 +190,14 @@ class LocalAgent:
             https_port, http_port = read_ports(self.root.appsettings)
         settings = PluginSettingsApi(self.settings, self.trace, bare_values=options.bare_values)
         recorder = self._files.recorder
-        replay = [Replay(options.replay_file, self.broker)] if options.replay_file else []
-        for one in replay:
-            self._stack.callback(one.stop)
+        jobs = JobsApi(self.jobs, self.validate, self.start_run, self.trace)
+        routes = endpoints(PublicApi(self.settings, self.jobs), settings, jobs)
+        if options.replay_file:
+            replay = Replay(options.replay_file, self.broker)
+            self._stack.callback(replay.stop)
+            routes = [*replay.endpoints(), *routes]
         self.api = ApiServer(
-            [
-                *replay,
-                settings,
-                JobsApi(self.jobs, self.validate, self.start_run, self.trace),
-                PublicApi(self.settings, self.jobs),
-            ],
+            routes,
             access,
             self.trace,
             self._files.tls,
@@ -221,7 +218,7 @@ class LocalAgent:
             self.trace,
             agent_environment(),
             grace_seconds=self.options.grace_seconds,
-            disturbance=self.faults,
+            faults=self.faults,
         )
         runner = JobRunner(
             surroundings,

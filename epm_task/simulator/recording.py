@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.typedefs import Handler, Middleware
-    from aiohttp.web import Request, Response, StreamResponse, UrlDispatcher
+    from aiohttp.web import Request, Response, StreamResponse
 
     from epm_task.simulator.broker import Broker
 
@@ -153,9 +153,9 @@ class Replay:
         for line in _read(path):
             self._take(line)
 
-    def add_routes(self, router: UrlDispatcher) -> None:
-        """Answer whatever is asked about plugin settings."""
-        router.add_route("*", PLUGIN_SETTINGS_PATH + "/{name:.+}", self.answer)
+    def endpoints(self) -> list[web.AbstractRouteDef]:
+        """Return the route of whatever is asked about plugin settings."""
+        return [web.route("*", PLUGIN_SETTINGS_PATH + "/{name:.+}", self.answer)]
 
     def stop(self) -> None:
         """Send no further message."""

@@ -1,1 +1,1 @@
-"""The API is the agent's local HTTPS interface, with its port for plain HTTP beside it."""
+"""The agent's local HTTPS API, with its port for plain HTTP beside it."""

@@ -1,4 +1,4 @@
-"""The Job Management API is nine endpoints over the job store, for the admin certificate.
+"""Answer the nine endpoints of the Job Management API from the job store.
 
 The vendor documents the paths, `jobs`, `count`, `message`, `errors` and the verdict of `validate`;
 the other keys of the answers are ours and stated below.
@@ -7,7 +7,7 @@ the other keys of the answers are ours and stated below.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from epm_task.simulator.api.answers import absent, answer, invalid, read_object
 from epm_task.simulator.jobs.store import UnknownJob
@@ -15,18 +15,11 @@ from epm_task.simulator.jobs.store import UnknownJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp.web import Request, Response, UrlDispatcher
+    from aiohttp.web import Request, Response
 
     from epm_task.simulator.jobs.store import Job, JobStore
     from epm_task.simulator.jobs.validator import Validation
     from epm_task.simulator.trace import Trace
-
-
-class StartRun(Protocol):
-    """How the API starts a run: at once, without waiting for its end."""
-
-    def __call__(self, job: Job, *, trigger: str, context: dict[str, object]) -> str:
-        """Start a run of *job* and return the run's id."""
 
 
 class JobsApi:
@@ -35,7 +28,8 @@ class JobsApi:
     Args:
         store: The jobs.
         validate: The full validator.
-        start_run: Starts a run; its trigger is `trigger` or `run`, as the endpoint.
+        start_run: Called with a job, its `trigger` (`trigger` or `run`, as the endpoint) and its
+            `context`; starts a run, does not wait for its end, and returns the run's id.
         trace: Gets every change.
     """
 
@@ -43,7 +37,7 @@ class JobsApi:
         self,
         store: JobStore,
         validate: Callable[[Any], Validation],
-        start_run: StartRun,
+        start_run: Callable[..., str],
         trace: Trace,
     ) -> None:
         self._store = store
@@ -51,22 +45,8 @@ class JobsApi:
         self._start_run = start_run
         self._trace = trace
 
-    def add_routes(self, router: UrlDispatcher) -> None:
-        """Add the nine endpoints; fixed words stand before ids."""
-        root = "/api/Jobs"
-        router.add_get(root, self.read_all, allow_head=False)
-        router.add_post(root, self.save)
-        router.add_post(f"{root}/validate", self.check)
-        router.add_post(f"{root}/reload", self.reload)
-        router.add_get(f"{root}/{{job_id}}", self.read_one, allow_head=False)
-        router.add_put(f"{root}/{{job_id}}", self.replace)
-        router.add_delete(f"{root}/{{job_id}}", self.delete)
-        router.add_post(f"{root}/{{job_id}}/trigger", self.trigger)
-        router.add_post(f"{root}/{{job_id}}/run", self.run)
-
-    async def read_all(self, request: Request) -> Response:
+    async def read_all(self, _: Request) -> Response:
         """Answer `{"jobs", "count", "message"}`."""
-        del request
         jobs = self._store.all()
         message = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
         return answer({"jobs": jobs, "count": len(jobs), "message": message})
@@ -103,12 +83,11 @@ class JobsApi:
         verdict = {"valid": found.valid, "errors": found.errors, "warnings": found.warnings}
         return answer({**verdict, "jobId": job.get("id")})
 
-    async def reload(self, request: Request) -> Response:
+    async def reload(self, _: Request) -> Response:
         """Read `Jobs/` anew; the answer is `{"message", "count", "errors"}`.
 
         Each entry of `errors` is `{"file", "line", "reason"}`.
         """
-        del request
         problems = await asyncio.to_thread(self._store.reload)
         for problem in problems:
             what = f"{problem.path.name} was not loaded"

@@ -1,4 +1,4 @@
-"""The Plugin Settings API is six endpoints over the settings store, for registered processes.
+"""Answer the six endpoints of the Plugin Settings API from the settings store.
 
 The vendor documents the paths and the first answer; the other bodies are ours and stated below.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from epm_task.contract.names import PLUGIN_SETTINGS_PATH
 from epm_task.simulator.api.answers import absent, answer, invalid, read_object
 from epm_task.simulator.settings import UnknownKey, UnknownPlugin
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ParamSpec, TypeVar
 
-    from aiohttp.web import Request, Response, UrlDispatcher
+    from aiohttp.web import Request, Response
 
     from epm_task.simulator.settings import SettingsStore
     from epm_task.simulator.trace import Trace
@@ -39,16 +38,6 @@ class PluginSettingsApi:
         self._store = store
         self._trace = trace
         self._bare_values = bare_values
-
-    def add_routes(self, router: UrlDispatcher) -> None:
-        """Add the six endpoints; fixed words stand before names."""
-        root = PLUGIN_SETTINGS_PATH
-        router.add_post(f"{root}/revert-all", self.revert_all)
-        router.add_get(f"{root}/{{plugin}}", self.read_all, allow_head=False)
-        router.add_get(f"{root}/{{plugin}}/status", self.status, allow_head=False)
-        router.add_post(f"{root}/{{plugin}}/revert", self.revert)
-        router.add_get(f"{root}/{{plugin}}/{{setting}}", self.read_one, allow_head=False)
-        router.add_put(f"{root}/{{plugin}}/{{setting}}", self.write)
 
     async def read_all(self, request: Request) -> Response:
         """Answer the merged settings: one flat object of text values."""
@@ -82,9 +71,8 @@ class PluginSettingsApi:
         self._trace.add("settings", "reverted", what, plugin=plugin)
         return answer({"message": "Settings reverted", "pluginName": plugin})
 
-    async def revert_all(self, request: Request) -> Response:
+    async def revert_all(self, _: Request) -> Response:
         """Import all plugins' JSON on disk again; the answer is `{"message", "count"}`."""
-        del request
         await _in_thread(self._store.revert_all)
         self._trace.add("settings", "reverted", "all plugins: reverted to their JSON on disk")
         for problem in self._store.problems:

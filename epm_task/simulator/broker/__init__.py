@@ -6,14 +6,11 @@ from epm_task.simulator.broker.admission import Admission, Admits
 from epm_task.simulator.broker.limits import Limits
 from epm_task.simulator.broker.message import Message
 from epm_task.simulator.broker.server import Broker
-from epm_task.simulator.faults.broker_faults import Disturbance, Undisturbed
 
 __all__ = [
     "Admission",
     "Admits",
     "Broker",
-    "Disturbance",
     "Limits",
     "Message",
-    "Undisturbed",
 ]

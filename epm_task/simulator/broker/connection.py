@@ -22,7 +22,6 @@ from epm_task.simulator.broker.properties import new_properties, write_propertie
 from epm_task.simulator.broker.publisher import Denials
 from epm_task.simulator.broker.reason import PacketError
 from epm_task.simulator.broker.sessions import allowed_will
-from epm_task.simulator.faults.broker_faults import Undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,7 +195,7 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
     def _no_connect(self) -> None:
-        if self._parts.disturbance.silent():
+        if self._parts.faults.silent():
             self._start_timer(self._parts.limits.connect_seconds, self._no_connect)
             return
         self.end(reasons.SUCCESS, f"no CONNECT within {self._parts.limits.connect_seconds:g} s")
@@ -237,7 +236,6 @@ class Dialogue:
         """Wait for CONNECT."""
         self._parts: Final = parts
         self._connection: Final = connection
-        self._disturbed: Final = not isinstance(parts.disturbance, Undisturbed)
         self._client: Client | None = None
         self._denials: Denials | None = None
 
@@ -256,14 +254,13 @@ class Dialogue:
         Raises:
             PacketError: The packet ends the connection.
         """
-        if self._disturbed and self._parts.disturbance.silent():
+        if self._parts.faults.silent():
             return
         if self._client is None:
             self._greet(first, data, start, end)
             return
         self._client.receive(first, data, start, end)
-        if self._disturbed:
-            self._disturb(self._client)
+        self._disturb(self._client)
 
     def drain(self) -> None:
         """Send what waited while the client read too slowly."""
@@ -296,10 +293,10 @@ class Dialogue:
         return True
 
     def _disturb(self, client: Client) -> None:
-        disturbance = self._parts.disturbance
-        limit = disturbance.packet_limit()
+        faults = self._parts.faults
+        limit = faults.packet_limit()
         self._connection.limit = self._parts.limits.packet_bytes if limit is None else limit
-        after = disturbance.drop_after()
+        after = faults.drop_after()
         if after is not None and client.publisher.count >= after:
             self._connection.end(reasons.SUCCESS, f"dropped after {after} publications")
 
@@ -312,7 +309,7 @@ class Dialogue:
             return
         self._connection.version = connect.version
         client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
-        refusal = self._parts.disturbance.refuse()
+        refusal = self._parts.faults.refuse()
         if refusal is not None:
             self._refuse(connect.version, refusal, "refused by a fault that was asked for")
         elif not connect.client_id and connect.version == V311 and not connect.clean:
@@ -353,7 +350,7 @@ class Dialogue:
 
     def _accept(self, connect: Connect, client_id: str, *, present: bool) -> None:
         limits = self._parts.limits
-        limit = self._parts.disturbance.packet_limit()
+        limit = self._parts.faults.packet_limit()
         self._connection.limit = limits.packet_bytes if limit is None else limit
         values: dict[str, Any] = {
             "MaximumPacketSize": self._connection.limit,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.exchange import Exchange
     from epm_task.simulator.broker.limits import Limits, WaitingRoom
     from epm_task.simulator.broker.sessions import PendingWills, SessionTable
-    from epm_task.simulator.faults.broker_faults import Disturbance
+    from epm_task.simulator.faults.faults import Faults
     from epm_task.simulator.trace import Trace
 
 
@@ -21,7 +21,7 @@ class Parts:
     access: Admits
     traces: Trace
     limits: Limits
-    disturbance: Disturbance
+    faults: Faults
     deny_visibly: bool
     exchange: Exchange
     wills: PendingWills

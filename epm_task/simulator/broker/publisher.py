@@ -13,7 +13,6 @@ from epm_task.simulator.broker.packet import V5, Reader, decode_text, encode_rep
 from epm_task.simulator.broker.properties import read_publication
 from epm_task.simulator.broker.reason import MALFORMED_PACKET, PROTOCOL_ERROR, PacketError
 from epm_task.simulator.broker.subscribe import is_topic_name
-from epm_task.simulator.faults.broker_faults import Undisturbed
 
 if TYPE_CHECKING:
     from epm_task.simulator.broker.admission import Admission
@@ -44,7 +43,6 @@ class Publisher:
         self._admission: Final = admission
         self._run_id: Final = admission.run_id
         self._denials: Final = denials
-        self._disturbed: Final = not isinstance(parts.disturbance, Undisturbed)
         self._known: dict[bytes, tuple[str, bool]] = {}
         self._aliases: dict[int, bytes] = {}
         self._withheld = 0
@@ -77,7 +75,7 @@ class Publisher:
         """Take a PUBREL: the exchange of a QoS 2 publication is complete."""
         known = packet_id in self._session.incoming
         self._session.incoming.discard(packet_id)
-        if not self._disturbed or self._parts.disturbance.acknowledges():
+        if self._parts.faults.acknowledges():
             reason = reasons.SUCCESS if known else reasons.PACKET_ID_NOT_FOUND
             self._link.send(
                 encode_reply(PacketTypes.PUBCOMP, self._link.version, packet_id, reason)
@@ -155,7 +153,7 @@ class Publisher:
             # MQTT 3.1.1 cannot refuse, so its client releases what was not carried, too.
             if reason < _FAILURE or self._link.version < V5:
                 self._session.incoming.add(packet.packet_id)
-        if self._disturbed and not self._parts.disturbance.acknowledges():
+        if not self._parts.faults.acknowledges():
             self._withhold(packet.qos)
             return
         self._link.send(encode_reply(kind, self._link.version, packet.packet_id, reason))

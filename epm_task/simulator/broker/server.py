@@ -11,7 +11,7 @@ from epm_task.simulator.broker.context import Parts
 from epm_task.simulator.broker.exchange import Exchange
 from epm_task.simulator.broker.limits import Limits, WaitingRoom
 from epm_task.simulator.broker.sessions import PendingWills, SessionTable
-from epm_task.simulator.faults.broker_faults import Disturbance, Undisturbed
+from epm_task.simulator.faults.faults import Faults
 
 if TYPE_CHECKING:
     import ssl
@@ -50,7 +50,7 @@ class Broker:
         deny_visibly: bool = False,
         on_message: Callable[[Message], None] | None = None,
         limits: Limits | None = None,
-        faults: Disturbance | None = None,
+        faults: Faults | None = None,
     ) -> None:
         """Assemble the parts; nothing listens yet."""
         limits = limits or Limits()
@@ -65,7 +65,7 @@ class Broker:
                 access=access,
                 traces=trace,
                 limits=limits,
-                disturbance=faults or Undisturbed(),
+                faults=faults or Faults(),
                 deny_visibly=deny_visibly,
                 exchange=self._exchange,
                 wills=wills,

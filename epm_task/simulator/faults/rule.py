@@ -1,4 +1,4 @@
-"""A fault rule is one thing that goes wrong on purpose, how often, and for which requests."""
+"""One fault: what goes wrong, how often, and for which requests; read from text or from options."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import difflib
 import fnmatch
 import tomllib
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH
+from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 
-#: The words of each kind of fault with the type of their value; the same in TOML, Python and on
-#: the command line. Exactly one word of a rule says what goes wrong.
-WORDS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
+#: What can go wrong in each kind of fault, with the type of its value; the names are the same in
+#: TOML, in Python and on the command line. A rule has exactly one of them.
+EFFECTS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "api": {
         "status": (int,),
         "delay": (int, float),
@@ -39,7 +39,7 @@ WORDS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "run": {"kill_after": (int, float), "term_after": (int, float), "disk_full": (bool,)},
 }
 
-#: Words that say when a rule holds.
+#: The options that say when a rule holds.
 _LIMITS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "api": {"times": (int,), "path": (str,), "method": (str,)},
     "registration": {"times": (int,)},
@@ -51,8 +51,8 @@ _LIMITS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
 _TASK_PATHS: Final = f"{PLUGIN_SETTINGS_PATH}/*"
 
 
-class FaultError(ValueError):
-    """The description of a fault cannot be understood."""
+class FaultError(EpmTaskError, ValueError):
+    """The description of a fault cannot be understood, or there is no agent to meet the fault."""
 
 
 @dataclass(slots=True)
@@ -61,20 +61,25 @@ class FaultRule:
 
     Attributes:
         kind: `api`, `registration`, `broker` or `run`.
-        word: What goes wrong.
+        what: What goes wrong, one of the names in `EFFECTS`.
         value: How: a status, seconds, bytes, …
         times: How often it still happens; None is for ever.
-        limits: The other words.
+        limits: The other options.
     """
 
     kind: str
-    word: str
+    what: str
     value: Any
     times: int | None = None
     limits: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def effect(self) -> str:
+        """What goes wrong and how, as one types it: `status=403`."""
+        return f"{self.what}={_shown(self.value)}"
+
     def matches(self, method: str, path: str) -> bool:
-        """Return whether a request is one of those that go wrong; `*` stands for anything."""
+        """Return whether a request is one of those that go wrong; `*` matches anything."""
         wanted = str(self.limits.get("method", "*")).upper()
         pattern = str(self.limits.get("path", _TASK_PATHS)).casefold()
         return fnmatch.fnmatchcase(method.upper(), wanted) and fnmatch.fnmatchcase(
@@ -82,38 +87,40 @@ class FaultRule:
         )
 
     def __str__(self) -> str:
-        """Return the rule in the words of the command line."""
-        words = {self.word: self.value, "times": self.times} | self.limits
-        listed = (f"{word}={_shown(value)}" for word, value in words.items() if value is not None)
-        return f"{self.kind} {' '.join(listed)}"
+        """Return the rule as one types it on the command line."""
+        times = {} if self.times is None else {"times": self.times}
+        rest = (f" {name}={_shown(value)}" for name, value in (times | self.limits).items())
+        return f"{self.kind} {self.effect}{''.join(rest)}"
 
 
-def make_rule(kind: str, words: Mapping[str, Any]) -> FaultRule:
-    """Return the rule that *words* describe; a word that is None or False is not there.
+def make_rule(kind: str, options: Mapping[str, Any]) -> FaultRule:
+    """Return the rule that *options* describe; one that is None or False is not there.
 
     Raises:
-        FaultError: A word is unknown, a value is of the wrong type, or not exactly one word says
-            what goes wrong.
+        FaultError: An option is unknown, a value is of the wrong type, or not exactly one option
+            says what goes wrong.
     """
-    if kind not in WORDS:
-        raise FaultError(f"there are no faults of kind {kind!r}{_near(kind, WORDS)}")
+    if kind not in EFFECTS:
+        raise FaultError(f"{kind!r} is not a kind of fault", fix=_near(kind, EFFECTS))
     given = {
-        word: value for word, value in words.items() if value is not None and value is not False
+        name: value for name, value in options.items() if value is not None and value is not False
     }
-    types = {**WORDS[kind], **_LIMITS[kind]}
-    for word, value in given.items():
-        if word not in types:
-            raise FaultError(f"{kind} has no fault {word!r}{_near(word, types)}")
-        if not _fits(value, types[word]):
-            names = " or ".join(kind_of.__name__ for kind_of in types[word])
+    types = {**EFFECTS[kind], **_LIMITS[kind]}
+    for name, value in given.items():
+        if name not in types:
+            raise FaultError(f"{kind} has no fault {name!r}", fix=_near(name, types))
+        if not _fits(value, types[name]):
+            names = " or ".join(allowed.__name__ for allowed in types[name])
             raise FaultError(
-                f"{kind} {word}={value!r}: the value must be {names}, and not negative"
+                f"{kind} {name}={value!r} cannot be understood",
+                fix=f"the value must be {names}, and not negative",
             )
-    what = [word for word in given if word in WORDS[kind]]
-    if len(what) != 1:
-        raise FaultError(f"{kind}: name exactly one of {', '.join(WORDS[kind])}")
-    limits = {word: value for word, value in given.items() if word not in {what[0], "times"}}
-    return FaultRule(kind, what[0], given[what[0]], given.get("times"), limits)
+    effects = [name for name in given if name in EFFECTS[kind]]
+    if len(effects) != 1:
+        choice = ", ".join(EFFECTS[kind])
+        raise FaultError(f"{kind}: {len(effects)} faults in one", fix=f"name one of {choice}")
+    limits = {name: value for name, value in given.items() if name not in {effects[0], "times"}}
+    return FaultRule(kind, effects[0], given[effects[0]], given.get("times"), limits)
 
 
 def parse_rule(text: str) -> FaultRule:
@@ -122,12 +129,12 @@ def parse_rule(text: str) -> FaultRule:
     Raises:
         FaultError: As `make_rule`.
     """
-    kind, *parts = text.split() or [""]
-    words = {}
-    for part in parts:
-        word, equals, value = part.partition("=")
-        words[word] = _value(value) if equals else True
-    return make_rule(kind, words)
+    kind, *arguments = text.split() or [""]
+    options = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        options[name] = _value(value) if equals else True
+    return make_rule(kind, options)
 
 
 def _value(text: str) -> Any:
@@ -145,51 +152,10 @@ def _fits(value: Any, types: tuple[type, ...]) -> bool:
     return isinstance(value, types)
 
 
-def _near(word: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+def _near(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"
 
 
 def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-class FaultRules:
-    """A list of rules that any thread may change and ask."""
-
-    def __init__(self) -> None:
-        """Hold no rule."""
-        self._rules: list[FaultRule] = []
-        self._lock = Lock()
-
-    def add(self, rule: FaultRule) -> None:
-        """Let *rule* hold."""
-        with self._lock:
-            self._rules.append(rule)
-
-    def clear(self) -> None:
-        """Let no rule hold."""
-        with self._lock:
-            self._rules.clear()
-
-    def of(self, kind: str | None = None, word: str | None = None) -> Sequence[FaultRule]:
-        """Return the rules of a kind, or of one word of it, the oldest first."""
-        if not self._rules:  # asked for every message of the broker
-            return ()
-        with self._lock:
-            return [r for r in self._rules if kind in {None, r.kind} and word in {None, r.word}]
-
-    def use(self, rule: FaultRule, *, once: bool = False) -> bool:
-        """Count one use of *rule*; return False when another thread used it up."""
-        with self._lock:
-            if rule not in self._rules:
-                return False
-            if rule.times is not None:
-                rule.times -= 1
-            if once or rule.times == 0:
-                self._rules.remove(rule)
-        return True
-
-    def take(self, kind: str, word: str) -> Any:
-        """Use the oldest rule of a word and return its value, or None when there is none."""
-        return next((rule.value for rule in self.of(kind, word) if self.use(rule)), None)

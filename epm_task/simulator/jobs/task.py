@@ -16,7 +16,8 @@ from epm_task.contract.names import (
 )
 from epm_task.contract.tokens import ArgumentsError, substitute, unknown_tokens
 from epm_task.runtime.outcome import parse_result
-from epm_task.simulator.faults.process_faults import RunDisturbance, UndisturbedRun, disturb
+from epm_task.simulator.faults.effects import disturb
+from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.command import CommandProblem, command_line, find_program
 from epm_task.simulator.jobs.run import TaskRun
 from epm_task.simulator.processes.process import Capture, TaskProcess
@@ -66,7 +67,7 @@ class TaskSurroundings:
         trace: Where decisions are noted.
         environ: Environment of the agent, without `KEEPER_*`.
         grace_seconds: Between SIGTERM and SIGKILL.
-        disturbance: Faults.
+        faults: What happens to the processes on purpose.
     """
 
     root: AgentRoot
@@ -74,7 +75,7 @@ class TaskSurroundings:
     trace: Trace
     environ: Mapping[str, str]
     grace_seconds: float = GRACE_SECONDS
-    disturbance: RunDisturbance = field(default_factory=UndisturbedRun)
+    faults: Faults = field(default_factory=Faults)
 
 
 class TaskRunner:
@@ -165,7 +166,7 @@ class TaskRunner:
             frozenset(topics.get("allowedPublications") or ()),
             frozenset(topics.get("allowedSubscriptions") or ()),
         )
-        delay = self._all.disturbance.registration_delay(self._options.registration_delay)
+        delay = self._all.faults.registration_delay(self._options.registration_delay)
         self._all.registry.add(launch, delay_seconds=delay)
         what = f"started process {process.pid}"
         self._note("process_started", what, pid=process.pid, registration_delay=str(delay))
@@ -174,7 +175,7 @@ class TaskRunner:
         seconds = task.get("timeoutSeconds")
         timers = disturb(
             process,
-            self._all.disturbance,
+            self._all.faults,
             lambda: self._all.registry.lose(self._run_id),
             self._note,
         )

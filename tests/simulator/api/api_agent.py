@@ -13,11 +13,12 @@ import httpx
 from simulator.process_peer import launch_of
 
 from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.simulator.api.endpoints import PublicApi, endpoints
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
-from epm_task.simulator.api.public import PublicApi
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.certificates import open_authority, server_context
+from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.store import JobStore
 from epm_task.simulator.jobs.validator import validate
 from epm_task.simulator.processes.access import Access
@@ -29,28 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from epm_task.simulator.api.answers import Limits
-    from epm_task.simulator.faults.answers import ApiFault
     from epm_task.simulator.trace import TraceEvent
 
 
-class Faults:
-    """Faults in the order in which the test wants them."""
-
-    def __init__(self) -> None:
-        self.pending: list[ApiFault] = []
-
-    def next_api_fault(self, method: str, path: str) -> ApiFault | None:
-        """Return the next fault."""
-        return self.pending.pop(0) if self.pending else None
-
-
 class ApiAgent:
-    """The parts of an agent that the API needs."""
+    """What the API needs of an agent."""
 
-    def __init__(
-        self, root: Path, *, trust: Any = "exact", limits: Limits | None = None, bare: bool = True
-    ) -> None:
+    def __init__(self, root: Path, *, trust: Any = "exact", bare: bool = True) -> None:
         self.root = root
         self.bin = root / "Jobs" / "bin"
         for folder in (self.bin, root / "Plugins", root / "certs"):
@@ -64,16 +50,15 @@ class ApiAgent:
         self.settings = SettingsStore(root / "Plugins", root / "settings-store.json", compiled_in)
         self.jobs = JobStore(root / "Jobs")
         self.server = ApiServer(
-            [
+            endpoints(
+                PublicApi(self.settings, self.jobs),
                 PluginSettingsApi(self.settings, self.trace, bare_values=bare),
                 JobsApi(self.jobs, self.validate, self.start_run, self.trace),
-                PublicApi(self.settings, self.jobs),
-            ],
+            ),
             Access(self.registry),
             self.trace,
             server_context(authority),
             faults=self.faults,
-            limits=limits,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)

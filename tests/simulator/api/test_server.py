@@ -1,4 +1,4 @@
-"""Tests of the server against hostile clients, and of its start and stop."""
+"""The server: broken clients, large bodies, start and stop, the HTTP port."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
-import psutil
 import pytest
 from simulator.api.api_agent import ApiAgent, job_document
 
-from epm_task.simulator.api.answers import Limits
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.certificates import Authority, server_context
+from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.processes.access import Access
 from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.start_error import PortTaken
@@ -25,14 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-HASTE = Limits(
-    handshake_seconds=0.2,
-    head_seconds=0.2,
-    body_seconds=0.2,
-    idle_seconds=0.3,
-    write_seconds=0.2,
-    connections=8,
-)
 PUT = b"PUT /api/PluginSettings/KeeperPrivilegeManager/k HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -62,13 +53,6 @@ def wait_for_reason(agent: ApiAgent, reason: str) -> None:
         time.sleep(0.005)
 
 
-def drip_until(connection: socket.socket, deadline: float) -> None:
-    """Send a byte now and then, until the deadline or an error."""
-    while time.monotonic() < deadline:
-        connection.sendall(b"G")
-        time.sleep(0.02)
-
-
 def is_served(agent: ApiAgent) -> bool:
     """Tell whether a well-behaved client gets its answer."""
     with agent.client() as client:
@@ -76,20 +60,9 @@ def is_served(agent: ApiAgent) -> bool:
 
 
 @pytest.mark.parametrize("port", ["port", "http_port"])
-def test_a_client_that_says_nothing_is_ended(tmp_path: Path, port: str) -> None:
-    """Neither a handshake nor a head may take for ever."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent:
-        start = time.monotonic()
-        with socket.create_connection(("127.0.0.1", getattr(agent.server, port))) as silent:
-            assert read_to_end(silent) == b""
-        assert time.monotonic() - start < 2
-        assert is_served(agent)
-
-
-@pytest.mark.parametrize("port", ["port", "http_port"])
 def test_random_bytes_do_not_harm(tmp_path: Path, port: str) -> None:
     """Ten thousand of them, on both ports."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent:
+    with ApiAgent(tmp_path) as agent:
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", getattr(agent.server, port))) as noise:
                 try:
@@ -102,7 +75,7 @@ def test_random_bytes_do_not_harm(tmp_path: Path, port: str) -> None:
 
 def test_random_bytes_inside_tls_do_not_harm(tmp_path: Path) -> None:
     """They are no HTTP."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent:
+    with ApiAgent(tmp_path) as agent:
         with tls(agent) as noise:
             noise.sendall(b"\xff" + os.urandom(10_000))
             read_to_end(noise)
@@ -118,36 +91,6 @@ def test_a_failed_handshake_is_traced(tmp_path: Path) -> None:
         wait_for_reason(agent, "TLS failed: HTTP_REQUEST")
 
 
-def test_a_head_that_drips_is_ended(tmp_path: Path) -> None:
-    """A byte now and then does not extend the time."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent, tls(agent) as slow:
-        start = time.monotonic()
-        with pytest.raises((ConnectionError, ssl.SSLError)):
-            drip_until(slow, start + 5)
-        assert time.monotonic() - start < 2
-
-
-def test_the_head_of_a_second_request_has_its_own_time(tmp_path: Path) -> None:
-    """The time starts with the head's first byte."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent, tls(agent) as slow:
-        slow.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
-        slow.sendall(b"GET /health HTTP/1.1\r\nHost")
-        start = time.monotonic()
-        assert read_to_end(slow) == b""
-        assert 0.1 < time.monotonic() - start < 2
-
-
-def test_a_body_that_drips_is_408(tmp_path: Path) -> None:
-    """The connection ends with the answer."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent, tls(agent) as slow:
-        agent.trust_this_process()
-        slow.sendall(PUT + b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{")
-        answer = read_to_end(slow)
-        assert answer.startswith(b"HTTP/1.1 408")
-        assert b"Connection: close" in answer
-
-
 def test_a_body_that_never_comes_is_traced(tmp_path: Path) -> None:
     """The client went away in the middle."""
     with ApiAgent(tmp_path) as agent:
@@ -156,24 +99,6 @@ def test_a_body_that_never_comes_is_traced(tmp_path: Path) -> None:
             gone.sendall(PUT + b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{")
             time.sleep(0.05)
         wait_for_reason(agent, "the body did not arrive")
-
-
-def test_an_idle_connection_is_ended(tmp_path: Path) -> None:
-    """Keep-alive is bounded."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent, tls(agent) as idle:
-        idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert read_to_end(idle).startswith(b"HTTP/1.1 200")
-
-
-def test_a_client_that_does_not_read_is_ended(tmp_path: Path) -> None:
-    """A large answer does not stay in memory."""
-    with ApiAgent(tmp_path, limits=HASTE) as agent:
-        agent.jobs.put(job_document(pad="x" * 20_000_000))
-        with tls(agent, admin=True) as deaf:
-            deaf.sendall(b"GET /api/Jobs HTTP/1.1\r\nHost: x\r\n\r\n")
-            time.sleep(0.6)
-            assert len(read_to_end(deaf)) < 20_000_000
-        assert is_served(agent)
 
 
 def test_a_body_over_one_mebibyte_is_413(tmp_path: Path) -> None:
@@ -195,35 +120,14 @@ def test_a_body_over_one_mebibyte_is_413(tmp_path: Path) -> None:
         assert client.put(path, content=body, headers=headers).status_code == 200
 
 
-def test_half_open_connections_do_not_shut_others_out(tmp_path: Path) -> None:
-    """A new client takes the place of the oldest one that says nothing."""
-    limits = Limits(connections=8)
-    with ApiAgent(tmp_path, limits=limits) as agent:
-        address = ("127.0.0.1", agent.server.port)
-        silent = [socket.create_connection(address) for _ in range(40)]
-        idle = [tls(agent) for _ in range(20)]
-        try:
-            assert is_served(agent)
-        finally:
-            for connection in [*silent, *idle]:
-                connection.close()
-
-
-def test_two_thousand_half_open_connections_are_survived(tmp_path: Path) -> None:
-    """They are there at once, as far as this process may open so many, and memory stays flat."""
-    resource = pytest.importorskip("resource", reason="Windows has no such limits")
-    may_open = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    with ApiAgent(tmp_path, limits=Limits(connections=64)) as agent:
-        assert is_served(agent)
-        before = psutil.Process().memory_info().rss
-        address = ("127.0.0.1", agent.server.port)
-        silent = [socket.create_connection(address) for _ in range(min(2000, may_open - 200))]
-        try:
-            assert is_served(agent)
-            assert psutil.Process().memory_info().rss - before < 64 * 2**20
-        finally:
-            for connection in silent:
-                connection.close()
+def test_a_large_answer_arrives_whole(tmp_path: Path) -> None:
+    """Its length is declared, and the connection goes on."""
+    with ApiAgent(tmp_path) as agent, agent.client(admin=True) as client:
+        agent.jobs.put(job_document(pad="x" * 1_000_000))
+        response = client.get("/api/Jobs/probe")
+        assert response.json()["pad"] == "x" * 1_000_000
+        assert int(response.headers["content-length"]) == len(response.content)
+        assert client.get("/health").status_code == 200
 
 
 def test_stopping_ends_open_connections(tmp_path: Path) -> None:
@@ -234,8 +138,6 @@ def test_stopping_ends_open_connections(tmp_path: Path) -> None:
         open_request = tls(agent)
         open_request.sendall(PUT + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n")
         time.sleep(0.05)
-        start = time.monotonic()
-    assert time.monotonic() - start < 3
     with half, open_request:
         assert read_to_end(half) == b""
         read_to_end(open_request)
@@ -253,6 +155,7 @@ def test_a_taken_port_says_by_whom(tmp_path: Path) -> None:
                 Access(ProcessRegistry()),
                 Trace(),
                 server_context(Authority.create()),
+                faults=Faults(),
                 **wanted,  # type: ignore[arg-type]
             )
             with pytest.raises(PortTaken, match=f"process {os.getpid()} "):

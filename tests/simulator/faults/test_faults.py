@@ -1,72 +1,60 @@
-"""Tests of the faults."""
+"""The faults of an agent: what was asked for is what API, broker and job runner are told."""
 
 from __future__ import annotations
 
+import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from epm_task.simulator.faults.answers import ApiFault
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.faults.rule import FaultError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 _PATH = "/api/PluginSettings/KeeperPrivilegeManager"
 
 
-class Switch:
-    """Notes what happens to the broker."""
-
-    def __init__(self) -> None:
-        self.calls: list[object] = []
-
-    def down(self) -> None:
-        """Note it."""
-        self.calls.append("down")
-
-    def up(self) -> None:
-        """Note it."""
-        self.calls.append("up")
-
-    def bounce(self, seconds: float) -> None:
-        """Note the seconds."""
-        self.calls.append(seconds)
+def _effects(faults: Faults, count: int) -> list[str | None]:
+    found = [faults.next_api_fault("GET", _PATH) for _ in range(count)]
+    return [fault and fault.effect for fault in found]
 
 
-def test_times_are_counted():
+def _attached(faults: Faults, use: Callable[[], object]) -> list[str]:
+    """Return what happens to the broker of an agent while *use* runs in another thread."""
+    calls: list[str] = []
+
+    def note(call: str) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def noted() -> None:
+            calls.append(call)
+
+        return noted
+
+    async def main() -> None:
+        faults.attach(note("down"), note("up"), lambda rule: calls.append(str(rule)))
+        await asyncio.to_thread(use)
+        await asyncio.sleep(0.05)
+        await faults.detach()
+
+    asyncio.run(main())
+    return calls
+
+
+def test_times_are_counted() -> None:
     """A fault with `times` ends by itself; the next one then holds."""
     faults = Faults()
     faults.api(status=403, times=2)
     faults.api(delay=0.5)
-    answers = [faults.next_api_fault("GET", _PATH) for _ in range(4)]
-    assert answers[:2] == [ApiFault("status", status=403)] * 2
-    assert answers[2:] == [ApiFault("delay", seconds=0.5)] * 2
+    assert _effects(faults, 4) == ["status=403", "status=403", "delay=0.5", "delay=0.5"]
     assert faults.next_api_fault("GET", "/api/Jobs") is None
     faults.clear()
     assert faults.next_api_fault("GET", _PATH) is None
 
 
-@pytest.mark.parametrize(
-    ("words", "fault"),
-    [
-        ({"drip": 0.1}, ApiFault("drip", seconds=0.1)),
-        ({"redirect": "https://x"}, ApiFault("redirect", location="https://x")),
-        ({"oversize": 9}, ApiFault("oversize", size=9)),
-        ({"reset": True}, ApiFault("reset")),
-        ({"garbage": True}, ApiFault("garbage")),
-    ],
-)
-def test_kinds_of_api_faults(words: dict[str, object], fault: ApiFault):
-    """Each word is a kind that the API knows."""
-    faults = Faults()
-    faults.api(**words)
-    assert faults.next_api_fault("GET", _PATH) == fault
-
-
-def test_registration():
+def test_registration_faults() -> None:
     """Never, late, lost; a late registration replaces the delay that a run asked for."""
     faults = Faults()
     assert (faults.registration_delay(0.2), faults.registration_lost_after()) == (0.2, None)
@@ -78,87 +66,116 @@ def test_registration():
     assert faults.registration_lost_after() is None
 
 
-def test_broker_and_run():
-    """What broker and job runner ask is what was said."""
+def test_without_faults_broker_and_runner_go_on_as_usual() -> None:
+    """Nothing is refused, withheld, limited or killed."""
     faults = Faults()
-    quiet = (faults.refuse(), faults.silent(), faults.acknowledges(), faults.drop_after())
-    assert quiet == (None, False, True, None)
+    answers = (faults.refuse(), faults.silent(), faults.acknowledges(), faults.drop_after())
+    assert answers == (None, False, True, None)
     assert (faults.packet_limit(), faults.kill_after(), faults.disk_full()) == (None, None, False)
-    for words in ("refuse times=1", "silence", "no_ack", "drop_after=4", "packet_limit=100"):
-        faults.add(f"broker {words}")
+
+
+def test_broker_faults() -> None:
+    """Each is what the broker is told; a refusal can have a code of its own."""
+    faults = Faults()
+    for effect in ("refuse times=1", "silence", "no_ack", "drop_after=4", "packet_limit=100"):
+        faults.add(f"broker {effect}")
     assert [faults.refuse(), faults.refuse()] == [0x87, None]
-    loud = (faults.silent(), faults.acknowledges(), faults.drop_after(), faults.packet_limit())
-    assert loud == (True, False, 4, 100)
-    for words in ("kill_after=1 times=1", "term_after=2 times=1", "disk_full times=1"):
-        faults.add(f"run {words}")
-    assert (faults.kill_after(), faults.terminate_after(), faults.disk_full()) == (1, 2, True)
-    assert (faults.kill_after(), faults.terminate_after(), faults.disk_full()) == (
-        None,
-        None,
-        False,
-    )
+    answers = (faults.silent(), faults.acknowledges(), faults.drop_after(), faults.packet_limit())
+    assert answers == (True, False, 4, 100)
     faults.broker(refuse=0x88)
     assert faults.refuse() == 0x88
 
 
-def test_broker_is_restarted_after_messages():
+def test_run_faults() -> None:
+    """Each happens to one process when `times` is 1."""
+    faults = Faults()
+    for effect in ("kill_after=1", "term_after=2", "disk_full"):
+        faults.add(f"run {effect} times=1")
+    assert (faults.kill_after(), faults.terminate_after(), faults.disk_full()) == (1, 2, True)
+    again = (faults.kill_after(), faults.terminate_after(), faults.disk_full())
+    assert again == (None, None, False)
+
+
+def test_zero_is_a_value() -> None:
+    """A broker that hangs up without a code, a registration that is lost at once."""
+    faults = Faults()
+    faults.add("broker refuse=0")
+    faults.add("registration lost=0")
+    assert (faults.refuse(), faults.registration_lost_after()) == (0, 0)
+
+
+def test_broker_is_restarted_after_messages() -> None:
     """`after` messages have passed, then it happens once."""
-    faults, switch = Faults(), Switch()
-    faults.broker(restart=0.5, after=2)
-    faults.attach(switch, lambda _: None)
-    for _ in range(3):
-        faults.message_seen()
-    assert switch.calls == [0.5]
-    faults.broker(restart=0.1)
-    assert switch.calls == [0.5, 0.1]
+    faults = Faults()
+    faults.broker(restart=0.0, after=2)
+
+    def use() -> None:
+        for _ in range(3):
+            faults.message_seen()
+
+    assert _attached(faults, use)[1:] == ["down", "up"]
 
 
-def test_broker_down_needs_an_agent():
-    """The broker is up again after the block, also after an error in it."""
-    faults, switch = Faults(), Switch()
-    with pytest.raises(FaultError, match="while an agent runs"), faults.broker_down():
-        pass
-    faults.attach(switch, lambda _: None)
-    with pytest.raises(KeyError), faults.broker_down():
-        raise KeyError
-    assert switch.calls == ["down", "up"]
+def test_broker_is_restarted_at_once() -> None:
+    """Without `after`, as soon as an agent runs."""
+    faults = Faults()
+    faults.broker(restart=0.0)
+    assert _attached(faults, lambda: None)[1:] == ["down", "up"]
 
 
-def test_rules_are_announced():
+def test_broker_is_down_for_a_block() -> None:
+    """It is up again after it, also after an error in it."""
+    faults = Faults()
+
+    def use() -> None:
+        with pytest.raises(KeyError), faults.broker_down():
+            raise KeyError
+
+    assert _attached(faults, use) == ["down", "up"]
+
+
+def test_broker_down_needs_an_agent() -> None:
+    """Before it starts and after it has stopped."""
+    faults = Faults()
+    _attached(faults, lambda: None)
+    for one in (faults, Faults()):
+        with pytest.raises(FaultError, match="no agent runs"), one.broker_down():
+            pass
+
+
+def test_rules_are_announced() -> None:
     """Whoever keeps the trace is told of each rule, also of those from before the start."""
-    faults, told = Faults(), []
+    faults = Faults()
     faults.api(status=500)
-    faults.attach(Switch(), lambda rule: told.append(str(rule)))
-    faults.run(kill_after=1.0)
+    told = _attached(faults, lambda: faults.run(kill_after=1.0))
     assert told == ["api status=500", "run kill_after=1.0"]
 
 
-def test_toml(tmp_path: Path):
-    """The same words, as tables."""
+def test_faults_of_a_toml_file(tmp_path: Path) -> None:
+    """The same names, as tables."""
     path = tmp_path / "faults.toml"
     path.write_text(
         "[[api]]\nstatus = 403\ntimes = 1\n[[api]]\ngarbage = true\n[broker]\nsilence = true"
     )
     faults = Faults.from_toml(path)
-    kinds = [fault.kind for _ in range(2) if (fault := faults.next_api_fault("GET", _PATH))]
-    assert kinds == ["status", "garbage"]
+    assert _effects(faults, 2) == ["status=403", "garbage=true"]
     assert faults.silent()
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("api = 3", r"write \[\[api\]\]"),
         ("[[api]]\nstatsu = 3", "did you mean status"),
-        ("[[", "faults.toml: "),
+        ("[[", "cannot be read"),
     ],
 )
-def test_toml_that_cannot_be_understood(tmp_path: Path, text: str, why: str):
+def test_toml_that_cannot_be_understood(tmp_path: Path, text: str, message: str) -> None:
     """The error names the file."""
     path = tmp_path / "faults.toml"
     path.write_text(text)
-    with pytest.raises(FaultError, match=why) as caught:
+    with pytest.raises(FaultError, match=message) as caught:
         Faults.from_toml(path)
-    assert str(path) in str(caught.value)
+    assert str(path) in caught.value.what
     with pytest.raises(FaultError, match="absent"):
         Faults.from_toml(tmp_path / "absent")

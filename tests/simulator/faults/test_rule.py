@@ -18,39 +18,39 @@ from epm_task.simulator.faults.rule import FaultError, make_rule, parse_rule
         "run disk_full=true times=1",
     ],
 )
-def test_rule_is_shown_in_its_own_words(text: str):
+def test_rule_is_shown_as_it_is_typed(text: str):
     """What a rule says of itself can be typed again."""
     assert str(parse_rule(str(parse_rule(text)))) == str(parse_rule(text))
     assert set(str(parse_rule(text)).split()) == set(text.split())
 
 
 def test_flag_without_a_value():
-    """A word alone means true."""
+    """A name alone means true."""
     assert parse_rule("run disk_full").value is True
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
-        ("apo status=403", "no faults of kind 'apo'; did you mean api"),
+        ("apo status=403", "'apo' is not a kind of fault; did you mean api"),
         ("api statsu=403", "no fault 'statsu'; did you mean status"),
-        ("api status=many", "status='many': the value must be int"),
+        ("api status=many", "status='many' cannot be understood; the value must be int"),
         ("api delay=-1", "not negative"),
         ("api status=true", "must be int"),
-        ("api times=3", "name exactly one of status"),
-        ("api status=403 delay=1", "name exactly one of status"),
-        ("run", "name exactly one of kill_after"),
+        ("api times=3", "name one of status"),
+        ("api status=403 delay=1", "name one of status"),
+        ("run", "name one of kill_after"),
     ],
 )
-def test_rule_that_cannot_be_understood(text: str, why: str):
-    """The error says which word, and what was meant."""
-    with pytest.raises(FaultError, match=why):
+def test_rule_that_cannot_be_understood(text: str, message: str):
+    """The error says which option, and what was meant."""
+    with pytest.raises(FaultError, match=message):
         parse_rule(text)
 
 
-def test_absent_words_do_not_count():
+def test_absent_options_do_not_count():
     """None and False are not there."""
-    assert make_rule("api", {"status": 500, "reset": False, "times": None}).word == "status"
+    assert make_rule("api", {"status": 500, "reset": False, "times": None}).what == "status"
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from epm_task.contract.layout import AgentRoot
-from epm_task.simulator.faults.process_faults import UndisturbedRun
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment, skip_reason
 from epm_task.simulator.jobs.task import RunOptions, TaskSurroundings
 from epm_task.simulator.processes.registry import ProcessRegistry
@@ -32,7 +29,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are P
 class Box:
     """A job runner with what it needs, in a folder of its own."""
 
-    def __init__(self, folder: Path, **surroundings: Any) -> None:
+    def __init__(self, folder: Path, *faults: str) -> None:
         self.root = AgentRoot(folder)
         create_root(self.root)
         self.trace = Trace()
@@ -40,11 +37,13 @@ class Box:
         self.settings: dict[str, dict[str, str]] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.ended: list[JobRun] = []
-        everything = TaskSurroundings(
+        surroundings = TaskSurroundings(
             self.root, self.registry, self.trace, agent_environment(), grace_seconds=0.2
         )
+        for fault in faults:
+            surroundings.faults.add(fault)
         self.runner = JobRunner(
-            replace(everything, **surroundings),
+            surroundings,
             base_url=lambda: "https://127.0.0.1:6889",
             settings=self.settings.get,
             find_job=self.jobs.get,
@@ -320,25 +319,13 @@ def test_cancelled_run_leaves_no_process(box: Box):
     asyncio.run(main())
 
 
-class Faults(UndisturbedRun):
-    """One fault at a time."""
-
-    def __init__(self, name: str, value: object) -> None:
-        self._name, self._value = name, value
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == object.__getattribute__(self, "_name"):
-            return lambda *_: object.__getattribute__(self, "_value")
-        return object.__getattribute__(self, name)
-
-
 @pytest.mark.parametrize(
-    ("fault", "value", "exit_code"),
-    [("kill_after", 0.05, -9), ("terminate_after", 0.05, -15), ("registration_delay", math.inf, 0)],
+    ("fault", "exit_code"),
+    [("run kill_after=0.05", -9), ("run term_after=0.05", -15), ("registration never", 0)],
 )
-def test_faults(tmp_path: Path, fault: str, value: object, exit_code: int):
+def test_faults(tmp_path: Path, fault: str, exit_code: int):
     """A fault reaches the process, and the trace says so."""
-    box = Box(tmp_path, disturbance=Faults(fault, value))
+    box = Box(tmp_path, fault)
     run = box.run({"tasks": [box.script("t", "sleep 0.3")]})
     assert run.exit_code == exit_code
     assert box.said("fault: SIG") or any(
@@ -349,7 +336,7 @@ def test_faults(tmp_path: Path, fault: str, value: object, exit_code: int):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets a limit from outside")
 def test_disk_full(tmp_path: Path):
     """No byte can be added to a file; pipes still work."""
-    box = Box(tmp_path, disturbance=Faults("disk_full", value=True))
+    box = Box(tmp_path, "run disk_full")
     code = (
         "import sys, time; time.sleep(0.1)\n"
         "try:\n    open('x', 'w', buffering=1).write('a\\n')\n"
@@ -361,7 +348,7 @@ def test_disk_full(tmp_path: Path):
 
 def test_lost_registration(tmp_path: Path):
     """A registration can get lost while the process lives."""
-    box = Box(tmp_path, disturbance=Faults("registration_lost_after", 0.0))
+    box = Box(tmp_path, "registration lost=0.0")
     reasons: list[str] = []
 
     def on_line(_: str, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the public endpoints."""
+"""The public endpoints, and paths that lead nowhere."""
 
 from __future__ import annotations
 

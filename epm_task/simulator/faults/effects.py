@@ -1,0 +1,147 @@
+"""What a fault does to a request of the API, or to the process of a task.
+
+Without root, and without another PID, no real file system can be filled for one process alone. The
+nearest honest thing is the kernel's limit on file size, set to 0: each write to a regular file
+fails with `EFBIG` in place of `ENOSPC`, while pipes and sockets work on. Only Linux can set it from
+outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from epm_task.simulator.api.answers import body_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.web import Request, StreamResponse
+
+    from epm_task.simulator.faults.faults import Faults
+    from epm_task.simulator.faults.rule import FaultRule
+    from epm_task.simulator.processes.process import TaskProcess
+
+#: 64 KiB at a time, so that an oversize answer does not need its own size in memory.
+_CHUNK: Final = b"x" * 65_536
+
+#: SO_LINGER with zero seconds: closing sends a reset instead of the orderly end.
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+#: Neither UTF-8 nor JSON.
+_GARBAGE: Final = b"\x00\xff\xfe{]garbage\x80" * 16
+
+
+async def wrong_answer(fault: FaultRule, request: Request) -> StreamResponse | None:
+    """Return the answer of a fault of kind `api`, or None when the request is served after it.
+
+    `drip` is served first; `delay` after its seconds, for which this waits.
+    """
+    match fault.what:
+        case "status":
+            return web.json_response({"error": _phrase(fault.value)}, status=fault.value)
+        case "redirect":
+            return web.Response(status=HTTPStatus.FOUND, headers={"Location": fault.value})
+        case "garbage":
+            return web.Response(body=_GARBAGE, content_type="application/json")
+        case "reset":
+            return _reset(request)
+        case "oversize":
+            return await _oversize(fault.value, request)
+        case "delay":
+            await asyncio.sleep(fault.value)
+    return None
+
+
+async def drip(ready: StreamResponse, request: Request, *, seconds: float) -> StreamResponse:
+    """Send *ready*, of which nothing was sent yet, one byte at a time with a pause after each."""
+    body = body_of(ready)
+    response = web.StreamResponse(status=ready.status, headers=ready.headers)
+    response.content_length = len(body)
+    try:
+        await response.prepare(request)
+        for start in range(len(body)):
+            await response.write(body[start : start + 1])
+            await asyncio.sleep(seconds)
+    except ConnectionError:
+        # The client has gone.
+        response.force_close()
+    return response
+
+
+async def _oversize(size: int, request: Request) -> StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = size
+    try:
+        await response.prepare(request)
+        for start in range(0, size, len(_CHUNK)):
+            await response.write(_CHUNK[: size - start])
+    except ConnectionError:
+        # The client has had enough, which is what the fault is for.
+        response.force_close()
+    return response
+
+
+def _reset(request: Request) -> web.Response:
+    transport = request.transport
+    if transport is not None:
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+        )
+        transport.abort()
+    return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "fault"
+
+
+def disturb(
+    process: TaskProcess, faults: Faults, lose: Callable[[], None], note: Callable[..., None]
+) -> list[asyncio.TimerHandle]:
+    """Let what *faults* say happen to a process that has just started.
+
+    Args:
+        process: The process.
+        faults: What happens to it.
+        lose: Forgets its registration.
+        note: Is told of each fault: an action, a sentence, and perhaps its `reason`.
+
+    Returns:
+        The timers of what happens later, to be cancelled when the process has ended.
+    """
+    if faults.disk_full():
+        note("fault", "fault: disk full", reason=fill_disk(process.pid))
+    wanted = (
+        ("registration lost", faults.registration_lost_after(), lose),
+        ("SIGTERM", faults.terminate_after(), process.ask_to_stop),
+        ("SIGKILL", faults.kill_after(), process.kill),
+    )
+    timers = []
+    for name, seconds, action in wanted:
+        if seconds is not None:
+            note("fault", f"fault: {name} after {seconds} s")
+            timers.append(asyncio.get_running_loop().call_later(seconds, action))
+    return timers
+
+
+def fill_disk(pid: int) -> str:
+    """Let every further write to a regular file by *pid* fail; return what was done, or why not."""
+    if sys.platform != "linux":
+        return "not done: only Linux can limit the file size of another process"
+    import resource  # noqa: PLC0415 - the module does not exist on Windows
+
+    try:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+    except OSError as error:
+        return f"not done: {error}"
+    return "the limit on file size is 0 bytes: writes fail with EFBIG, as they would with ENOSPC"

@@ -1,0 +1,115 @@
+"""Accept connections on one port, with TLS when asked, and end them all when the port is closed.
+
+asyncio's own server keeps the reason of a failed handshake to itself. The agent must tell it: a
+client certificate of another CA, or plain HTTP on the HTTPS port, is a mistake that authors make.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+#: For the TLS handshake, and for a first MQTT packet after it.
+HANDSHAKE_SECONDS: Final = 5.0
+
+#: A client that does not answer our TLS goodbye holds its buffers no longer than this.
+_GOODBYE_SECONDS: Final = 1.0
+
+#: Out of file descriptors: wait until some connections have ended.
+_EXHAUSTED_SECONDS: Final = 0.1
+
+
+class Listener:
+    """The connections of one port.
+
+    Args:
+        listening: The listening socket, which does not block; the listener closes it.
+        protocol: Makes the protocol of one connection.
+        context: TLS; None is plain.
+        on_refused: Called with the client's address and the reason when TLS was not agreed on.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        *,
+        context: ssl.SSLContext | None = None,
+        on_refused: Callable[[Any, str], None],
+    ) -> None:
+        """Accept connections from now on."""
+        self._socket: Final = listening
+        self._protocol: Final = protocol
+        self._context: Final = context
+        self._on_refused: Final = on_refused
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._open: WeakSet[asyncio.Transport] = WeakSet()
+        self._accepting: Final = asyncio.create_task(self._accept())
+
+    @property
+    def port(self) -> int:
+        """The port, also when any free one was asked for."""
+        return int(self._socket.getsockname()[1])
+
+    async def close(self) -> None:
+        """Accept no more connections, and give up the handshakes; what is open goes on."""
+        tasks = [self._accepting, *self._handshakes]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._socket.close()
+
+    async def abort(self) -> None:
+        """End every connection that is still open."""
+        for transport in list(self._open):
+            transport.abort()
+        # The transports close their sockets in the next turn of the loop.
+        await asyncio.sleep(0)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(self._socket)
+            except OSError:
+                await asyncio.sleep(_EXHAUSTED_SECONDS)
+                continue
+            task = asyncio.create_task(self._connect(accepted, address))
+            self._handshakes.add(task)
+            task.add_done_callback(partial(self._settle, accepted))
+
+    def _settle(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
+        # A task that was cancelled before its first step has given the socket to nobody.
+        if task.cancelled():
+            accepted.close()
+
+    async def _connect(self, accepted: socket.socket, address: Any) -> None:
+        secure = self._context is not None
+        try:
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol,
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if secure else None,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS if secure else None,
+            )
+        except OSError as error:
+            self._on_refused(address, _reason(error))
+        else:
+            self._open.add(transport)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the client certificate is not one of this agent's CA ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    return error.strerror or str(error) or type(error).__name__
