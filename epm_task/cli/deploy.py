@@ -11,15 +11,15 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import typer
 
 from epm_task.admin.client import AdminClient
-from epm_task.admin.deploy.apply import Deployed, Deployment, recover
+from epm_task.admin.deploy.apply import Deployed, apply_plan, recover
 from epm_task.admin.deploy.bundle import read_bundles
-from epm_task.admin.deploy.deploy_root import Workshop, earlier_version, shelf_of
-from epm_task.admin.deploy.journal import SETTLE, read_journal
+from epm_task.admin.deploy.deploy_root import DeployRoot, earlier_version
+from epm_task.admin.deploy.journal import read_journal
 from epm_task.admin.deploy.plan import Plan, make_plans
 from epm_task.admin.deploy.program import read_installed
-from epm_task.admin.deploy.target import Site
+from epm_task.admin.deploy.target import Target
 from epm_task.admin.deploy.trial import Trial
-from epm_task.admin.deploy.versions import Shelf, Version
+from epm_task.admin.deploy.versions import Version, VersionStore
 from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.output import FAILED, Failure, colorful, table
 from epm_task.cli.plan_view import plan_facts, plan_text
@@ -81,11 +81,11 @@ def apply(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task deploy apply dist --agent-root ./agent --trigger --yes
     """
-    workshop = workshop_of(agent_root)
+    root = deploy_root_of(agent_root)
     bundles = read_bundles(dist)
     trial = Trial(timeout, _show_record) if trigger else None
-    wish = Wish(yes=yes, dry_run=dry_run, as_json=as_json, keep=keep, trial=trial)
-    return carry_out(connection, workshop, wish, lambda admin: make_plans(workshop, admin, bundles))
+    options = Options(yes=yes, dry_run=dry_run, as_json=as_json, keep=keep, trial=trial)
+    return carry_out(connection, root, options, lambda admin: make_plans(root, admin, bundles))
 
 
 def _show_record(record: dict[str, Any]) -> None:
@@ -116,11 +116,11 @@ def plan(
 
     Example: epm-task deploy plan dist --agent-root ./agent
     """
-    workshop = workshop_of(agent_root)
+    root = deploy_root_of(agent_root)
     bundles = read_bundles(dist)
     with connection.client() as admin:
-        plans = make_plans(workshop, admin, bundles)
-    left = pending(workshop)
+        plans = make_plans(root, admin, bundles)
+    left = pending(root)
     if as_json:
         typer.echo(json.dumps({**plan_facts(plans), "pending": left}))
     else:
@@ -155,14 +155,14 @@ def rollback(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task deploy rollback key-scanner --agent-root ./agent --yes
     """
-    workshop = workshop_of(agent_root)
+    root = deploy_root_of(agent_root)
 
     def make(admin: AdminClient) -> list[Plan]:
-        version = earlier_version(shelf_of(workshop, job_id), to)
-        return make_plans(workshop, admin, [version.bundle])
+        version = earlier_version(root.store_of(job_id), to)
+        return make_plans(root, admin, [version.bundle])
 
-    wish = Wish(yes=yes, dry_run=dry_run, as_json=as_json, keep=keep)
-    return carry_out(connection, workshop, wish, make)
+    options = Options(yes=yes, dry_run=dry_run, as_json=as_json, keep=keep)
+    return carry_out(connection, root, options, make)
 
 
 _DIGEST_DIGITS = 12
@@ -179,13 +179,13 @@ def status(
 
     Example: epm-task deploy status --agent-root ./agent
     """
-    workshop = workshop_of(agent_root)
+    root = deploy_root_of(agent_root)
     rows = [
-        _facts(workshop, shelf, shelf.get(number))
-        for shelf in workshop.shelves()
-        for number in shelf.numbers()
+        _facts(root, store, store.get(number))
+        for store in root.stores()
+        for number in store.numbers()
     ]
-    left = pending(workshop)
+    left = pending(root)
     if as_json:
         typer.echo(json.dumps({"versions": rows, "pending": left}))
         return
@@ -207,14 +207,14 @@ def status(
     typer.echo(table(heads, cells) if rows else "nothing was deployed yet")
 
 
-def _facts(workshop: Workshop, shelf: Shelf, version: Version) -> dict[str, Any]:
-    current = version.number == shelf.current
+def _facts(root: DeployRoot, store: VersionStore, version: Version) -> dict[str, Any]:
+    current = version.number == store.current
     return {
-        "name": shelf.name,
+        "name": store.name,
         "number": version.number,
         "current": current,
-        "previous": version.number == shelf.previous,
-        "intact": _is_intact(workshop, version) if current else None,
+        "previous": version.number == store.previous,
+        "intact": _is_intact(root, version) if current else None,
         "made": version.made,
         "origin": version.origin,
         "digest": version.digest,
@@ -223,9 +223,9 @@ def _facts(workshop: Workshop, shelf: Shelf, version: Version) -> dict[str, Any]
     }
 
 
-def _is_intact(workshop: Workshop, version: Version) -> bool:
+def _is_intact(root: DeployRoot, version: Version) -> bool:
     return all(
-        (present := read_installed(workshop.place(command))) and present.files == program.files
+        (present := read_installed(root.place(command))) and present.files == program.files
         for command, program in version.bundle.programs.items()
     )
 
@@ -243,19 +243,19 @@ deploy.command()(status)
 deploy.command()(policy)
 
 
-def workshop_of(agent_root: Path | None) -> Workshop:
-    """Return the workshop in the agent root.
+def deploy_root_of(agent_root: Path | None) -> DeployRoot:
+    """Return the deploy root in the agent root.
 
     Raises:
-        Failure: No root was given, and none stands where agents are installed.
+        Failure: No root was given, and none exists where agents are installed.
     """
-    root = find_root(agent_root)
-    if root is None or not root.path.is_dir():
+    found = find_root(agent_root)
+    if found is None or not found.path.is_dir():
         raise Failure(
-            f"there is no agent root {root.path}" if root else "no agent root was found",
+            f"there is no agent root {found.path}" if found else "no agent root was found",
             "give the agent's folder with --agent-root",
         )
-    return Workshop(root)
+    return DeployRoot(found)
 
 
 def say(text: str) -> None:
@@ -263,16 +263,16 @@ def say(text: str) -> None:
     typer.echo(printable(text), err=True)
 
 
-def pending(workshop: Workshop) -> str:
+def pending(root: DeployRoot) -> str:
     """Return what an interrupted apply left to be done; empty when there is nothing.
 
     Raises:
         AdminError: The journal cannot be read.
     """
-    journal = read_journal(workshop.journal)
+    journal = read_journal(root.journal)
     if journal is None:
         return ""
-    what = "finishes" if journal.step == SETTLE else "undoes"
+    what = "finishes" if journal.accepted else "undoes"
     return (
         f"an apply of {journal.name} is under way, or was interrupted in its step "
         f"{journal.step!r}; the next apply {what} it first"
@@ -294,7 +294,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
     return typer.confirm(question, err=True)
 
 
-class Wish(NamedTuple):
+class Options(NamedTuple):
     """How plans are carried out, as the command line says it."""
 
     yes: bool
@@ -306,8 +306,8 @@ class Wish(NamedTuple):
 
 def carry_out(
     connection: Connection,
-    workshop: Workshop,
-    wish: Wish,
+    root: DeployRoot,
+    options: Options,
     make: Callable[[AdminClient], Sequence[Plan]],
 ) -> int:
     """Put right what was interrupted, make the plans, show them, ask, and do them.
@@ -317,33 +317,34 @@ def carry_out(
         Failure: Nobody can be asked.
     """
     with connection.client() as admin:
-        if wish.dry_run:
-            return _show_only(workshop, wish, make(admin))
-        with workshop.held():
-            site = Site(workshop, admin, say)
-            recovered = recover(site)
+        if options.dry_run:
+            return _show_only(root, options, make(admin))
+        with root.held():
+            target = Target(root, admin, say)
+            recovered = recover(target)
             if recovered:
                 say(recovered)
             plans = make(admin)
-            if not wish.as_json:
+            if not options.as_json:
                 typer.echo(plan_text(plans, color=colorful(sys.stdout)))
             wanted = any(plan.changes for plan in plans)
-            if wanted and not confirmed("Do this?", yes=wish.yes):
+            if wanted and not confirmed("Do this?", yes=options.yes):
                 say("nothing was changed")
                 return FAILED
-            deployment = Deployment(site, trial=wish.trial, keep=wish.keep)
-            done = [deployment.apply(plan) for plan in plans]
-    if wish.as_json:
+            done = [
+                apply_plan(target, plan, trial=options.trial, keep=options.keep) for plan in plans
+            ]
+    if options.as_json:
         typer.echo(json.dumps(_facts_of_carry_out(plans, done, recovered)))
     return 0
 
 
-def _show_only(workshop: Workshop, wish: Wish, plans: Sequence[Plan]) -> int:
-    if wish.as_json:
+def _show_only(root: DeployRoot, options: Options, plans: Sequence[Plan]) -> int:
+    if options.as_json:
         typer.echo(json.dumps({**_facts_of_carry_out(plans, [], ""), "dryRun": True}))
     else:
         typer.echo(plan_text(plans, color=colorful(sys.stdout)))
-    if left := pending(workshop):
+    if left := pending(root):
         say(f"note: {left}")
     say("dry run: nothing was changed")
     return 0

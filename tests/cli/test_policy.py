@@ -108,7 +108,7 @@ def test_a_dry_run_writes_nothing() -> None:
         (["probe.py", "--check", "-o", "absent.json"], 2, "cannot be read"),
         (["absent.json", "--action", "Delete"], 2, "there is no absent.json"),
         (["bad_id", "--action", "Delete"], 65, "bad_id"),
-        (["probe.py", "--base", "probe.py"], 65, "no JSON"),
+        (["probe.py", "--base", "probe.py"], 65, "not JSON"),
     ],
 )
 def test_refusals(words: list[str], code: int, why: str) -> None:

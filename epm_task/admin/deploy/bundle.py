@@ -1,7 +1,6 @@
-"""A bundle is a set of job documents with the programs that they start, in the agent's layout.
+"""Read job documents, with the programs that they start, from a folder in the agent's layout.
 
-`epm-task freeze` makes one in `dist`: `Jobs/{id}.json` and `Jobs/bin/{Command}/…`. Each version
-that is kept is one too.
+`epm-task freeze` makes one in `dist`: `Jobs/{id}.json` and `Jobs/bin/{Command}/…`.
 """
 
 from __future__ import annotations
@@ -48,13 +47,14 @@ def read_bundles(folder: Path) -> list[Bundle]:
         programs, jobs = _read(folder)
     except OSError as error:
         raise BadBundle(
-            f"{error.filename or folder} cannot be read ({error.strerror}); build it again with "
-            "epm-task freeze"
+            f"{error.filename or folder} cannot be read",
+            error.strerror or str(error),
+            "build it again with epm-task freeze",
         ) from error
     if idle := sorted(programs.keys() - {c for job in jobs.values() for c in commands_of(job)}):
         raise BadBundle(
-            f"no job of {folder} starts the program {idle[0]}; add its job document, "
-            "or remove the program"
+            f"no job of {folder} starts the program {idle[0]}",
+            fix="add its job document, or remove the program",
         )
     return _together(programs, jobs)
 
@@ -67,36 +67,36 @@ def commands_of(document: Mapping[str, Any]) -> set[str]:
 
 
 def _read(folder: Path) -> tuple[dict[str, Program], dict[str, Document]]:
-    if not (folder / "Jobs").is_dir():
+    jobs_folder = folder / "Jobs"
+    if not jobs_folder.is_dir():
         raise BadBundle(
-            f"there is no folder Jobs in {folder}; build one with epm-task freeze, or name the "
-            "folder that holds Jobs"
+            f"there is no folder Jobs in {folder}",
+            fix="build one with epm-task freeze, or name the folder that holds Jobs",
         )
-    binaries = folder / "Jobs" / "bin"
+    binaries = jobs_folder / "bin"
     found = sorted(binaries.iterdir()) if binaries.is_dir() else []
     programs = {path.name: _program(path) for path in found if path.is_dir()}
-    files = sorted((folder / "Jobs").glob("*.json"))
-    jobs = {file.stem: _document(file) for file in files}
+    jobs = {file.stem: _document(file) for file in sorted(jobs_folder.glob("*.json"))}
     if not jobs:
-        raise BadBundle(f"there is no job document in {folder / 'Jobs'}; write one: epm-task job")
+        raise BadBundle(f"there is no job document in {jobs_folder}", fix="write one: epm-task job")
     return programs, jobs
 
 
 def _program(folder: Path) -> Program:
     if folder.is_symlink():
-        raise BadBundle(f"{folder} is a link; put the program itself there")
+        raise BadBundle(f"{folder} is a link", fix="put the program itself there")
     program = read_program(folder, as_installed=False)
+    changes: list[str] = []
     if executable_of(program) is None:
-        raise BadBundle(f"{folder} holds no {folder.name} that could be started; build it again")
-    if MANIFEST in program.files:
+        changes = [f"it holds no {folder.name} that could be started"]
+    elif MANIFEST in program.files:
         try:
             changes = differences(folder, read_manifest(folder))
         except ManifestError as error:
-            raise BadBundle(f"{error}; build it again") from None
-        if changes:
-            raise BadBundle(
-                f"{folder} is not what was built: {'; '.join(changes[:3])}; build it again"
-            )
+            changes = [str(error)]
+    if changes:
+        why = "; ".join(changes[:3])
+        raise BadBundle(f"{folder} is not what was built", why, "build it again")
     return program
 
 
@@ -107,10 +107,11 @@ def _document(file: Path) -> Document:
         document = JobDocument.parse(data).raw
         check_job_id(file.stem)
     except (BadSource, BadJobId) as error:
-        raise BadBundle(f"{file}: {error}; correct the file") from None
+        raise BadBundle(f"{file} cannot be used", str(error), "correct the file") from None
     if document.get("id") != file.stem:
         raise BadBundle(
-            f"{file}: the id is {document.get('id')!r} and must equal the file's name; rename it"
+            f"{file}: the id is {document.get('id')!r} and must equal the file's name",
+            fix="rename the file",
         )
     return document
 

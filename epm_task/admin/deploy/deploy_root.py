@@ -1,14 +1,14 @@
-"""A workshop is the folder `epm-task` of an agent root, with which programs are deployed there."""
+"""Use the folder `epm-task` below an agent root, from which programs are deployed there."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from epm_task.admin.deploy.errors import ApplyUnderWay, NoVersion, UnsafeRoot, WriteRefused
 from epm_task.admin.deploy.program import copy_program, is_loose, read_installed, remove_tree
-from epm_task.admin.deploy.versions import Shelf
+from epm_task.admin.deploy.versions import VersionStore
 from epm_task.admin.errors import WrongUse
 from epm_task.files import try_lock
 
@@ -21,54 +21,68 @@ if TYPE_CHECKING:
     from epm_task.contract.layout import AgentRoot
 
 
-#: Beside `Jobs`, so that the agent does not look into it, and a rename works.
-FOLDER: Final = "epm-task"
 #: Job documents may hold what is not for every user.
 _MODE: Final = 0o700
 _OTHERS_WRITE: Final = 0o002
 
 
-class Workshop(NamedTuple):
+class DeployRoot:
     """The folders and files with which programs are deployed to one agent.
 
+    They lie beside `Jobs`, so that the agent does not look into them, and a rename works.
+
+    Args:
+        agent: The agent's folder.
+
     Attributes:
-        root: The agent's folder.
+        folder: All of it.
+        versions: The versions, one folder for each bundle.
+        staging: Programs on their way in, and out.
+        journal: What is under way; absent when nothing is.
     """
 
-    root: AgentRoot
+    def __init__(self, agent: AgentRoot) -> None:
+        self.agent: Final = agent
+        self.folder: Final = agent.path / "epm-task"
+        self.versions: Final = self.folder / "versions"
+        self.staging: Final = self.folder / "staging"
+        self.journal: Final = self.folder / "journal.json"
 
-    @property
-    def folder(self) -> Path:
-        """All of it."""
-        return self.root.path / FOLDER
-
-    @property
-    def versions(self) -> Path:
-        """The versions, one folder for each bundle."""
-        return self.folder / "versions"
-
-    @property
-    def staging(self) -> Path:
-        """Programs on their way in, and out."""
-        return self.folder / "staging"
-
-    @property
-    def journal(self) -> Path:
-        """What is under way; absent when nothing is."""
-        return self.folder / "journal.json"
-
-    def shelf(self, name: str) -> Shelf:
+    def store(self, name: str) -> VersionStore:
         """Return the versions of one bundle."""
-        return Shelf(self.versions / name)
+        return VersionStore(self.versions / name)
 
-    def shelves(self) -> list[Shelf]:
+    def stores(self) -> list[VersionStore]:
         """Return the versions of all bundles, by name."""
         folders = sorted(self.versions.iterdir()) if self.versions.is_dir() else []
-        return [Shelf(folder) for folder in folders]
+        return [VersionStore(folder) for folder in folders]
+
+    def store_of(self, job_id: str | None) -> VersionStore:
+        """Return the versions of the bundle to which a job belongs now.
+
+        Args:
+            job_id: The job; None when there is one bundle only.
+
+        Raises:
+            NoVersion: The job was never deployed from here, or it has to be named.
+        """
+        stores = [store for store in self.stores() if store.current is not None]
+        if job_id is None and len(stores) == 1:
+            return stores[0]
+        for store in stores:
+            if job_id is not None and job_id in store.names(store.current or 0)[1]:
+                return store
+        known = f"name one of: {', '.join(store.name for store in stores)}"
+        if not stores:
+            what = f"nothing was deployed to {self.agent.path} yet"
+            raise NoVersion(what, fix="deploy with `epm-task deploy apply` first")
+        if job_id is None:
+            raise NoVersion("there are versions of several jobs", fix=known)
+        raise NoVersion(f"job {job_id} was not deployed with `epm-task deploy`", fix=known)
 
     def place(self, command: str) -> Path:
-        """Where the agent looks for a program."""
-        return self.root.jobs_bin / command
+        """Return the folder in which the agent looks for a program."""
+        return self.agent.jobs_bin / command
 
     def stage(self, program: Program) -> Path:
         """Copy a program into the staging folder, unless exactly this one is there, and return it.
@@ -101,13 +115,15 @@ class Workshop(NamedTuple):
         """
         self._check()
         try:
-            self._prepare()
+            self.agent.jobs_bin.mkdir(exist_ok=True)
+            for folder in (self.folder, self.versions, self.staging):
+                folder.mkdir(mode=_MODE, exist_ok=True)
             descriptor = os.open(self.folder / "deploy.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise WriteRefused(error, self.folder) from error
         try:
             if not try_lock(descriptor):
-                raise ApplyUnderWay(self.root.path, _pid(descriptor))
+                raise ApplyUnderWay(self.agent.path, _pid(descriptor))
             os.truncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             yield
@@ -115,30 +131,29 @@ class Workshop(NamedTuple):
             os.close(descriptor)
 
     def _check(self) -> None:
-        if not self.root.jobs.is_dir():
+        if not self.agent.jobs.is_dir():
             raise WrongUse(
-                f"{self.root.path} is no agent root: it has no folder Jobs; give --agent-root"
+                f"{self.agent.path} is not an agent root",
+                "it has no folder Jobs",
+                "give the agent's folder with --agent-root",
             )
         if os.name != "posix":
             return
-        for folder in (self.root.path, self.root.jobs, self.root.jobs_bin):
+        for folder in (self.agent.path, self.agent.jobs, self.agent.jobs_bin):
             if folder.exists() and folder.stat().st_mode & _OTHERS_WRITE:
                 raise UnsafeRoot(
-                    f"every user can write {folder}, and so replace what the agent runs as its own "
-                    f"account; chmod o-w {folder}"
+                    f"every user can write {folder}",
+                    "they could replace what the agent runs as its own account",
+                    f"chmod o-w {folder}",
                 )
         # What it holds is put in place, so nobody else may have written there.
         for folder in (self.folder, self.versions, self.staging):
             if folder.exists() and is_loose(folder.lstat()):
                 raise UnsafeRoot(
-                    f"others can write {folder}, from which programs are put in place; look at "
-                    f"what it holds, then chown it to this user and chmod 700 {folder}"
+                    f"others can write {folder}",
+                    "programs are put in place from there",
+                    f"look at what it holds, then chown it to this user and chmod 700 {folder}",
                 )
-
-    def _prepare(self) -> None:
-        self.root.jobs_bin.mkdir(exist_ok=True)
-        for folder in (self.folder, self.versions, self.staging):
-            folder.mkdir(mode=_MODE, exist_ok=True)
 
 
 def _pid(descriptor: int) -> str:
@@ -148,40 +163,17 @@ def _pid(descriptor: int) -> str:
         return ""
 
 
-def shelf_of(workshop: Workshop, job_id: str | None) -> Shelf:
-    """Return the versions of the bundle to which a job belongs now.
-
-    Args:
-        workshop: Where versions are kept.
-        job_id: The job; None when there is one bundle only.
-
-    Raises:
-        NoVersion: The job was never deployed from here, or it has to be named.
-    """
-    shelves = [shelf for shelf in workshop.shelves() if shelf.current is not None]
-    if job_id is None and len(shelves) == 1:
-        return shelves[0]
-    for shelf in shelves:
-        if job_id is not None and job_id in shelf.names(shelf.current or 0)[1]:
-            return shelf
-    known = ", ".join(shelf.name for shelf in shelves)
-    if not known:
-        raise NoVersion(f"nothing was deployed to {workshop.root.path} with `epm-task deploy` yet")
-    if job_id is None:
-        raise NoVersion(f"there are versions of several jobs; name one of: {known}")
-    raise NoVersion(f"job {job_id} was not deployed with `epm-task deploy`; there are: {known}")
-
-
-def earlier_version(shelf: Shelf, number: int | None) -> Version:
+def earlier_version(store: VersionStore, number: int | None) -> Version:
     """Return the version of this number; without one, that before the current one.
 
     Raises:
         NoVersion: There is none.
     """
-    wanted = shelf.previous if number is None else number
+    wanted = store.previous if number is None else number
     if wanted is None:
         raise NoVersion(
-            f"{shelf.name} has no version before number {shelf.current}, so there is nothing to go "
-            "back to; `epm-task deploy status` lists the versions"
+            f"{store.name} has no version before number {store.current}, so there is nothing to go "
+            "back to",
+            fix="look at the versions with `epm-task deploy status`",
         )
-    return shelf.get(wanted)
+    return store.get(wanted)

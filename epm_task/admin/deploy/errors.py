@@ -1,7 +1,7 @@
-"""A deploy error is one situation in which a deployment was not done, or was undone.
+"""Say why a deployment was not done, or was undone.
 
 AdminError
-├── BadBundle           65  the folder that was given is no set of jobs with their programs
+├── BadBundle           65  the folder that was given is not a set of jobs with their programs
 ├── NoVersion           66  no such version is kept
 ├── RolledBack           *  it was undone; the exit code is that of the cause
 ├── UndoPending          *  it could not be undone yet; the next apply does that first
@@ -9,7 +9,7 @@ AdminError
 ├── NotTidied            *  the new version is in place; the old one was not tidied up
 ├── WriteRefused     74/77  the file system refused; 77 when rights are missing
 ├── ApplyUnderWay       75  another apply or rollback is at work on this agent root
-├── ProgramInUse        75  Windows: a run of the program is under way (`swap.py`)
+├── ProgramInUse        75  Windows: a run of the program is under way
 ├── RunFailed            1  the run that --trigger started did not end with 0
 └── UnsafeRoot          78  other users can replace programs of this agent root
 """
@@ -20,6 +20,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from epm_task.admin.errors import AdminError
+from epm_task.errors import EpmTaskError, sentence
 from epm_task.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class RolledBack(AdminError):
 
     def __init__(self, cause: BaseException, as_before: str) -> None:
         """Take why, and what is in place now."""
-        self.exit_code = exit_code_of(cause)
-        super().__init__(f"{sentence_of(cause)}; so it was rolled back: {as_before}")
+        self.exit_code = _exit_code_of(cause)
+        super().__init__(f"it was rolled back, and {as_before}", _reason_of(cause), _fix_of(cause))
 
 
 class UndoPending(AdminError):
@@ -55,35 +56,38 @@ class UndoPending(AdminError):
 
     def __init__(self, cause: BaseException, why: BaseException) -> None:
         """Take why the new version failed, and why the old one is not back."""
-        self.exit_code = exit_code_of(cause)
+        self.exit_code = _exit_code_of(cause)
         super().__init__(
-            f"{sentence_of(cause)}; undoing it failed too ({sentence_of(why)}), so a part of the "
-            "new version is still in place; when the reason is gone, the next `epm-task deploy "
-            "apply` or `rollback` undoes it first"
+            "a part of the new version, which failed, is still in place",
+            f"{_reason_of(cause)}; undoing it failed too ({_reason_of(why)})",
+            "remove the reason: the next `epm-task deploy apply` or `rollback` undoes it first",
         )
 
 
 class RecoveryPending(AdminError):
     """An earlier apply was interrupted, and cannot be undone or finished now."""
 
-    def __init__(self, name: str, step: str, why: BaseException) -> None:
+    def __init__(self, name: str, step: str, why: EpmTaskError) -> None:
         """Take its bundle, the step in which it ended, and why."""
-        self.exit_code = exit_code_of(why)
+        self.exit_code = _exit_code_of(why)
         super().__init__(
             f"an apply of {name} was interrupted in its step {step!r}, which must be put right "
-            f"first, and cannot be now: {sentence_of(why)}; nothing else was done"
+            "first and cannot be now, so nothing else was done",
+            _reason_of(why),
+            why.fix,
         )
 
 
 class NotTidied(AdminError):
-    """The new version is in place and stays; only what is no longer needed was not removed."""
+    """The new version is in place and stays; only what is not needed any more was not removed."""
 
     def __init__(self, name: str, number: int, why: BaseException) -> None:
         """Take the bundle, the version that is in place, and why."""
-        self.exit_code = exit_code_of(why)
+        self.exit_code = _exit_code_of(why)
         super().__init__(
-            f"version {number} of {name} is in place, but what was before could not be tidied up "
-            f"({sentence_of(why)}); the next `epm-task deploy apply` does that first"
+            f"version {number} of {name} is in place, but what was before was not tidied up",
+            _reason_of(why),
+            "remove the reason: the next `epm-task deploy apply` does that first",
         )
 
 
@@ -102,7 +106,7 @@ class WriteRefused(AdminError):
             else "remove the reason, then run it again"
         )
         where = error.filename2 or error.filename or folder
-        super().__init__(f"{where} was not written ({error.strerror or error}); {fix}")
+        super().__init__(f"{where} was not written", error.strerror or str(error), fix)
 
 
 class ApplyUnderWay(AdminError):
@@ -114,7 +118,23 @@ class ApplyUnderWay(AdminError):
         """Take the agent root, and the process that holds it as far as it is known."""
         who = f"process {pid}" if pid else "another process"
         super().__init__(
-            f"{who} is deploying to {root} at this moment, so nothing was done; wait for its end"
+            f"{who} is deploying to {root} at this moment, so nothing was done",
+            fix="wait for its end",
+        )
+
+
+class ProgramInUse(AdminError):
+    """Windows does not move a folder in which a file is open; written from its manual, untested."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+    def __init__(self, error: OSError, place: Path) -> None:
+        """Take the refusal and the program's place."""
+        super().__init__(
+            f"{place} cannot be replaced ({error.strerror})",
+            "a run of it is under way, or another program, such as a virus scanner, has a file in "
+            "it open",
+            "wait for the end of the run, or stop the agent's service, then run it again",
         )
 
 
@@ -130,13 +150,17 @@ class RunFailed(AdminError):
     exit_code = ExitCode.FAILED
 
 
-def exit_code_of(error: BaseException) -> int:
-    """Return the exit code that an error asks for; 74 for a refusal of the operating system."""
+def _exit_code_of(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.SIGINT
     return int(getattr(error, "exit_code", ExitCode.IOERR))
 
 
-def sentence_of(error: BaseException) -> str:
-    """Return what happened; an interruption has no words of its own."""
-    return str(error) or ("stopped" if isinstance(error, KeyboardInterrupt) else repr(error))
+def _reason_of(error: BaseException) -> str:
+    if isinstance(error, EpmTaskError):
+        return sentence(error.what, error.why)
+    return "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else repr(error)
+
+
+def _fix_of(error: BaseException) -> str:
+    return error.fix if isinstance(error, EpmTaskError) else "run it again"

@@ -1,24 +1,27 @@
-"""A journal is the note of what is under way, so that a crash can be finished or undone."""
+"""Note on disk which step of an apply is under way, so that a crash can be finished or undone."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from epm_task.admin.deploy.errors import NoVersion
-from epm_task.contract.json_text import read_object
-from epm_task.files import remove_durably, write_atomically
+from epm_task.contract.json_text import BadJson, read_object
+from epm_task.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-#: From this step on the new version is accepted, and only tidying is left.
-SETTLE: Final = "settle"
+#: In the order in which they are taken.
+Step: TypeAlias = Literal["save", "stage", "swap", "validate", "register", "trigger", "settle"]
+#: Of the format; a file of another number is not guessed at.
 _VERSION: Final = 1
 
 
-class Journal(NamedTuple):
+@dataclass(slots=True)
+class Journal:
     """What is under way.
 
     Attributes:
@@ -29,7 +32,7 @@ class Journal(NamedTuple):
         keep: How many versions are kept beside the current one.
         gone_programs: What `before` has, and is removed at the end.
         gone_jobs: The same.
-        step: `save`, `stage`, `swap`, `validate`, `register`, `trigger` or `settle`; it was begun.
+        step: The step that was begun last.
     """
 
     name: str
@@ -39,7 +42,7 @@ class Journal(NamedTuple):
     keep: int
     gone_programs: Sequence[str]
     gone_jobs: Sequence[str]
-    step: str = "save"
+    step: Step = "save"
 
     @property
     def in_place(self) -> bool:
@@ -49,47 +52,41 @@ class Journal(NamedTuple):
     @property
     def registered(self) -> bool:
         """Whether the agent may have been told to change a job."""
-        return self.step in {"register", "trigger", SETTLE}
+        return self.step in {"register", "trigger", "settle"}
 
-    def begin(self, step: str, path: Path) -> Journal:
-        """Note that a step begins; the note survives a kill at any instant.
+    @property
+    def accepted(self) -> bool:
+        """Whether the new version stays, and only tidying is left."""
+        return self.step == "settle"
+
+    def begin(self, step: Step, path: Path) -> None:
+        """Note in the file *path* that a step begins; the note survives a kill at any instant.
 
         Raises:
             OSError: It cannot be written; the note of the step before is still there.
         """
-        begun = self._replace(step=step)
-        note = {"journal": _VERSION, **begun._asdict()}
+        note = {"journal": _VERSION, **asdict(self), "step": step}
         write_atomically(path, f"{json.dumps(note, indent=2)}\n".encode())
-        return begun
+        self.step = step
 
 
 def read_journal(path: Path) -> Journal | None:
     """Return what is noted, None when nothing is under way.
 
     Raises:
-        NoVersion: The file is there, and is no note of this package.
+        NoVersion: The file is there, and this package has not written it.
     """
     if not path.exists():
         return None
     try:
-        return _journal(read_object(path))
-    except (ValueError, TypeError) as error:
-        raise NoVersion(
-            f"{path} cannot be read ({error}); compare `epm-task deploy status` and `plan` with "
-            "what is in place, then remove it"
-        ) from None
-
-
-def _journal(note: dict[str, Any]) -> Journal:
-    if note.pop("journal", None) != _VERSION:
-        raise ValueError("it is of another version of epm-task")
-    return Journal(**note)
-
-
-def remove_journal(path: Path) -> None:
-    """Note that nothing is under way any more.
-
-    Raises:
-        OSError: The file cannot be removed.
-    """
-    remove_durably(path)
+        note = read_object(path)
+        if note.pop("journal", None) == _VERSION:
+            return Journal(**note)
+        why = "it is of another version of epm-task"
+    except (BadJson, TypeError) as error:
+        why = str(error)
+    raise NoVersion(
+        f"{path} cannot be used",
+        why,
+        "compare `epm-task deploy status` and `plan` with what is in place, then remove it",
+    )

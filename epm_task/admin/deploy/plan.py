@@ -1,4 +1,4 @@
-"""A plan is what deploying one bundle would change; making it only reads."""
+"""Find out what deploying a bundle would change, and only read for that."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 from epm_task.admin.deploy.bundle import Bundle, commands_of
 from epm_task.admin.deploy.errors import WriteRefused
 from epm_task.admin.deploy.program import read_installed
-from epm_task.admin.errors import UnknownJob
 from epm_task.job.json_source import child
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from epm_task.admin.client import AdminClient
-    from epm_task.admin.deploy.deploy_root import Workshop
+    from epm_task.admin.deploy.deploy_root import DeployRoot
     from epm_task.admin.deploy.program import FileFact, Program
 
 
@@ -185,7 +184,7 @@ class Plan(NamedTuple):
         return sorted(programs), sorted(jobs)
 
 
-def make_plans(workshop: Workshop, admin: AdminClient, bundles: Sequence[Bundle]) -> list[Plan]:
+def make_plans(root: DeployRoot, admin: AdminClient, bundles: Sequence[Bundle]) -> list[Plan]:
     """Return a plan for each bundle.
 
     What the current version of a bundle has, and no bundle has any more, is to be removed.
@@ -197,8 +196,8 @@ def make_plans(workshop: Workshop, admin: AdminClient, bundles: Sequence[Bundle]
     job_ids = {job_id for bundle in bundles for job_id in bundle.jobs}
     plans = []
     for bundle in bundles:
-        stale = _stale(workshop, admin, bundle, commands, job_ids)
-        plans.append(_plan(bundle, _present(workshop, admin, bundle, *stale)))
+        stale = _stale(root, admin, bundle, commands, job_ids)
+        plans.append(_plan(bundle, _present(root, admin, bundle, *stale)))
     return plans
 
 
@@ -221,11 +220,11 @@ def _plan(bundle: Bundle, present: Bundle) -> Plan:
 
 
 def _stale(
-    workshop: Workshop, admin: AdminClient, bundle: Bundle, commands: set[str], job_ids: set[str]
+    root: DeployRoot, admin: AdminClient, bundle: Bundle, commands: set[str], job_ids: set[str]
 ) -> tuple[set[str], set[str]]:
     """Return the commands and ids that only the current version of the bundle has."""
-    shelf = workshop.shelf(bundle.name)
-    old_commands, old_ids = shelf.names(shelf.current) if shelf.current else (set(), set())
+    store = root.store(bundle.name)
+    old_commands, old_ids = store.names(store.current) if store.current else (set(), set())
     stale_commands, stale_ids = old_commands - commands, old_ids - job_ids
     if stale_commands:
         others = [job for job in admin.list_jobs().jobs if job.get("id") not in old_ids | job_ids]
@@ -234,7 +233,7 @@ def _stale(
 
 
 def _present(
-    workshop: Workshop,
+    root: DeployRoot,
     admin: AdminClient,
     bundle: Bundle,
     stale_commands: set[str],
@@ -244,25 +243,13 @@ def _present(
         programs = {
             command: program
             for command in sorted(bundle.programs.keys() | stale_commands)
-            if (program := read_installed(workshop.place(command)))
+            if (program := read_installed(root.place(command)))
         }
     except OSError as error:
-        raise WriteRefused(error, workshop.root.jobs_bin) from error
+        raise WriteRefused(error, root.agent.jobs_bin) from error
     jobs = {
         job_id: document
         for job_id in sorted(bundle.jobs.keys() | stale_ids)
-        if (document := present_job(admin, job_id)) is not None
+        if (document := admin.find_job(job_id)) is not None
     }
     return Bundle(bundle.name, programs, jobs)
-
-
-def present_job(admin: AdminClient, job_id: str) -> dict[str, Any] | None:
-    """Return the job as the agent has it, None when it has none of this id.
-
-    Raises:
-        AdminError: The agent cannot be asked.
-    """
-    try:
-        return admin.get_job(job_id)
-    except UnknownJob:
-        return None

@@ -1,4 +1,4 @@
-"""A policy is the vendor's JobUpdate document, which carries one job to a whole fleet.
+"""Make and read the vendor's JobUpdate policy, which carries one job to a whole fleet.
 
 The vendor documents `PolicyType`, and of `Extension` the fields `JobId`, `Action` and `JobJson`.
 All other fields belong to the policy service; they pass through from a policy that it has made.
@@ -26,7 +26,7 @@ ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 
 
 class BadPolicy(AdminError):
-    """What is no JobUpdate policy, or cannot become one."""
+    """A document is not a JobUpdate policy, or cannot become one."""
 
     exit_code = ExitCode.DATAERR
 
@@ -72,17 +72,21 @@ def make_policy(
     extension = known.get("Extension", {})
     if known.get("PolicyType", _TYPE) != _TYPE or not isinstance(extension, dict):
         raise BadPolicy(
-            f"the base is no policy of the type {_TYPE}; export one from the policy service"
+            f"the base is not a policy of the type {_TYPE}",
+            fix="export one from the policy service",
         )
     try:
         check_job_id(job_id)
     except BadJobId as error:
-        raise BadPolicy(str(error)) from None
+        raise BadPolicy(error.what, error.why, error.fix) from None
     carried = None if action == "Delete" else document
     if carried is None and action != "Delete":
-        raise BadPolicy(f"{action} carries a job; give its document")
+        raise BadPolicy(f"a policy with the action {action} carries a job", fix="give its document")
     if carried is not None and carried.get("id") != job_id:
-        raise BadPolicy(f"the document is that of {carried.get('id')!r}, not of {job_id!r}")
+        raise BadPolicy(
+            f"the document is that of {carried.get('id')!r}, not of {job_id!r}",
+            fix="give the document of this job",
+        )
     extension = {**extension, "JobId": job_id, "Action": action}
     extension.pop("JobJson", None)
     if carried is not None:
@@ -95,15 +99,20 @@ def read_policy(data: bytes) -> Policy:
     """Return the policy in *data*.
 
     Raises:
-        BadPolicy: It is no JobUpdate policy; the message says what is wrong.
+        BadPolicy: It is not a JobUpdate policy; the message says what is wrong.
     """
     raw = read_base(data)
     extension = raw.get("Extension")
     if raw.get("PolicyType") != _TYPE or not isinstance(extension, dict):
-        raise BadPolicy(f"it is no policy: PolicyType must be {_TYPE!r}, Extension an object")
+        raise BadPolicy(
+            "it is not a policy", fix=f"write PolicyType {_TYPE!r}, and an object as Extension"
+        )
     action, job_id = extension.get("Action"), extension.get("JobId")
     if action not in ACTIONS or not isinstance(job_id, str):
-        raise BadPolicy(f"Extension needs a JobId, and an Action of {', '.join(ACTIONS)}")
+        raise BadPolicy(
+            "Extension has no usable JobId and Action",
+            fix=f"write JobId as text, and an Action of {', '.join(ACTIONS)}",
+        )
     return Policy(job_id, action, _carried(extension), raw)
 
 
@@ -111,14 +120,14 @@ def read_base(data: bytes) -> dict[str, Any]:
     """Return the object in *data*, with the order and the digits that it has.
 
     Raises:
-        BadPolicy: It is no JSON object.
+        BadPolicy: It is not a JSON object.
     """
     try:
         value = read_source(data).value
     except BadSource as error:
-        raise BadPolicy(f"it is no JSON: {error}") from None
+        raise BadPolicy("it is not JSON", str(error), "correct the file") from None
     if not isinstance(value, dict):
-        raise BadPolicy("it is no JSON object")
+        raise BadPolicy("it is not a JSON object", fix="write one, in braces")
     return value
 
 
@@ -141,16 +150,23 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
     text = extension.get("JobJson")
     if extension["Action"] == "Delete":
         if text is not None:
-            raise BadPolicy("a policy that deletes has no JobJson; leave it out")
+            raise BadPolicy("a policy that deletes has no JobJson", fix="leave it out")
         return None
     if not isinstance(text, str):
-        raise BadPolicy("Extension.JobJson must be the job document as one text")
+        raise BadPolicy(
+            "Extension.JobJson is not text", fix="write the job document as one JSON text"
+        )
     try:
         document = JobDocument.parse(encoded(text)).raw
     except BadSource as error:
-        raise BadPolicy(f"Extension.JobJson holds no job document: {error}") from None
+        raise BadPolicy(
+            "Extension.JobJson holds no job document", str(error), "correct the text"
+        ) from None
     if document.get("id") != extension["JobId"]:
-        raise BadPolicy(f"JobJson is the job {document.get('id')!r}, and JobId names another")
+        raise BadPolicy(
+            f"JobJson is the job {document.get('id')!r}, and JobId names another",
+            fix="correct one of them",
+        )
     return document
 
 

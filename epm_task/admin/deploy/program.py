@@ -1,4 +1,4 @@
-"""A program is the folder of one command below `Jobs/bin`, known by the digests of its files."""
+"""Read, compare and copy programs, which are the folders below `Jobs/bin`, by their digests."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def read_program(folder: Path, *, as_installed: bool = True) -> Program:
                 executable |= name in _names(folder.name)
             files[name] = FileFact(_sha256(path), executable, loose)
         else:
-            raise BadBundle(f"{path} is no file, folder or link; remove it")
+            raise BadBundle(f"{path} is neither a file nor a folder nor a link", fix="remove it")
     return Program(folder.name, folder, files)
 
 
@@ -104,7 +104,7 @@ def read_installed(place: Path) -> Program | None:
         OSError: It cannot be read.
     """
     if place.is_symlink() or (place.exists() and not place.is_dir()):
-        raise BadBundle(f"{place} is no folder, so it was left alone; remove it")
+        raise BadBundle(f"{place} is not a folder, so it was left alone", fix="remove it")
     return read_program(place) if place.exists() else None
 
 
@@ -139,7 +139,9 @@ def _link(path: Path, folder: Path) -> str:
     target = os.readlink(path)  # noqa: PTH115  # the text itself, not a path
     inside = Path(os.path.normpath(path.parent / target)).is_relative_to(folder)
     if Path(target).is_absolute() or not inside:
-        raise BadBundle(f"{path} is a link that leaves its program, to {target}; replace it")
+        raise BadBundle(
+            f"{path} is a link that leaves its program, to {target}", fix="replace it by a file"
+        )
     return target
 
 
@@ -175,13 +177,14 @@ def copy_program(program: Program, target: Path) -> None:
         sync_folder(target / above)
     if read_program(target, as_installed=True).files != program.files:
         raise BadBundle(
-            f"the copy {target} is not what was copied: another program has changed it, or its "
-            "file system knows no modes; exclude the agent root there"
+            f"the copy {target} is not what was copied",
+            "another program has changed it, or its file system knows no modes",
+            "exclude the agent root there",
         )
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder, or what stands in its place, if there is one."""
+    """Remove a folder, or what is in its place, if there is anything."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -200,7 +203,9 @@ def _copy(source: Path, copy: Path, fact: FileFact) -> None:
         reader = source.open("rb")
     except OSError as error:
         raise BadBundle(
-            f"{source} vanished, or cannot be read any more ({error.strerror}); build it again"
+            f"{source} vanished, or cannot be read any more",
+            error.strerror or str(error),
+            "build it again",
         ) from error
     with reader, copy.open("xb") as writer:
         while block := reader.read(_BLOCK_BYTES):
@@ -210,7 +215,7 @@ def _copy(source: Path, copy: Path, fact: FileFact) -> None:
         os.fsync(writer.fileno())
     copy.chmod(_EXECUTABLE_MODE if fact.executable else _FILE_MODE)
     if digest.hexdigest() != fact.digest:
-        raise BadBundle(f"{source} was changed while it was being deployed; run it again")
+        raise BadBundle(f"{source} was changed while it was being deployed", fix="run it again")
 
 
 def running_in(folder: Path) -> list[int]:
@@ -220,7 +225,7 @@ def running_in(folder: Path) -> list[int]:
     """
     found = []
     for process in psutil.process_iter(["exe", "cmdline"]):
-        words = [process.info["exe"] or "", *(process.info["cmdline"] or [])[:2]]
-        if any(word.startswith((f"{folder}/", f"{folder}\\")) for word in words):
+        paths = [process.info["exe"] or "", *(process.info["cmdline"] or [])[:2]]
+        if any(path.startswith((f"{folder}/", f"{folder}\\")) for path in paths):
             found.append(process.pid)
     return found

@@ -1,4 +1,4 @@
-"""A site is one agent as a deployment sees it: its folder together with its API.
+"""Change what one agent has: swap the programs in its folder, change the jobs through its API.
 
 Linux has `renameat2(RENAME_EXCHANGE)` since 3.15, macOS `renamex_np(RENAME_SWAP)` since 10.12; the
 latter is written from its manual page and untested. Windows has no such call.
@@ -13,10 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from epm_task.admin.client import apply_job, same_document
-from epm_task.admin.deploy.plan import present_job
+from epm_task.admin.deploy.errors import ProgramInUse
 from epm_task.admin.deploy.program import read_installed, remove_tree
-from epm_task.admin.errors import AdminError
-from epm_task.exit_code import ExitCode
 from epm_task.files import sync_folder
 
 if TYPE_CHECKING:
@@ -25,19 +23,19 @@ if TYPE_CHECKING:
 
     from epm_task.admin.client import AdminClient
     from epm_task.admin.deploy.bundle import Bundle
-    from epm_task.admin.deploy.deploy_root import Workshop
+    from epm_task.admin.deploy.deploy_root import DeployRoot
 
 
-class Site(NamedTuple):
+class Target(NamedTuple):
     """One agent.
 
     Attributes:
-        workshop: Its folder.
+        root: Its folder for deployments.
         admin: Its API.
         say: Is told each step, in one line.
     """
 
-    workshop: Workshop
+    root: DeployRoot
     admin: AdminClient
     say: Callable[[str], None]
 
@@ -49,10 +47,10 @@ class Site(NamedTuple):
             OSError: The operating system refuses.
         """
         for command, program in bundle.programs.items():
-            place = self.workshop.place(command)
+            place = self.root.place(command)
             present = read_installed(place)
             if present is None or present.files != program.files:
-                put_in_place(self.workshop.stage(program), place)
+                put_in_place(self.root.stage(program), place)
 
     def put_jobs(self, bundle: Bundle) -> None:
         """Make the agent have each job of the bundle.
@@ -71,7 +69,7 @@ class Site(NamedTuple):
             AdminError: The agent cannot be asked.
         """
         for job_id in job_ids:
-            present = present_job(self.admin, job_id)
+            present = self.admin.find_job(job_id)
             if present is not None and same_document(present, bundle.jobs[job_id]):
                 self.admin.delete_job(job_id)
 
@@ -82,26 +80,13 @@ class Site(NamedTuple):
             OSError: The operating system refuses.
         """
         for command in commands:
-            place = self.workshop.place(command)
+            place = self.root.place(command)
             present = read_installed(place)
             if present and present.tidied().files == bundle.programs[command].files:
-                staged = self.workshop.staging / command
+                staged = self.root.staging / command
                 remove_tree(staged)
-                take_away(place, staged)
-
-
-class ProgramInUse(AdminError):
-    """Windows does not move a folder in which a file is open; written from its manual, untested."""
-
-    exit_code = ExitCode.TEMPFAIL
-
-    def __init__(self, error: OSError, place: Path) -> None:
-        """Take the refusal and the program's place."""
-        super().__init__(
-            f"{place} cannot be replaced ({error.strerror}): a run of it is under way, or another "
-            "program, such as a virus scanner, has a file in it open; wait for the end of the run, "
-            "or stop the agent's service, then run it again"
-        )
+                place.rename(staged)
+                _sync_names(place, staged)
 
 
 def put_in_place(staged: Path, place: Path) -> None:
@@ -116,29 +101,22 @@ def put_in_place(staged: Path, place: Path) -> None:
     try:
         if not place.exists():
             staged.rename(place)
-        elif not exchange(staged, place):
-            rename_twice(staged, place)
+        elif not swap_at_once(staged, place):
+            swap_by_renames(staged, place)
     except PermissionError as error:
         if sys.platform == "win32":
             raise ProgramInUse(error, place) from error
         raise
-    sync_folder(place.parent)
-    sync_folder(staged.parent)
+    _sync_names(place, staged)
 
 
-def take_away(place: Path, staged: Path) -> None:
-    """Move a program out of its place.
-
-    Raises:
-        OSError: It is not possible; it is there still.
-    """
-    place.rename(staged)
-    sync_folder(place.parent)
-    sync_folder(staged.parent)
+def _sync_names(*paths: Path) -> None:
+    for path in paths:
+        sync_folder(path.parent)
 
 
-def rename_twice(staged: Path, place: Path) -> None:
-    """Swap where no exchange exists; for an instant nothing is at *place*.
+def swap_by_renames(staged: Path, place: Path) -> None:
+    """Swap where the system has no such call; for an instant nothing is at *place*.
 
     A crash in this instant is repaired by the next apply, as the journal tells.
     """
@@ -159,7 +137,7 @@ _RENAME_SWAP: Final = 2  # sys/stdio.h of macOS
 _UNKNOWN: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
-def exchange(one: Path, other: Path) -> bool:
+def swap_at_once(one: Path, other: Path) -> bool:
     """Swap two folders and return True; return False where that is not possible in one step.
 
     Raises:

@@ -1,8 +1,8 @@
-"""A trial is one run of each new job, whose exit code decides whether the new version stays."""
+"""Run each new job once; its exit code decides whether the new version stays."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.admin.deploy.errors import RunFailed
 from epm_task.admin.errors import WrongUse
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from epm_task.admin.deploy.bundle import Bundle
-    from epm_task.admin.deploy.target import Site
+    from epm_task.admin.deploy.target import Target
     from epm_task.contract.run_history import EndedRun
+
+
+_LEAVE_OUT: Final = "leave out --trigger"
 
 
 class Trial(NamedTuple):
@@ -38,13 +41,11 @@ class Trial(NamedTuple):
         """
         for job_id, document in bundle.jobs.items():
             if document.get("enabled", True) is False:
-                raise WrongUse(f"job {job_id} is disabled, so it cannot run; leave out --trigger")
+                raise WrongUse(f"job {job_id} is disabled, so it cannot run", fix=_LEAVE_OUT)
             if os_name() not in allowed_systems(document):
-                raise WrongUse(
-                    f"the osFilter of job {job_id} excludes {os_name()}; leave out --trigger"
-                )
+                raise WrongUse(f"the osFilter of job {job_id} excludes {os_name()}", fix=_LEAVE_OUT)
 
-    def run(self, site: Site, bundle: Bundle) -> None:
+    def run(self, target: Target, bundle: Bundle) -> None:
         """Run each job once and wait for its end.
 
         Raises:
@@ -53,33 +54,35 @@ class Trial(NamedTuple):
             OSError: The history of runs cannot be read.
         """
         for job_id in bundle.jobs:
-            site.say(f"{job_id}: run it and wait for its end")
-            ended = self._follow(site, job_id)
+            target.say(f"{job_id}: run it and wait for its end")
+            ended = self._follow(target, job_id)
             if ended is None:
                 raise RunFailed(
-                    f"the end of the run of {job_id} was not seen in {self.seconds:g} s: "
-                    f"{site.workshop.root.run_history} tells of none; give more --timeout, or "
-                    "leave out --trigger with an agent that writes no such file"
+                    f"the end of the run of {job_id} was not seen in {self.seconds:g} s",
+                    f"{target.root.agent.run_history} tells of none",
+                    "give more --timeout, or leave out --trigger with an agent that writes no such "
+                    "file",
                 )
             if ended.exit_code or ended.skipped:
-                raise RunFailed(_sentence(job_id, ended))
-            site.say(f"{job_id}: ended in {ended.seconds:.2f} s with exit code 0")
+                raise _failure(job_id, ended)
+            target.say(f"{job_id}: ended in {ended.seconds:.2f} s with exit code 0")
 
-    def _follow(self, site: Site, job_id: str) -> EndedRun | None:
-        root = site.workshop.root
+    def _follow(self, target: Target, job_id: str) -> EndedRun | None:
+        root = target.root.agent
         records = LogRecords(root.keeper_logger, job_id)
         follower = Follower(records, RunHistory(root.run_history), self.show)
         try:
-            started = site.admin.trigger_job(job_id, {})
+            started = target.admin.trigger_job(job_id, {})
             return follower.follow(job_id, started.run_id, self.seconds)
         finally:
             follower.close()
 
 
-def _sentence(job_id: str, ended: EndedRun) -> str:
+def _failure(job_id: str, ended: EndedRun) -> RunFailed:
     if ended.skipped:
-        return f"the run of {job_id} was skipped by the agent: {ended.skipped}"
-    why = f": {ended.problem}" if ended.problem else ""
+        what = f"the run of {job_id} was skipped by the agent"
+        return RunFailed(what, ended.skipped, _LEAVE_OUT)
     late = ", ended by the agent at its time-out" if ended.timed_out else ""
     code = f"{ended.exit_code} ({describe(ended.exit_code)})"
-    return f"the run of {job_id} ended with exit code {code}{late}{why}"
+    what = f"the run of {job_id} ended with exit code {code}{late}"
+    return RunFailed(what, ended.problem, "read its records above, and correct the task")

@@ -1,4 +1,4 @@
-"""A version is what was in place once: a bundle with a number, kept whole outside `Jobs/`."""
+"""Keep whole copies of what was in place, as numbered versions of a bundle, outside `Jobs/`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Version(NamedTuple):
     digest: str
 
 
-class Shelf:
+class VersionStore:
     """The versions of one bundle.
 
     Args:
@@ -75,12 +75,14 @@ class Shelf:
         except (ValueError, KeyError, OSError, BadBundle) as error:
             known = ", ".join(map(str, self.numbers())) or "none"
             raise NoVersion(
-                f"version {number} of {self.name} cannot be used ({error}); "
-                f"the versions are: {known}"
+                f"version {number} of {self.name} cannot be used",
+                str(error),
+                f"choose another with --to (the versions are: {known})",
             ) from error
         if digest_of(bundle) != version.digest:
             raise NoVersion(
-                f"version {number} of {self.name} is not what was kept; choose another with --to"
+                f"version {number} of {self.name} is not what was kept",
+                fix="choose another with --to",
             )
         return version
 
@@ -96,7 +98,7 @@ class Shelf:
         for number in reversed(self.numbers()):
             try:
                 version = self.get(number)
-            except NoVersion:  # a damaged one is no version of anything
+            except NoVersion:  # a damaged one equals nothing
                 continue
             if version.digest == digest:
                 return version
@@ -190,7 +192,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             for file in sorted((folder / "Jobs").glob("*.json"))
         }
     except BadSource as error:
-        raise BadBundle(str(error)) from None
+        raise BadBundle("a job document of the version is damaged", str(error)) from None
     return {path.name: read_program(path) for path in binaries}, jobs
 
 

@@ -9,8 +9,8 @@ from admin.admin_files import credential_of
 from admin.deploy.bundle_files import forget_deployments
 
 from epm_task.admin.client import AdminClient
-from epm_task.admin.deploy.deploy_root import Workshop
-from epm_task.admin.deploy.target import Site
+from epm_task.admin.deploy.deploy_root import DeployRoot
+from epm_task.admin.deploy.target import Target
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def workshop(agent: Agent) -> Iterator[Workshop]:
-    """The workshop of the agent, empty and held."""
-    made = Workshop(AgentRoot(agent.root))
+def root(agent: Agent) -> Iterator[DeployRoot]:
+    """The deploy root of the agent, empty and held."""
+    made = DeployRoot(AgentRoot(agent.root))
     with made.held():
         yield made
     forget_deployments(agent)
 
 
 @pytest.fixture
-def site(agent: Agent, workshop: Workshop) -> Iterator[Site]:
+def target(agent: Agent, root: DeployRoot) -> Iterator[Target]:
     """The agent as a deployment sees it; what is said goes nowhere."""
     with AdminClient(agent.base_url, credential_of(agent)) as admin:
-        yield Site(workshop, admin, lambda text: None)
+        yield Target(root, admin, lambda text: None)

@@ -89,8 +89,8 @@ def test_what_differs_is_named() -> None:
         (("bad_id", "Add", job_document("bad_id")), "bad_id"),
         (("probe", "Add", None), "carries a job"),
         (("other", "Update", job_document()), "not of 'other'"),
-        (("probe", "Add", job_document(), {"PolicyType": "Elevation"}), "no policy of the type"),
-        (("probe", "Add", job_document(), {"Extension": []}), "no policy of the type"),
+        (("probe", "Add", job_document(), {"PolicyType": "Elevation"}), "not a policy of the type"),
+        (("probe", "Add", job_document(), {"Extension": []}), "not a policy of the type"),
     ],
 )
 def test_what_cannot_be_a_policy_is_refused(words: tuple[Any, ...], why: str) -> None:
@@ -102,12 +102,12 @@ def test_what_cannot_be_a_policy_is_refused(words: tuple[Any, ...], why: str) ->
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("{", "no JSON"),
-        ("[]", "no JSON object"),
-        ("{}", "PolicyType must be"),
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ("{}", "write PolicyType"),
         (_policy(JobId="a"), "an Action of Add"),
-        (_policy(JobId="a", Action="Add"), "one text"),
-        (_policy(JobId="a", Action="Add", JobJson={"id": "a"}), "one text"),
+        (_policy(JobId="a", Action="Add"), "one JSON text"),
+        (_policy(JobId="a", Action="Add", JobJson={"id": "a"}), "one JSON text"),
         (_policy(JobId="a", Action="Add", JobJson="{"), "no job document"),
         (_policy(JobId="a", Action="Add", JobJson='{"id": "b"}'), "names another"),
         (_policy(JobId="a", Action="Delete", JobJson="{}"), "leave it out"),

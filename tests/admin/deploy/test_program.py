@@ -77,7 +77,7 @@ def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
     """Reading a pipe would wait for ever."""
     executable = write_program(tmp_path)
     os.mkfifo(executable.with_name("pipe"))
-    with pytest.raises(BadBundle, match="no file"):
+    with pytest.raises(BadBundle, match="neither a file"):
         read_program(executable.parent)
 
 
@@ -87,7 +87,7 @@ def test_a_file_or_a_link_in_the_place_of_a_program_is_left_alone(tmp_path: Path
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "absent")
     for name in ("file", "link"):
-        with pytest.raises(BadBundle, match="no folder"):
+        with pytest.raises(BadBundle, match="not a folder"):
             read_installed(tmp_path / name)
 
 

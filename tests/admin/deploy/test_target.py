@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from admin.deploy.bundle_files import write_program
 
+from epm_task.admin.deploy.errors import ProgramInUse
 from epm_task.admin.deploy.program import running_in
-from epm_task.admin.deploy.target import (
-    ProgramInUse,
-    exchange,
-    put_in_place,
-    rename_twice,
-    take_away,
-)
+from epm_task.admin.deploy.target import put_in_place, swap_at_once, swap_by_renames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +26,7 @@ def _two(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="this call is Linux's")
-def test_an_exchange_has_no_instant_without_a_program(tmp_path: Path) -> None:
+def test_a_swap_has_no_instant_without_a_program(tmp_path: Path) -> None:
     """Another thread opens the file all the time and never misses it."""
     staged, place = _two(tmp_path)
     seen: set[str] = set()
@@ -44,13 +39,13 @@ def test_an_exchange_has_no_instant_without_a_program(tmp_path: Path) -> None:
     watcher = threading.Thread(target=look)
     watcher.start()
     for _ in range(2000):
-        assert exchange(staged, place)
+        assert swap_at_once(staged, place)
     ended.set()
     watcher.join()
     assert seen == {"new", "old"}
 
 
-@pytest.mark.parametrize("swap", [put_in_place, rename_twice])
+@pytest.mark.parametrize("swap", [put_in_place, swap_by_renames])
 def test_what_was_in_place_is_staged_afterwards(swap: object, tmp_path: Path) -> None:
     """So that it can be put back without a copy."""
     staged, place = _two(tmp_path)
@@ -59,26 +54,25 @@ def test_what_was_in_place_is_staged_afterwards(swap: object, tmp_path: Path) ->
     assert sorted(path.name for path in staged.parent.iterdir()) == ["probe"]
 
 
-def test_a_first_program_is_moved_and_can_be_taken_away(tmp_path: Path) -> None:
+def test_a_first_program_is_moved(tmp_path: Path) -> None:
     """There is nothing to swap with."""
     staged, place = _two(tmp_path)
     shutil.rmtree(place)
     put_in_place(staged, place)
     assert (place / "probe").read_text() == "new"
-    take_away(place, staged)
-    assert not place.exists()
+    assert not staged.exists()
 
 
 def test_a_failed_second_rename_puts_the_old_program_back(tmp_path: Path) -> None:
-    """Where no exchange exists."""
+    """Where the system cannot swap at once."""
     staged, place = _two(tmp_path)
     shutil.rmtree(staged)
     with pytest.raises(FileNotFoundError):
-        rename_twice(staged, place)
+        swap_by_renames(staged, place)
     assert (place / "probe").read_text() == "old"
 
 
-def test_an_exchange_that_is_refused_says_so(tmp_path: Path) -> None:
+def test_a_swap_that_is_refused_says_so(tmp_path: Path) -> None:
     """Nothing has changed."""
     staged, place = _two(tmp_path)
     shutil.rmtree(staged)

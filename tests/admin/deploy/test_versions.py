@@ -9,7 +9,7 @@ from admin.deploy.bundle_files import write_bundle
 
 from epm_task.admin.deploy.bundle import Bundle, read_bundles
 from epm_task.admin.deploy.errors import BadBundle, NoVersion
-from epm_task.admin.deploy.versions import Shelf
+from epm_task.admin.deploy.versions import VersionStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +20,11 @@ def _bundle(folder: Path, number: int) -> Bundle:
     return bundle
 
 
-def _shelf(folder: Path, count: int = 0) -> Shelf:
-    shelf = Shelf(folder / "probe")
+def _store(folder: Path, count: int = 0) -> VersionStore:
+    store = VersionStore(folder / "probe")
     for number in range(1, count + 1):
-        shelf.save(_bundle(folder / "dist", number), number, "deployed")
-    return shelf
+        store.save(_bundle(folder / "dist", number), number, "deployed")
+    return store
 
 
 def test_a_version_is_a_bundle_with_its_own_files(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_version_is_a_bundle_with_its_own_files(tmp_path: Path) -> None:
     file = folder / "Jobs" / "probe.json"
     file.write_text(file.read_text().replace("{", '{"x": 1.10, ', 1))
     (bundle,) = read_bundles(folder)
-    version = _shelf(tmp_path).save(bundle, 1, "deployed")
+    version = _store(tmp_path).save(bundle, 1, "deployed")
     assert version.bundle.jobs == bundle.jobs
     assert version.bundle.programs["probe"].folder.is_relative_to(tmp_path / "probe" / "1")
     (again,) = read_bundles(tmp_path / "probe" / "1")
@@ -43,28 +43,28 @@ def test_a_version_is_a_bundle_with_its_own_files(tmp_path: Path) -> None:
 
 def test_the_same_bundle_is_found_again(tmp_path: Path) -> None:
     """So that going back and forth does not fill the disk."""
-    shelf = _shelf(tmp_path, 2)
-    found = shelf.find(_bundle(tmp_path / "again", 1))
+    store = _store(tmp_path, 2)
+    found = store.find(_bundle(tmp_path / "again", 1))
     assert found is not None
     assert found.number == 1
-    assert shelf.find(_bundle(tmp_path / "again", 9)) is None
-    assert shelf.names(2) == ({"probe"}, {"probe"})
-    assert shelf.names(9) == (set(), set())
+    assert store.find(_bundle(tmp_path / "again", 9)) is None
+    assert store.names(2) == ({"probe"}, {"probe"})
+    assert store.names(9) == (set(), set())
 
 
 def test_a_damaged_version_is_none(tmp_path: Path) -> None:
     """What was kept is compared with its digest before it is used."""
-    shelf = _shelf(tmp_path, 2)
+    store = _store(tmp_path, 2)
     program = tmp_path / "probe" / "1" / "Jobs" / "bin" / "probe" / "probe"
     program.write_text("changed")
     with pytest.raises(NoVersion, match="not what was kept"):
-        shelf.get(1)
-    assert shelf.find(_bundle(tmp_path / "again", 1)) is None
+        store.get(1)
+    assert store.find(_bundle(tmp_path / "again", 1)) is None
     (tmp_path / "probe" / "2" / "Jobs" / "probe.json").write_text("{")
     with pytest.raises(NoVersion, match="the versions are: 1, 2"):
-        shelf.get(2)
+        store.get(2)
     with pytest.raises(NoVersion):
-        shelf.get(3)
+        store.get(3)
 
 
 def test_a_version_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_version_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path / "dist", 1)
     (tmp_path / "dist" / "Jobs" / "bin" / "probe" / "probe").unlink()
     with pytest.raises(BadBundle, match="vanished"):
-        _shelf(tmp_path).save(bundle, 1, "deployed")
+        _store(tmp_path).save(bundle, 1, "deployed")
     assert list((tmp_path / "probe").iterdir()) == []
 
 
@@ -82,17 +82,17 @@ def test_a_version_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
 )
 def test_the_oldest_versions_go_first(keep: int, left: list[int], tmp_path: Path) -> None:
     """The current one is not counted."""
-    shelf = _shelf(tmp_path, 5)
-    shelf.point_to(5, 4)
-    shelf.prune(keep)
-    assert shelf.numbers() == left
-    assert shelf.next_number() == 6
+    store = _store(tmp_path, 5)
+    store.point_to(5, 4)
+    store.prune(keep)
+    assert store.numbers() == left
+    assert store.next_number() == 6
 
 
 def test_the_version_before_is_kept_though_it_is_old(tmp_path: Path) -> None:
     """After a rollback to an old one, the way forward is not lost either."""
-    shelf = _shelf(tmp_path, 5)
-    shelf.point_to(2, 1)
-    shelf.prune(2)
-    assert shelf.numbers() == [1, 2, 5]
-    assert (shelf.current, shelf.previous) == (2, 1)
+    store = _store(tmp_path, 5)
+    store.point_to(2, 1)
+    store.prune(2)
+    assert store.numbers() == [1, 2, 5]
+    assert (store.current, store.previous) == (2, 1)

@@ -69,8 +69,9 @@ def test_from_the_first_plan_to_the_last_rollback(
     broken = deploy("apply", "--trigger", "--yes")
     assert broken.exit_code == 1
     assert broken.err.splitlines()[-1] == (
-        "epm-task: the run of talker ended with exit code 3 (the author's own); so it was rolled "
-        "back: version 2 of talker is in place, as before"
+        "epm-task: it was rolled back, and version 2 of talker is in place as before: the run of "
+        "talker ended with exit code 3 (the author's own); read its records above, and correct "
+        "the task"
     )
     assert installed(agent, "talker") == TASK
 

@@ -46,10 +46,10 @@ class Editions:
         """Apply what is in `dist` and check that all of it is in place; return what was said."""
         assert self._forked.run(*self.words()) == 0, self._forked.output
         assert self._in_place() == (self.number, self.number), self._forked.output
-        workshop = self._agent.root / "epm-task"
-        assert not (workshop / "journal.json").exists()
-        assert not list((workshop / "staging").iterdir())
-        assert not list((workshop / "versions").rglob(".partial"))
+        root = self._agent.root / "epm-task"
+        assert not (root / "journal.json").exists()
+        assert not list((root / "staging").iterdir())
+        assert not list((root / "versions").rglob(".partial"))
         return self._forked.output
 
     def seconds(self) -> float:

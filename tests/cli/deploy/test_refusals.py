@@ -14,7 +14,7 @@ from admin.admin_files import options_of
 from admin.deploy.bundle_files import GOOD, installed, write_bundle
 from cli.command_line import Finished, epm_task
 
-from epm_task.admin.deploy.deploy_root import Workshop
+from epm_task.admin.deploy.deploy_root import DeployRoot
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def first(agent: Agent, deploy: Callable[..., Finished]) -> str:
 
 def _as_before(agent: Agent) -> bool:
     """Return whether the first version is in place, and nothing is under way."""
-    workshop = Workshop(AgentRoot(agent.root))
+    root = DeployRoot(AgentRoot(agent.root))
     name = agent.call_in_loop(lambda: agent._local.jobs.get("probe"))["name"]
     whole = (installed(agent), name) == (GOOD, "Probe")
-    return whole and workshop.shelf("probe").numbers() == [1] and not workshop.journal.exists()
+    return whole and root.store("probe").numbers() == [1] and not root.journal.exists()
 
 
 def _command(agent: Agent, prefix: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
@@ -172,7 +172,7 @@ def test_a_job_that_the_agent_refuses(
     refused = deploy("apply", "--yes")
     assert refused.exit_code == 65
     assert "priority must be" in _one_sentence(refused.err)
-    assert "rolled back: version 1" in refused.err
+    assert "rolled back, and version 1" in refused.err
     assert _as_before(agent)
 
 
@@ -193,7 +193,7 @@ def test_a_second_apply_at_the_same_time(
     agent: Agent, first: str, deploy: Callable[..., Finished]
 ) -> None:
     """It is refused, and told who is at work."""
-    with Workshop(AgentRoot(agent.root)).held():
+    with DeployRoot(AgentRoot(agent.root)).held():
         refused = deploy("apply", "--yes")
         assert deploy("plan").exit_code == 0
         assert deploy("status").exit_code == 0
