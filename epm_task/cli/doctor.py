@@ -12,13 +12,14 @@ from typing import Annotated, Final
 import typer
 
 from epm_task.admin.doctor.doctor import examine
-from epm_task.admin.doctor.finding import Case, Finding, State
+from epm_task.admin.doctor.finding import Finding, Setup, State
 from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.jobs import broker_address
 from epm_task.cli.options import job_of
 from epm_task.cli.output import FAILED, Failure, colorful
 from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
+from epm_task.errors import sentence
 from epm_task.job.job import Job
 
 _COLORS: Final = {State.OK: "32", State.FAULT: "1;31", State.NOTE: "33", State.UNKNOWN: "36"}
@@ -52,7 +53,7 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
     if target and job:
         raise Failure("a file and --job were given", "give one: the file names its job")
     declared = job_of([target]) if target else None
-    case = Case(
+    setup = Setup(
         connection.settings(),
         root=find_root(agent_root),
         job_id=declared.id if declared else job,
@@ -60,7 +61,7 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
         plugins=_plugins(declared) if declared else (),
         broker=broker_address(broker) if broker else None,
     )
-    found = [*_shown(examine(case), quiet=as_json)]
+    found = [*_shown(examine(setup), quiet=as_json)]
     faults = sum(finding.state is State.FAULT for finding in found)
     if as_json:
         findings = [asdict(finding) for finding in found]
@@ -89,4 +90,4 @@ def _line(finding: Finding, *, color: bool) -> str:
     if color:
         state = f"\x1b[{_COLORS[finding.state]}m{state}\x1b[0m"
     fix = f"; fix: {finding.fix}" if finding.fix else ""
-    return f"{state}  {finding.check}: {printable(finding.what + fix)}"
+    return f"{state}  {finding.check}: {printable(sentence(finding.what, finding.why) + fix)}"

@@ -17,6 +17,7 @@ from cli.command_line import epm_task
 from peers import http_answer, second_user
 from peers.http_peer import HttpPeer
 
+from epm_task.errors import sentence
 from epm_task.job.job import Job
 from epm_task.job.task_file import find_task
 from epm_task.testing import Agent
@@ -96,7 +97,7 @@ def diagnose(agent: Agent, *words: object, options: list[str] | None = None) -> 
     report = json.loads(ended.out)
     found = report["findings"]
     assert ended.exit_code == (1 if report["faults"] else 0)
-    by_check = {each["check"]: f"{each['what']}; {each['fix']}" for each in found}
+    by_check = {each["check"]: sentence(each["what"], each["why"], each["fix"]) for each in found}
     return by_check | {"faults": [each["check"] for each in found if each["state"] == "fault"]}
 
 

@@ -1,1 +1,1 @@
-"""The doctor examines an agent and one of its jobs from outside, and never changes anything."""
+"""Find out from outside why a task does not run, without changing anything."""

@@ -1,4 +1,4 @@
-"""TLS works when the certificate at the port is the agent's, and the one that we show is valid."""
+"""Check the agent: its folder, its port, TLS, the two tiers, and its broker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ssl
 import sys
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
@@ -17,53 +17,179 @@ from epm_task.admin.credential import Certificate, Credential, read_certificate
 from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
 from epm_task.admin.errors import AdminError, CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
+from epm_task.admin.records import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
-from epm_task.contract.json_text import read_object
-from epm_task.contract.names import PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
+from epm_task.contract.json_text import BadJson, read_object
+from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.runtime.tls import loopback_ip
+
+if sys.platform == "linux":
+    from epm_task.runtime.attestation import linux as kernel
+else:
+    from epm_task.runtime.attestation import windows_and_macos as kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from epm_task.admin.doctor.finding import Case
-    from epm_task.runtime.attestation.sockets import SocketOwner
+    from epm_task.admin.doctor.finding import Setup
+    from epm_task.contract.layout import AgentRoot
+
+_TLS_SECONDS: Final = 2.0
+#: Any call that needs the Plugin tier; its answer is not looked at.
+_SETTINGS: Final = Call("GET", f"/api/PluginSettings/{SYSTEM_PLUGIN}", Presence.read)
+#: The vendor's default; the agent's settings decide, and only tasks may read them.
+_DEFAULT_BROKER: Final = ("127.0.0.1", 8675)
 
 
-_NAME: Final = "TLS"
-_SECONDS: Final = 2.0
-
-
-def check_tls(case: Case) -> Iterator[Finding]:
-    """Shake hands without a client certificate, and look at the agent's."""
-    if not case.listening:
+def check_root(setup: Setup) -> Iterator[Finding]:
+    """Look at the folders, and take the port from `appsettings.json` when none was given."""
+    root = setup.root
+    if root is None:
+        yield unknown(
+            "agent root",
+            "no folder of an agent was found in the usual places, so its files are not examined",
+            fix="give it with --agent-root",
+        )
         return
-    ca = case.settings.credential.ca
+    if not root.path.is_dir():
+        yield fault("agent root", f"there is no folder {root.path}", fix="correct --agent-root")
+        setup.root = None
+        return
+    if missing := [str(path) for path in (root.jobs, root.jobs_bin) if not path.is_dir()]:
+        fix = "install the agent, or correct the root"
+        yield fault("agent root", f"{' and '.join(missing)} is missing", fix=fix)
+    elif not os.access(root.jobs, os.R_OK | os.X_OK):
+        what = f"{root.jobs} cannot be read by this user"
+        yield unknown("agent root", what, fix="run this as root")
+    else:
+        yield ok("agent root", str(root.path))
+    yield from _check_appsettings(setup, root)
+
+
+def _check_appsettings(setup: Setup, root: AgentRoot) -> Iterator[Finding]:
     try:
-        context = Credential(ca=ca).tls_context()
-        version, certificate = _shake_hands(case.base_url, context)
+        port, _ = root.read_ports()
+    except BadJson as error:
+        what = f"{root.appsettings}: {error.what}"
+        yield unknown("agent root", what, error.why, fix="give --base-url with the port")
+        return
+    if port is None:
+        return
+    named = f"https://127.0.0.1:{port}"
+    if setup.base_url == DEFAULT_BASE_URL:
+        setup.base_url = named
+    elif admin_address(setup.base_url)[1] != port:
+        yield note(
+            "agent root",
+            f"{root.appsettings} names port {port}, and {setup.base_url} was given",
+            fix=f"give --base-url {named}, if this is the same agent",
+        )
+
+
+def check_port(setup: Setup) -> Iterator[Finding]:
+    """Tell who listens."""
+    host, port = admin_address(setup.base_url)
+    try:
+        found = find_listener(host, port)
+    except OSError as error:
+        setup.listening = True
+        yield unknown("port", f"nobody can tell who holds {host}:{port}", str(error))
+        return
+    if found is None:
+        yield fault(
+            "port",
+            f"nobody listens on {host}:{port}",
+            "the agent is down, or has another port",
+            fix="start the agent's service; KestrelHttpsPort of appsettings.json is its port",
+        )
+        return
+    trusted, who = found
+    if not trusted:
+        yield fault(
+            "port",
+            f"{host}:{port} is held by {who}",
+            "it is neither the system nor your own user, and may pose as the agent",
+            fix="stop that process, then start the agent's service",
+        )
+        return
+    setup.listening = True
+    yield ok("port", f"{host}:{port} is held by {who}")
+
+
+def find_listener(host: str, port: int) -> tuple[bool, str] | None:
+    """Return whether a listener runs as the system or as this user, and who it is.
+
+    None means that nobody would accept a connection. A foreign listener is told before others.
+
+    Raises:
+        OSError: The kernel does not tell.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    owners = kernel.listeners(socket.inet_pton(family, host), port)
+    owner = min(owners, key=lambda one: one.trusted, default=None)
+    if owner is None:
+        return None
+    pid = owner.pid or (kernel.find_pid(owner.inode) if owner.inode else None)
+    if pid is None:
+        return owner.trusted, f"{owner.name}, a process that this user may not see"
+    try:
+        return owner.trusted, f"{owner.name}, process {pid} ({psutil.Process(pid).name()})"
+    except psutil.Error:
+        return owner.trusted, f"{owner.name}, process {pid}"
+
+
+def check_tls(setup: Setup) -> Iterator[Finding]:
+    """Shake hands without a client certificate, and look at the agent's."""
+    if not setup.listening:
+        return
+    ca = setup.settings.credential.ca
+    try:
+        version, certificate = _shake_hands(setup.base_url, Credential(ca=ca).tls_context())
     except AdminError as error:
-        yield of_error(_NAME, error)
+        yield of_error("TLS", error)
     except ssl.SSLCertVerificationError as error:
         yield fault(
-            _NAME,
-            f"the certificate at {case.base_url} is refused ({error.verify_message})",
-            "export the CA of this agent anew: its certificate changes at each start of the "
+            "TLS",
+            f"the certificate at {setup.base_url} is refused",
+            error.verify_message,
+            fix="export the CA of this agent anew: its certificate changes at each start of the "
             "service; without --cacert the owner of the port is checked instead",
         )
     except ssl.SSLError as error:
         yield fault(
-            _NAME,
-            f"no TLS is spoken at {case.base_url} ({error.reason})",
-            "another program holds the port, or it is the agent's HTTP port",
+            "TLS",
+            f"no TLS is spoken at {setup.base_url}",
+            error.reason or str(error),
+            fix="another program holds the port, or it is the agent's HTTP port",
         )
     except OSError as error:
-        yield fault(_NAME, f"no connection to {case.base_url} ({error})", "see the port")
+        yield fault("TLS", f"no connection to {setup.base_url}", str(error), fix="see the port")
     else:
         yield _judge(version, certificate, verified=ca is not None)
 
 
-def check_credential(case: Case) -> Iterator[Finding]:
+def _shake_hands(base_url: str, context: ssl.SSLContext) -> tuple[str, Certificate | None]:
+    host, port = admin_address(base_url)
+    with (
+        socket.create_connection((host, port), _TLS_SECONDS) as opened,
+        context.wrap_socket(opened, server_hostname=host) as secured,
+    ):
+        data = secured.getpeercert(binary_form=True)
+        return secured.version() or "", read_certificate(data) if data else None
+
+
+def _judge(version: str, certificate: Certificate | None, *, verified: bool) -> Finding:
+    if why := certificate.out_of_date(datetime.now(UTC)) if certificate else "":
+        what = "the agent's certificate is out of date"
+        return fault("TLS", what, why, fix="restart the agent's service")
+    how = "verified by --cacert" if verified else "not verified: no --cacert was given"
+    name = certificate.common_name if certificate else "no name"
+    return ok("TLS", f"{version}, certificate {name!r}, {how}")
+
+
+def check_credential(setup: Setup) -> Iterator[Finding]:
     """Look at the files of the credential, and at the dates of the client certificate."""
-    credential = case.settings.credential
+    credential = setup.settings.credential
     try:
         credential.tls_context()
         certificate = credential.read_certificate()
@@ -74,7 +200,7 @@ def check_credential(case: Case) -> Iterator[Finding]:
         yield note(
             "credential",
             "no client certificate was given, so the Admin tier is not examined",
-            "give --cert and --key, or EPM_TASK_ADMIN_CERT and _KEY",
+            fix="give --cert and --key, or EPM_TASK_ADMIN_CERT and _KEY",
         )
         return
     yield ok(
@@ -84,145 +210,35 @@ def check_credential(case: Case) -> Iterator[Finding]:
     )
 
 
-def _shake_hands(base_url: str, context: ssl.SSLContext) -> tuple[str, Certificate | None]:
-    host, port = admin_address(base_url)
-    with (
-        socket.create_connection((host, port), _SECONDS) as opened,
-        context.wrap_socket(opened, server_hostname=host) as secured,
-    ):
-        data = secured.getpeercert(binary_form=True)
-        return secured.version() or "", read_certificate(data) if data else None
-
-
-def _judge(version: str, certificate: Certificate | None, *, verified: bool) -> Finding:
-    why = certificate.out_of_date(datetime.now(UTC)) if certificate else ""
-    if why:
-        return fault(
-            _NAME, f"the agent's certificate is out of date: {why}", "restart the agent's service"
-        )
-    how = "verified by --cacert" if verified else "not verified: no --cacert was given"
-    name = certificate.common_name if certificate else "no name"
-    return ok(_NAME, f"{version}, certificate {name!r}, {how}")
-
-
-_NAME_CHECK_ROOT: Final = "agent root"
-
-
-def check_root(case: Case) -> Iterator[Finding]:
-    """Look at the folders, and take the port from `appsettings.json` when none was given."""
-    root = case.root
-    if root is None:
-        yield unknown(
-            _NAME_CHECK_ROOT,
-            "no folder of an agent was found in the usual places, so its files are not examined",
-            "give it with --agent-root",
-        )
-        return
-    if not root.path.is_dir():
-        yield fault(_NAME_CHECK_ROOT, f"{root.path} is no folder", "correct --agent-root")
-        case.root = None
-        return
-    missing = [str(path) for path in (root.jobs, root.jobs_bin) if not path.is_dir()]
-    if missing:
-        yield fault(
-            _NAME_CHECK_ROOT,
-            f"{' and '.join(missing)} is missing",
-            "install the agent, or correct the root",
-        )
-    elif not os.access(root.jobs, os.R_OK | os.X_OK):
-        yield unknown(
-            _NAME_CHECK_ROOT, f"{root.jobs} cannot be read by this user", "run this as root"
-        )
-    else:
-        yield ok(_NAME_CHECK_ROOT, str(root.path))
-    yield from _port(case)
-
-
-def _port(case: Case) -> Iterator[Finding]:
-    root = case.root
-    if root is None:
-        return
-    try:
-        port = root.read_ports()[0]
-    except ValueError as error:
-        yield unknown(
-            _NAME_CHECK_ROOT, f"{root.appsettings}: {error}", "give --base-url with the port"
-        )
-        return
-    if port is None:
-        return
-    named = f"https://127.0.0.1:{port}"
-    if case.base_url == DEFAULT_BASE_URL:
-        case.base_url = named
-    elif not case.base_url.rstrip("/").endswith(f":{port}"):
-        yield note(
-            _NAME_CHECK_ROOT,
-            f"{root.appsettings} names port {port}, and {case.base_url} was given",
-            f"give --base-url {named}, if this is the same agent",
-        )
-
-
-_NAME_CHECK_PORT: Final = "port"
-
-
-def check_port(case: Case) -> Iterator[Finding]:
-    """Tell who listens."""
-    host, port = admin_address(case.base_url)
-    try:
-        found = find_listener(host, port)
-    except OSError as error:
-        case.listening = True
-        yield unknown(_NAME_CHECK_PORT, f"nobody can tell who holds {host}:{port} ({error})")
-        return
-    if found is None:
-        yield fault(
-            _NAME_CHECK_PORT,
-            f"nobody listens on {host}:{port}: the agent is down, or has another port",
-            "start the agent's service; KestrelHttpsPort of appsettings.json is its port",
-        )
-    elif not found.trusted:
-        yield fault(
-            _NAME_CHECK_PORT,
-            f"{host}:{port} is held by {found.who}, which is neither the system nor your own "
-            "user: it may pose as the agent",
-            "stop that process, then start the agent's service",
-        )
-    else:
-        case.listening = True
-        yield ok(_NAME_CHECK_PORT, f"{host}:{port} is held by {found.who}")
-
-
-#: Any call that needs the Plugin tier; its answer is not looked at.
-_SETTINGS: Final = Call("GET", f"{PLUGIN_SETTINGS_PATH}/{SYSTEM_PLUGIN}", Presence.read)
-
-
-def check_health(case: Case) -> Iterator[Finding]:
+def check_health(setup: Setup) -> Iterator[Finding]:
     """Ask what anyone may ask."""
-    if not case.listening:
+    if not setup.listening:
         return
     try:
-        with case.client(certified=False) as client:
+        with setup.client(certified=False) as client:
             found = client.health()
     except AdminError as error:
         yield of_error("health", error)
         return
-    case.answers = True
+    setup.answers = True
     yield ok("health", f"{found.status or 'it answers'}, version {found.version or 'not told'}")
 
 
-def check_plugin_tier(case: Case) -> Iterator[Finding]:
+def check_plugin_tier(setup: Setup) -> Iterator[Finding]:
     """Ask for settings, which only processes that the agent has started may read."""
-    if not case.answers:
+    if not setup.answers:
         return
     try:
-        with case.client(certified=False) as client:
+        with setup.client(certified=False) as client:
             client.send(_SETTINGS)
     except CredentialRefused:
         yield note(
             "Plugin tier",
-            "403 for this shell, as it must be: the agent did not start this process, so a task "
-            "that is started by hand, or by a wrapper, gets 403 and ends with exit code 77",
-            "start the task as a job: epm-task jobs trigger ID --wait, or try it with epm-task run",
+            "403 for this shell, as it must be",
+            "the agent did not start this process, so a task that is started by hand, or by a "
+            "wrapper, gets 403 and ends with exit code 77",
+            fix="start the task as a job: epm-task jobs trigger ID --wait, or try it with "
+            "epm-task run",
         )
     except AdminError as error:
         yield of_error("Plugin tier", error)
@@ -230,105 +246,92 @@ def check_plugin_tier(case: Case) -> Iterator[Finding]:
         yield ok("Plugin tier", "this process has it: the agent started it, or trusts its tree")
 
 
-def check_admin_tier(case: Case) -> Iterator[Finding]:
+def check_admin_tier(setup: Setup) -> Iterator[Finding]:
     """Ask for the jobs with the client certificate."""
-    if not case.answers or case.settings.credential.certificate is None:
+    if not setup.answers or setup.settings.credential.certificate is None:
         return
     try:
-        with case.client(certified=True) as client:
+        with setup.client(certified=True) as client:
             count = client.list_jobs().count
     except CredentialRefused as error:
-        yield _refused(case, error)
+        yield _refused(setup, error)
     except AdminError as error:
         yield of_error("Admin tier", error)
     else:
         yield ok("Admin tier", f"the client certificate gives it; the agent has {count} jobs")
 
 
-def _refused(case: Case, error: CredentialRefused) -> Finding:
-    if error.status == HTTPStatus.FORBIDDEN:
-        seen = "403 with this client certificate, while /health answers: it is the Admin tier, not "
-        seen += "TLS and not the network"
-    else:
-        seen = "the agent ends the TLS handshake when it sees this client certificate, which is "
-        seen += "not from a CA that it trusts"
+def _refused(setup: Setup, error: CredentialRefused) -> Finding:
     try:
-        certificate = case.settings.credential.read_certificate()
+        certificate = setup.settings.credential.read_certificate()
     except AdminError:
         certificate = None
     issuer = f" (issued by {certificate.issuer_name!r})" if certificate else ""
+    if error.status == HTTPStatus.FORBIDDEN:
+        what = "403 with this client certificate, while /health answers"
+        why = "it is the Admin tier, not TLS and not the network"
+    else:
+        what = "the agent ends the TLS handshake when it sees this client certificate"
+        why = "it is not from a CA that it trusts"
     return fault(
         "Admin tier",
-        seen + issuer,
-        "get the certificate for this agent from your Keeper deployment team; at some sites the "
-        "caller must run as an administrator too",
+        what,
+        why + issuer,
+        fix="get the certificate for this agent from your Keeper deployment team; at some sites "
+        "the caller must run as an administrator too",
     )
 
 
-if sys.platform == "linux":
-    from epm_task.runtime.attestation import linux as kernel
-else:
-    from epm_task.runtime.attestation import windows_and_macos as kernel
-
-
-class Listener(NamedTuple):
-    """Who listens on one port.
-
-    Attributes:
-        trusted: Whether it runs as the system, or as this user.
-        who: Account and process, in words.
-    """
-
-    trusted: bool
-    who: str
-
-
-def find_listener(host: str, port: int) -> Listener | None:
-    """Return who would accept a connection, None when nobody would.
-
-    Raises:
-        OSError: The kernel does not tell.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    owners = kernel.listeners(socket.inet_pton(family, host), port)
-    foreign = [owner for owner in owners if not owner.trusted]
-    owner = next(iter(foreign or owners), None)
-    return Listener(owner.trusted, _words(owner)) if owner else None
-
-
-def _words(owner: SocketOwner) -> str:
-    pid = owner.pid or (kernel.find_pid(owner.inode) if owner.inode else None)
-    if pid is None:
-        return f"{owner.name}, a process that this user may not see"
+def check_broker(setup: Setup) -> Iterator[Finding]:
+    """Connect as an administrator, where the broker is said to be."""
+    known = setup.broker or (_broker_on_disk(setup.root) if setup.root else None)
+    host, port = known or _DEFAULT_BROKER
     try:
-        return f"{owner.name}, process {pid} ({psutil.Process(pid).name()})"
-    except psutil.Error:
-        return f"{owner.name}, process {pid}"
+        found = find_listener(host, port)
+    except OSError:
+        found = None
+    if found is None and known is None:
+        yield unknown(
+            "broker",
+            "where the broker is only tasks may ask",
+            f"and nobody listens on {host}:{port}, the usual place",
+            fix="give --broker HOST:PORT",
+        )
+    elif found is None:
+        fix = "restart the agent's service"
+        yield fault("broker", f"nobody listens on {host}:{port}", fix=fix)
+    elif not found[0]:
+        yield fault(
+            "broker",
+            f"{host}:{port} is held by {found[1]}",
+            "it may pose as the broker",
+            fix="stop that process, then restart the agent's service",
+        )
+    else:
+        yield _connect((host, port), setup)
 
 
-def check_plugins(case: Case) -> Iterator[Finding]:
-    """Look for the JSON of each plugin in the agent's folder."""
-    for plugin in case.plugins:
-        if plugin == SYSTEM_PLUGIN:
-            continue
-        if case.root is None:
-            yield unknown("plugin", f"whether the agent knows {plugin} only its folder tells")
-            continue
-        file = case.root.plugins / f"{plugin}.json"
-        try:
-            read_object(file)
-        except ValueError as error:
-            yield _unusable(plugin, f"{file}: {error}", exists=file.exists())
-        else:
-            yield ok("plugin", f"{plugin} has its settings in {file}")
+def _connect(address: tuple[str, int], setup: Setup) -> Finding:
+    place = f"{address[0]}:{address[1]}"
+    try:
+        BrokerRecords(address, setup.settings.credential, setup.job_id or "").close()
+    except CredentialRefused:
+        return note(
+            "broker",
+            f"{place} answers over TLS, and lets in neither this process nor its certificate",
+            fix="tasks that the agent starts are let in by their process, not by a certificate",
+        )
+    except AdminError as error:
+        return of_error("broker", error)
+    return ok("broker", f"{place} answers over TLS, and lets an administrator read KeeperLogger")
 
 
-def _unusable(plugin: str, what: str, *, exists: bool) -> Finding:
-    if exists:
-        return fault("plugin", what, "correct the file, then revert the plugin's settings")
-    return unknown(
-        "plugin",
-        f"{what}: unless a policy or the agent itself defines {plugin}, it is not registered, and "
-        "a task that asks for its settings ends with exit code 66",
-        f"deploy the plugin {plugin}, or correct plugin= of the task's settings",
-    )
+def _broker_on_disk(root: AgentRoot) -> tuple[str, int] | None:
+    """Return what the plugin's JSON says; a policy may have changed it since."""
+    try:
+        settings = read_object(root.plugins / f"{SYSTEM_PLUGIN}.json")
+    except BadJson:
+        return None
+    host = loopback_ip(str(settings.get("broker.host", "127.0.0.1")))
+    port = str(settings.get("broker.port", ""))
+    return (host, int(port)) if host and port.isdecimal() and 0 < int(port) < 65_536 else None

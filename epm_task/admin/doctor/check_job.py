@@ -1,4 +1,4 @@
-"""The job must be at the agent, enabled, meant for this system, and equal to the code."""
+"""Check the job: its document, its topics, the plugins that it needs, and its last run."""
 
 from __future__ import annotations
 
@@ -6,74 +6,114 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.admin.client import same_document
-from epm_task.admin.doctor.check_agent import find_listener
 from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
 from epm_task.admin.errors import AdminError, CredentialRefused, UnknownJob
-from epm_task.admin.records import BrokerRecords
 from epm_task.admin.run_history import last_run
-from epm_task.contract.json_text import read_object
-from epm_task.contract.names import (
-    BROKER_HOST,
-    BROKER_PORT,
-    MQTT_PORT,
-    SYSTEM_PLUGIN,
-    allowed_systems,
-    os_name,
-)
+from epm_task.contract.json_text import BadJson, read_object
+from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.exit_code import ExitCode, describe
 from epm_task.job.merge import merge
-from epm_task.runtime.tls import loopback_ip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from epm_task.admin.answers import Document
-    from epm_task.admin.doctor.finding import Case
-    from epm_task.contract.layout import AgentRoot
+    from epm_task.admin.doctor.finding import Setup
     from epm_task.contract.run_history import EndedRun
 
-
-_NAME: Final = "job"
 #: More differences than these do not help to see the first.
 _SHOWN: Final = 5
 
+#: What to do about each exit code of a task of this package; and about those of a shell.
+FIXES: Final = {
+    1: "the handler said why in its last record and on stderr",
+    ExitCode.USAGE: "compare the job's arguments and parameters with `python FILE --help`",
+    ExitCode.DATAERR: "correct the setting that stderr names, in the policy or the plugin's JSON",
+    ExitCode.NOINPUT: "deploy the plugin, or correct plugin= of the settings: names match exactly",
+    ExitCode.UNAVAILABLE: "see the port and the broker above and below",
+    ExitCode.SOFTWARE: "the traceback is in the last record",
+    ExitCode.IOERR: "see the topics and the broker; the records are on stderr",
+    ExitCode.TEMPFAIL: "run it again later",
+    ExitCode.PROTOCOL: "another program answers at the base URL that the job passes",
+    ExitCode.NOPERM: "no wrapper, no one-file executable; or a longer --registration-timeout",
+    ExitCode.CONFIG: "stderr names what was not safe; nothing was sent",
+    ExitCode.DEADLINE: "raise timeout_seconds and timeoutSeconds, or do less in one run",
+    ExitCode.FORCED: "let the handler return when ctx.stopping is set",
+    126: "chmod 755 the program; a script needs a #! line",
+    127: "put the program in its place",
+    -9: "the agent killed it, at its timeoutSeconds or at its own end; or memory was short",
+}
 
-def check_job(case: Case) -> Iterator[Finding]:
+
+def check_job(setup: Setup) -> Iterator[Finding]:
     """Find the document at the agent, else in its folder, and look at it."""
-    if case.job_id is None:
+    if setup.job_id is None:
         return
-    found = _ask_agent(case) or _look_into_folder(case)
+    found = _ask_agent(setup, setup.job_id) or _look_into_folder(setup, setup.job_id)
     if isinstance(found, Finding):
         yield found
         return
-    case.document = found
+    setup.document = found
     if found.get("enabled", True) is False:
         yield fault(
-            _NAME,
-            f"{case.job_id} is disabled: neither schedule nor trigger starts it",
-            'set "enabled": true and apply the document',
+            "job",
+            f"{setup.job_id} is disabled",
+            "neither schedule nor trigger starts it",
+            fix='set "enabled": true and apply the document',
         )
     elif os_name() not in allowed_systems(found):
-        yield note(_NAME, f"the osFilter of {case.job_id} excludes this system, {os_name()}")
+        yield note("job", f"the osFilter of {setup.job_id} excludes this system, {os_name()}")
     else:
-        yield ok(_NAME, f"{case.job_id} is there and enabled")
+        yield ok("job", f"{setup.job_id} is there and enabled")
 
 
-def check_drift(case: Case) -> Iterator[Finding]:
-    """Compare the document with the one that the code makes; what people added is no drift."""
-    if case.built is None or case.document is None:
+def _ask_agent(setup: Setup, job_id: str) -> Document | Finding | None:
+    """Return the document, what is wrong, or None when the folder must tell."""
+    if not setup.answers or setup.settings.credential.certificate is None:
+        return None
+    try:
+        with setup.client(certified=True) as client:
+            return client.get_job(job_id)
+    except UnknownJob:
+        fix = f"epm-task jobs apply {job_id}.json; an id must match exactly"
+        return fault("job", f"the agent has no job {job_id}", fix=fix)
+    except CredentialRefused:  # check_admin_tier has told it
+        return None
+    except AdminError as error:
+        return of_error("job", error)
+
+
+def _look_into_folder(setup: Setup, job_id: str) -> Document | Finding:
+    if setup.root is None:
+        fix = "give a client certificate, or --agent-root"
+        return unknown("job", f"nobody can be asked about {job_id}", fix=fix)
+    file = setup.root.jobs / f"{job_id}.json"
+    if not file.exists():
+        fix = f"register it: epm-task jobs apply {job_id}.json"
+        return fault("job", f"{file} does not exist", fix=fix)
+    try:
+        return read_object(file)
+    except BadJson as error:
+        fix = "write it anew: epm-task job FILE -o"
+        return fault("job", f"{file}: {error.what}", error.why, fix=fix)
+
+
+def check_drift(setup: Setup) -> Iterator[Finding]:
+    """Compare the document with the one that the code makes; what people added is fine."""
+    if setup.built is None or setup.document is None:
         return
-    wanted = merge(case.document, case.built)
-    if same_document(wanted, case.document):
+    wanted = merge(setup.document, setup.built)
+    if same_document(wanted, setup.document):
         yield ok("drift", "the agent's document says what the code says")
         return
-    places = list(differences(case.document, wanted))
+    places = list(differences(setup.document, wanted))
     more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
     yield fault(
         "drift",
-        f"the agent's document is not what the code makes: {', '.join(places[:_SHOWN])}{more}",
-        "epm-task job FILE -o FILE.json, then epm-task jobs apply FILE.json",
+        "the agent's document is not what the code makes",
+        f"{', '.join(places[:_SHOWN])}{more}",
+        fix="epm-task job FILE -o FILE.json, then epm-task jobs apply FILE.json",
     )
 
 
@@ -89,220 +129,118 @@ def differences(one: Any, other: Any, pointer: str = "") -> Iterator[str]:
         yield f"{pointer} is {_short(one)}, in the code {_short(other)}"
 
 
-def _ask_agent(case: Case) -> Document | Finding | None:
-    """Return the document, what is wrong, or None when the folder must tell."""
-    if not case.answers or case.settings.credential.certificate is None:
-        return None
-    try:
-        with case.client(certified=True) as client:
-            return client.get_job(case.job_id or "")
-    except UnknownJob:
-        return fault(
-            _NAME,
-            f"the agent has no job {case.job_id}",
-            f"epm-task jobs apply {case.job_id}.json; an id must match exactly",
-        )
-    except CredentialRefused:  # check_admin_tier has told it
-        return None
-    except AdminError as error:
-        return of_error(_NAME, error)
-
-
-def _look_into_folder(case: Case) -> Document | Finding:
-    if case.root is None:
-        return unknown(
-            _NAME,
-            f"nobody can be asked about {case.job_id}",
-            "give a client certificate, or --agent-root",
-        )
-    file = case.root.jobs / f"{case.job_id}.json"
-    if not file.exists():
-        return fault(
-            _NAME, f"there is no {file}", f"epm-task jobs apply {case.job_id}.json registers it"
-        )
-    try:
-        return read_object(file)
-    except ValueError as error:
-        return fault(_NAME, f"{file}: {error}", "write it anew: epm-task job FILE -o")
-
-
 def _short(value: Any) -> str:
     text = "absent" if value is None else json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}…"
 
 
-_NAME_CHECK_TOPICS: Final = "topics"
-
-
-def check_topics(case: Case) -> Iterator[Finding]:
+def check_topics(setup: Setup) -> Iterator[Finding]:
     """Compare what is published with what is allowed."""
-    if case.document is None:
+    if setup.document is None:
         return
-    allowed = allowed_publications(case.document)
+    allowed = _allowed_publications(setup.document)
     if not allowed:
         yield fault(
-            _NAME_CHECK_TOPICS,
-            "the job allows no topics, so its tasks get no KEEPER_JOB_ID and cannot log",
-            f'"mqttTopics": {{"allowedPublications": ["{KEEPER_LOGGER}"]}}',
+            "topics",
+            "the job allows no topics",
+            "so its tasks get no KEEPER_JOB_ID and cannot log",
+            fix=f'"mqttTopics": {{"allowedPublications": ["{KEEPER_LOGGER}"]}}',
         )
         return
-    wanted = [KEEPER_LOGGER, *allowed_publications(case.built or {})]
-    if event_topic := case.document.get("eventTopic"):
+    wanted = [KEEPER_LOGGER, *_allowed_publications(setup.built or {})]
+    if event_topic := setup.document.get("eventTopic"):
         wanted.append(str(event_topic))
-    missing = [topic for topic in dict.fromkeys(wanted) if topic not in allowed]
-    if missing:
+    if missing := [topic for topic in dict.fromkeys(wanted) if topic not in allowed]:
         yield fault(
-            _NAME_CHECK_TOPICS,
-            f"{' and '.join(missing)} is not allowed: the agent drops what is published there, "
-            "and the task cannot see it",
-            "add it to mqttTopics.allowedPublications of the job, and apply the document",
+            "topics",
+            f"{' and '.join(missing)} is not allowed",
+            "the agent drops what is published there, and the task cannot see it",
+            fix="add it to mqttTopics.allowedPublications of the job, and apply the document",
         )
     else:
-        yield ok(_NAME_CHECK_TOPICS, f"allowed: {', '.join(allowed)}")
+        yield ok("topics", f"allowed: {', '.join(allowed)}")
 
 
-def allowed_publications(document: dict[str, Any]) -> list[str]:
-    """Return the topics on which the job's tasks may publish."""
+def _allowed_publications(document: dict[str, Any]) -> list[str]:
     topics = document.get("mqttTopics")
     names = topics.get("allowedPublications") if isinstance(topics, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-_NAME_CHECK_LAST_RUN: Final = "last run"
-
-#: What to do about each exit code of a task of this package; and about those of a shell.
-FIXES: Final = {
-    1: "the handler said why in its last record and on stderr",
-    ExitCode.USAGE: "compare the job's arguments and parameters with `python FILE --help`",
-    ExitCode.DATAERR: "correct the setting that stderr names, in the policy or the plugin's JSON",
-    ExitCode.NOINPUT: "deploy the plugin, or correct plugin= of the settings: names match exactly",
-    ExitCode.UNAVAILABLE: "see the port and the broker above and below",
-    ExitCode.SOFTWARE: "the traceback stands in the last record",
-    ExitCode.IOERR: "see the topics and the broker; the records stand on stderr",
-    ExitCode.TEMPFAIL: "run it again later",
-    ExitCode.PROTOCOL: "another program answers at the base URL that the job passes",
-    ExitCode.NOPERM: "no wrapper, no one-file executable; or a longer --registration-timeout",
-    ExitCode.CONFIG: "stderr names what was not safe; nothing was sent",
-    ExitCode.DEADLINE: "raise timeout_seconds and timeoutSeconds, or do less in one run",
-    ExitCode.FORCED: "let the handler return when ctx.stopping is set",
-    126: "chmod 755 the program; a script needs a #! line",
-    127: "put the program in its place",
-    -9: "the agent killed it, at its timeoutSeconds or at its own end; or memory was short",
-}
+def check_plugins(setup: Setup) -> Iterator[Finding]:
+    """Look for the JSON of each plugin in the agent's folder."""
+    for plugin in setup.plugins:
+        if plugin == SYSTEM_PLUGIN:
+            continue
+        if setup.root is None:
+            yield unknown("plugin", f"whether the agent knows {plugin} only its folder tells")
+            continue
+        file = setup.root.plugins / f"{plugin}.json"
+        try:
+            read_object(file)
+        except BadJson as error:
+            yield _unusable(plugin, f"{file}: {error.what}", error.why, exists=file.exists())
+        else:
+            yield ok("plugin", f"{plugin} has its settings in {file}")
 
 
-def check_last_run(case: Case) -> Iterator[Finding]:
+def _unusable(plugin: str, what: str, why: str, *, exists: bool) -> Finding:
+    if exists:
+        fix = "correct the file, then revert the plugin's settings"
+        return fault("plugin", what, why, fix=fix)
+    return unknown(
+        "plugin",
+        what,
+        f"{why}: unless a policy or the agent itself defines {plugin}, it is not registered, and "
+        "a task that asks for its settings ends with exit code 66",
+        fix=f"deploy the plugin {plugin}, or correct plugin= of the task's settings",
+    )
+
+
+def check_last_run(setup: Setup) -> Iterator[Finding]:
     """Explain how the last run ended."""
-    if case.job_id is None:
+    if setup.job_id is None:
         return
-    if case.root is None or not case.root.run_history.exists():
+    history = setup.root.run_history if setup.root else None
+    if history is None or not history.exists():
         yield unknown(
-            _NAME_CHECK_LAST_RUN,
-            "no run history can be read: the vendor documents none, and only this package's agent "
-            "writes one",
-            f"look into the agent's log, or see a run: epm-task jobs trigger {case.job_id} --wait",
+            "last run",
+            "no run history can be read",
+            "the vendor documents none, and only this package's agent writes one",
+            fix="look into the agent's log, or see a run: "
+            f"epm-task jobs trigger {setup.job_id} --wait",
         )
         return
     try:
-        run = last_run(case.root.run_history, case.job_id)
+        run = last_run(history, setup.job_id)
     except OSError as error:
-        yield unknown(
-            _NAME_CHECK_LAST_RUN, f"{case.root.run_history}: {error.strerror}", "run this as root"
-        )
+        why = error.strerror or str(error)
+        yield unknown("last run", f"{history} cannot be read", why, fix="run this as root")
         return
     if run is None:
-        yield note(
-            _NAME_CHECK_LAST_RUN,
-            f"{case.job_id} has not run yet",
-            f"epm-task jobs trigger {case.job_id}",
-        )
+        fix = f"epm-task jobs trigger {setup.job_id}"
+        yield note("last run", f"{setup.job_id} has not run yet", fix=fix)
         return
     yield _judge(run)
     for denial in run.denials:
-        yield fault(
-            _NAME_CHECK_LAST_RUN,
-            f"the agent refused, unseen by the task: {denial}",
-            "see tiers and topics above",
-        )
+        fix = "see tiers and topics above"
+        yield fault("last run", "the agent refused, unseen by the task", denial, fix=fix)
 
 
 def _judge(run: EndedRun) -> Finding:
-    when = f"at {run.ended[:19]}" if run.ended else ""
+    when = f" at {run.ended[:19]}" if run.ended else ""
     if why := run.skipped or run.problem:
-        return fault(
-            _NAME_CHECK_LAST_RUN, f"{when}: {why}", FIXES.get(run.exit_code, "correct the job")
-        )
+        fix = FIXES.get(run.exit_code, "correct the job")
+        return fault("last run", f"it could not run{when}", why, fix=fix)
     late = ", ended by the agent at its timeoutSeconds" if run.timed_out else ""
-    what = f"exit {run.exit_code} ({_meaning(run.exit_code)}){late} {when}".rstrip()
+    what = f"exit {run.exit_code} ({_meaning(run.exit_code)}){late}{when}"
     if run.exit_code == 0:
-        return ok(_NAME_CHECK_LAST_RUN, what)
+        return ok("last run", what)
     return fault(
-        _NAME_CHECK_LAST_RUN, what, FIXES.get(run.exit_code, "the task's author knows this code")
+        "last run", what, fix=FIXES.get(run.exit_code, "the task's author knows this code")
     )
 
 
 def _meaning(code: int) -> str:
     member = next((each for each in ExitCode if each == code), None)
     return f"{member.name}: {member.meaning}" if member else describe(code)
-
-
-_NAME_CHECK_BROKER: Final = "broker"
-#: The vendor's default; the agent's settings decide, and only tasks may read them.
-_DEFAULT: Final = ("127.0.0.1", MQTT_PORT)
-
-
-def check_broker(case: Case) -> Iterator[Finding]:
-    """Connect as an administrator, where the broker is said to be."""
-    known = case.broker or (_on_disk(case.root) if case.root else None)
-    host, port = known or _DEFAULT
-    try:
-        found = find_listener(host, port)
-    except OSError:
-        found = None
-    if found is None and known is None:
-        yield unknown(
-            _NAME_CHECK_BROKER,
-            f"where the broker is only tasks may ask, and nobody listens on {host}:{port}, the "
-            "usual place",
-            "give --broker HOST:PORT",
-        )
-    elif found is None:
-        yield fault(
-            _NAME_CHECK_BROKER, f"nobody listens on {host}:{port}", "restart the agent's service"
-        )
-    elif not found.trusted:
-        yield fault(
-            _NAME_CHECK_BROKER,
-            f"{host}:{port} is held by {found.who}: it may pose as the broker",
-            "stop that process, then restart the agent's service",
-        )
-    else:
-        yield _connect((host, port), case)
-
-
-def _connect(address: tuple[str, int], case: Case) -> Finding:
-    place = f"{address[0]}:{address[1]}"
-    try:
-        BrokerRecords(address, case.settings.credential, case.job_id or "").close()
-    except CredentialRefused:
-        return note(
-            _NAME_CHECK_BROKER,
-            f"{place} answers over TLS, and lets in neither this process nor its certificate",
-            "tasks that the agent starts are let in by their process, not by a certificate",
-        )
-    except AdminError as error:
-        return of_error(_NAME_CHECK_BROKER, error)
-    return ok(
-        _NAME_CHECK_BROKER, f"{place} answers over TLS, and lets an administrator read KeeperLogger"
-    )
-
-
-def _on_disk(root: AgentRoot) -> tuple[str, int] | None:
-    """Return what the plugin's JSON says; a policy may have changed it since."""
-    try:
-        settings = read_object(root.plugins / f"{SYSTEM_PLUGIN}.json")
-    except ValueError:
-        return None
-    host = loopback_ip(str(settings.get(BROKER_HOST, "127.0.0.1")))
-    port = str(settings.get(BROKER_PORT, ""))
-    return (host, int(port)) if host and port.isdecimal() and 0 < int(port) < 65_536 else None

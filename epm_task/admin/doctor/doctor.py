@@ -1,4 +1,4 @@
-"""An examination runs the checks in the order in which a support engineer would."""
+"""Run all checks of `epm-task doctor`, in the order in which a support engineer would."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 from epm_task.admin.doctor.check_agent import (
     check_admin_tier,
+    check_broker,
     check_credential,
     check_health,
     check_plugin_tier,
-    check_plugins,
     check_port,
     check_root,
     check_tls,
 )
 from epm_task.admin.doctor.check_binary import check_binaries
 from epm_task.admin.doctor.check_job import (
-    check_broker,
     check_drift,
     check_job,
     check_last_run,
+    check_plugins,
     check_topics,
 )
 from epm_task.admin.doctor.finding import Finding, unknown
@@ -27,22 +27,10 @@ from epm_task.admin.doctor.finding import Finding, unknown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from epm_task.admin.doctor.finding import Case, Check
-
-
-def check_outside(case: Case) -> Iterator[Finding]:
-    """Say what no check from outside can know."""
-    del case
-    yield unknown(
-        "outside",
-        "not visible from here: how fast the agent registers a process, which settings a policy "
-        "has merged, and whether the broker trusts a binary by its signature",
-        "the records of a run tell it: `registered` names tries and seconds",
-    )
-
+    from epm_task.admin.doctor.finding import Setup
 
 #: From the ground up: a later check makes sense when the earlier ones are fine.
-CHECKS: Final[tuple[Check, ...]] = (
+_CHECKS: Final = (
     check_root,
     check_port,
     check_tls,
@@ -57,11 +45,17 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_plugins,
     check_last_run,
     check_broker,
-    check_outside,
 )
 
 
-def examine(case: Case) -> Iterator[Finding]:
+def examine(setup: Setup) -> Iterator[Finding]:
     """Yield what each check sees, as soon as it is seen; nothing is changed."""
-    for check in CHECKS:
-        yield from check(case)
+    for check in _CHECKS:
+        yield from check(setup)
+    yield unknown(
+        "outside",
+        "not visible from here",
+        "how fast the agent registers a process, which settings a policy has merged, and whether "
+        "the broker trusts a binary by its signature",
+        fix="the records of a run tell it: `registered` names tries and seconds",
+    )

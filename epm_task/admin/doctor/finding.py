@@ -1,11 +1,10 @@
-"""A finding is one line of a diagnosis: what was looked at, what was seen, what to do."""
+"""Hold what is examined, and what a check has found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from epm_task.admin.answers import Document
     from epm_task.admin.settings import AdminSettings
     from epm_task.contract.layout import AgentRoot
+    from epm_task.errors import EpmTaskError
 
 
 class State(StrEnum):
@@ -21,9 +21,9 @@ class State(StrEnum):
 
     #: As it must be.
     OK = "ok"
-    #: The cause of a failure; the examination ends with exit code 1.
+    #: The cause of a failure; the command ends with exit code 1.
     FAULT = "fault"
-    #: No fault here, and worth knowing.
+    #: Not a fault, but worth knowing.
     NOTE = "note"
     #: Cannot be known from outside, or with what was given.
     UNKNOWN = "unknown"
@@ -36,13 +36,15 @@ class Finding:
     Attributes:
         check: The check's name.
         state: How it is meant.
-        what: What was seen, in one sentence.
+        what: What was seen.
+        why: What it means, or why that is; empty when *what* says it all.
         fix: What to do; empty when there is nothing to do.
     """
 
     check: str
     state: State
     what: str
+    why: str = ""
     fix: str = ""
 
 
@@ -51,30 +53,29 @@ def ok(check: str, what: str) -> Finding:
     return Finding(check, State.OK, what)
 
 
-def fault(check: str, what: str, fix: str) -> Finding:
-    """Return the finding of a cause, with its fix."""
-    return Finding(check, State.FAULT, what, fix)
+def fault(check: str, what: str, why: str = "", *, fix: str) -> Finding:
+    """Return the finding of a cause."""
+    return Finding(check, State.FAULT, what, why, fix)
 
 
-def note(check: str, what: str, fix: str = "") -> Finding:
+def note(check: str, what: str, why: str = "", *, fix: str = "") -> Finding:
     """Return a finding that is worth knowing."""
-    return Finding(check, State.NOTE, what, fix)
+    return Finding(check, State.NOTE, what, why, fix)
 
 
-def unknown(check: str, what: str, fix: str = "") -> Finding:
-    """Return the finding that something cannot be known, with what would help."""
-    return Finding(check, State.UNKNOWN, what, fix)
+def unknown(check: str, what: str, why: str = "", *, fix: str = "") -> Finding:
+    """Return the finding that something cannot be known; its fix says what would help."""
+    return Finding(check, State.UNKNOWN, what, why, fix)
 
 
-def of_error(check: str, error: Exception) -> Finding:
-    """Return the fault that an error's sentence tells; what follows its last `;` is the fix."""
-    what, _, fix = str(error).rpartition("; ")
-    return fault(check, what or fix, fix if what else "")
+def of_error(check: str, error: EpmTaskError, prefix: str = "") -> Finding:
+    """Return an error as a fault; *prefix* says what the error is about."""
+    return Finding(check, State.FAULT, prefix + error.what, error.why, error.fix)
 
 
 @dataclass(slots=True)
-class Case:
-    """One agent, and the job in question.
+class Setup:
+    """What is examined: one agent, and the job in question.
 
     Attributes:
         settings: Where the agent is said to be, and who asks.
@@ -117,10 +118,4 @@ class Case:
             AdminError: The credential cannot be used.
         """
         credential = self.settings.credential
-        if not certified:
-            credential = Credential(ca=credential.ca)
-        return AdminClient(self.base_url, credential)
-
-
-#: A check looks at a case, and tells what it sees.
-Check: TypeAlias = Callable[[Case], Iterator[Finding]]
+        return AdminClient(self.base_url, credential if certified else Credential(ca=credential.ca))

@@ -1,4 +1,4 @@
-"""Tests of reading executables: real ones, and headers made by hand."""
+"""Tests of the check of binaries: real executables, and headers made by hand."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import platform
 import struct
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from admin.doctor.setups import seen, with_document
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epm_task.admin.doctor.check_binary import read_executable
+from epm_task.admin.doctor.check_binary import check_binaries, read_executable
+from epm_task.admin.doctor.finding import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +118,7 @@ def test_one_file_is_seen_by_what_the_archive_holds(
 
 @given(data=st.binary(max_size=300))
 def test_no_bytes_are_an_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    """Whatever stands in a file, the answer is one of the kinds."""
+    """Whatever is in a file, the answer is one of the kinds."""
     for head in (b"", b"\x7fELF\x02\x01", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", MAGIC):
         path = tmp_path_factory.getbasetemp() / "fuzzed"
         path.write_bytes(head + data)
@@ -139,3 +141,51 @@ def test_real_builds_of_pyinstaller_are_told_apart(tmp_path: Path, mode: str, pa
     name = "hello.exe" if sys.platform == "win32" else "hello"
     built = next(path for path in (tmp_path / "out").rglob(name) if path.is_file())
     assert read_executable(built).one_file == packer
+
+
+def test_a_binary_of_another_machine_is_a_fault(tmp_path: Path) -> None:
+    """Both machines are named."""
+    path = tmp_path / "Jobs" / "bin" / "probe" / "probe"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"MZ" + bytes(58) + b"\x40\0\0\0" + b"PE\0\0\x64\xaa")
+    path.chmod(0o755)
+    found = {f.check: f for f in check_binaries(with_document(tmp_path))}
+    assert "windows on arm64" in found["architecture"].what
+    assert found["architecture"].state is State.FAULT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="PATH is looked at as on POSIX")
+def test_a_program_on_path_is_found(tmp_path: Path) -> None:
+    """As the agent does, after its own folder."""
+    setup = with_document(tmp_path, tasks=[{"id": "one", "command": "sh"}])
+    found = {f.check: f for f in check_binaries(setup)}
+    assert found["binary"].what.endswith("/sh")
+
+
+@pytest.mark.parametrize(
+    ("task", "root", "state"),
+    [
+        ({"command": "no-such-program"}, False, "unknown"),
+        ({"command": "no-such-program"}, True, "fault"),
+        ({"command": "a/b"}, True, "fault"),
+        ({"command": "x", "executablePath": "/no/such/program"}, False, "fault"),
+    ],
+)
+def test_a_program_that_is_nowhere_is_told(
+    tmp_path: Path, task: dict[str, Any], state: str, *, root: bool
+) -> None:
+    """An `executablePath` is the only place looked at."""
+    setup = with_document(tmp_path, tasks=[{"id": "one", **task}])
+    setup.root = setup.root if root else None
+    ((found, _),) = seen(check_binaries, setup)
+    assert found == state
+
+
+def test_a_file_of_no_known_kind_is_a_note(tmp_path: Path) -> None:
+    """The agent may know its extension."""
+    path = tmp_path / "program.ps1"
+    path.write_text("Write-Output hello")
+    setup = with_document(tmp_path, tasks=[{"id": "one", "executablePath": str(path)}])
+    found = {f.check: f for f in check_binaries(setup)}
+    assert found["architecture"].state is State.NOTE
+    assert "one-dir" not in found
