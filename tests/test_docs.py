@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import typer.main
+from peers.patience import PATIENCE
 
 from epm_task.cli.main import app
 from epm_task.job.task_file import tasks_in
@@ -35,7 +36,6 @@ _NAMED = re.compile(r"`([\w./-]+)`:$")
 _SET_UP = re.compile(r"python3 -m venv|py -3")
 #: The ports that the pages print; a test takes free ones.
 _PORTS = ("6889", "8675")
-_SECONDS = 30
 
 
 class Block(NamedTuple):
@@ -119,7 +119,7 @@ def _run(folder: Path, *command: str | Path) -> None:
         env=_environment(folder),
         capture_output=True,
         text=True,
-        timeout=_SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -176,7 +176,7 @@ class Shell:
         """Stop the agent."""
         if self._agent is not None:
             self._agent.terminate()
-            assert self._agent.wait(_SECONDS) == 0
+            assert self._agent.wait(PATIENCE) == 0
             self._agent.communicate()
 
 
@@ -217,7 +217,7 @@ def test_bash_blocks_run(page: Path, folder: Path, shell: Shell) -> None:
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from peers.patience import PATIENCE
 
 from epm_task.testing import Agent
 
@@ -47,7 +48,7 @@ def by_hand(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run an example without an agent, in the root of the repository."""
     words = [sys.executable, str(file.relative_to(EXAMPLES.parent)), *arguments]
     return subprocess.run(
-        words, cwd=EXAMPLES.parent, capture_output=True, text=True, timeout=30, check=False
+        words, cwd=EXAMPLES.parent, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

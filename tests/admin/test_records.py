@@ -13,6 +13,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from peers.http_answer import plain_tcp, silence
 from peers.http_peer import HttpPeer
+from peers.patience import PATIENCE
 
 from epm_task.admin.credential import Credential
 from epm_task.admin.errors import (
@@ -38,7 +39,7 @@ def address_of(agent: Agent) -> tuple[str, int]:
 def read(source: BrokerRecords, enough: Callable[[list[dict[str, Any]]], bool]) -> list[Any]:
     """Read until there is enough."""
     found: list[dict[str, Any]] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not enough(found):
         assert time.monotonic() < deadline
         found += source.records(0.1)
@@ -52,7 +53,7 @@ def publish(agent: Agent, payloads: list[bytes]) -> None:
     client.connect(*address_of(agent))
     client.loop_start()
     for payload in payloads:
-        client.publish(KEEPER_LOGGER, payload, qos=1).wait_for_publish(5)
+        client.publish(KEEPER_LOGGER, payload, qos=1).wait_for_publish(PATIENCE)
     client.disconnect()
     client.loop_stop()
 

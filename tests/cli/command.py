@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import psutil
+from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HELLO = EXAMPLES / "hello.py"
-
-#: No command of these tests may take longer, on a busy machine.
-PATIENCE = 30.0
 
 #: Each process of a command inherits it, so that those left behind can be found.
 MARK = "EPM_TEST_MARK"
@@ -132,9 +130,9 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **(more or {})}
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Return when the condition holds, or after the given time."""
-    deadline = time.monotonic() + seconds
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return when the condition holds, or when it is not worth waiting for any longer."""
+    deadline = time.monotonic() + PATIENCE
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
 

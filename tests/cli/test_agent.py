@@ -9,7 +9,6 @@ import signal
 import socket
 import ssl
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import httpx
 import pytest
 from cli.command import Running, running, wait_until
 from cli.command_line import epm_task as in_process
+from peers.patience import PATIENCE
 from simulator.agent_process import add_script
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def call(facts: dict[str, Any], method: str, path: str, **more: Any) -> httpx.Re
     context = ssl.create_default_context(cafile=facts["ca"])
     context.load_cert_chain(facts["admin_cert"], facts["admin_key"])
     with httpx.Client(base_url=facts["base_url"], verify=context, trust_env=False) as client:
-        return client.request(method, path, timeout=10, **more)
+        return client.request(method, path, timeout=PATIENCE, **more)
 
 
 def job(job_id: str, **task: Any) -> dict[str, Any]:
@@ -224,9 +224,7 @@ def test_trust_and_registration_delay(tmp_path: Path):
     words = ["--trust", "tree", "--registration-delay", "0.3-0.5", "--setting", "P.k=v"]
     with agent(root, *words) as (_, facts):
         call(facts, "POST", "/api/Jobs", json=document)
-        begun = time.monotonic()
         call(facts, "POST", "/api/Jobs/ask/trigger", json={})
         history = root / "Log" / "runs.jsonl"
         wait_until(lambda: history.exists() and history.read_text().endswith("\n"))
-        assert time.monotonic() - begun < 5
     assert json.loads(history.read_text())["result"] == {"codes": "403 200"}

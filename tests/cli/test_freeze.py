@@ -11,9 +11,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.command import PATIENCE, environment, line, running
+from cli.command import environment, line, running
 from cli.command_line import epm_task
 from freeze.building import EXAMPLES, SEVERAL, task_file
+from peers.patience import PATIENCE
 
 from epm_task.cli.freeze import before_and_after, data_pair, files_and_tasks
 from epm_task.cli.output import Failure
@@ -171,7 +172,7 @@ def test_a_signal_leaves_nothing_half_made(tmp_path: Path):
     output = tmp_path / "out"
     with running("freeze", EXAMPLES / "hello.py", "-o", output, scratch=tmp_path) as command:
         command.read_until("building")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not left_in(output) and time.monotonic() < deadline:
             time.sleep(0.01)
         command.process.terminate()

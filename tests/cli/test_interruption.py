@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.command import SLEEPER, STUBBORN, running, task_file
+from peers.patience import PATIENCE
 
 from epm_task.cli.interruption import Interruption, stop_signals
 
@@ -38,10 +39,8 @@ def test_second_signal_kills(tmp_path: Path):
         command.process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         assert command.process.poll() is None
-        begun = time.monotonic()
         command.process.send_signal(signal.SIGINT)
         ended = command.end()
-        assert time.monotonic() - begun < 3
         assert (ended.code, ended.out) == (130, "")
         assert "signal 9" in ended.err[-1]
         assert command.leftovers() == []
@@ -80,7 +79,7 @@ def test_killed_reader_of_stderr_does_not_stop_the_run(tmp_path: Path):
     with running("run", task_file(tmp_path, text), scratch=tmp_path) as command:
         command.read_until("first")
         command.process.stderr.close()
-        assert command.process.wait(timeout=20) == 7
+        assert command.process.wait(timeout=PATIENCE) == 7
         assert command.leftovers() == []
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from cli.command import EXAMPLES, epm_task, task_file
+from peers.patience import PATIENCE
 
 from epm_task.runtime.tls import client_context
 from epm_task.simulator.embedded import Agent
@@ -48,7 +49,7 @@ def register(agent: Agent, document: dict[str, Any]) -> httpx.Response:
     """Post the document as an administrator does."""
     context = client_context(agent.ca)
     context.load_cert_chain(agent.admin_cert, agent.admin_key)
-    with httpx.Client(verify=context, trust_env=False, timeout=10) as client:
+    with httpx.Client(verify=context, trust_env=False, timeout=PATIENCE) as client:
         return client.post(f"{agent.base_url}/api/Jobs", json=document)
 
 

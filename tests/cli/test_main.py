@@ -9,8 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.command import HELLO, PATIENCE, epm_task
+from cli.command import HELLO, epm_task
 from cli.command_line import epm_task as in_process
+from peers.patience import PATIENCE
 from typer.main import get_command
 from typer.testing import CliRunner
 

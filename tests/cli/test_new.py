@@ -12,8 +12,9 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.command import PATIENCE, environment, line
+from cli.command import environment, line
 from cli.command_line import Finished, epm_task
+from peers.patience import PATIENCE
 from templates.rendering import TEMPLATE, TEMPLATES, files_below, run
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from cli.command import EXAMPLES, PATIENCE, environment, epm_task, line, running, task_file
+from cli.command import EXAMPLES, environment, epm_task, line, running, task_file
+from peers.patience import PATIENCE
 
 from epm_task.cli.output import LiveView, colorful, harmless, table
 from epm_task.contract.record import Record

@@ -108,10 +108,10 @@ def test_bad_text_is_one_error_with_its_place(
 def test_a_huge_text_is_refused_at_once() -> None:
     """It is not even decoded."""
     data = b" " * 50_000_000
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(BadSource, match="more than 1048576 bytes"):
         read_source(data)
-    assert time.monotonic() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_the_longest_text_is_read() -> None:

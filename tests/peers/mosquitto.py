@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
+from peers.patience import PATIENCE
 from peers.task_process import closed_port
 from peers.tls import server_pem
 
@@ -55,7 +56,7 @@ class Mosquitto:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -108,7 +109,7 @@ class Observer:
 
     def _await(self) -> None:
         self._seen.clear()
-        until = time.monotonic() + 15
+        until = time.monotonic() + PATIENCE
         while not self._seen.is_set():
             assert time.monotonic() < until, "the observer sees nothing"
             subprocess.run([*self._publish, "-t", "ready", "-m", "ready", "-q", "1"], check=True)

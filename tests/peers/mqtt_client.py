@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from peers.mqtt_packet import V3, V5, Packet, split
+from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ class RawClient:
             size >>= 7
         self.sock.sendall(bytes([first, *length, size]) + body)
 
-    def connect(self, client_id: str = "job_1", *, seconds: float = 5) -> Packet | None:
+    def connect(self, client_id: str = "job_1", *, seconds: float = PATIENCE) -> Packet | None:
         """Send CONNECT; returns the answer."""
         head = b"\0\4MQTT" + struct.pack(">BBH", self.version, 2, 15)
         name = client_id.encode()
@@ -49,7 +50,7 @@ class RawClient:
         head = struct.pack(">H", len(topic)) + topic + number + EMPTY_PROPERTIES[self.version]
         self.send(0x30 | qos << 1, head + payload)
 
-    def read(self, seconds: float = 5) -> Packet | None:
+    def read(self, seconds: float = PATIENCE) -> Packet | None:
         """Return the next packet, None at the end of the connection."""
         self.sock.settimeout(seconds)
         while not (packet := split(self._data)):

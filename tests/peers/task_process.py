@@ -17,16 +17,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from peers import http_answer
 from peers.http_peer import HttpPeer
+from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
-#: When to give up on what should happen, in seconds. Who may wait so long and is back in half the
-#: time has not waited, however busy the machine is.
-PATIENCE = 60.0
-#: What a busy machine may add to a time that is bounded, in seconds.
-BUSY = 10.0
 
 
 @dataclass(frozen=True)
@@ -187,9 +183,9 @@ def closed_port() -> int:
         return port
 
 
-def poll(fact: Callable[[], object], seconds: float = PATIENCE) -> None:
+def poll(fact: Callable[[], object]) -> None:
     """Wait until *fact* is true."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + PATIENCE
     while not fact():
         assert time.monotonic() < until, "it did not become true in time"
         time.sleep(0.005)

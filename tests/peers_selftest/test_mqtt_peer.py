@@ -11,13 +11,14 @@ import pytest
 from peers.mqtt_client import RawClient, connected, tls_context
 from peers.mqtt_packet import V3, V5, Kind, Publish
 from peers.mqtt_peer import MqttPeer
+from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def _wait(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
-from peers.task_process import BUSY, PATIENCE
+from peers.patience import BUSY, PATIENCE
 
 from epm_task.errors import (
     AgentProtocolError,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import BUSY, PATIENCE, Ended, agent_with, run_task
+from peers.patience import BUSY, PATIENCE
+from peers.task_process import Ended, agent_with, run_task
 from runtime.run_parts import declared, invoked
 from runtime.stderr_lines import StderrLines
 

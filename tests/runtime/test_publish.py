@@ -51,7 +51,7 @@ def test_hard_kill_loses_only_the_last_moment() -> None:
         arguments = ("--count=1000", "--wait-at=999")
         with TaskProcess("records.py", *arguments, agent=agent.base_url) as process:
             process.await_stderr(b"waiting")
-            poll(lambda: len(broker.payloads) == 999, 1)
+            poll(lambda: len(broker.payloads) == 999)
             process.signal(signal.SIGKILL)
             ended = process.end()
     assert ended.exit_code == -signal.SIGKILL

@@ -6,16 +6,17 @@ import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import BUSY, Ended, agent_with, assert_failed, closed_port, run_task
+from peers.patience import BUSY
+from peers.task_process import Ended, agent_with, assert_failed, closed_port, run_task
 
 WINDOW = 0.6
 QUICK = (f"--registration-timeout={WINDOW}", "--flush-timeout=0.3")
 BROKEN = answer.status(500)
 
 
-def _met(script: answer.Answer) -> tuple[Ended, HttpPeer]:
+def _met(script: answer.Answer, window: tuple[str, ...] = QUICK) -> tuple[Ended, HttpPeer]:
     with HttpPeer([script]) as agent:
-        return run_task("hello.py", *QUICK, agent=agent.base_url), agent
+        return run_task("hello.py", *window, agent=agent.base_url), agent
 
 
 def test_never_registered_is_77() -> None:
@@ -30,7 +31,7 @@ def test_never_registered_is_77() -> None:
 
 def test_unknown_plugin_is_66_at_once() -> None:
     """404 is final, and names what is unknown."""
-    ended, agent = _met(answer.status(404))
+    ended, agent = _met(answer.status(404), ())
     assert_failed(ended, 66, "does not know KeeperPrivilegeManager (404)")
     assert len(agent.requests) == 1
 
@@ -68,7 +69,7 @@ def test_broken_agent_is_69(script: answer.Answer) -> None:
     """Server errors and broken connections for the whole window are 69."""
     ended, agent = _met(script)
     assert_failed(ended, 69, agent.base_url)
-    assert len(agent.requests) > 3
+    assert len(agent.requests) > 1
     assert ended.seconds < WINDOW + BUSY
 
 
@@ -94,7 +95,7 @@ def test_broken_agent_is_69(script: answer.Answer) -> None:
 )
 def test_nonsense_is_76_at_once(script: answer.Answer, words: str) -> None:
     """What is not the agent's API is refused and not tried again."""
-    ended, agent = _met(script)
+    ended, agent = _met(script, ())
     assert_failed(ended, 76, words, "check --keeper-api-base")
     assert agent.connections == 1
 
@@ -103,6 +104,6 @@ def test_nonsense_is_76_at_once(script: answer.Answer, words: str) -> None:
 def test_redirect_is_76_and_not_followed(code: int) -> None:
     """The target of a redirect is named, and gets no packet."""
     with HttpPeer([BROKEN]) as target:
-        ended, _ = _met(answer.redirect(f"{target.base_url}/x", code))
+        ended, _ = _met(answer.redirect(f"{target.base_url}/x", code), ())
     assert_failed(ended, 76, f"status {code}", target.base_url, "not followed")
     assert target.connections == 0

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import PATIENCE, PROGRAMS, Ended, agent_with, assert_failed, run_task
+from peers.patience import PATIENCE
+from peers.task_process import PROGRAMS, Ended, agent_with, assert_failed, run_task
 
 from epm_task.runtime.outcome import parse_result
 

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from peers.task_process import PATIENCE
+from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ class AgentProcess:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
         self._stdout().close()
 
     def admin(self) -> httpx.Client:
@@ -54,13 +55,13 @@ class AgentProcess:
         context.load_verify_locations(self.facts["ca"])
         context.load_cert_chain(self.facts["admin_cert"], self.facts["admin_key"])
         url = self.facts["base_url"]
-        return httpx.Client(base_url=url, verify=context, trust_env=False, timeout=10)
+        return httpx.Client(base_url=url, verify=context, trust_env=False, timeout=PATIENCE)
 
     def _stdout(self) -> Any:
         return self.process.stdout
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Return the first true answer of *condition*; fail after *seconds*."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.patience import PATIENCE
 from simulator.task_files import TWO_TASKS, write
 
 from epm_task.simulator.embedded import Agent
@@ -100,7 +101,7 @@ def test_broker_restarts_under_a_running_task(agent: Agent, task_file: Path):
     assert seen.wait(10)
     before = agent.trace.mark()
     agent.faults.broker(restart=0.1)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not any(event.action == "connected" for event in agent.trace.since(before)):
         assert time.monotonic() < deadline
         time.sleep(0.01)

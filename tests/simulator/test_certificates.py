@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from peers.patience import PATIENCE
 
 from epm_task.simulator.certificates import (
     Authority,
@@ -177,4 +178,4 @@ def test_openssl_itself_verifies_the_chain(tmp_path: Path) -> None:
     server.write_bytes(authority.issue_server().certificate)
     for purpose, certificate in (("sslserver", server), ("sslclient", files.admin_cert)):
         command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", files.ca]
-        subprocess.run([*command, certificate], check=True, capture_output=True, timeout=20)
+        subprocess.run([*command, certificate], check=True, capture_output=True, timeout=PATIENCE)

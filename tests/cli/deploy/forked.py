@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from peers.patience import PATIENCE
+
 _SERVER = Path(__file__).with_name("fork_server.py")
-PATIENCE = 30.0
 
 
 class Forked:

@@ -13,6 +13,7 @@ import pytest
 from admin.admin_files import options_of
 from admin.deploy.bundle_files import GOOD, installed, write_bundle
 from cli.command_line import Finished, epm_task
+from peers.patience import PATIENCE
 
 from epm_task.admin.deploy.deploy_root import DeployRoot
 from epm_task.contract.layout import AgentRoot
@@ -50,7 +51,7 @@ def _command(agent: Agent, prefix: list[str], **more: Any) -> subprocess.Complet
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
         **more,
     )

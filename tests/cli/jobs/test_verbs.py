@@ -13,6 +13,7 @@ import pytest
 from admin.admin_files import add_binary, job_document, options_of
 from cli.command_line import epm_task
 from cli.jobs.job_files import write_job
+from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def test_delete_asks_on_a_terminal(agent: Agent, answer: bytes, left: list[str])
     words = [sys.executable, "-m", "epm_task.cli", "jobs", "delete", "probe", *options_of(agent)]
     with subprocess.Popen(words, stdin=theirs, stderr=subprocess.PIPE) as process:
         os.write(ours, answer)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE)
     os.close(ours)
     os.close(theirs)
     assert b"Delete probe at https://127.0.0.1" in err

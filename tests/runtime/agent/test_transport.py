@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
-from peers.task_process import BUSY
+from peers.patience import BUSY
 from peers.tls import certificate_pem
 
 from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent

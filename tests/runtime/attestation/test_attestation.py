@@ -11,8 +11,8 @@ import threading
 import time
 
 import pytest
+from peers.patience import PATIENCE
 from peers.second_user import NOBODY, connected, listener
-from peers.task_process import PATIENCE
 
 from epm_task.runtime.attestation import proc as attestation_proc
 from epm_task.runtime.attestation.attestation import (

@@ -7,7 +7,8 @@ import time
 import pytest
 from peers.mqtt_packet import V3, V5
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import BUSY, PATIENCE, closed_port, poll
+from peers.patience import BUSY, PATIENCE
+from peers.task_process import closed_port, poll
 from runtime.mqtt_sender import sender
 
 from epm_task.errors import BrokerRefused, BrokerUnreachable

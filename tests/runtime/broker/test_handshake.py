@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.mqtt_packet import V3, V5
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import BUSY, closed_port
+from peers.patience import BUSY
+from peers.task_process import closed_port
 from peers.tls import certificate_pem
 
 from epm_task.errors import BrokerRefused, UnsafeBroker

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from peers import mqtt_packet as peer
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import PATIENCE, poll
+from peers.patience import PATIENCE
+from peers.task_process import poll
 
 from epm_task.runtime.broker.handshake import (
     BrokerAddress,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.mqtt_packet import V3, disconnect
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import BUSY, PATIENCE, poll
+from peers.patience import BUSY, PATIENCE
+from peers.task_process import poll
 
 from epm_task.runtime.broker.handshake import BrokerAddress, ConnectionLost
 from epm_task.runtime.broker.packet import MqttConnection

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from peers.task_process import PATIENCE
+from peers.patience import PATIENCE
 
 from epm_task.runtime.log.outbox import Message, Outbox
 

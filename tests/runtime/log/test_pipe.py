@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from peers.mqtt_peer import MqttPeer
-from peers.task_process import BUSY, PATIENCE, closed_port, poll
+from peers.patience import BUSY, PATIENCE
+from peers.task_process import closed_port, poll
 from pydantic import SecretStr
 from runtime.run_parts import declared, invoked, registered
 from runtime.stderr_lines import StderrLines

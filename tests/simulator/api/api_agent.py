@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+from peers.patience import PATIENCE
 from simulator.process_peer import launch_of
 
 from epm_task.contract.names import SYSTEM_PLUGIN
@@ -89,7 +90,9 @@ class ApiAgent:
         """Yield an HTTP client that keeps its connection."""
         context = self.client_context(admin=admin)
         url = self.server.base_url
-        with httpx.Client(base_url=url, verify=context, trust_env=False, timeout=10) as client:
+        with httpx.Client(
+            base_url=url, verify=context, trust_env=False, timeout=PATIENCE
+        ) as client:
             yield client
 
     def add_binary(self, command: str = "probe") -> None:

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.patience import PATIENCE
 from simulator.api.api_agent import ApiAgent, job_document
 from simulator.process_peer import launch_of
 
@@ -51,7 +52,11 @@ def run(agent: ApiAgent, command: str) -> dict[str, object]:
     }.items():
         command = command.replace(example, str(own))
     done = subprocess.run(
-        ["/bin/sh", "-c", command], cwd=agent.root, capture_output=True, check=True, timeout=20
+        ["/bin/sh", "-c", command],
+        cwd=agent.root,
+        capture_output=True,
+        check=True,
+        timeout=PATIENCE,
     )
     answer: dict[str, object] = json.loads(done.stdout)
     return answer
@@ -124,7 +129,7 @@ def test_a_shell_task_that_calls_curl_needs_tree_trust(
         )
         with shell:
             agent.registry.add(launch_of(shell.pid))
-            out, _ = shell.communicate("\n", timeout=20)
+            out, _ = shell.communicate("\n", timeout=PATIENCE)
         assert out == status
         if trust == "exact":
             assert f"is a child of launched process {shell.pid}" in agent.last().reason

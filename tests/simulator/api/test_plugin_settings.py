@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.patience import PATIENCE
 from simulator.api.api_agent import ApiAgent
 from simulator.process_peer import launch_of
 
@@ -184,11 +185,11 @@ def test_a_kept_alive_connection_turns_from_403_to_200(tmp_path: Path) -> None:
     """No refusal is remembered: the same connection is trusted at the registration."""
     with ApiAgent(tmp_path) as agent, agent.client() as client:
         assert client.get(SYSTEM).status_code == 403
-        agent.registry.add(launch_of(os.getpid()), delay_seconds=0.15)
+        agent.registry.add(launch_of(os.getpid()), delay_seconds=0.5)
         first = client.get(SYSTEM)
         assert first.status_code == 403
         assert "not registered yet" in agent.last().reason
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while (response := client.get(SYSTEM)).status_code == 403:
             assert time.monotonic() < deadline
         stream = first.extensions["network_stream"].get_extra_info("client_addr")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from peers.patience import PATIENCE
+
 from epm_task.simulator.broker import Broker, Message
 from epm_task.simulator.trace import Trace
 
@@ -98,19 +100,19 @@ class BrokerBox:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], seconds: float = 10) -> Any:
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Await *coroutine* in the broker's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
 
     def call(self, function: Callable[[], Any]) -> Any:
         """Call *function* in the broker's loop."""
         future: Future[Any] = Future()
         self._loop.call_soon_threadsafe(lambda: future.set_result(function()))
-        return future.result(10)
+        return future.result(PATIENCE)
 
-    def until(self, condition: Callable[[], Any], seconds: float = 5) -> Any:
+    def until(self, condition: Callable[[], Any]) -> Any:
         """Wait for *condition*."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while not (value := condition()):
             assert time.monotonic() < deadline, [event.what for event in self.events][-20:]
             time.sleep(0.005)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from peers.patience import PATIENCE
+
 from epm_task.simulator.broker.packet import encode_length
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def reply(kind: int, packet_id: int, *rest: int) -> bytes:
 class RawClient:
     """A socket to the broker; closes with its block."""
 
-    def __init__(self, port: int, seconds: float = 5) -> None:
+    def __init__(self, port: int, seconds: float = PATIENCE) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""

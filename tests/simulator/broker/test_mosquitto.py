@@ -6,6 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.patience import PATIENCE
 from peers.tls import server_context
 from simulator.broker.broker_box import BrokerBox, Rule, running_broker
 from simulator.broker.foreign_program import ca_file, needed_program
@@ -30,7 +31,7 @@ def _command(program: str, box: BrokerBox, folder: Path, *arguments: str) -> lis
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 @_VERSIONS
@@ -46,7 +47,7 @@ def test_a_message_goes_from_one_to_the_other(
         for text in ("one", "two"):
             sent = _run(_command("mosquitto_pub", box, tmp_path, *options, "-t", "a/b", "-m", text))
             assert (sent.returncode, sent.stderr) == (0, "")
-        output, _ = subscriber.communicate(timeout=10)
+        output, _ = subscriber.communicate(timeout=PATIENCE)
     assert output == "a/b one\na/b two\n"
     assert [message.qos for message in box.messages] == [int(qos)] * 2
 
@@ -60,7 +61,7 @@ def test_many_lines_are_published_and_none_is_lost(
     command = _command(
         "mosquitto_pub", box, tmp_path, "-V", f"mqttv{version}", "-q", "2", "-t", "t", "-l"
     )
-    subprocess.run(command, input=lines, text=True, timeout=20, check=True)
+    subprocess.run(command, input=lines, text=True, timeout=PATIENCE, check=True)
     assert "".join(f"{message.payload.decode()}\n" for message in box.messages) == lines
 
 

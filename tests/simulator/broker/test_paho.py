@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
+from peers.patience import PATIENCE
 from peers.tls import certificate_pem, server_context
 from simulator.broker.broker_box import BrokerBox, Rule, running_broker
 
@@ -68,12 +69,12 @@ def _connected(box: BrokerBox, version: int, client_id: str = "c") -> Iterator[_
 def test_messages_come_back_in_order(box: BrokerBox, version: int, qos: int) -> None:
     """500 of them, from one client to itself."""
     with _connected(box, version) as it:
-        assert it.connects.get(timeout=5) == 0
+        assert it.connects.get(timeout=PATIENCE) == 0
         it.client.subscribe("t/+", qos)
-        it.subscribed.get(timeout=5)
+        it.subscribed.get(timeout=PATIENCE)
         for number in range(500):
             it.client.publish("t/x", str(number), qos)
-        got = [it.messages.get(timeout=5) for _ in range(500)]
+        got = [it.messages.get(timeout=PATIENCE) for _ in range(500)]
     assert [int(message.payload) for message in got] == list(range(500))
     assert {message.qos for message in got} == {qos}
 
@@ -83,11 +84,11 @@ def test_a_visible_denial_reaches_the_callback() -> None:
     with running_broker(ssl_context=server_context(), deny_visibly=True) as box:
         box.rules.by_client_id["c"] = Rule(publications=set(), subscriptions=set())
         with _connected(box, paho.MQTTv5) as it:
-            it.connects.get(timeout=5)
+            it.connects.get(timeout=PATIENCE)
             it.client.publish("t", "x", 1)
-            assert it.published.get(timeout=5) == reason.NOT_AUTHORIZED
+            assert it.published.get(timeout=PATIENCE) == reason.NOT_AUTHORIZED
             it.client.subscribe("t", 1)
-            assert it.subscribed.get(timeout=5) == [reason.NOT_AUTHORIZED]
+            assert it.subscribed.get(timeout=PATIENCE) == [reason.NOT_AUTHORIZED]
 
 
 @_VERSIONS
@@ -95,10 +96,10 @@ def test_a_silent_denial_looks_like_success(box: BrokerBox, version: int) -> Non
     """At QoS 1 and 2."""
     box.rules.by_client_id["c"] = Rule(publications=set())
     with _connected(box, version) as it:
-        it.connects.get(timeout=5)
+        it.connects.get(timeout=PATIENCE)
         for qos in (1, 2):
             it.client.publish("t", "x", qos)
-            assert it.published.get(timeout=5) == 0
+            assert it.published.get(timeout=PATIENCE) == 0
     assert not box.messages
     assert len(box.events.denials) == 2
 
@@ -108,33 +109,33 @@ def test_a_refusal_reaches_the_callback(box: BrokerBox, version: int) -> None:
     """Not authorised."""
     box.rules.by_client_id["c"] = Rule(allowed=False)
     with _connected(box, version) as it:
-        assert it.connects.get(timeout=5) == "Not authorized"
+        assert it.connects.get(timeout=PATIENCE) == "Not authorized"
 
 
 def test_the_reason_of_a_disconnect_reaches_the_callback(box: BrokerBox) -> None:
     """Taken over by a client with the same id."""
     with _connected(box, paho.MQTTv5) as older:
-        older.connects.get(timeout=5)
+        older.connects.get(timeout=PATIENCE)
         with _connected(box, paho.MQTTv5):
-            assert older.disconnects.get(timeout=5) == reason.SESSION_TAKEN_OVER
+            assert older.disconnects.get(timeout=PATIENCE) == reason.SESSION_TAKEN_OVER
 
 
 def test_options_and_properties_of_mqtt_5(box: BrokerBox) -> None:
     """Written and read by paho's own classes."""
     with _connected(box, paho.MQTTv5) as it:
-        it.connects.get(timeout=5)
+        it.connects.get(timeout=PATIENCE)
         options = SubscribeOptions(1, retainAsPublished=True)
         subscription = Properties(PacketTypes.SUBSCRIBE)
         subscription.SubscriptionIdentifier = 77
         it.client.subscribe("t", options=options, properties=subscription)
-        it.subscribed.get(timeout=5)
+        it.subscribed.get(timeout=PATIENCE)
         properties = Properties(PacketTypes.PUBLISH)
         properties.UserProperty = [("a", "1"), ("a", "2")]
         properties.CorrelationData = b"\0\xff"
         properties.ResponseTopic = "re"
         properties.MessageExpiryInterval = 60
         it.client.publish("t", "x", 1, retain=True, properties=properties)
-        message = it.messages.get(timeout=5)
+        message = it.messages.get(timeout=PATIENCE)
     assert message.retain
     assert message.properties is not None
     assert message.properties.json() == {
@@ -151,9 +152,9 @@ def test_messages_under_way_survive_a_restart(box: BrokerBox, version: int) -> N
     """Paho reconnects and sends again what was not acknowledged; nothing is lost."""
     with _connected(box, version) as it:
         it.client.reconnect_delay_set(1, 1)
-        it.connects.get(timeout=5)
+        it.connects.get(timeout=PATIENCE)
         for number in range(300):
             it.client.publish("t", str(number), 1)
             if number == 150:
                 box.call(box.broker.drop_all)
-        box.until(lambda: {int(m.payload) for m in box.messages} == set(range(300)), 10)
+        box.until(lambda: {int(m.payload) for m in box.messages} == set(range(300)))

@@ -85,12 +85,12 @@ def test_a_forbidden_property_is_refused(data: bytes) -> None:
         read_publication(data)
 
 
-def test_the_worst_properties_take_bounded_time() -> None:
+def test_the_worst_properties_take_bounded_work() -> None:
     """Paho's time grows with the square of the length, so the length is bounded."""
     worst = b"\x26\0\0\0\0" * (MAX_BYTES // 5)
-    started = time.monotonic()
+    started = time.thread_time()
     read_properties(PacketTypes.CONNECT, worst)
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
     with pytest.raises(PacketError, match="allowed"):
         read_properties(PacketTypes.CONNECT, worst + b"\x26\0\0\0\0")
 

@@ -103,8 +103,8 @@ def secure() -> Iterator[BrokerBox]:
 class _SecureClient(RawClient):
     """A raw client with TLS."""
 
-    def __init__(self, port: int, seconds: float = 5) -> None:
-        super().__init__(port, seconds)
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=certificate_pem())
         self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")

