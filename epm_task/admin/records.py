@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 import ssl
@@ -10,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from epm_task.admin.errors import AdminUnreachable, CredentialRefused, UnsafeConnection
+from epm_task.contract.record import JOB_ID, read_fields
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.runtime.attestation import attestation
 from epm_task.runtime.slim_import import slim_import
@@ -50,20 +50,11 @@ class LogRecords:
         Raises:
             OSError: The file cannot be read.
         """
-        found = (read_record(line) for line in self._tail.lines())
-        return [record for record in found if record and record.get("jobId") == self._job_id]
+        found = (read_fields(line) for line in self._tail.lines())
+        return [record for record in found if record and record.get(JOB_ID) == self._job_id]
 
     def close(self) -> None:
         """Hold nothing: the file is open during a look only."""
-
-
-def read_record(data: bytes) -> dict[str, Any] | None:
-    """Return the record that a line or a message is, None for another kind of data."""
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 # With PySocks installed paho would obey MQTT_PROXY.
@@ -180,8 +171,8 @@ class BrokerRecords:
         self._subscribed = more[0][0].value
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        record = read_record(bytes(message.payload))
-        if record and record.get("jobId") == self._job_id:
+        record = read_fields(bytes(message.payload))
+        if record and record.get(JOB_ID) == self._job_id:
             self._records.append(record)
 
 

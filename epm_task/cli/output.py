@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -40,7 +39,7 @@ class LiveView:
 
     def record(self, record: Record) -> None:
         """Show a record: time, level, message, fields."""
-        self._write(view(asdict(record), color=self._color))
+        self._write(view(record._asdict(), color=self._color))
 
     def line(self, stream: str, line: bytes) -> None:
         """Show a line of the task's stderr that is no record."""

@@ -214,7 +214,7 @@ def document(run: Run) -> dict[str, Any]:
         "acknowledged": run.acknowledged,
         "seconds": round(run.seconds, 3),
         "timed_out": run.timed_out,
-        "records": [asdict(record) for record in run.records],
+        "records": [record._asdict() for record in run.records],
         "denials": [event.document() for event in run.denials],
         "stderr": plain,
     }

@@ -1,7 +1,7 @@
-"""A client id is the MQTT name of one run, from which the broker takes the job id.
+"""Make the MQTT client id of a run, and refuse a job id that a broker could not read out of it.
 
 The vendor states one fact: the broker splits the client id on `_` to extract the job id. The exact
-pattern is not public. Our assumption is the template below, and it stands only here.
+pattern is not public. Our assumption is the template below, and it is only here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from epm_task.errors import BadClientIdTemplate, BadJobId
 DEFAULT_TEMPLATE: Final = "{job_id}_{run_id}"
 
 #: File name and URL segment at once: no separator, no `_`, no leading dot.
-_JOB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,127}", re.ASCII)
+JOB_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9.-]{0,127}"
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9.-]")
 
@@ -26,9 +26,17 @@ def check_job_id(job_id: str) -> str:
     Raises:
         BadJobId: It holds `_`, or another character that is not a letter, digit, `.` or `-`.
     """
-    if not _JOB_ID.fullmatch(job_id):
-        raise BadJobId(job_id, _what_is_wrong(job_id), _repaired(job_id))
-    return job_id
+    if re.fullmatch(JOB_ID_PATTERN, job_id):
+        return job_id
+    why = "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
+    if "_" in job_id:
+        why = "holds an underscore, and the broker splits client ids on _ to find the job id"
+    raise BadJobId(job_id, why, usable_job_id(job_id))
+
+
+def usable_job_id(text: str, *, otherwise: str = "my-job") -> str:
+    """Return the job id that is nearest to *text*, or *otherwise* when nothing of it is left."""
+    return _FOREIGN.sub("-", text).strip(".-")[:128] or otherwise
 
 
 def make_client_id(
@@ -44,7 +52,7 @@ def make_client_id(
 
     Raises:
         BadJobId: The job id is not usable.
-        BadClientIdTemplate: The job id is no segment of its own, or a placeholder is unknown.
+        BadClientIdTemplate: The job id is not a segment of its own, or a placeholder is unknown.
     """
     _job_id_segment(template)
     values = {"job_id": check_job_id(job_id), "run_id": run_id, "job_name": job_name}
@@ -69,13 +77,3 @@ def _job_id_segment(template: str) -> int:
         why = "{job_id} must be one whole segment between `_`"
         raise BadClientIdTemplate(template, why, DEFAULT_TEMPLATE)
     return segments.index("\0jobid")
-
-
-def _what_is_wrong(job_id: str) -> str:
-    if "_" in job_id:
-        return "holds an underscore, and the broker splits client ids on _ to find the job id"
-    return "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
-
-
-def _repaired(job_id: str) -> str:
-    return _FOREIGN.sub("-", job_id).lstrip(".-")[:128] or "my-job"

@@ -1,23 +1,39 @@
-"""A record, as the agent receives it, is one structured log entry of a task."""
+"""The fields of a KeeperLogger record: as a task writes them, as others read and show them.
+
+The vendor does not publish them. Our assumption is here alone: nine fields, where the author's own
+are below `properties`, so that they cannot forge any of the others, and where `runId` with `seq`
+identifies a record that arrives twice, as QoS 1 allows.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: ISO 8601, UTC.
+TIMESTAMP: Final = "timestamp"
+#: One of the words in `levels`.
+LEVEL: Final = "level"
+MESSAGE: Final = "message"
+#: Where in the task it comes from.
+SOURCE: Final = "source"
+JOB_ID: Final = "jobId"
+JOB_NAME: Final = "jobName"
+RUN_ID: Final = "runId"
+#: Number of the record in its run, from 1.
+SEQ: Final = "seq"
+PROPERTIES: Final = "properties"
 
 #: A message that names no level, or none that the agent knows.
-_NO_LEVEL = "Information"
+_NO_LEVEL: Final = "Information"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One log entry.
+class Record(NamedTuple):
+    """One record, as it was received.
 
     Attributes:
         message: What happened.
@@ -40,13 +56,13 @@ class Record:
     job_name: str = ""
     run_id: str = ""
     seq: int | None = None
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = {}  # noqa: RUF012  # nobody changes it
     source_channel: Literal["broker", "stderr"] = "broker"
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Record:
-        """Return the record that a KeeperLogger message is; text that is no JSON is its message."""
-        found = _read(payload)
+        """Return the record in a KeeperLogger message; text that is not JSON is its message."""
+        found = read_fields(payload)
         if found is None:
             return cls(payload.decode("utf-8", "replace"))
         return _build(found, "broker")
@@ -54,8 +70,8 @@ class Record:
     @classmethod
     def from_line(cls, line: bytes) -> Record | None:
         """Return the record that a line of stderr holds; None for another kind of line."""
-        found = _read(line) if line.startswith(b"{") else None
-        if found is None or not {"message", "level", "runId", "seq"} <= found.keys():
+        found = read_fields(line) if line.startswith(b"{") else None
+        if found is None or not {MESSAGE, LEVEL, RUN_ID, SEQ} <= found.keys():
             return None
         return _build(found, "stderr")
 
@@ -65,7 +81,11 @@ class Record:
         return (self.run_id, self.seq) if self.run_id and self.seq is not None else None
 
 
-def _read(data: bytes) -> dict[str, Any] | None:
+def read_fields(data: bytes) -> dict[str, Any] | None:
+    """Return the fields of a message or a line, None for other data.
+
+    Not strict: of a record that is odd, people want to see as much as they can.
+    """
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -74,19 +94,19 @@ def _read(data: bytes) -> dict[str, Any] | None:
 
 
 def _build(found: dict[str, Any], channel: Literal["broker", "stderr"]) -> Record:
-    seq, properties = found.get("seq"), found.get("properties")
-    texts = {name: found.get(name) for name in ("timestamp", "source", "jobId", "jobName", "runId")}
-    timestamp, source, job_id, job_name, run_id = (
-        "" if text is None else str(text) for text in texts.values()
-    )
+    def text(name: str) -> str:
+        value = found.get(name)
+        return "" if value is None else str(value)
+
+    seq, properties = found.get(SEQ), found.get(PROPERTIES)
     return Record(
-        str(found.get("message", "")),
-        str(found.get("level") or _NO_LEVEL),
-        timestamp,
-        source,
-        job_id,
-        job_name,
-        run_id,
+        str(found.get(MESSAGE, "")),
+        str(found.get(LEVEL) or _NO_LEVEL),
+        text(TIMESTAMP),
+        text(SOURCE),
+        text(JOB_ID),
+        text(JOB_NAME),
+        text(RUN_ID),
         seq if isinstance(seq, int) else None,
         properties if isinstance(properties, dict) else {},
         channel,
@@ -107,17 +127,17 @@ _SHORT: Final = {"Information": "Info"}
 
 def view(record: Mapping[str, Any], *, color: bool) -> str:
     """Return time, level, message and fields; control characters cannot reach the terminal."""
-    level = str(record.get("level", ""))
-    given = record.get("properties") or {}
+    level = str(record.get(LEVEL, ""))
+    given = record.get(PROPERTIES) or {}
     # Anybody may write to the topic, and not all records are ours.
-    properties = dict(given) if isinstance(given, dict) else {"properties": given}
+    properties = dict(given) if isinstance(given, dict) else {PROPERTIES: given}
     trace = str(properties.pop("exception", ""))
     name = f"{printable(_SHORT.get(level, level)):<8}"
     if color and level in _COLORS:
         name = f"\x1b[{_COLORS[level]}m{name}\x1b[0m"
     fields = "".join(f"  {printable(key)}={_value(value)}" for key, value in properties.items())
-    clock = str(record.get("timestamp", ""))[11:23]
-    line = f"{printable(clock)}  {name}  {printable(str(record.get('message', '')))}{fields}"
+    clock = str(record.get(TIMESTAMP, ""))[11:23]
+    line = f"{printable(clock)}  {name}  {printable(str(record.get(MESSAGE, '')))}{fields}"
     indented = "".join(f"\n    {printable(part)}" for part in trace.splitlines())
     return line + indented
 

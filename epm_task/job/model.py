@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from epm_task.contract.client_id import JOB_ID_PATTERN
 from epm_task.contract.names import ExecutionType  # noqa: TC001  # pydantic reads it
 from epm_task.contract.schedule import SCHEDULE_KINDS
 
@@ -167,7 +168,7 @@ class JobModel(_Part):
         str,
         Field(
             min_length=1,
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$",
+            pattern=rf"^{JOB_ID_PATTERN}$",
             description="Equals the file's name without .json; no underscore.",
         ),
     ]

@@ -15,6 +15,7 @@ from inspect import Parameter as _Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin
 
+from epm_task.contract.secrets import secret_form
 from epm_task.errors import InvalidArgument
 from epm_task.files import read_secret
 
@@ -56,7 +57,7 @@ class Parameter(NamedTuple):
     @property
     def secret(self) -> bool:
         """Whether the value comes from a file, because argv can be read by every local user."""
-        return getattr(self.kind, "__name__", "") in {"SecretStr", "SecretBytes"}
+        return bool(secret_form(self.kind))
 
     @property
     def flag(self) -> bool:
@@ -146,8 +147,8 @@ def parser_for(kind: Any) -> Callable[[str], Any]:
         return lambda text: _choose(text, {str(choice): choice for choice in typing.get_args(kind)})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return lambda text: _choose_member(text, kind)
-    if getattr(kind, "__name__", "") in {"SecretStr", "SecretBytes"}:
-        return lambda path: kind(read_secret(Path(path), binary=kind.__name__ == "SecretBytes"))
+    if form := secret_form(kind):
+        return lambda path: kind(read_secret(Path(path), binary=form == "bytes"))
     return lambda text: _parse_rich(text, kind)
 
 

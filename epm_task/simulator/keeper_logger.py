@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from epm_task.contract.levels import INFORMATION, NUMBERS
+from epm_task.contract.record import JOB_ID, LEVEL, MESSAGE, TIMESTAMP, read_fields
 
 if TYPE_CHECKING:
     import io
@@ -51,17 +52,12 @@ class KeeperLogger:
 
 
 def _line(message: Message, record: Record) -> bytes:
-    try:
-        document = json.loads(message.payload)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        document = {
-            "timestamp": datetime.now(UTC).isoformat(),
-            "level": record.level,
-            "message": record.message,
-            "jobId": message.job_id,
-        }
+    document = read_fields(message.payload) or {
+        TIMESTAMP: datetime.now(UTC).isoformat(),
+        LEVEL: record.level,
+        MESSAGE: record.message,
+        JOB_ID: message.job_id,
+    }
     # Written anew, because a payload may hold line ends, and each line of the file is one record.
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
 

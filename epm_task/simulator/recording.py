@@ -17,11 +17,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import time
 from collections import defaultdict, deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -32,6 +31,7 @@ from epm_task.contract.names import (
     PLUGIN_SETTINGS_PATH,
     SYSTEM_PLUGIN,
 )
+from epm_task.contract.secrets import MASK, is_secret_name, mask_text
 from epm_task.simulator.api.answers import absent, answer, body_of
 from epm_task.simulator.broker import Message
 from epm_task.simulator.start_error import UnusableFile
@@ -233,28 +233,6 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-#: What stands in the place of a secret.
-MASK: Final = "********"
-
-#: A whole word of a name in any spelling: `db.password`, `apiKey`, `CLIENT_SECRET`.
-_SECRET_NAME: Final = re.compile(
-    r"passw(or)?d|passphrase|pwd|secret|token|credential|api[._-]?key|private[._-]?key"
-    r"|access[._-]?key|\bauth(orization)?\b|\bpin\b",
-    re.IGNORECASE,
-)
-#: `password=…`, `token: …` in plain text, with or without quotes.
-_SECRET_IN_TEXT: Final = re.compile(
-    r"(?P<name>[\w.-]*(?:" + _SECRET_NAME.pattern + r")[\w.-]*[\"']?\s*[:=]\s*)"
-    r"(?P<value>\"[^\"]*\"|'[^']*'|\S+)",
-    re.IGNORECASE,
-)
-
-
-def is_secret_name(name: str) -> bool:
-    """Return whether a setting key or a field with this name holds a secret."""
-    return _SECRET_NAME.search(name) is not None
-
-
 def mask_value(value: Any, *, name: str = "") -> Any:
     """Return *value* with every secret in it masked, however deep it stands.
 
@@ -269,8 +247,3 @@ def mask_value(value: Any, *, name: str = "") -> Any:
     if isinstance(value, list):
         return [mask_value(inner) for inner in value]
     return mask_text(value) if isinstance(value, str) else value
-
-
-def mask_text(text: str) -> str:
-    """Return *text* with the values after secret names masked: `password=********`."""
-    return _SECRET_IN_TEXT.sub(lambda match: match["name"] + MASK, text)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from epm_task.admin.deploy.bundle import Bundle, commands_of
 from epm_task.admin.deploy.errors import WriteRefused
 from epm_task.admin.deploy.program import read_installed
+from epm_task.contract.secrets import hide_options, names_secret_itself
 from epm_task.job.json_source import child
 
 if TYPE_CHECKING:
@@ -23,12 +23,6 @@ Action: TypeAlias = Literal["add", "change", "remove"]
 _ABSENT: Final = object()
 #: A longer value would hide the others.
 _MAX_VALUE: Final = 120
-#: As lint EPM022 has it: values under such names, and after such options, are not shown.
-_WORD: Final = r"(?:password|passwd|passphrase|secret|token|api[-_]?key|private[-_]?key|credential)"
-_SECRET_NAME: Final = re.compile(rf"{_WORD}s?$", re.IGNORECASE)
-_SECRET_OPTION: Final = re.compile(
-    rf"(?<![^\s\"])(--?[\w-]*{_WORD}(?:=|\s+))(?!\\?\"?\{{)(\\?\"[^\"]*\"|[^\s\"]+)", re.IGNORECASE
-)
 
 
 class Part(NamedTuple):
@@ -104,7 +98,7 @@ def field_parts(pointer: str, before: Any, after: Any, *, secret: bool = False) 
         return
     hidden = secret or _names_a_secret(before) or _names_a_secret(after)
     for key, (old, new) in pairs.items():
-        below = hidden or bool(isinstance(key, str) and _SECRET_NAME.search(key))
+        below = hidden or bool(isinstance(key, str) and names_secret_itself(key))
         yield from field_parts(child(pointer, key), old, new, secret=below)
 
 
@@ -134,7 +128,7 @@ def _entry(values: list[Any], index: int) -> Any:
 def _names_a_secret(value: Any) -> bool:
     # A parameter: {"name": "Token", "defaultValue": "…"}.
     name = value.get("name") if isinstance(value, dict) else None
-    return isinstance(name, str) and _SECRET_NAME.search(name) is not None
+    return isinstance(name, str) and names_secret_itself(name)
 
 
 def _action(before: bool, after: bool) -> Action:  # noqa: FBT001  # a pair, in this order
@@ -155,7 +149,7 @@ def _value(value: Any, secret: bool) -> str:  # noqa: FBT001  # as above
         return ""
     if secret and isinstance(value, str | int | float) and not isinstance(value, bool):
         return "(hidden)"
-    text = _SECRET_OPTION.sub(r"\1(hidden)", _json(value))
+    text = hide_options(_json(value))
     return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from epm_task.contract.client_id import usable_job_id
+from epm_task.contract.secrets import names_secret_itself, secret_options
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:
@@ -30,11 +32,10 @@ def underscore_in_id(subject: Subject) -> Iterator[Hit]:
     """
     job_id = subject.root.text("id")
     if "_" in job_id:
-        better = job_id.replace("_", "-").strip("-") or "my-job"
         yield Hit(
             "/id",
             f"the job id {job_id!r} holds an underscore, at which the broker cuts it off",
-            f'write "{better}", and rename the file too',
+            f'write "{usable_job_id(job_id)}", and rename the file too',
         )
 
 
@@ -136,11 +137,6 @@ def readable(subject: Subject) -> Iterator[Hit]:  # noqa: ARG001  # the linter f
     yield from ()
 
 
-_WORD: Final = r"(?:password|passwd|passphrase|secret|token|api[-_]?key|private[-_]?key|credential)"
-_SECRET_NAME: Final = re.compile(rf"{_WORD}s?", re.IGNORECASE)
-_SECRET_OPTION: Final = re.compile(rf"(?<!\S)(--?[\w-]*{_WORD})(?:=|\s+)(?!-)", re.IGNORECASE)
-
-
 @rule("EPM022", "secret in the arguments", "error")
 def secret_in_arguments(subject: Subject) -> Iterator[Hit]:
     r"""Every local user can read the arguments of every process, so no secret may stand there.
@@ -148,19 +144,16 @@ def secret_in_arguments(subject: Subject) -> Iterator[Hit]:
     The job document is a file, too, and travels in policies and logs. Let the argument name a file
     that only its owner can read: a parameter of the type `SecretStr` does that in a task of this
     package. Names that end in a word such as `Password`, `Secret`, `Token` or `ApiKey` are taken
-    for secrets; `TokenFile` is none.
+    for secrets; `TokenFile` is not.
 
     - wrong: `"arguments": "--token=\"{Token}\""`
     - right: `"arguments": "--token-file=\"{TokenFile}\""`
     """
     for task in subject.tasks:
         found = [
-            f"{{{token.name}}}"
-            for token in subject.tokens(task)
-            if (match := _SECRET_NAME.search(token.name)) and match.end() == len(token.name)
+            f"{{{token.name}}}" for token in subject.tokens(task) if names_secret_itself(token.name)
         ]
-        options = [match[1] for match in _SECRET_OPTION.finditer(task.text("arguments"))]
-        for name in found or options:
+        for name in found or secret_options(task.text("arguments")):
             yield Hit(
                 task.at("arguments"),
                 f"{name} looks like a secret, and every local user can read the arguments",

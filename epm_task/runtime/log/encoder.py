@@ -1,10 +1,4 @@
-"""A record is one structured log entry: one JSON object on one line, whatever it is made from.
-
-The fields of a KeeperLogger message are not public. Our assumption stands only here: `timestamp`
-(ISO 8601, UTC), `level` (.NET words), `message`, `source`, `jobId`, `jobName`, `runId`, `seq`, and
-the author's own fields below `properties`, where they cannot forge any of the others. `runId` with
-`seq` identifies a record that arrives twice, as QoS 1 allows.
-"""
+"""Make a record one line of JSON, whatever the author put into it; `contract.record` names it."""
 
 from __future__ import annotations
 
@@ -21,6 +15,18 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.levels import word_for
+from epm_task.contract.record import (
+    JOB_ID,
+    JOB_NAME,
+    LEVEL,
+    MESSAGE,
+    PROPERTIES,
+    RUN_ID,
+    SEQ,
+    SOURCE,
+    TIMESTAMP,
+)
+from epm_task.contract.secrets import MASK
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -135,7 +141,6 @@ _CUT_FIELDS: Final = 32 * 1024
 _CUT_MESSAGE: Final = 4 * 1024
 #: The names of jobs and loggers are far shorter.
 _MAX_NAME: Final = 200
-_MASK: Final = "********"
 #: A shorter secret would blot out ordinary words.
 _SHORTEST_SECRET: Final = 6
 
@@ -160,7 +165,8 @@ class RecordEncoder:
         """Prepare the part that is the same in every record."""
         self._source = _name(source)
         self._run = (
-            f',"jobId":{_name(job_id)},"jobName":{_name(job_name)},"runId":{_encode(run_id)},"seq":'
+            f',"{JOB_ID}":{_name(job_id)},"{JOB_NAME}":{_name(job_name)}'
+            f',"{RUN_ID}":{_encode(run_id)},"{SEQ}":'
         )
         self._sequence = itertools.count(1)
         self._second = (0, "")
@@ -188,9 +194,9 @@ class RecordEncoder:
             written, fields = _cut(written, fields)
         where = _short(self._masked(_json(source))) if source else self._source
         return (
-            f'{{"timestamp":"{self._timestamp()}","level":"{word_for(level)}"'
-            f',"message":{written},"source":{where}{self._run}'
-            f'{next(self._sequence)},"properties":{fields}}}'
+            f'{{"{TIMESTAMP}":"{self._timestamp()}","{LEVEL}":"{word_for(level)}"'
+            f',"{MESSAGE}":{written},"{SOURCE}":{where}{self._run}'
+            f'{next(self._sequence)},"{PROPERTIES}":{fields}}}'
         ).encode("ascii")
 
     def _masked(self, written: str) -> str:
@@ -203,7 +209,7 @@ class RecordEncoder:
         # Replaced in its written form, a secret could begin in the middle of an escape.
         text = json.loads(match[0])
         for secret in self._secrets:
-            text = text.replace(secret, _MASK)
+            text = text.replace(secret, MASK)
         return _encode(text)
 
     def _timestamp(self) -> str:

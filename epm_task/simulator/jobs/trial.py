@@ -6,10 +6,10 @@ what a value can do to the command line here is what it can do in the field.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from epm_task.contract.client_id import usable_job_id
 from epm_task.contract.names import API_BASE_ARGUMENT, SERVICE
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.job.build import argument_text
@@ -20,8 +20,6 @@ from epm_task.simulator.jobs.command import python_program
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-
-_FOREIGN = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 class TrialJob(NamedTuple):
@@ -115,7 +113,7 @@ class _Values:
 
 def _document(task: Task[..., Any] | None, path: Path, deny: Collection[str]) -> dict[str, Any]:
     topics, subscriptions = [KEEPER_LOGGER], []
-    job_id = _FOREIGN.sub("-", path.stem.replace("_", "-")).strip(".-") or "trial"
+    job_id = usable_job_id(path.stem, otherwise="trial")
     name = path.stem
     if task is not None:
         declaration = task.declaration
