@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.errors import UnsafeConfiguration
 from epm_task.files import check_trusted
-from epm_task.runtime.tls import client_context
+from epm_task.runtime.agent.tls import client_context
 
 if TYPE_CHECKING:
     from pathlib import Path

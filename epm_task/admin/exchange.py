@@ -24,13 +24,13 @@ from epm_task.admin.errors import (
     WrongUse,
 )
 from epm_task.job.document import encoded, write_document
+from epm_task.runtime.agent.address import base_url_address, origin
+from epm_task.runtime.agent.tls import Dialer, attested
 from epm_task.runtime.agent.transport import Wire, httpx
-from epm_task.runtime.attestation import attestation
+from epm_task.runtime.attestation.attestation import Untrusted
 from epm_task.runtime.result import decode_object
-from epm_task.runtime.tls import attested, base_url_address
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
 
     from epm_task.admin.credential import Credential
@@ -68,22 +68,15 @@ class Exchange:
         call_seconds: float = CALL_SECONDS,
         allow_remote: bool = False,
     ) -> None:
-        self._address = admin_address(base_url, allow_remote=allow_remote)
-        host, port = self._address
-        self.url: Final = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        address = admin_address(base_url, allow_remote=allow_remote)
+        self.url: Final = origin(address)
         context = credential.tls_context()
-        self._attested = attested(context)
-        if allow_remote and self._attested:
+        if allow_remote and attested(context):
             raise WrongUse("a remote agent needs a CA that names it", fix="give one with --cacert")
         self._certified = credential.certificate is not None
         self._call_seconds = call_seconds
-        self._wire = Wire(
-            self._address,
-            context,
-            self._check_listener,
-            self._check_peer,
-            max_body_bytes=MAX_ANSWER_BYTES,
-        )
+        self._dialer = Dialer(address, context)
+        self._wire = Wire(self._dial, max_body_bytes=MAX_ANSWER_BYTES)
         # trust_env: a proxy variable, or a .netrc, must not see what an administrator sends.
         self._client = httpx.Client(
             base_url=self.url,
@@ -153,21 +146,18 @@ class Exchange:
             return OutcomeUnknown(str(call), self.url, reason or str(error))
         return AdminUnreachable(self.url, reason or str(error))
 
-    def _check_listener(self) -> None:
-        if self._attested:
+    def _dial(self, deadline: float) -> ssl.SSLSocket:
+        try:
+            secured = self._dialer.connect(deadline)
+        except Untrusted as error:
+            raise UnsafeConnection(error.what, error.why, f"{error.fix} with --cacert") from error
+        if self._certified:
             try:
-                attestation.check_listener(*self._address)
-            except attestation.Untrusted as error:
-                raise _unsafe(error) from error
-
-    def _check_peer(self, secured: socket.socket) -> None:
-        if self._attested:
-            try:
-                attestation.check_peer(secured)
-            except attestation.Untrusted as error:
-                raise _unsafe(error) from error
-        if self._certified and isinstance(secured, ssl.SSLSocket):
-            _hear_refusal(secured)
+                _hear_refusal(secured)
+            except BaseException:
+                secured.close()
+                raise
+        return secured
 
 
 def _as_json(call: Call[T]) -> bytes | None:
@@ -204,10 +194,6 @@ def _hear_refusal(secured: ssl.SSLSocket) -> None:
 
 class _HungUp(ConnectionResetError):
     """The peer closed the connection when it had seen the client certificate."""
-
-
-def _unsafe(error: attestation.Untrusted) -> UnsafeConnection:
-    return UnsafeConnection(str(error).replace("--ca-file", "--cacert"))
 
 
 def _reason(error: BaseException | None) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from epm_task.admin.errors import AdminUnreachable, CredentialRefused, UnsafeConnection
 from epm_task.contract.record import JOB_ID, read_fields
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.runtime.attestation import attestation
-from epm_task.runtime.slim_import import slim_import
-from epm_task.runtime.tls import attested
+from epm_task.runtime.agent.tls import Dialer
+from epm_task.runtime.attestation.attestation import Untrusted
+from epm_task.runtime.start_up import slim_import
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +57,7 @@ class LogRecords:
 
 
 # With PySocks installed paho would obey MQTT_PROXY.
-with slim_import(without=("socks", "dns")):
+with slim_import("paho"):
     from paho.mqtt.client import Client, MQTTMessage
     from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
     from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -90,7 +89,7 @@ class BrokerRecords:
         self._connected: int | None = None
         self._subscribed: int | None = None
         self._records: list[dict[str, Any]] = []
-        context = credential.tls_context()
+        dialer = Dialer(address, credential.tls_context())
         # No `_`: the broker would take what stands before it for a job id.
         client_id = f"epm-task-admin-{secrets.token_hex(4)}"
         self._client = Client(
@@ -99,13 +98,13 @@ class BrokerRecords:
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
-        self._client.tls_set_context(context)
+        self._client.tls_set_context(cast("ssl.SSLContext", dialer))
         self._client.connect_timeout = _STEP_SECONDS
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         try:
-            self._open(address, context)
+            self._open(dialer)
         except BaseException:
             self.close()
             raise
@@ -128,17 +127,12 @@ class BrokerRecords:
         if opened is not None:
             opened.close()
 
-    def _open(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
-        checked = attested(context)
+    def _open(self, dialer: Dialer) -> None:
         try:
-            if checked:
-                attestation.check_listener(*address)
-            _try_tls(address, context)
-            self._client.connect(*address)
-            if checked:
-                attestation.check_peer(self._client.socket())  # type: ignore[arg-type]
-        except attestation.Untrusted as error:
-            raise UnsafeConnection(str(error).replace("--ca-file", "--cacert")) from error
+            dialer.check_listener()
+            self._client.connect(*dialer.address)
+        except Untrusted as error:
+            raise UnsafeConnection(error.what, error.why, f"{error.fix} with --cacert") from error
         except ssl.SSLCertVerificationError as error:
             raise UnsafeConnection(
                 f"the certificate of the broker at {self._url} is refused",
@@ -174,15 +168,6 @@ class BrokerRecords:
         record = read_fields(bytes(message.payload))
         if record and record.get(JOB_ID) == self._job_id:
             self._records.append(record)
-
-
-def _try_tls(address: tuple[str, int], context: ssl.SSLContext) -> None:
-    # paho-mqtt 2.2 does not close the socket of a handshake that fails.
-    with (
-        socket.create_connection(address, _STEP_SECONDS) as opened,
-        context.wrap_socket(opened, server_hostname=address[0]),
-    ):
-        pass
 
 
 class Tail:

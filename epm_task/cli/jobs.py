@@ -24,7 +24,7 @@ from epm_task.contract.record import printable, view
 from epm_task.contract.run_history import EndedRun
 from epm_task.exit_code import describe
 from epm_task.job.json_source import BadSource
-from epm_task.runtime.tls import loopback_ip
+from epm_task.runtime.agent.address import loopback_ip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

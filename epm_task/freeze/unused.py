@@ -6,22 +6,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from epm_task.runtime.start_up import NEVER_RUN, OPTIONAL
+
 #: By importing package. PyInstaller reads every import statement, in functions too, and cannot know
-#: which of them run; the runtime keeps the same modules out of a source start (`slim_import`).
-UNUSED: Final[dict[str, tuple[str, ...]]] = {
-    "httpx": (
-        *("httpx._main", "click", "rich", "pygments"),  # its command line
-        *("httpcore", "h11", "h2", "socksio", "certifi"),  # its own transport; ours is `wire`
-        *("anyio", "sniffio", "trio", "asyncio"),  # its asynchronous client
-        *("brotli", "brotlicffi", "zstandard", "chardet"),  # encodings, which we refuse
-    ),
-    "structlog": (
-        *("asyncio", "rich", "colorama", "better_exceptions", "twisted", "greenlet"),
-        "typing_extensions",  # names for type checkers
-    ),
-    "paho": ("socks", "dns", "typing_extensions"),  # a proxy, SRV records, an older Python
-    "pydantic": ("hypothesis", "mypy", "pydantic.mypy", "pydantic.v1", "email_validator", "rich"),
-    "pydantic_settings": ("yaml", "boto3", "azure", "google", "mypy_boto3_secretsmanager"),
+#: which of them run; the runtime knows.
+UNUSED: Final = {
+    package: (*OPTIONAL.get(package, ()), *NEVER_RUN.get(package, ()))
+    for package in {**NEVER_RUN, **OPTIONAL}
 }
 
 #: Modules of the standard library that can be run, and read their command line then.

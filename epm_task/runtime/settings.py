@@ -7,12 +7,14 @@ import types
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
-from pydantic_core.core_schema import ErrorType
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import SettingsError
+from epm_task.runtime.start_up import slim_import
+
+with slim_import("pydantic_settings"):
+    from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+    from pydantic_core.core_schema import ErrorType
+    from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from epm_task.runtime.agent.client import AgentClient
+from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.ending import arm, ending, finish
 from epm_task.runtime.invocation import check_surroundings, read_invocation
 from epm_task.runtime.log.pipe import RunLog
 from epm_task.runtime.outcome import Outcome
-from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ import pytest
 from cli.command import EXAMPLES, epm_task, task_file
 from peers.patience import PATIENCE
 
-from epm_task.runtime.tls import client_context
+from epm_task.runtime.agent.tls import client_context
 from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:

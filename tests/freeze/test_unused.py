@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _SPINE = """
-import json, sys, epm_task.runtime.spine, epm_task.runtime.broker.handshake
+import json, sys, epm_task.runtime.spine, epm_task.runtime.broker.connection
 print(json.dumps(sorted(sys.modules)))
 """
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from peers.task_process import poll
 
+from epm_task.runtime.agent.tls import client_context
+from epm_task.runtime.broker.connection import BrokerAddress
 from epm_task.runtime.broker.delivery import Delivery
-from epm_task.runtime.broker.handshake import BrokerAddress
 from epm_task.runtime.log.outbox import Message, Outbox
-from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

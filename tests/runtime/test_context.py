@@ -14,8 +14,8 @@ from runtime.run_parts import declared, invoked
 from epm_task.contract.topic import Topic
 from epm_task.errors import TopicNotDeclared
 from epm_task.runtime.agent.client import AgentClient
+from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.context import TaskContext
-from epm_task.runtime.tls import client_context
 
 
 @dataclass

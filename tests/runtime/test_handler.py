@@ -16,11 +16,11 @@ from pydantic import SecretStr  # noqa: TC002  # read by the handler
 from epm_task.errors import DefinitionError
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.agent.client import AgentClient, Registration
+from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.settings import TaskSettings
 from epm_task.runtime.stop import Stop, Stopped
-from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -13,9 +13,9 @@ from peers.accounting import account
 from peers.mosquitto import OBSERVER, PROGRAM, Mosquitto
 from peers.task_process import Ended, TaskProcess, agent_with, poll, run_task
 
-from epm_task.runtime.broker.packet import BrokerAddress, MqttConnection
+from epm_task.runtime.agent.tls import client_context
+from epm_task.runtime.broker.connection import BrokerAddress, MqttConnection
 from epm_task.runtime.log.outbox import Message
-from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
     from pathlib import Path

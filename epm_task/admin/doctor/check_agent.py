@@ -21,7 +21,7 @@ from epm_task.admin.records import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.names import SYSTEM_PLUGIN
-from epm_task.runtime.tls import loopback_ip
+from epm_task.runtime.agent.address import loopback_ip
 
 if sys.platform == "linux":
     from epm_task.runtime.attestation import linux as kernel

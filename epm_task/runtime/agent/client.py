@@ -54,7 +54,7 @@ class AgentClient:
 
     Args:
         base_url: The value of `--keeper-api-base`.
-        context: TLS context from `tls.client_context`.
+        context: TLS context from `client_context`.
 
     Raises:
         UnsafeAgent: The URL is not https on loopback. Every call may raise it too, when another

@@ -1,6 +1,6 @@
-"""A transport carries one call to the agent; what goes wrong becomes an error of this package.
+"""Send one call to the agent, and turn what goes wrong into an error of this package.
 
-It is the only place that knows httpx: a successor of httpx changes this file and `wire`.
+It is the only place that knows httpx; a successor of httpx changes this file.
 
 httpx has no total time-out and no limit for a body, and its own transport offers no moment between
 the TLS handshake and the request. This one has all three, and imports neither httpcore nor anyio.
@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import http.client
 import io
-import socket
 import ssl
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
-from epm_task.runtime.attestation import attestation
-from epm_task.runtime.slim_import import slim_import
-from epm_task.runtime.tls import agent_address, attested
+from epm_task.runtime.agent.address import agent_address, origin
+from epm_task.runtime.agent.tls import Dialer, seconds_left
+from epm_task.runtime.attestation.attestation import Untrusted
+from epm_task.runtime.start_up import slim_import
 
-with slim_import(without=("httpx._main", "brotli", "brotlicffi", "zstandard")):
+with slim_import("httpx"):
     import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 __all__ = ["CALL_SECONDS", "MAX_BODY_BYTES", "Answer", "Transport", "Unanswered", "Wire", "httpx"]
@@ -52,7 +51,7 @@ class Transport:
 
     Args:
         base_url: `https://` with a loopback host and a port.
-        context: TLS context from `tls.client_context`.
+        context: TLS context from `client_context`.
 
     Raises:
         UnsafeAgent: The URL is another one.
@@ -60,14 +59,12 @@ class Transport:
 
     def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
         self.address: Final = agent_address(base_url)
-        host, port = self.address
-        self.url: Final = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-        self._attested = attested(context)
-        wire = Wire(self.address, context, self._check_listener, self._check_peer)
+        self.url: Final = origin(self.address)
+        self._dialer = Dialer(self.address, context)
         # trust_env: a proxy variable, or a .netrc, must not see loopback traffic.
         self._client = httpx.Client(
             base_url=self.url,
-            transport=wire,
+            transport=Wire(self._dial),
             trust_env=False,
             follow_redirects=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
@@ -105,62 +102,40 @@ class Transport:
         cause = error.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
             return UnsafeAgent(
-                f"the certificate at {self.url} is refused ({cause.verify_message}); another "
-                "program may hold the port, or --ca-file is not the CA of this agent"
+                f"the certificate at {self.url} is refused",
+                cause.verify_message,
+                "check which program holds the port, and that --ca-file is the CA of this agent",
             )
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-            return AgentProtocolError(self.url, f"no TLS is spoken there ({cause.reason})")
+            return AgentProtocolError(self.url, f"it does not speak TLS ({cause.reason})")
         reason = cause.strerror if isinstance(cause, OSError) else None
-        return Unanswered(reason or str(error))
+        return Unanswered(
+            f"no answer from {self.url}", reason or str(error), "check that the agent runs"
+        )
 
-    def _check_listener(self) -> None:
-        if self._attested:
-            with _refusing_impostors():
-                attestation.check_listener(*self.address)
-
-    def _check_peer(self, secured: socket.socket) -> None:
-        if self._attested:
-            with _refusing_impostors():
-                attestation.check_peer(secured)
-
-
-@contextmanager
-def _refusing_impostors() -> Iterator[None]:
-    try:
-        yield
-    except attestation.Untrusted as error:
-        raise UnsafeAgent(str(error)) from error
+    def _dial(self, deadline: float) -> ssl.SSLSocket:
+        try:
+            return self._dialer.connect(deadline)
+        except Untrusted as error:
+            raise UnsafeAgent(error.what, error.why, f"{error.fix} with --ca-file") from error
 
 
 #: The agent's answers are a few KiB.
 MAX_BODY_BYTES: Final = 1024 * 1024
-_CONNECT_SECONDS: Final = 2.0
 
 
 class Wire(httpx.BaseTransport):
     """One connection, opened when it is needed and kept for the next request.
 
     Args:
-        address: IP address and port.
-        context: TLS context.
-        check_listener: Called before each connect; it raises when the listener cannot be trusted.
-        check_peer: Called after each handshake, before anything is sent; it raises likewise.
+        dial: Returns a new connection, made before a moment of `time.monotonic()`.
         max_body_bytes: Size beyond which an answer is refused.
     """
 
     def __init__(
-        self,
-        address: tuple[str, int],
-        context: ssl.SSLContext,
-        check_listener: Callable[[], None],
-        check_peer: Callable[[socket.socket], None],
-        *,
-        max_body_bytes: int = MAX_BODY_BYTES,
+        self, dial: Callable[[float], ssl.SSLSocket], *, max_body_bytes: int = MAX_BODY_BYTES
     ) -> None:
-        self._address = address
-        self._context = context
-        self._check_listener = check_listener
-        self._check_peer = check_peer
+        self._dial = dial
         self._max_body_bytes = max_body_bytes
         self._connection: http.client.HTTPConnection | None = None
 
@@ -214,28 +189,13 @@ class Wire(httpx.BaseTransport):
         return response
 
     def _connect(self, request: httpx.Request, deadline: float) -> http.client.HTTPConnection:
-        self._check_listener()
-        # CPython counts a socket's time-out over the whole of a connect, and of a handshake.
-        limit = min(deadline, time.monotonic() + _CONNECT_SECONDS)
-        opened: socket.socket | None = None
         try:
-            opened = socket.create_connection(self._address, timeout=_left(limit))
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            opened = secured = self._context.wrap_socket(
-                opened, server_hostname=self._address[0], do_handshake_on_connect=False
-            )
-            secured.settimeout(_left(limit))
-            secured.do_handshake()
-            self._check_peer(secured)
-        except BaseException as error:
-            if opened is not None:
-                opened.close()
-            if isinstance(error, TimeoutError):
-                raise httpx.ConnectTimeout("no connection in time", request=request) from error
-            if isinstance(error, OSError):
-                raise httpx.ConnectError(str(error), request=request) from error
-            raise
-        connection = http.client.HTTPConnection(*self._address)
+            secured = self._dial(deadline)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("no connection in time", request=request) from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        connection = http.client.HTTPConnection("")
         connection.sock = _BoundedSocket(secured, deadline)
         return connection
 
@@ -273,12 +233,12 @@ class _BoundedSocket(io.RawIOBase):
 
     def sendall(self, data: bytes) -> None:
         """Send all of *data*."""
-        self._secured.settimeout(_left(self.deadline))
+        self._secured.settimeout(seconds_left(self.deadline))
         self._secured.sendall(data)
 
     def receive_into(self, buffer: memoryview) -> int:
         """Receive what is there, at least one byte; 0 at the end of the stream."""
-        self._secured.settimeout(_left(self.deadline))
+        self._secured.settimeout(seconds_left(self.deadline))
         return self._secured.recv_into(buffer)
 
     def close(self) -> None:
@@ -288,7 +248,7 @@ class _BoundedSocket(io.RawIOBase):
 
 
 class _BoundedReader(io.RawIOBase):
-    """The reading side of a bounded socket, one per answer."""
+    """The reading side of a bounded socket, one for each answer."""
 
     def __init__(self, source: _BoundedSocket) -> None:
         self._source = source
@@ -304,13 +264,6 @@ class _BoundedReader(io.RawIOBase):
 
 def _bounded(connection: http.client.HTTPConnection) -> _BoundedSocket:
     return connection.sock  # type: ignore[return-value]  # set in Wire._connect
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("no complete answer in time")
-    return left
 
 
 def _translated(error: Exception, request: httpx.Request) -> httpx.TransportError:

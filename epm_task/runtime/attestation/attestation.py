@@ -1,4 +1,4 @@
-"""Attestation asks the kernel who owns the other end of a loopback connection.
+"""Refuse to talk to anybody but the agent: the kernel says who owns the other end.
 
 Without a CA bundle the agent's certificate proves nothing: it is self-signed, new at every start of
 the service. Any local user could listen on the port while the agent is down. So the owner of the
@@ -17,28 +17,31 @@ if sys.platform == "linux":
     from epm_task.runtime.attestation import linux as _kernel
 else:
     from epm_task.runtime.attestation import windows_and_macos as _kernel
-from epm_task.runtime.attestation.sockets import unmapped
+from epm_task.errors import EpmTaskError
+from epm_task.runtime.attestation import unmapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from epm_task.runtime.attestation.sockets import SocketOwner
+    from epm_task.runtime.attestation import SocketOwner
 
 #: A table that is read while it changes can miss a row; it does not miss the same one three times.
 _READS = 3
 
 
-class Untrusted(Exception):
-    """The other end of a loopback connection is not known to be the agent.
+class Untrusted(EpmTaskError):
+    """The other end of a connection on this machine is not known to be the agent.
+
+    Its `fix` ends where the caller adds the name of its own option for a certificate.
 
     Attributes:
         host: IP address of the socket in question.
         port: TCP port of the socket in question.
     """
 
-    def __init__(self, host: str, port: int, sentence: str) -> None:
-        """Take the address, and what is wrong with it."""
-        super().__init__(sentence)
+    def __init__(self, what: str, why: str, fix: str, *, host: str, port: int) -> None:
+        """Take the sentence's parts and the address."""
+        super().__init__(what, why, fix)
         self.host = host
         self.port = port
 
@@ -55,32 +58,29 @@ class Impostor(Untrusted):
         """Take the address, the owner and the process id, if known."""
         where = f"process {pid}" if pid else "a process that we may not see"
         super().__init__(
-            host,
-            port,
-            f"{_address(host, port)} is held by {owner.name} ({where}), which is neither the "
-            "system nor our own user: it may pose as the agent, so no request was sent; stop that "
-            "process, or give the agent's certificate with --ca-file",
+            f"{_address(host, port)} is held by {owner.name} ({where})",
+            "that is neither the system nor our own user and may pose as the agent, so no request "
+            "was sent",
+            "stop that process, or give the agent's certificate",
+            host=host,
+            port=port,
         )
         self.uid = owner.uid
         self.pid = pid
 
 
 class Unattested(Untrusted):
-    """The owner of the socket cannot be determined.
-
-    Attributes:
-        reason: Why not.
-    """
+    """The owner of the socket cannot be determined."""
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         """Take the address and the reason."""
         super().__init__(
-            host,
-            port,
-            f"nobody can tell who holds {_address(host, port)}: {reason}; no request was sent; "
-            "give the agent's certificate with --ca-file",
+            f"nobody can tell who holds {_address(host, port)}, so no request was sent",
+            reason,
+            "give the agent's certificate",
+            host=host,
+            port=port,
         )
-        self.reason = reason
 
 
 def check_listener(host: str, port: int) -> None:

@@ -1,29 +1,20 @@
-"""The Linux kernel names the owner of a TCP socket over netlink, or else in /proc."""
+"""Ask the Linux kernel who holds a TCP socket: over netlink, or else in the files of /proc."""
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
-from typing import TYPE_CHECKING
+import struct
+import sys
+from typing import TYPE_CHECKING, NamedTuple
 
-from epm_task.runtime.attestation import netlink as attestation_netlink
-from epm_task.runtime.attestation.sockets import IPV4_LENGTH, SocketOwner
+from epm_task.runtime.attestation import IPV4_LENGTH, SocketOwner, unmapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Protocol
+    from collections.abc import Callable, Iterable, Iterator
 
-    from epm_task.runtime.attestation.sockets import Endpoint, TcpRow
-
-    class Source(Protocol):
-        """A way to read the kernel's socket table; each function raises OSError when closed."""
-
-        def listening(self, port: int) -> list[TcpRow]:
-            """Return every socket that listens on *port*."""
-
-        def connected(self, local: Endpoint, remote: Endpoint) -> list[TcpRow]:
-            """Return the socket whose own end is *local*, and whose other end is *remote*."""
-
+    from epm_task.runtime.attestation import Endpoint
 
 _ANY_IPV4 = bytes(4)
 _ANY_IPV6 = bytes(16)
@@ -31,12 +22,26 @@ _ANY_IPV6 = bytes(16)
 _ESTABLISHED = 1
 
 
-def kernel_sources() -> Iterator[Source]:
-    """Yield netlink, which looks one socket up in 0.1 ms, then /proc, which formats all of them."""
-    yield attestation_netlink
-    from epm_task.runtime.attestation import proc as attestation_proc  # noqa: PLC0415 - almost never asked
+class TcpRow(NamedTuple):
+    """The facts of one socket that tell its owner."""
 
-    yield attestation_proc
+    #: The socket's own address, of 4 or 16 bytes.
+    local: bytes
+    uid: int
+    #: 0 while no process holds the socket: not accepted yet, or closed already.
+    inode: int
+
+
+class Source(NamedTuple):
+    """A way to read the kernel's socket table; both functions raise OSError when it is closed.
+
+    Attributes:
+        listening: Returns every socket that listens on a port.
+        connected: Returns the socket with these two ends, its own first.
+    """
+
+    listening: Callable[[int], list[TcpRow]]
+    connected: Callable[[Endpoint, Endpoint], list[TcpRow]]
 
 
 def listeners(
@@ -44,7 +49,7 @@ def listeners(
 ) -> list[SocketOwner]:
     """Return the owners of the listening sockets that would accept a connection to *address*."""
     error = OSError("there is no source for the socket table")
-    for source in kernel_sources() if sources is None else sources:
+    for source in SOURCES if sources is None else sources:
         try:
             return [_owner(row) for row in _accepting(source.listening(port), address)]
         except OSError as problem:
@@ -57,7 +62,7 @@ def owners(
 ) -> list[SocketOwner]:
     """Return the owner of the accepted socket at *local*, empty while no process holds it."""
     error: OSError | None = None
-    for source in kernel_sources() if sources is None else sources:
+    for source in SOURCES if sources is None else sources:
         try:
             # No row is no answer yet: netlink says "not found" also when its module is absent.
             if rows := [row for row in source.connected(local, remote) if row.inode]:
@@ -114,3 +119,164 @@ def _accepting(rows: list[TcpRow], address: bytes) -> list[TcpRow]:
 def _owner(row: TcpRow) -> SocketOwner:
     trusted = row.uid in {0, os.geteuid()}
     return SocketOwner(trusted, f"uid {row.uid}", uid=row.uid, inode=row.inode)
+
+
+# Netlink's family SOCK_DIAG answers questions about single sockets (`man 7 sock_diag`):
+# linux/netlink.h, linux/sock_diag.h, linux/tcp_states.h
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_REQUEST, _DUMP = 0x001, 0x300
+_ERROR, _DONE = 2, 3
+_TCP_LISTEN = 10
+
+#: nlmsghdr: length, type, flags, sequence, port id.
+_HEADER = struct.Struct("=IHHII")
+#: inet_diag_req_v2: family, protocol, extensions, states; then inet_diag_sockid: own port, other
+#: port (both in network order), own address, other address, interface, cookie.
+_QUESTION = struct.Struct("=BBBxI2s2s16s16sI8s")
+#: inet_diag_msg: family, state, timer, retransmits; the same sockid; expiry, queues, uid, inode.
+_ANSWER = struct.Struct("=BBxx2s2s16s16sI8sIIIII")
+_NO_COOKIE = b"\xff" * 8
+#: The kernel answers at once; a second only bounds what cannot happen.
+_TIMEOUT_SECONDS = 1.0
+
+
+def _netlink_listening(port: int) -> list[TcpRow]:
+    """Return every socket that listens on *port*; raises OSError where netlink is closed."""
+    states = 1 << _TCP_LISTEN
+    rows: list[TcpRow] = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        question = _question(family, states, (b"", port), (b"", 0))
+        rows += (row for state, row in _ask(question, _REQUEST | _DUMP) if state == _TCP_LISTEN)
+    return rows
+
+
+def _netlink_connected(local: Endpoint, remote: Endpoint) -> list[TcpRow]:
+    """Return the socket whose own end is *local*; raises OSError where netlink is closed."""
+    family = socket.AF_INET if len(local[0]) == IPV4_LENGTH else socket.AF_INET6
+    question = _question(family, 0xFFFF_FFFF, local, remote)
+    # Without a connected socket the kernel offers the listener, which is no answer here.
+    return [row for state, row in _ask(question, _REQUEST) if state != _TCP_LISTEN]
+
+
+def _question(family: int, states: int, local: Endpoint, remote: Endpoint) -> bytes:
+    ports = (end[1].to_bytes(2, "big") for end in (local, remote))
+    addresses = (local[0], remote[0])
+    protocol = socket.IPPROTO_TCP
+    return _QUESTION.pack(family, protocol, 0, states, *ports, *addresses, 0, _NO_COOKIE)
+
+
+def _ask(question: bytes, flags: int) -> Iterator[tuple[int, TcpRow]]:
+    length = _HEADER.size + len(question)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.settimeout(_TIMEOUT_SECONDS)
+        kernel.send(_HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + question)
+        more = True
+        while more:
+            data, (sender, _) = kernel.recvfrom(65536)
+            if sender != 0:  # only the kernel has port id 0
+                continue
+            more = bool(flags & _DUMP)
+            for kind, body in _messages(data):
+                if kind == _DONE:
+                    return
+                if kind == _ERROR:
+                    _raise_unless_absent(body, dump=more)
+                    return
+                yield _parse_answer(body)
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= _HEADER.size:
+        length, kind, *_ = _HEADER.unpack_from(data)
+        yield kind, data[_HEADER.size : length]
+        data = data[(length + 3) & ~3 :]
+
+
+def _raise_unless_absent(body: bytes, *, dump: bool) -> None:
+    code = -int(struct.unpack_from("=i", body)[0])
+    # A dump of nothing ends with DONE; ENOENT then means that the module tcp_diag is absent.
+    if dump or code != errno.ENOENT:
+        raise OSError(code, os.strerror(code))
+
+
+def _parse_answer(body: bytes) -> tuple[int, TcpRow]:
+    """Return the state and the row of one answer."""
+    family, state, _, _, address, _, _, _, _, _, _, uid, inode = _ANSWER.unpack_from(body)
+    local = address[:4] if family == socket.AF_INET else unmapped(address)
+    return state, TcpRow(local, uid, inode)
+
+
+# /proc/net/tcp and tcp6 hold one row for each socket: slot, own end, other end, state, queues,
+# timers, uid, timeout, inode. An address is written as 32-bit words in the machine's byte order
+# (Documentation/networking/proc_net_tcp).
+
+#: The calling thread's own namespace; /proc/net would be that of the process's first thread.
+_FOLDER = "/proc/thread-self/net/"
+_LISTEN = "0A"
+
+
+def _proc_listening(port: int) -> list[TcpRow]:
+    """Return every socket that listens on *port*; raises OSError without /proc."""
+    needles = (f":{port:04X} {'0' * digits}:0000 {_LISTEN} " for digits in (8, 32))
+    return _rows(needles)
+
+
+def _proc_connected(local: Endpoint, remote: Endpoint) -> list[TcpRow]:
+    """Return the socket whose own end is *local*; raises OSError without /proc."""
+    pairs = {(local[0], remote[0]), (_mapped(local[0]), _mapped(remote[0]))}
+    needles = (f" {_hex(a)}:{local[1]:04X} {_hex(b)}:{remote[1]:04X} " for a, b in pairs)
+    return _rows(needles)
+
+
+def _rows(needles: Iterator[str]) -> list[TcpRow]:
+    table = _table()
+    return [
+        _parse_line(line) for needle in needles for line in _lines(table, needle.encode("ascii"))
+    ]
+
+
+def _table() -> bytes:
+    with open(_FOLDER + "tcp", "rb", buffering=0) as file:  # noqa: PTH123 - pathlib costs 5 ms to import
+        table = file.read()
+    try:
+        with open(_FOLDER + "tcp6", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+            return table + file.read()
+    except FileNotFoundError:  # the kernel has no IPv6
+        return table
+
+
+def _lines(table: bytes, needle: bytes) -> Iterator[bytes]:
+    # Thousands of rows are searched as one piece: splitting them would cost more than reading.
+    found = table.find(needle)
+    while found >= 0:
+        end = table.find(b"\n", found)
+        yield table[table.rfind(b"\n", 0, found) + 1 : end if end >= 0 else len(table)]
+        found = table.find(needle, found + 1)
+
+
+def _parse_line(line: bytes) -> TcpRow:
+    """Return the row that one line of the file describes."""
+    fields = line.split()
+    local = bytes.fromhex(fields[1].partition(b":")[0].decode("ascii"))
+    return TcpRow(unmapped(_swapped(local)), int(fields[7]), int(fields[9]))
+
+
+def _hex(packed: bytes) -> str:
+    return _swapped(packed).hex().upper()
+
+
+def _swapped(packed: bytes) -> bytes:
+    if sys.byteorder == "big":
+        return packed
+    return b"".join(packed[i : i + 4][::-1] for i in range(0, len(packed), 4))
+
+
+def _mapped(packed: bytes) -> bytes:
+    return b"\0" * 10 + b"\xff\xff" + packed if len(packed) == IPV4_LENGTH else packed
+
+
+#: Netlink looks one socket up in 0.1 ms; /proc formats all of them.
+NETLINK = Source(_netlink_listening, _netlink_connected)
+PROC = Source(_proc_listening, _proc_connected)
+SOURCES = (NETLINK, PROC)

@@ -1,4 +1,4 @@
-"""Windows name the owner of a TCP socket through iphlpapi, macOS through libproc.
+"""Ask Windows (iphlpapi) and macOS (libproc) who holds a TCP socket.
 
 Untested: written from the platforms' documentation (learn.microsoft.com: GetExtendedTcpTable,
 GetTokenInformation; XNU: bsd/sys/proc_info.h). Only the parsing of their structures is tested.
@@ -12,7 +12,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from epm_task.runtime.attestation.sockets import IPV4_LENGTH, Endpoint, SocketOwner, unmapped
+from epm_task.runtime.attestation import IPV4_LENGTH, Endpoint, SocketOwner, unmapped
 
 if TYPE_CHECKING:
     import socket

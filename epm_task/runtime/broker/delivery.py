@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from epm_task.errors import BrokerError, BrokerUnreachable
 from epm_task.runtime.agent.client import waits
-from epm_task.runtime.broker.handshake import ConnectionLost, VersionRefused
-from epm_task.runtime.broker.packet import MqttConnection
+from epm_task.runtime.broker.connection import ConnectionLost, MqttConnection, VersionRefused
 from epm_task.runtime.broker.session import MqttSession, Stalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from epm_task.runtime.broker.handshake import BrokerAddress
+    from epm_task.runtime.broker.connection import BrokerAddress
     from epm_task.runtime.log.outbox import Message, Outbox
 
 #: On loopback a broker that restarts is back soon; one that is down is not worth a busy loop.

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from epm_task.runtime.broker import packet as mqtt_packet
-from epm_task.runtime.broker.handshake import ConnectionLost, reason_text
+from epm_task.runtime.broker.connection import ConnectionLost, reason_text
 
 if TYPE_CHECKING:
     import socket
 
-    from epm_task.runtime.broker.packet import MqttConnection
+    from epm_task.runtime.broker.connection import MqttConnection
     from epm_task.runtime.log.outbox import Message, Outbox
 
 #: On loopback an acknowledgement takes milliseconds.

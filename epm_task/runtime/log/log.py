@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from epm_task.contract import levels as level
 from epm_task.runtime.log.encoder import exception_properties, safe_text
-from epm_task.runtime.slim_import import slim_import
+from epm_task.runtime.start_up import slim_import
 
-with slim_import(
-    without=("rich", "colorama", "better_exceptions", "twisted", "greenlet"), deferred=("asyncio",)
-):
+with slim_import("structlog"):
     import structlog
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from epm_task.contract.client_id import make_client_id
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import HandlerCrashed, RecordsUndelivered
 from epm_task.exit_code import ExitCode, describe
+from epm_task.runtime.agent.address import broker_address
 from epm_task.runtime.broker.packet import NOT_AUTHORIZED
 from epm_task.runtime.log.encoder import RecordEncoder, exception_properties, secret_texts
 from epm_task.runtime.log.log import Sink, joined, make_log
 from epm_task.runtime.log.outbox import Message, Outbox
 from epm_task.runtime.outcome import Outcome
 from epm_task.runtime.stop import SHIELD
-from epm_task.runtime.tls import broker_address
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -236,8 +236,8 @@ class RunLog:
 
     def _deliver_to(self, host: str, port: int, client_id: str, tls: SSLContext) -> None:
         # paho-mqtt costs 30 ms, and only here is it certain that it is needed.
+        from epm_task.runtime.broker.connection import BrokerAddress  # noqa: PLC0415
         from epm_task.runtime.broker.delivery import Delivery  # noqa: PLC0415
-        from epm_task.runtime.broker.handshake import BrokerAddress  # noqa: PLC0415
 
         address = BrokerAddress(host, port, client_id, tls)
         delivery = Delivery(self.pipe.outbox, address, self.pipe.refuse)

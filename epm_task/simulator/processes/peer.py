@@ -19,7 +19,7 @@ from epm_task.runtime.attestation import linux as attestation_linux
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from epm_task.runtime.attestation.sockets import Endpoint
+    from epm_task.runtime.attestation import Endpoint
 
 #: Host and port. A scope and flow of IPv6 may follow; they are not looked at.
 Address = tuple[str, int]

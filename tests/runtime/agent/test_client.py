@@ -18,7 +18,7 @@ from epm_task.errors import (
     UnknownSetting,
 )
 from epm_task.runtime.agent.client import AgentClient, waits
-from epm_task.runtime.tls import client_context
+from epm_task.runtime.agent.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

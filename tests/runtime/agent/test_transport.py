@@ -16,11 +16,11 @@ from peers.patience import BUSY
 from peers.tls import certificate_pem
 
 from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
+from epm_task.runtime.agent.tls import Dialer, client_context
 from epm_task.runtime.agent.transport import MAX_BODY_BYTES, Transport, Unanswered, Wire, httpx
-from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from peers.tls import Variant
@@ -129,7 +129,7 @@ def test_refused_connection_is_unanswered() -> None:
         (answer.oversize(50_000_000), "refused: a body of 50000000 bytes"),
         (answer.gzip_bomb(), "refused: an encoded body"),
         (answer.non_http(), "refused: not HTTP"),
-        (answer.plain_tcp(), "no TLS is spoken there"),
+        (answer.plain_tcp(), "it does not speak TLS"),
     ],
     ids=["50 MB", "gzip", "smtp", "clear text"],
 )
@@ -208,17 +208,9 @@ def test_every_error_is_an_agent_error() -> None:
     assert issubclass(Unanswered, AgentError)
 
 
-def _nothing(*_: object) -> None:
-    """Trust everybody."""
-
-
 @contextmanager
-def _client(
-    port: int,
-    check_listener: Callable[[], None] = _nothing,
-    check_peer: Callable[[socket.socket], None] = _nothing,
-) -> Iterator[httpx.Client]:
-    wire = Wire(("127.0.0.1", port), client_context(None), check_listener, check_peer)
+def _client(port: int) -> Iterator[httpx.Client]:
+    wire = Wire(Dialer(("127.0.0.1", port), client_context(None)).connect)
     url = f"https://127.0.0.1:{port}"
     with httpx.Client(transport=wire, base_url=url, trust_env=False) as client:
         yield client

@@ -14,13 +14,15 @@ import pytest
 from peers.patience import PATIENCE
 from peers.second_user import NOBODY, connected, listener
 
-from epm_task.runtime.attestation import proc as attestation_proc
 from epm_task.runtime.attestation.attestation import (
     Impostor,
     Unattested,
     check_listener,
     check_peer,
 )
+
+if sys.platform == "linux":
+    from epm_task.runtime.attestation.linux import PROC
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs Linux: the other platforms are untested"
@@ -208,7 +210,7 @@ def test_the_calling_threads_network_namespace_counts() -> None:
             return
         try:
             outcome.append(check_listener("127.0.0.1", port))
-            outcome.append(attestation_proc.listening(port))
+            outcome.append(PROC.listening(port))
         except Impostor as error:
             outcome.append(error)
 

@@ -14,26 +14,22 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("needs Linux", allow_module_level=True)
 
-from epm_task.runtime.attestation import linux as attestation_linux
-from epm_task.runtime.attestation import netlink as attestation_netlink
-from epm_task.runtime.attestation import proc as attestation_proc
+from epm_task.runtime.attestation import linux
+from epm_task.runtime.attestation.linux import NETLINK, PROC, SOURCES, Source
 
 if TYPE_CHECKING:
-    from epm_task.runtime.attestation.sockets import Endpoint, TcpRow
+    from epm_task.runtime.attestation import Endpoint
+    from epm_task.runtime.attestation.linux import TcpRow
 
 ADDRESSES = ["127.0.0.1", "::1", "0.0.0.0", "::"]
 
 
-class Closed:
-    """A source that this process may not use."""
+def _refuse(*_: object) -> list[TcpRow]:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    def listening(self, port: int) -> list[TcpRow]:
-        """Refuse."""
-        raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    def connected(self, local: Endpoint, remote: Endpoint) -> list[TcpRow]:
-        """Refuse."""
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+#: A source that this process may not use.
+CLOSED = Source(_refuse, _refuse)
 
 
 def _listen(host: str) -> socket.socket:
@@ -51,8 +47,8 @@ def test_both_sources_agree_on_a_listener(host: str) -> None:
     """Address, uid and inode of a listening socket are the same from both."""
     with _listen(host) as sock:
         port = sock.getsockname()[1]
-        rows = attestation_netlink.listening(port)
-        assert rows == attestation_proc.listening(port)
+        rows = NETLINK.listening(port)
+        assert rows == PROC.listening(port)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         inode = os.fstat(sock.fileno()).st_ino
         assert rows == [(socket.inet_pton(family, host), os.geteuid(), inode)]
@@ -67,8 +63,8 @@ def test_both_sources_agree_on_a_connection(bound: str, host: str) -> None:
         port = sock.getsockname()[1]
         with socket.create_connection((host, port)) as client, sock.accept()[0] as accepted:
             ends = _end(host, port), _end(*client.getsockname()[:2])
-            rows = attestation_netlink.connected(*ends)
-            assert rows == attestation_proc.connected(*ends)
+            rows = NETLINK.connected(*ends)
+            assert rows == PROC.connected(*ends)
             assert [row.inode for row in rows] == [os.fstat(accepted.fileno()).st_ino]
 
 
@@ -78,60 +74,60 @@ def test_dual_stack_listener_has_an_ipv4_connection() -> None:
         port = sock.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client, sock.accept()[0]:
             ends = _end("127.0.0.1", port), _end(*client.getsockname())
-            for source in attestation_linux.kernel_sources():
+            for source in SOURCES:
                 (row,) = source.connected(*ends)
                 assert row.local == socket.inet_aton("127.0.0.1")
 
 
 def test_proc_answers_when_netlink_is_closed() -> None:
     """A sandbox without netlink falls back to /proc."""
-    sources = [Closed(), attestation_proc]
+    sources = [CLOSED, PROC]
     with _listen("127.0.0.1") as sock:
         address, port = _end(*sock.getsockname())
-        assert attestation_linux.listeners(address, port, sources=sources)[0].trusted
+        assert linux.listeners(address, port, sources=sources)[0].trusted
         with socket.create_connection(sock.getsockname()) as client:
             ends = (address, port), _end(*client.getsockname())
-            assert attestation_linux.owners(*ends, sources=sources) == []
+            assert linux.owners(*ends, sources=sources) == []
             with sock.accept()[0]:
-                assert attestation_linux.owners(*ends, sources=sources)[0].trusted
+                assert linux.owners(*ends, sources=sources)[0].trusted
 
 
 def test_no_source_is_an_error_not_an_empty_table() -> None:
     """What cannot be read must not look like a port without a listener."""
     end = socket.inet_aton("127.0.0.1"), 1
     with pytest.raises(PermissionError):
-        attestation_linux.listeners(*end, sources=[Closed(), Closed()])
+        linux.listeners(*end, sources=[CLOSED, CLOSED])
     with pytest.raises(PermissionError):
-        attestation_linux.owners(end, end, sources=[attestation_netlink, Closed()])
+        linux.owners(end, end, sources=[NETLINK, CLOSED])
     with pytest.raises(OSError, match="no source"):
-        attestation_linux.listeners(*end, sources=[])
+        linux.listeners(*end, sources=[])
 
 
 def test_absent_connection_is_no_row() -> None:
     """Two ends that never met have no socket, and a listener is not offered in its place."""
     with _listen("127.0.0.1") as sock:
         ends = _end(*sock.getsockname()), _end("127.0.0.1", 1)
-        for source in attestation_linux.kernel_sources():
+        for source in SOURCES:
             assert source.connected(*ends) == []
 
 
 def test_refused_question_is_an_error() -> None:
     """The kernel's own refusal, here of an unknown family, is raised."""
-    question = attestation_netlink._question(200, 0, (b"", 1), (b"", 0))
+    question = linux._question(200, 0, (b"", 1), (b"", 0))
     with pytest.raises(OSError, match=r"No such file|not supported|Invalid"):
-        list(attestation_netlink._ask(question, 0x301))
+        list(linux._ask(question, 0x301))
 
 
 def test_absent_module_is_no_empty_table() -> None:
     """ENOENT about one socket means that there is none; about a list, that netlink cannot tell."""
     body = struct.pack("=i", -errno.ENOENT)
-    attestation_netlink._raise_unless_absent(body, dump=False)
+    linux._raise_unless_absent(body, dump=False)
     with pytest.raises(FileNotFoundError):
-        attestation_netlink._raise_unless_absent(body, dump=True)
+        linux._raise_unless_absent(body, dump=True)
 
 
 def test_find_pid_finds_this_process() -> None:
     """The process that holds a socket is found; an unknown inode is None."""
     with _listen("127.0.0.1") as sock:
-        assert attestation_linux.find_pid(os.fstat(sock.fileno()).st_ino) == os.getpid()
-    assert attestation_linux.find_pid(0) is None
+        assert linux.find_pid(os.fstat(sock.fileno()).st_ino) == os.getpid()
+    assert linux.find_pid(0) is None

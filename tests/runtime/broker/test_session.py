@@ -14,11 +14,10 @@ from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
 from peers.task_process import poll
 
-from epm_task.runtime.broker.handshake import BrokerAddress, ConnectionLost
-from epm_task.runtime.broker.packet import MqttConnection
+from epm_task.runtime.agent.tls import client_context
+from epm_task.runtime.broker.connection import BrokerAddress, ConnectionLost, MqttConnection
 from epm_task.runtime.broker.session import STALL_SECONDS, MqttSession, Stalled
 from epm_task.runtime.log.outbox import Message, Outbox
-from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

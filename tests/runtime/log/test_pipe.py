@@ -19,12 +19,12 @@ from runtime.stderr_lines import StderrLines
 
 from epm_task.contract import levels as level
 from epm_task.errors import BrokerRefused, BrokerUnreachable, SettingsError, UnsafeBroker
+from epm_task.runtime.agent.tls import client_context
+from epm_task.runtime.broker.connection import BrokerAddress
 from epm_task.runtime.broker.delivery import Delivery
-from epm_task.runtime.broker.packet import BrokerAddress
 from epm_task.runtime.log.outbox import LIMIT_BYTES, Message
 from epm_task.runtime.log.pipe import LogPipe, RunLog
 from epm_task.runtime.outcome import Outcome
-from epm_task.runtime.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""An MQTT handshake is what leads to a connection: TCP, TLS, the peer's owner, CONNECT, CONNACK.
+"""Connect to the agent's broker with paho-mqtt, then send and receive on its socket.
 
-paho-mqtt does it, and this is the only place that knows paho-mqtt: a successor changes this file.
+This is the only place that knows paho-mqtt: a successor changes this file.
 """
 
 from __future__ import annotations
@@ -11,30 +11,38 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from epm_task.errors import BrokerRefused, UnsafeBroker
-from epm_task.runtime.attestation import attestation
-from epm_task.runtime.slim_import import slim_import
-from epm_task.runtime.tls import attested
+from epm_task.runtime.agent.tls import CONNECT_SECONDS, Dialer
+from epm_task.runtime.attestation.attestation import Untrusted
+from epm_task.runtime.broker.packet import (
+    DISCONNECT,
+    MalformedPacket,
+    Received,
+    publish_packet,
+    read_packets,
+)
+from epm_task.runtime.start_up import slim_import
 
-# With PySocks installed paho would obey MQTT_PROXY; dnspython is for SRV records.
-with slim_import(without=("socks", "dns"), deferred=("uuid",)):
+with slim_import("paho"):
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.reasoncodes import ReasonCode
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Iterable
 
     from paho.mqtt.properties import Properties
 
-#: On loopback both take milliseconds; paho would wait for a CONNACK as long as the keep-alive.
-CONNECT_SECONDS: Final = 2.0
+    from epm_task.runtime.log.outbox import Message
+
+#: On loopback it takes milliseconds; paho would wait for a CONNACK as long as the keep-alive.
 CONNACK_SECONDS: Final = 2.0
 KEEP_ALIVE_SECONDS: Final = 15
 #: More than 100 in flight gains nothing, and resends more after a lost connection.
 WINDOW: Final = 100
 #: CONNACK "unsupported protocol version", in MQTT 5 and in 3.1.1.
 _UNSUPPORTED_VERSION: Final = frozenset({0x84, 0x01})
+_RECEIVE_BYTES: Final = 64 * 1024
 
 
 class ConnectionLost(Exception):
@@ -52,7 +60,7 @@ class BrokerAddress(NamedTuple):
         host: IP address of the loopback interface.
         port: TCP port.
         client_id: From `client_id.make_client_id`.
-        context: TLS context from `tls.client_context`.
+        context: TLS context from `client_context`.
     """
 
     host: str
@@ -65,28 +73,14 @@ class BrokerAddress(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
-class _KeepingContext:
-    """A TLS context that keeps the socket it wraps: paho forgets one whose handshake fails."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self.check_hostname = context.check_hostname
-        self.wrapped: ssl.SSLSocket | None = None
-
-    def wrap_socket(self, plain: socket.socket, **how: Any) -> ssl.SSLSocket:
-        self.wrapped = self._context.wrap_socket(plain, **how)
-        return self.wrapped
-
-
-class MqttHandshake:
-    """One handshake; it is done when the object exists.
+class MqttConnection:
+    """One connection, from the TCP connect to its end; used by one thread.
 
     Args:
         address: Where, and as whom.
         mqtt5: MQTT 5, in which a refusal can be seen; else 3.1.1.
 
     Attributes:
-        socket: The connected socket, which does not block.
         window: How many messages may be in flight.
         max_packet_bytes: The broker's limit, None without one.
         keep_alive_seconds: The broker hangs up after 1.5 times this without a packet; 0: never.
@@ -100,62 +94,127 @@ class MqttHandshake:
 
     def __init__(self, address: BrokerAddress, *, mqtt5: bool) -> None:
         """Connect."""
+        self.mqtt5: Final = mqtt5
         self.window = WINDOW
         self.max_packet_bytes: int | None = None
         self.keep_alive_seconds: float = KEEP_ALIVE_SECONDS
         self._address = address
-        self._mqtt5 = mqtt5
         self._answer: tuple[ReasonCode, Properties | None] | None = None
-        self._tls = _KeepingContext(address.context)
-        self._client = self._make_client()
+        self._outgoing = bytearray()
+        self._incoming = bytearray()
+        self._dialer = Dialer((address.host, address.port), address.context)
+        self._client = self._make_client()  # it closes the socket when it is collected
         try:
             self._open()
             self._await_connack()
             self._obey_connack()
         except BaseException:
-            self._close()
+            if (opened := self._client.socket()) is not None:
+                opened.close()
             raise
-        opened = self._client.socket()
-        assert isinstance(opened, ssl.SSLSocket)  # noqa: S101  # tls_set_context makes it one
-        self.socket: Final = opened
+        self._socket: Final = cast("ssl.SSLSocket", self._client.socket())
 
-    def _close(self) -> None:
-        if self._tls.wrapped is not None:
-            self._tls.wrapped.close()
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for `select`."""
+        return self._socket.fileno()
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether bytes wait for the socket to take them."""
+        return bool(self._outgoing)
+
+    def publish(self, messages: Iterable[tuple[int, Message]]) -> None:
+        """Send messages in as few writes as possible.
+
+        Raises:
+            ConnectionLost: The broker is gone.
+        """
+        packets = (
+            publish_packet(
+                message.topic.encode("utf-8"), packet_id, message.payload, mqtt5=self.mqtt5
+            )
+            for packet_id, message in messages
+        )
+        self.write(b"".join(packets))
+
+    def write(self, data: bytes = b"") -> None:
+        """Send *data* after what still waits; what the socket does not take now waits on.
+
+        Raises:
+            ConnectionLost: The broker is gone.
+        """
+        self._outgoing += data
+        try:
+            while self._outgoing:
+                sent = self._socket.send(self._outgoing)
+                del self._outgoing[:sent]
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            raise ConnectionLost(error.strerror or str(error)) from error
+
+    def read(self) -> Received | None:
+        """Return what has arrived, None when nothing has.
+
+        Raises:
+            ConnectionLost: The broker closed the connection, or sent what is not MQTT.
+        """
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except OSError as error:
+            raise ConnectionLost(error.strerror or str(error)) from error
+        if not data:
+            raise ConnectionLost("the broker closed the connection")
+        self._incoming += data
+        while pending := self._socket.pending():  # select() does not see what OpenSSL holds
+            self._incoming += self._socket.recv(pending)
+        try:
+            return read_packets(self._incoming)
+        except MalformedPacket as error:
+            raise ConnectionLost(str(error)) from error
+
+    def close(self, *, politely: bool = False) -> None:
+        """Close the socket, after a DISCONNECT when *politely*."""
+        if politely:
+            self._say_goodbye()
+        self._socket.close()
+
+    def _say_goodbye(self) -> None:
+        try:
+            self.write(DISCONNECT)
+        except ConnectionLost:
+            return  # it has left already, which is what this asks for
 
     def _make_client(self) -> Client:
-        version = MQTTProtocolVersion.MQTTv5 if self._mqtt5 else MQTTProtocolVersion.MQTTv311
+        version = MQTTProtocolVersion.MQTTv5 if self.mqtt5 else MQTTProtocolVersion.MQTTv311
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._address.client_id,
             protocol=version,
             reconnect_on_failure=False,
         )
-        client.tls_set_context(cast("ssl.SSLContext", self._tls))
+        client.tls_set_context(cast("ssl.SSLContext", self._dialer))
         client.connect_timeout = CONNECT_SECONDS
         client.on_connect = self._on_connect
-        client.on_socket_open = self._on_socket_open
         return client
 
     def _open(self) -> None:
         address = self._address
         try:
-            if attested(address.context):
-                attestation.check_listener(address.host, address.port)
+            self._dialer.check_listener()
             self._client.connect(address.host, address.port, keepalive=KEEP_ALIVE_SECONDS)
-        except attestation.Untrusted as error:
-            raise UnsafeBroker(str(error)) from error
+        except Untrusted as error:
+            raise UnsafeBroker(error.what, error.why, f"{error.fix} with --ca-file") from error
         except ssl.SSLCertVerificationError as error:
             raise UnsafeBroker(
-                f"the certificate of the broker at {address} is refused ({error.verify_message}); "
-                "another program may hold the port, or --ca-file is not the CA of this agent"
+                f"the certificate of the broker at {address} is refused",
+                error.verify_message,
+                "check which program holds the port, and that --ca-file is the CA of this agent",
             ) from error
         except OSError as error:
             raise ConnectionLost(error.strerror or str(error)) from error
-
-    def _on_socket_open(self, _client: Client, _userdata: object, opened: Any) -> None:
-        if attested(self._address.context):
-            attestation.check_peer(opened)
 
     def _on_connect(
         self,
@@ -182,7 +241,7 @@ class MqttHandshake:
         if self._answer is None:  # _await_connack has raised
             return
         reason, properties = self._answer
-        if reason.value in _UNSUPPORTED_VERSION and self._mqtt5:
+        if reason.value in _UNSUPPORTED_VERSION and self.mqtt5:
             raise VersionRefused(f"the broker refused MQTT 5 ({reason})")
         if reason.value:
             raise BrokerRefused(str(self._address), str(reason), self._address.client_id)

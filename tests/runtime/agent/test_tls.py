@@ -1,4 +1,4 @@
-"""Tests of the TLS context: a CA verified, one leaf pinned, nothing taken from the environment."""
+"""Tests of TLS to the agent: whom the context trusts, and whom the dialer lets answer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import contextlib
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from peers import tls as peer_tls
+from peers.second_user import NOBODY, listener
 
-from epm_task.errors import SettingsError, UnsafeAgent, UnsafeBroker, UnsafeConfiguration
-from epm_task.runtime.tls import (
-    agent_address,
-    attested,
-    broker_address,
-    client_context,
-    loopback_ip,
-)
+from epm_task.errors import UnsafeConfiguration
+from epm_task.runtime.agent.tls import Dialer, attested, client_context
+from epm_task.runtime.attestation.attestation import Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,22 @@ if TYPE_CHECKING:
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX")
+needs_root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0,
+    reason="needs root on Linux: a process of a second user is started",
+)
+
+#: Listens as root, and answers as `nobody`: the handshake, then what it hears of a request.
+HANDED_OVER = """
+import os, socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+server = socket.create_server(("127.0.0.1", 0))
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print(server.getsockname()[1], flush=True)
+secured = context.wrap_socket(server.accept()[0], server_side=True)
+print(secured.version(), secured.recv(100))
+"""
 
 
 @pytest.fixture
@@ -153,14 +168,14 @@ def test_file_without_a_certificate_is_refused(file: Path, content: bytes, why: 
     file.write_bytes(content)
     with pytest.raises(UnsafeConfiguration, match=why) as refused:
         client_context(file)
-    assert str(refused.value).startswith(f"--ca-file {file} cannot be used (")
+    assert str(refused.value).startswith(f"--ca-file {file} cannot be used: ")
     assert "give a PEM file" in str(refused.value)
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     """A file that is not there is told with the system's words, and the option's name."""
     with pytest.raises(
-        UnsafeConfiguration, match=r"--ca .*none cannot be used \(No such file or directory\)"
+        UnsafeConfiguration, match=r"--ca .*none cannot be used: No such file or directory"
     ):
         client_context(tmp_path / "none", option="--ca")
 
@@ -181,108 +196,37 @@ def test_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
         client_context(file)
 
 
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("https://127.0.0.1:6889", ("127.0.0.1", 6889)),
-        ("https://127.0.0.1:6889/", ("127.0.0.1", 6889)),
-        ("https://localhost:6889", ("127.0.0.1", 6889)),
-        ("https://LOCALHOST:1", ("127.0.0.1", 1)),
-        ("https://127.9.8.7:1", ("127.9.8.7", 1)),
-        ("https://[::1]:6889", ("::1", 6889)),
-        ("https://127.0.0.1", ("127.0.0.1", 443)),
-    ],
-)
-def test_agent_on_loopback_is_accepted(url: str, address: tuple[str, int]) -> None:
-    """Https with a loopback host is the agent; names are never resolved."""
-    assert agent_address(url) == address
+@needs_root
+def test_listener_of_another_user_gets_no_packet() -> None:
+    """The listener is checked before the TCP connect."""
+    with listener() as (port, _):
+        dialer = Dialer(("127.0.0.1", port), client_context(None))
+        with pytest.raises(Untrusted, match="no request was sent"):
+            dialer.connect(time.monotonic() + 5)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.1:6889",
-        "ftp://127.0.0.1:6889",
-        "127.0.0.1:6889",
-        "",
-        "banana",
-        "https://",
-        "https://0.0.0.0:6889",
-        "https://10.0.0.1:6889",
-        "https://169.254.169.254",
-        "https://example.com",
-        "https://127.0.0.1@evil:6889",
-        "https://user:secret@127.0.0.1:6889",
-        "https://127.0.0.1:6889/api",
-        "https://127.0.0.1:6889?x=1",
-        "https://127.0.0.1:6889#x",
-        "https://127.1:6889",
-        "https://2130706433:6889",
-        "https://0x7f.1:6889",
-        "https://[::ffff:127.0.0.1]:6889",
-        "https://127.0.0.1.:6889",
-        "https://127.0.0.1:99999",
-        "https://127.0.0.1:port",
-        "https://[::1",
-        "https://localhost.evil:6889",
-    ],
-)
-def test_hostile_url_is_refused(url: str) -> None:
-    """Everything else is refused, and told what to pass instead."""
-    with pytest.raises(UnsafeAgent, match=r"KeeperApiBaseUrl"):
-        agent_address(url)
+@needs_root
+def test_peer_of_another_user_gets_no_request(tmp_path: Path) -> None:
+    """The peer is checked after the handshake: root's listener may be served by somebody else."""
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(peer_tls.server_pem())
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", HANDED_OVER, pem], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout
+        dialer = Dialer(("127.0.0.1", int(server.stdout.readline())), client_context(None))
+        dialer.check_listener()
+        with pytest.raises(Untrusted, match=f"uid {NOBODY}"):
+            dialer.connect(time.monotonic() + 5)
+        assert server.stdout.read() == "TLSv1.3 b''\n"
 
 
-def test_refusal_shows_no_endless_url() -> None:
-    """A long URL is cut in the message."""
-    with pytest.raises(UnsafeAgent) as refused:
-        agent_address("http://" + "x" * 5000)
-    assert len(str(refused.value)) < 300
-
-
-@pytest.mark.parametrize("host", ["::2", "1.2.3.4", "127.0.0.1\n", "", "localhost "])
-def test_other_host_is_no_loopback(host: str) -> None:
-    """A host that is not exactly a loopback address is none."""
-    assert loopback_ip(host) is None
-
-
-def broker_settings(**changes: str | None) -> dict[str, str]:
-    """Return good settings with changes; None removes a key."""
-    both = {
-        "broker.host": "127.0.0.1",
-        "broker.port": "8675",
-        **{f"broker.{k}": v for k, v in changes.items()},
-    }
-    return {key: value for key, value in both.items() if value is not None}
-
-
-@pytest.mark.parametrize(
-    ("host", "address"), [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("::1", "::1")]
-)
-def test_broker_on_loopback_is_found(host: str, address: str) -> None:
-    """Host and port come out as what a socket takes."""
-    assert broker_address(broker_settings(host=host)) == (address, 8675)
-
-
-@pytest.mark.parametrize("key", ["host", "port"])
-@pytest.mark.parametrize("value", [None, ""])
-def test_missing_key_is_named(key: str, value: str | None) -> None:
-    """A missing or empty key is named."""
-    with pytest.raises(SettingsError, match=rf"broker\.{key} of KeeperPrivilegeManager is missing"):
-        broker_address(broker_settings(**{key: value}))
-
-
-@pytest.mark.parametrize("port", ["eighty", "0", "65536", "8675.0", "-1", "8 675", "٣", "1e3"])
-def test_wrong_port_is_named_without_its_value(port: str) -> None:
-    """A wrong port is named by its key, never by its value."""
-    with pytest.raises(SettingsError) as refused:
-        broker_address(broker_settings(port=port))
-    assert "broker.port" in str(refused.value)
-    assert f"{port!r}" not in str(refused.value)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "broker.example", "127.0.0.1 x"])
-def test_broker_off_loopback_is_unsafe(host: str) -> None:
-    """A broker elsewhere is never talked to."""
-    with pytest.raises(UnsafeBroker):
-        broker_address(broker_settings(host=host))
+def test_failed_handshake_closes_the_socket() -> None:
+    """paho-mqtt would keep the socket of a handshake that fails."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dialer = Dialer(server.getsockname(), client_context(None))
+        plain = socket.create_connection(dialer.address)
+        server.accept()[0].close()
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            dialer.wrap_socket(plain)
+        assert plain.fileno() == -1

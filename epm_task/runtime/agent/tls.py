@@ -1,0 +1,135 @@
+"""Open TLS connections to the agent, HTTPS and MQTT, and let nobody else answer."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.errors import UnsafeConfiguration
+from epm_task.files import check_trusted
+from epm_task.runtime.attestation import attestation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: On loopback a connect and a handshake take milliseconds.
+CONNECT_SECONDS: Final = 2.0
+
+
+def client_context(ca_file: Path | None, *, option: str = "--ca-file") -> ssl.SSLContext:
+    """Return the context for both connections to the agent, HTTPS and MQTT.
+
+    `ssl.create_default_context` would obey SSL_CERT_FILE and SSLKEYLOGFILE; this obeys neither.
+    With a CA file the chain is verified. A file that holds just one certificate, which is no CA, is
+    the agent's own: it is trusted as it is, and its names are not compared, because the vendor does
+    not promise that it names 127.0.0.1. Without a file nothing is verified: see `attested`.
+
+    Args:
+        ca_file: PEM file of the CA, or None.
+        option: What people call it.
+
+    Raises:
+        UnsafeConfiguration: The file is unreadable, no certificate, or writable by other users.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    try:
+        check_trusted(ca_file)
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise UnsafeConfiguration(
+            f"{option} {ca_file} cannot be used",
+            str(reason),
+            "give a PEM file that holds the certificate of the CA",
+        ) from None
+    found = context.cert_store_stats()
+    if found["x509"] == 1 and found["x509_ca"] == 0:
+        context.check_hostname = False
+    return context
+
+
+def attested(context: ssl.SSLContext) -> bool:
+    """Tell whether the peer must be known by the owner of its socket, as no name proves it."""
+    return not context.check_hostname
+
+
+class Dialer:
+    """Connects to one port of the agent.
+
+    Where no name proves who answers, the owner of the listener is checked before the connect, and
+    the owner of the accepted socket after the handshake, before anything is sent.
+
+    Args:
+        address: IP address and port.
+        context: TLS context from `client_context`.
+    """
+
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+        self.address: Final = address
+        self.check_hostname: Final = context.check_hostname  # paho-mqtt asks for it
+        self._context = context
+
+    def check_listener(self) -> None:
+        """Refuse a listener that may not be the agent.
+
+        Raises:
+            Untrusted: Another user's process would accept the connection.
+        """
+        if attested(self._context):
+            attestation.check_listener(*self.address)
+
+    def connect(self, deadline: float) -> ssl.SSLSocket:
+        """Return a connection, made before *deadline* (`time.monotonic()`) and within 2 s.
+
+        Raises:
+            Untrusted: Another user's process holds the port.
+            OSError: No connection, or no TLS; `TimeoutError` when time ran out.
+        """
+        self.check_listener()
+        # CPython counts a socket's time-out over the whole of a connect, and of a handshake.
+        limit = min(deadline, time.monotonic() + CONNECT_SECONDS)
+        opened = socket.create_connection(self.address, timeout=seconds_left(limit))
+        return self._secure(opened, limit)
+
+    def wrap_socket(self, sock: socket.socket, **_how: Any) -> ssl.SSLSocket:
+        """Do the rest for a socket that paho-mqtt has connected; it takes this for a TLS context.
+
+        Raises:
+            Untrusted: Another user's process holds the port.
+            OSError: No TLS; the socket is closed then.
+        """
+        return self._secure(sock, time.monotonic() + CONNECT_SECONDS)
+
+    def _secure(self, opened: socket.socket, limit: float) -> ssl.SSLSocket:
+        try:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            opened = secured = self._context.wrap_socket(
+                opened, server_hostname=self.address[0], do_handshake_on_connect=False
+            )
+            secured.settimeout(seconds_left(limit))
+            secured.do_handshake()
+            if attested(self._context):
+                attestation.check_peer(secured)
+        except BaseException:
+            opened.close()
+            raise
+        return secured
+
+
+def seconds_left(deadline: float) -> float:
+    """Return the seconds until *deadline*.
+
+    Raises:
+        TimeoutError: None are left.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no complete answer in time")
+    return left
