@@ -11,14 +11,13 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import typer
 
 from epm_task.admin.client import AdminClient
-from epm_task.admin.deploy.apply import Deployed, apply_plan, recover
+from epm_task.admin.deploy.apply import Deployed, Trial, apply_plan, recover
 from epm_task.admin.deploy.bundle import read_bundles
 from epm_task.admin.deploy.deploy_root import DeployRoot, earlier_version
 from epm_task.admin.deploy.journal import read_journal
 from epm_task.admin.deploy.plan import Plan, make_plans
 from epm_task.admin.deploy.program import read_installed
 from epm_task.admin.deploy.target import Target
-from epm_task.admin.deploy.trial import Trial
 from epm_task.admin.deploy.versions import Version, VersionStore
 from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.output import FAILED, Failure, colorful, table

@@ -14,8 +14,8 @@ import typer
 from epm_task.admin.answers import Started, Verdict
 from epm_task.admin.client import AdminClient, Applied, apply_job, live_verdict
 from epm_task.admin.errors import JobRefused
+from epm_task.admin.follow import Follower
 from epm_task.admin.records import BrokerRecords, LogRecords, RecordSource
-from epm_task.admin.run_history import Follower, RunHistory
 from epm_task.cli.connection import AsJson, Connection, connected
 from epm_task.cli.options import read_job
 from epm_task.cli.output import FAILED, Failure, colorful, table
@@ -417,14 +417,13 @@ def make_follower(  # noqa: PLR0913 - each is an option of the command line
     file = log or (root.keeper_logger if root else None)
     try:
         source: RecordSource | None = LogRecords(file, job_id) if file else None
-        history = RunHistory(root.run_history) if root else None
+        if broker is not None:
+            source = BrokerRecords(broker_address(broker), credential, job_id)
+        return Follower(source, root.run_history if root else None, show)
     except OSError as error:
         raise Failure(
             f"{error.filename} cannot be read: {error.strerror}", "run this as an administrator"
         ) from error
-    if broker is not None:
-        source = BrokerRecords(broker_address(broker), credential, job_id)
-    return Follower(source, history, show)
 
 
 def broker_address(text: str) -> tuple[str, int]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 Action: TypeAlias = Literal["add", "change", "remove"]
+Kind: TypeAlias = Literal["program", "job"]
 _ABSENT: Final = object()
 #: A longer value would hide the others.
 _MAX_VALUE: Final = 120
@@ -52,15 +53,13 @@ class Change(NamedTuple):
     """
 
     action: Action
-    kind: Literal["program", "job"]
+    kind: Kind
     name: str
     parts: tuple[Part, ...]
 
 
 def program_change(name: str, before: Program | None, after: Program | None) -> Change | None:
     """Return what makes *after* out of *before*, None when they are the same."""
-    if before is None and after is None:
-        return None
     old: Mapping[str, FileFact] = before.files if before else {}
     new: Mapping[str, FileFact] = after.files if after else {}
     parts = tuple(
@@ -68,24 +67,24 @@ def program_change(name: str, before: Program | None, after: Program | None) -> 
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     )
-    if not parts and before and after:
-        return None
-    return Change(_action(before is not None, after is not None), "program", name, parts)
+    return _change("program", name, before, after, parts)
 
 
 def job_change(
     job_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> Change | None:
     """Return what makes *after* out of *before*, None when they are the same."""
-    if before is None and after is None:
+    old, new = (_ABSENT if document is None else document for document in (before, after))
+    return _change("job", job_id, before, after, tuple(field_parts("", old, new)))
+
+
+def _change(
+    kind: Kind, name: str, before: Any, after: Any, parts: tuple[Part, ...]
+) -> Change | None:
+    there = before is not None, after is not None
+    if not any(there) or (all(there) and not parts):
         return None
-    absent = _ABSENT
-    parts = tuple(
-        field_parts("", absent if before is None else before, absent if after is None else after)
-    )
-    if not parts:
-        return None
-    return Change(_action(before is not None, after is not None), "job", job_id, parts)
+    return Change(_action(*there), kind, name, parts)
 
 
 def field_parts(pointer: str, before: Any, after: Any, *, secret: bool = False) -> Iterator[Part]:
@@ -108,21 +107,17 @@ def _pairs(before: Any, after: Any) -> dict[str | int, tuple[Any, Any]] | None:
         after = type(before)()
     if isinstance(after, dict | list) and before is _ABSENT:
         before = type(after)()
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = [*before, *(key for key in after if key not in before)]
-        pairs = {key: (before.get(key, _ABSENT), after.get(key, _ABSENT)) for key in keys}
-    elif isinstance(before, list) and isinstance(after, list):
-        pairs = {
-            index: (_entry(before, index), _entry(after, index))
-            for index in range(max(len(before), len(after)))
-        }
-    else:
+    old, new = _entries(before), _entries(after)
+    if old is None or new is None or type(before) is not type(after):
         return None
-    return pairs or None
+    return {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}} or None
 
 
-def _entry(values: list[Any], index: int) -> Any:
-    return values[index] if index < len(values) else _ABSENT
+def _entries(value: Any) -> dict[Any, Any] | None:
+    """Return an object by its names, an array by its indexes."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return value if isinstance(value, dict) else None
 
 
 def _names_a_secret(value: Any) -> bool:
@@ -138,10 +133,12 @@ def _action(before: bool, after: bool) -> Action:  # noqa: FBT001  # a pair, in 
 def _fact(fact: FileFact | None) -> str:
     if fact is None:
         return ""
-    words = [fact.digest]
-    words += ["executable"] if fact.executable else []
-    words += ["others can write it"] if fact.loose else []
-    return ", ".join(word for word in words if word)
+    facts = [
+        fact.digest,
+        "executable" if fact.executable else "",
+        "others can write it" if fact.loose else "",
+    ]
+    return ", ".join(filter(None, facts))
 
 
 def _value(value: Any, secret: bool) -> str:  # noqa: FBT001  # as above
@@ -190,8 +187,15 @@ def make_plans(root: DeployRoot, admin: AdminClient, bundles: Sequence[Bundle]) 
     job_ids = {job_id for bundle in bundles for job_id in bundle.jobs}
     plans = []
     for bundle in bundles:
-        stale = _stale(root, admin, bundle, commands, job_ids)
-        plans.append(_plan(bundle, _present(root, admin, bundle, *stale)))
+        old_commands, old_ids = _stale(root, admin, bundle, commands, job_ids)
+        present = _present(
+            root,
+            admin,
+            bundle.name,
+            bundle.programs.keys() | old_commands,
+            bundle.jobs.keys() | old_ids,
+        )
+        plans.append(_plan(bundle, present))
     return plans
 
 
@@ -227,23 +231,12 @@ def _stale(
 
 
 def _present(
-    root: DeployRoot,
-    admin: AdminClient,
-    bundle: Bundle,
-    stale_commands: set[str],
-    stale_ids: set[str],
+    root: DeployRoot, admin: AdminClient, name: str, commands: set[str], job_ids: set[str]
 ) -> Bundle:
     try:
-        programs = {
-            command: program
-            for command in sorted(bundle.programs.keys() | stale_commands)
-            if (program := read_installed(root.place(command)))
-        }
+        found = {command: read_installed(root.place(command)) for command in sorted(commands)}
     except OSError as error:
         raise WriteRefused(error, root.agent.jobs_bin) from error
-    jobs = {
-        job_id: document
-        for job_id in sorted(bundle.jobs.keys() | stale_ids)
-        if (document := admin.find_job(job_id)) is not None
-    }
-    return Bundle(bundle.name, programs, jobs)
+    programs = {command: program for command, program in found.items() if program}
+    jobs = {job_id: admin.find_job(job_id) for job_id in sorted(job_ids)}
+    return Bundle(name, programs, {job_id: job for job_id, job in jobs.items() if job is not None})

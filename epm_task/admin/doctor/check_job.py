@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from epm_task.admin.client import same_document
 from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
 from epm_task.admin.errors import AdminError, CredentialRefused, UnknownJob
-from epm_task.admin.run_history import last_run
+from epm_task.admin.follow import last_run
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
 from epm_task.contract.topic import KEEPER_LOGGER

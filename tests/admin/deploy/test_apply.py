@@ -10,7 +10,7 @@ import pytest
 from admin.admin_files import job_document
 from admin.deploy.bundle_files import BROKEN, GOOD, installed, write_bundle, write_program
 
-from epm_task.admin.deploy.apply import Deployed, apply_plan, recover
+from epm_task.admin.deploy.apply import Deployed, Trial, apply_plan, recover
 from epm_task.admin.deploy.bundle import read_bundles
 from epm_task.admin.deploy.errors import (
     BadBundle,
@@ -20,7 +20,6 @@ from epm_task.admin.deploy.errors import (
     UndoPending,
 )
 from epm_task.admin.deploy.plan import count, make_plans
-from epm_task.admin.deploy.trial import Trial
 from epm_task.admin.errors import WrongUse
 
 if TYPE_CHECKING:

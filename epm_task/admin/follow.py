@@ -19,27 +19,6 @@ if TYPE_CHECKING:
 _LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
 
 
-class RunHistory:
-    """The runs that end from now on.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._tail = Tail(path)
-
-    def ended(self, job_id: str, run_id: str) -> EndedRun | None:
-        """Return the run when it has ended since the last look; any run of the job without an id.
-
-        Raises:
-            OSError: The file cannot be read.
-        """
-        runs = [run for line in self._tail.lines() if (run := read_run(line))]
-        same = (run for run in runs if run.job_id == job_id and run_id in {"", run.run_id})
-        return next(same, None)
-
-
 def last_run(path: Path, job_id: str) -> EndedRun | None:
     """Return the last run of a job, None when the history knows none.
 
@@ -55,9 +34,9 @@ def last_run(path: Path, job_id: str) -> EndedRun | None:
 
 
 #: People take this for at once.
-_LOOK_SECONDS: Final = 0.1
+_WAIT_SECONDS: Final = 0.1
 #: The agent may write the last records a moment after the end of the run.
-_LAST_WORDS_SECONDS: Final = 0.3
+_LATE_SECONDS: Final = 0.3
 
 
 class Follower:
@@ -65,18 +44,21 @@ class Follower:
 
     Args:
         source: Gives the records; None when they cannot be read.
-        history: Tells the end; None when it cannot be read.
+        history: The run history of the agent, which tells the end; None when it cannot be read.
         show: Called with each record.
+
+    Raises:
+        OSError: The history cannot be examined.
     """
 
     def __init__(
         self,
         source: RecordSource | None,
-        history: RunHistory | None,
+        history: Path | None,
         show: Callable[[dict[str, Any]], None],
     ) -> None:
         self._source = source
-        self._history = history
+        self._ends = Tail(history) if history else None
         self._show = show
 
     def follow(self, job_id: str, run_id: str, seconds: float) -> EndedRun | None:
@@ -93,12 +75,14 @@ class Follower:
         """
         until = time.monotonic() + seconds
         while True:
-            self._look(_LOOK_SECONDS)
-            ended = self._history.ended(job_id, run_id) if self._history else None
+            self._show_new_records()
+            ended = self._find_end(job_id, run_id)
             if ended is not None or time.monotonic() >= until:
                 break
         if ended is not None:
-            self._last_words()
+            until = time.monotonic() + _LATE_SECONDS
+            while time.monotonic() < until:
+                self._show_new_records()
         return ended
 
     def close(self) -> None:
@@ -106,13 +90,13 @@ class Follower:
         if self._source is not None:
             self._source.close()
 
-    def _last_words(self) -> None:
-        until = time.monotonic() + _LAST_WORDS_SECONDS
-        while time.monotonic() < until:
-            self._look(_LOOK_SECONDS)
+    def _find_end(self, job_id: str, run_id: str) -> EndedRun | None:
+        runs = [run for line in self._ends.lines() if (run := read_run(line))] if self._ends else []
+        same = (run for run in runs if run.job_id == job_id and run_id in {"", run.run_id})
+        return next(same, None)
 
-    def _look(self, wait_seconds: float) -> None:
-        records = self._source.records(wait_seconds) if self._source else []
+    def _show_new_records(self) -> None:
+        records = self._source.records(_WAIT_SECONDS) if self._source else []
         for record in records:
             self._show(record)
         if not records:

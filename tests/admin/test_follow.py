@@ -1,4 +1,4 @@
-"""Tests of the run history, as the agent of this package writes it."""
+"""Tests of following a run: its records, and its end in the run history."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from admin.admin_files import add_binary, job_document
-from peers.patience import BUSY, PATIENCE
+from peers.patience import PATIENCE
 
+from epm_task.admin.follow import Follower, last_run
 from epm_task.admin.records import LogRecords
-from epm_task.admin.run_history import Follower, RunHistory, last_run
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ def test_the_end_of_one_run_is_waited_for(tmp_path: Path) -> None:
     """Without an id the next run of the job counts."""
     path = tmp_path / "runs.jsonl"
     path.write_bytes(line(id="old"))
-    first, any_run = RunHistory(path), RunHistory(path)
-    assert first.ended("probe", "r2") is None
+    one, any_run = Follower(None, path, print), Follower(None, path, print)
+    assert one.follow("probe", "r2", 0.1) is None
     with path.open("ab") as file:
         file.write(line(id="r1") + line(id="r2", exitCode=-9))
-    found = first.ended("probe", "r2")
+    found = one.follow("probe", "r2", PATIENCE)
     assert found is not None
     assert (found.exit_code, found.shell_exit_code) == (-9, 137)
-    assert any_run.ended("probe", "").run_id == "r1"  # type: ignore[union-attr]
+    assert any_run.follow("probe", "", PATIENCE).run_id == "r1"  # type: ignore[union-attr]
 
 
 def append(path: Path, **fields: Any) -> None:
@@ -71,7 +71,7 @@ def test_records_are_shown_also_after_the_end(tmp_path: Path) -> None:
     append(log, jobId="probe", message="before")
     shown: list[str] = []
     follower = Follower(
-        LogRecords(log, "probe"), RunHistory(runs), lambda record: shown.append(record["message"])
+        LogRecords(log, "probe"), runs, lambda record: shown.append(record["message"])
     )
 
     def write() -> None:
@@ -92,7 +92,5 @@ def test_records_are_shown_also_after_the_end(tmp_path: Path) -> None:
 
 def test_an_end_that_nobody_saw_is_none(tmp_path: Path) -> None:
     """With neither source nor history there is only the time."""
-    began = time.monotonic()
-    assert Follower(None, RunHistory(tmp_path / "runs"), print).follow("probe", "r", 0.1) is None
+    assert Follower(None, tmp_path / "runs", print).follow("probe", "r", 0.1) is None
     assert Follower(None, None, print).follow("probe", "", 0.1) is None
-    assert time.monotonic() - began < BUSY
