@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,14 @@ FLOORS = {
     "job": 2,
     "admin": 3,
     "simulator": 3,
-    "freeze": 3,
     "scaffold": 3,
+    "freeze": 4,
     "testing": 4,
     "pytest_plugin": 4,
     "cli": 5,
 }
 #: On one floor, who may import whom.
 NEIGHBOURS = {
-    ("freeze", "simulator"),
     ("errors", "exit_code"),
     ("files", "errors"),
     ("contract", "errors"),
@@ -47,11 +47,19 @@ LIBRARIES = {
     "admin": {"httpx", "cryptography", "pydantic", "psutil", "paho"},
     "simulator": {"aiohttp", "cryptography", "cronsim", "psutil", "paho", "multidict", "yarl"},
 }
+#: Imports that close a circle and have not been dissolved yet.
+KNOWN_CIRCLES = {
+    ("job.job", "job.build"),
+    ("runtime.task", ""),
+    ("runtime.task", "runtime.selftest"),
+    ("runtime.task", "runtime.spine"),
+}
 #: A file has one concept, and none of these is one.
 NAMES_WITHOUT_A_CONCEPT = {
     *("utils", "util", "common", "helpers", "helper", "base", "core", "manager", "types"),
     *("constants", "misc", "shared", "impl"),
 }
+LINES_OF_A_FILE = 440  # 400 when simulator/embedded.py and cli/jobs.py are split
 CLASS_ENDINGS = ("Manager", "Helper", "Service", "Impl", "Base", "Utils")
 
 
@@ -69,15 +77,9 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imports(tree: ast.Module) -> set[str]:
-    """Return what a module imports when it runs; imports for type checkers do not count."""
-    skipped: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            skipped |= set(ast.walk(node))
+    """Return what a module imports, those for type checkers included."""
     found = set()
     for node in ast.walk(tree):
-        if node in skipped:
-            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -122,15 +124,15 @@ def test_lower_floors_know_few_libraries(module: str) -> None:
     assert foreign <= LIBRARIES[place(module)]
 
 
-def test_there_is_no_cycle() -> None:
-    """No module imports itself in a roundabout way."""
+def test_there_is_no_circle() -> None:
+    """No module imports itself in a roundabout way, for type checkers neither."""
     graph = {
-        name: {target for i in imports(tree) if (target := inside(i)) and target != name}
+        name: {target for i in imports(tree) if (target := inside(i)) is not None} - {name}
         for name, tree in modules().items()
     }
-    while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
-        graph = {name: targets for name, targets in graph.items() if name not in leaves}
-    assert graph == {}
+    for user, target in KNOWN_CIRCLES:
+        graph[user].discard(target)
+    TopologicalSorter(graph).prepare()
 
 
 def test_every_file_has_a_concept() -> None:
@@ -143,16 +145,15 @@ def test_every_file_has_a_concept() -> None:
 
 
 def test_files_and_functions_are_small() -> None:
-    """Files have at most 400 lines; functions 40, without their docstring."""
+    """Files have at most 400 lines; functions 40, without signature and docstring."""
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text("utf-8")
-        assert text.count("\n") <= 440, path
+        assert text.count("\n") <= LINES_OF_A_FILE, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                documented = ast.get_docstring(node) is not None
-                described = (node.body[0].end_lineno or 0) - node.body[0].lineno + 1
-                size = (node.end_lineno or 0) - node.lineno + 1 - described * documented
-                assert size <= 40 or "typer.Option" in ast.unparse(node.args), f"{path}:{node.name}"
+                body = node.body[ast.get_docstring(node) is not None :] or node.body
+                size = (node.end_lineno or 0) - body[0].lineno + 1
+                assert size <= 40, f"{path}:{node.name}"
 
 
 def test_public_things_are_documented() -> None:
