@@ -1,1 +1,1 @@
-"""The command line is `epm-task`: one verb, one file, and one place where errors become output."""
+"""The command line `epm-task`: one file for each verb or group of verbs."""

@@ -1,27 +1,22 @@
-"""`epm-task agent` runs the agent in a box until it is stopped."""
+"""`epm-task agent`: run an agent in a box until it is stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import signal
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from epm_task.cli import options
-from epm_task.cli.interruption import stop_signals
-from epm_task.cli.options import read_faults, read_settings
+from epm_task.cli.inputs import read_faults, read_settings
+from epm_task.cli.interruption import stop_signals_to
 from epm_task.cli.output import Failure, LiveView
 from epm_task.contract.levels import NUMBERS
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.options import AgentOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TRUST = ("exact", "tree")
 _HIGHEST_PORT = 65_535
@@ -57,9 +52,6 @@ _DenyVisibly = Annotated[
 _StableCa = Annotated[
     bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
 ]
-_AsJson = Annotated[
-    bool, typer.Option("--json", help="Where everything is, as one line of JSON on stdout.")
-]
 
 
 def agent(  # noqa: PLR0913  # each is an option of the command line
@@ -80,7 +72,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
     faults: options.Faults = None,
     record: options.Record = None,
     trace: options.Trace = None,
-    as_json: _AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
 
@@ -89,7 +81,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task agent --root ./agent --https-port 6889 --mqtt-port 8675 --trust tree
     """
     if trust not in _TRUST:
-        raise Failure(f"--trust {trust} is unknown", "choose exact or tree")
+        raise Failure(f"--trust {trust} is unknown", fix="choose exact or tree")
     chosen = AgentOptions(
         https_port=https_port,
         http_port=http_port,
@@ -111,26 +103,12 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
 async def _serve(local: LocalAgent, *, as_json: bool) -> None:
     view = LiveView(verbose=True)
     local.trace.subscribe(view.event)
-    with _stop_event() as stopped:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    with stop_signals_to(lambda *_: loop.call_soon_threadsafe(stopped.set)):
         async with local:
             _announce({**local.facts(), "pid": os.getpid()}, as_json=as_json)
             await stopped.wait()
             view.say("stopping; running tasks are ended first")
-
-
-@contextmanager
-def _stop_event() -> Iterator[asyncio.Event]:
-    """Yield an event that a stop signal sets; the handlers before come back afterwards."""
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    before = {
-        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-        for number in stop_signals()
-    }
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _announce(facts: dict[str, Any], *, as_json: bool) -> None:
@@ -149,19 +127,21 @@ def _delay(text: str) -> float | tuple[float, float]:
     except ValueError:
         shortest, longest = -1.0, -1.0
     if not 0 <= shortest <= longest:
-        raise Failure(f"--registration-delay {text} is no number of seconds", "write 0.5, or 0.1-2")
+        raise Failure(
+            f"--registration-delay {text} is not a number of seconds", fix="write 0.5, or 0.1-2"
+        )
     return (shortest, longest) if dash else shortest
 
 
 def _level(text: str) -> str:
     if text.casefold() not in NUMBERS:
         known = ", ".join(word.capitalize() for word in NUMBERS)
-        raise Failure(f"--log-level {text} is unknown", f"choose one of {known}")
+        raise Failure(f"--log-level {text} is unknown", fix=f"choose one of {known}")
     return text.capitalize()
 
 
 def _condition(text: str) -> tuple[str, bool]:
     job, equals, value = text.partition("=")
     if not equals or value.lower() not in {"true", "false"}:
-        raise Failure(f"--condition {text} has another form", "write JOB=true or JOB=false")
+        raise Failure(f"--condition {text} has another form", fix="write JOB=true or JOB=false")
     return job, value.lower() == "true"

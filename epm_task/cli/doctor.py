@@ -1,4 +1,4 @@
-"""`epm-task doctor` tells why a task does not run, and never changes anything."""
+"""`epm-task doctor`: find out why a task does not run, and change nothing."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from epm_task.admin.doctor.doctor import examine
 from epm_task.admin.doctor.finding import Finding, Setup, State
-from epm_task.cli.connection import AsJson, Connection, connected
-from epm_task.cli.jobs import broker_address
-from epm_task.cli.options import job_of
+from epm_task.cli.inputs import broker_address, job_of
+from epm_task.cli.options import AgentRoot, AsJson, Connection, connected
 from epm_task.cli.output import FAILED, Failure, colorful
 from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
@@ -35,10 +33,7 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
     ] = None,
     *,
     job: Annotated[str | None, typer.Option(metavar="ID", help="A job of the agent.")] = None,
-    agent_root: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The agent's folder; by default the usual places."),
-    ] = None,
+    agent_root: AgentRoot = None,
     broker: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where the agent's broker is.")
     ] = None,
@@ -51,7 +46,7 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task doctor examples/key_scanner.py --agent-root ./agent
     """
     if target and job:
-        raise Failure("a file and --job were given", "give one: the file names its job")
+        raise Failure("a file and --job were given", fix="give one: the file names its job")
     declared = job_of([target]) if target else None
     setup = Setup(
         connection.settings(),

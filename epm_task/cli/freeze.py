@@ -1,29 +1,28 @@
-"""`epm-task freeze` makes an executable of a task, in the layout of the agent."""
+"""Build executables of tasks in the agent's layout, and check them: freeze and the two verify."""
 
 from __future__ import annotations
 
 import json
-import signal
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.cli import output as check_report
-from epm_task.cli.interruption import stop_signals
-from epm_task.cli.options import project_tasks, read_settings, split_target
-from epm_task.cli.output import FAILED, Failure
-from epm_task.errors import sentence
+from epm_task.cli.inputs import project_tasks, read_settings, split_target
+from epm_task.cli.interruption import stop_signals_to, unwind
+from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
+from epm_task.cli.output import FAILED, Failure, say, table
 from epm_task.freeze import FreezeError
-from epm_task.freeze.installed import Check, passed
+from epm_task.freeze.installed import Check, check_install, passed, read_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from types import FrameType
-
     from epm_task.freeze.freezing import Backend, Frozen
+
+_Program = Annotated[
+    Path, typer.Argument(metavar="PATH", help="An executable, or its folder.", show_default=False)
+]
 
 
 def freeze(  # noqa: PLR0913  # each is an option of the command line
@@ -70,112 +69,81 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     verify: Annotated[
         bool, typer.Option("--verify", help="Start the result as an agent would, and check it.")
     ] = False,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PLUGIN.key=value", help="A setting for --verify; repeatable."),
-    ] = None,
+    setting: Setting = None,
     onefile: Annotated[
         bool, typer.Option("--onefile", hidden=True, help="Refused: the agent trusts one PID.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Make an executable of a task: Jobs/bin/NAME/NAME, its job document, manifest and SBOM.
 
     Example: epm-task freeze examples/key_scanner.py --verify -- --root .
     """
-    from epm_task.freeze.freezing import FreezeOptions  # noqa: PLC0415  # the other verbs' start
+    from epm_task.freeze.freezing import FreezeOptions  # noqa: PLC0415  # slow to load
     from epm_task.freeze.freezing import freeze as build  # noqa: PLC0415
     from epm_task.freeze.program import read_programs  # noqa: PLC0415
 
     if backend not in {"pyinstaller", "zipapp"}:
-        raise Failure(f"--backend {backend} is unknown", "choose pyinstaller or zipapp")
-    words, arguments = before_and_after(targets or [])
-    pairs = tuple(data_pair(text) for text in data or ())
+        raise Failure(f"--backend {backend} is unknown", fix="choose pyinstaller or zipapp")
+    files, arguments = before_and_after(targets or [])
+    more: dict[str, Any] = {
+        "include": tuple(include or ()),
+        "exclude": tuple(exclude or ()),
+        "data": tuple(map(data_pair, data or ())),
+    }
     kind: Backend = "zipapp" if backend == "zipapp" else "pyinstaller"
     options = FreezeOptions(output, kind, python, sign_command, onefile)
-    results: list[Result] = []
+    results: list[tuple[Frozen, list[Check]]] = []
     try:
-        with _orderly_stop():
-            for file, names in files_and_tasks(words or map(str, project_tasks())).items():
+        with stop_signals_to(unwind):  # so that what a build made aside is removed
+            for file, names in files_and_tasks(files or map(str, project_tasks())).items():
                 for program in read_programs(file, names, command=command):
-                    more = replace(
-                        program,
-                        include=tuple(include or ()),
-                        exclude=tuple(exclude or ()),
-                        data=pairs,
-                    )
-                    typer.echo(f"building {program.command} from {file}", err=True)
-                    frozen = build(more, options)
+                    say(f"building {program.command} from {file}")
+                    frozen = build(replace(program, **more), options)
                     checks = _verify(frozen, file, arguments, setting or ()) if verify else []
-                    results.append(Result(frozen, checks))
+                    results.append((frozen, checks))
     except FreezeError as error:
-        raise Failure(sentence(error.what, error.why), error.fix, exit_code=FAILED) from error
+        raise Failure(error.what, error.why, error.fix, exit_code=FAILED) from error
     return _report(results, as_json=as_json)
-
-
-@contextmanager
-def _orderly_stop() -> Iterator[None]:
-    """Let SIGTERM and its like unwind the build, so that what it made aside is removed."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, stop) for number in stop_signals()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Result(NamedTuple):
-    """A program that was built, and what `--verify` saw of it."""
-
-    frozen: Frozen
-    checks: list[Check]
 
 
 def _verify(
     frozen: Frozen, file: Path, arguments: Sequence[str], assignments: Sequence[str]
 ) -> list[Check]:
-    from epm_task.freeze.installed import read_installed  # noqa: PLC0415  # aiohttp: 200 ms
     from epm_task.freeze.verifying import verify  # noqa: PLC0415
 
-    typer.echo(f"verifying {frozen.executable}", err=True)
+    say(f"verifying {frozen.executable}")
     program = read_installed(frozen.folder)
     settings = read_settings(None, assignments)
     return verify(program, arguments=arguments, settings=settings, source=file)
 
 
-def _report(results: Sequence[Result], *, as_json: bool) -> int:
-    good = all(passed(result.checks) for result in results)
+def _report(results: Sequence[tuple[Frozen, list[Check]]], *, as_json: bool) -> int:
+    good = all(passed(checks) for _, checks in results)
     if as_json:
-        programs = [_document(result) for result in results]
+        programs = [_facts(*result) for result in results]
         typer.echo(json.dumps({"passed": good, "programs": programs}))
         return 0 if good else FAILED
     for frozen, checks in results:
         if checks:
-            check_report.report(str(frozen.executable), checks, as_json=False)
+            typer.echo(_check_table(checks))
         signed = f", {frozen.signed} files signed" if frozen.signed else ""
         typer.echo(f"{frozen.executable} ({frozen.size_bytes / 1e6:.1f} MB{signed})")
         for job in frozen.jobs:
             typer.echo(str(job))
         for name in frozen.missing:
-            typer.echo(f"warning: {name} is imported but not installed; it is not inside", err=True)
+            say(f"warning: {name} is imported but not installed; the program is without it")
     return 0 if good else FAILED
 
 
-def _document(result: Result) -> dict[str, Any]:
-    frozen = result.frozen
+def _facts(frozen: Frozen, checks: list[Check]) -> dict[str, Any]:
     return {
         "executable": str(frozen.executable),
         "jobs": [str(job) for job in frozen.jobs],
         "size_bytes": frozen.size_bytes,
         "signed": frozen.signed,
         "missing": list(frozen.missing),
-        **check_report.document(result.checks),
+        **_check_facts(checks),
     }
 
 
@@ -186,10 +154,10 @@ def before_and_after(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def files_and_tasks(targets: Iterable[str]) -> dict[Path, list[str]]:
-    """Return the tasks that are named of each file; an empty list stands for all of them.
+    """Return the tasks that are named of each file; an empty list means all of them.
 
     Raises:
-        Failure: There is no such file.
+        Failure: The file does not exist.
     """
     found: dict[Path, list[str]] = {}
     for target in targets:
@@ -202,12 +170,70 @@ def data_pair(text: str) -> tuple[Path, str]:
     """Return file and folder of `PATH=FOLDER`; without `=` it goes to the top.
 
     Raises:
-        Failure: There is no such file.
+        Failure: The file does not exist.
     """
     name, _, folder = text.partition("=")
     path = Path(name)
     if not path.exists():
-        raise Failure(f"--data {name} is not there", "write PATH=FOLDER")
+        raise Failure(f"--data {name} is not there", fix="write PATH=FOLDER")
     if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise Failure(f"--data {text} leads out of the program", "name a folder inside of it")
+        raise Failure(f"--data {text} leads out of the program", fix="name a folder inside of it")
     return path, folder or "."
+
+
+def verify(  # noqa: PLR0913  # each is an option of the command line
+    program: _Program,
+    arguments: TaskArguments = None,
+    *,
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The task file, to compare the start-up times."),
+    ] = None,
+    setting: Setting = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """Start an executable under an agent in a box, and check what an agent expects of a task.
+
+    Its PID is kept, it is registered, its records are acknowledged, stdout is a JSON object or
+    nothing, it ends with 0, it stops on SIGTERM, it writes nothing. Exit 1 when a check fails.
+
+    Example: epm-task verify dist/Jobs/bin/KeyScanner -- --root .
+    """
+    from epm_task.freeze.verifying import verify as check  # noqa: PLC0415
+
+    if source is not None and not source.is_file():
+        raise Failure(f"--source {source} is not a file", fix="give the task file")
+    found = read_installed(program)
+    given = read_settings(settings, setting or ())
+    checks = check(found, arguments=arguments or (), settings=given, source=source)
+    return _report_checks(found.executable, checks, as_json=as_json)
+
+
+def verify_install(program: _Program, *, as_json: AsJson = False) -> int:
+    """Compare the files of an installed program with its manifest; check owner and modes.
+
+    Run it as the account that the agent runs as. Exit 1 when a check fails.
+
+    Example: epm-task verify-install /opt/KeeperPrivilegeManager/Jobs/bin/KeyScanner
+    """
+    found = read_installed(program)
+    return _report_checks(found.executable, check_install(found), as_json=as_json)
+
+
+def _report_checks(executable: Path, checks: Sequence[Check], *, as_json: bool) -> int:
+    """Show the checks on stdout; return 0, or 1 when one has failed."""
+    if as_json:
+        typer.echo(json.dumps({"program": str(executable), **_check_facts(checks)}))
+    else:
+        typer.echo(_check_table(checks))
+    return 0 if passed(list(checks)) else FAILED
+
+
+def _check_facts(checks: Sequence[Check]) -> dict[str, Any]:
+    return {"passed": passed(list(checks)), "checks": [check._asdict() for check in checks]}
+
+
+def _check_table(checks: Sequence[Check]) -> str:
+    rows = [(check.name, check.state, check.detail) for check in checks]
+    return table(("check", "state", "what was seen"), rows)

@@ -1,12 +1,14 @@
-"""An interruption is a signal while something runs that must be ended in good order."""
+"""Take the signals that mean "stop" while something runs that must end in good order."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 
 def stop_signals() -> list[int]:
@@ -18,8 +20,24 @@ def stop_signals() -> list[int]:
     return [n for n in numbers if n != hangup or signal.getsignal(n) != signal.SIG_IGN]
 
 
+@contextmanager
+def stop_signals_to(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Give the signals that mean "stop" to *handler* while the block runs."""
+    before = {number: signal.signal(number, handler) for number in stop_signals()}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def unwind(number: int, _frame: FrameType | None) -> None:
+    """Raise SystemExit, so that every `with` and `finally` on the way tidies up."""
+    raise SystemExit(128 + number)
+
+
 class Interruption:
-    """Counts the signals that mean "stop" while a `with` block runs.
+    """Counts the signals that mean "stop".
 
     It does not raise: an exception could come anywhere, such as between the making of a folder and
     the line that remembers it.
@@ -32,22 +50,9 @@ class Interruption:
     def __init__(self) -> None:
         self.count = 0
         self.exit_code: int | None = None
-        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._take) for number in stop_signals()}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _take(self, number: int, _frame: FrameType | None) -> None:
+    def take(self, number: int, _frame: FrameType | None) -> None:
+        """Count one signal; a handler for `stop_signals_to`."""
         self.count += 1
         if self.exit_code is None:
             self.exit_code = 128 + number

@@ -1,17 +1,17 @@
-"""`epm-task job` writes the job document of one or more tasks, or checks the one on disk."""
+"""`epm-task job`: write the job document of one or more tasks, or check the one on disk."""
 
 from __future__ import annotations
 
 import json
 import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.cli.options import job_of, project_tasks, read_job
-from epm_task.cli.output import FAILED, Failure
+from epm_task.cli.inputs import job_of, project_tasks, read_job
+from epm_task.cli.options import AsJson
+from epm_task.cli.output import FAILED, Failure, say, write
 from epm_task.contract.names import OS_NAMES, OsName
 from epm_task.files import write_atomically
 from epm_task.job.document import encoded, write_document
@@ -54,9 +54,6 @@ _AgentRoot = Annotated[
 _Schema = Annotated[
     bool, typer.Option("--schema", help="The JSON Schema of job documents, for editors.")
 ]
-_AsJson = Annotated[
-    bool, typer.Option("--json", help="What was done, as one JSON object on stdout.")
-]
 
 
 def job(  # noqa: PLR0913  # each is an option of the command line
@@ -67,7 +64,7 @@ def job(  # noqa: PLR0913  # each is an option of the command line
     systems: _Systems = None,
     agent_root: _AgentRoot = None,
     schema: _Schema = False,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> int:
     """Write the job document that the code declares, on stdout unless -o names a file.
 
@@ -80,41 +77,48 @@ def job(  # noqa: PLR0913  # each is an option of the command line
     if schema:
         from epm_task.job.model import job_schema  # noqa: PLC0415  # pydantic: 60 ms
 
-        return _say(json.dumps(job_schema(), indent=2) + "\n")
-    each = [targets] if targets else [[str(path)] for path in project_tasks()]
-    made = [job_of(words) for words in each]
-    built = [_built(one, systems or (), agent_root) for one in made]
-    codes = [
-        _answer(one.id, document, output, check=check, as_json=as_json)
-        for one, document in zip(made, built, strict=True)
-    ]
-    return max(codes)
+        typer.echo(json.dumps(job_schema(), indent=2))
+        return 0
+    wanted = [targets] if targets else [[str(path)] for path in project_tasks()]
+    jobs = [job_of(each) for each in wanted]
+    built = [_built(one, systems or (), agent_root) for one in jobs]
+    return max(_answer(one, output, check=check, as_json=as_json) for one in built)
 
 
-def _answer(
-    job_id: str, built: dict[str, Any], output: Path | None, *, check: bool, as_json: bool
-) -> int:
+def _answer(built: dict[str, Any], output: Path | None, *, check: bool, as_json: bool) -> int:
     if output is None and not check:
-        return _say(json.dumps({"document": built}) + "\n" if as_json else write_document(built))
-    file = _file(output, job_id)
+        if as_json:
+            typer.echo(json.dumps({"document": built}))
+        else:
+            write(encoded(write_document(built)))
+        return 0
+    file = _file(output, built["id"])
     present = _present(file)
     found = drift(present, built, str(file))
     if check:
         return _checked(file, present, found, as_json=as_json)
-    if present is None or found.diff:
-        _write(file, encoded(found.text))
-    return _written(file, present, found, as_json=as_json)
+    change = "created" if present is None else "updated" if found.diff else "unchanged"
+    if change != "unchanged":
+        file.parent.mkdir(parents=True, exist_ok=True)
+        mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else _NEW_FILE_MODE
+        write_atomically(file, encoded(found.text), mode=mode)
+    if as_json:
+        answer = {"file": str(file), "change": change, "diff": found.diff}
+        typer.echo(json.dumps({**answer, "document": found.document}))
+    else:
+        say(f"{file}: {change}")
+    return 0
 
 
 def _built(made: Job, systems: Sequence[str], agent_root: str | None) -> dict[str, Any]:
     known: dict[str, OsName] = {name.casefold(): name for name in OS_NAMES}
     if unknown := [name for name in systems if name.casefold() not in known]:
-        raise Failure(f"--os {unknown[0]} is no system", f"choose among {', '.join(OS_NAMES)}")
+        raise Failure(f"--os {unknown[0]} is unknown", fix=f"choose among {', '.join(OS_NAMES)}")
     chosen = tuple(known[name.casefold()] for name in systems)
     try:
         return made.document(systems=chosen, agent_root=agent_root)
     except ValueError as error:
-        raise Failure(str(error), "give --os and --agent-root that fit together") from error
+        raise Failure(str(error), fix="give --os and --agent-root that fit together") from error
 
 
 def _file(output: Path | None, job_id: str) -> Path:
@@ -132,7 +136,8 @@ def _present(file: Path) -> JobDocument | None:
     except BadSource as error:
         line, column = error.place
         raise Failure(
-            f"{file}:{line}:{column}: this is no job document: {error.why}",
+            f"{file}:{line}:{column}: this is not a job document",
+            error.why,
             "correct it, or remove the file and write it anew",
             exit_code=FAILED,
         ) from error
@@ -141,35 +146,12 @@ def _present(file: Path) -> JobDocument | None:
 def _checked(file: Path, present: JobDocument | None, found: Drift, *, as_json: bool) -> int:
     drifted = present is None or bool(found.diff)
     if as_json:
-        _say(json.dumps({"file": str(file), "drift": drifted, "diff": found.diff}) + "\n")
+        typer.echo(json.dumps({"file": str(file), "drift": drifted, "diff": found.diff}))
     elif present is None:
-        typer.echo(f"{file} is missing; write it with -o {file}", err=True)
+        say(f"{file} is missing; write it with -o {file}")
     elif drifted:
-        _say(found.diff)
-        typer.echo(f"{file} differs from the code; write it anew with -o {file}", err=True)
+        write(encoded(found.diff))
+        say(f"{file} differs from the code; write it anew with -o {file}")
     else:
-        typer.echo(f"{file} says what the code says", err=True)
+        say(f"{file} says what the code says")
     return FAILED if drifted else 0
-
-
-def _written(file: Path, present: JobDocument | None, found: Drift, *, as_json: bool) -> int:
-    change = "created" if present is None else "updated" if found.diff else "unchanged"
-    if as_json:
-        answer = {"file": str(file), "change": change, "diff": found.diff}
-        return _say(json.dumps({**answer, "document": found.document}) + "\n")
-    typer.echo(f"{file}: {change}", err=True)
-    return 0
-
-
-def _write(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else _NEW_FILE_MODE
-    write_atomically(file, data, mode=mode)
-
-
-def _say(text: str) -> int:
-    """Write *text* to stdout in UTF-8, whatever the terminal's encoding."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(encoded(text))
-    sys.stdout.buffer.flush()
-    return 0

@@ -1,4 +1,4 @@
-"""The entry point of `epm-task`: it knows the verbs, and turns errors into output."""
+"""Start `epm-task`: list its verbs, run one, and turn errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import sys
 import traceback
 from typing import Annotated, Any, NoReturn
 
-import typer
+try:
+    import typer
+except ImportError:
+    sys.exit('epm-task: the command line needs more packages; pip install "epm-task[dev]"')
+
 from typer.core import TyperGroup
 
 from epm_task import __version__
@@ -15,15 +19,16 @@ from epm_task.admin.errors import AdminError
 from epm_task.cli.agent import agent
 from epm_task.cli.deploy import deploy
 from epm_task.cli.doctor import doctor
-from epm_task.cli.freeze import freeze
+from epm_task.cli.freeze import freeze, verify, verify_install
 from epm_task.cli.job import job
 from epm_task.cli.jobs import jobs
 from epm_task.cli.new import new, upgrade
-from epm_task.cli.output import FAILED, Failure
+from epm_task.cli.options import AsJson
+from epm_task.cli.output import FAILED, WRONG_USE, Failure
 from epm_task.cli.run import run
 from epm_task.cli.validate import explain, validate
-from epm_task.cli.verify import verify, verify_install
 from epm_task.contract.record import printable
+from epm_task.errors import EpmTaskError
 from epm_task.exit_code import AUTHOR_CODES, ExitCode
 from epm_task.simulator.start_error import StartError
 
@@ -63,10 +68,7 @@ app = typer.Typer(
 _AUTHOR_MEANING = "the task's author decides: TaskFailed(…, exit_code=N)"
 
 
-def exit_codes(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
+def exit_codes(*, as_json: AsJson = False) -> None:
     """List the exit codes of a task, with their names and meanings.
 
     Example: epm-task exit-codes --json
@@ -80,11 +82,6 @@ def exit_codes(
         typer.echo(f"{code.value:>4}  {code.name:<12} {code.meaning}")
     typer.echo(f"{AUTHOR_CODES[0]}-{AUTHOR_CODES[-1]}  {'':<12} {_AUTHOR_MEANING}")
 
-
-try:
-    import typer
-except ImportError:
-    sys.exit('epm-task: the command line needs more packages; pip install "epm-task[dev]"')
 
 app.command(rich_help_panel="Write a task")(new)
 app.command(rich_help_panel="Write a task")(upgrade)
@@ -127,41 +124,39 @@ def main() -> NoReturn:
     try:
         code = app(prog_name="epm-task", standalone_mode=False)
     except (Failure, AdminError) as error:
-        code = _explain(str(error), error.exit_code)
+        code = _explain(error, error.exit_code)
     except StartError as error:
-        code = _explain(str(error), FAILED)
+        code = _explain(error, FAILED)
+    except EpmTaskError as error:
+        code = _explain(error, WRONG_USE)
     except typer.Abort:
-        code = _explain("stopped", 130)
+        code = _explain(EpmTaskError("stopped"), 130)
     except OSError as error:
-        code = _explain(f"the operating system refused: {error}", FAILED)
-    except Exception as error:  # noqa: BLE001  # click's own errors know how to show themselves
-        code = _show(error)
+        code = _explain(EpmTaskError("the operating system refused", str(error)), FAILED)
+    except Exception as error:  # noqa: BLE001  # a mistake of ours, or one of the command line
+        code = _correct(error) if hasattr(error, "format_message") else _defect(error)
     sys.exit(code or 0)
 
 
-def _show(error: Exception) -> int:
-    if hasattr(error, "format_message"):
-        return _correct(error)
+def _correct(error: Any) -> int:
+    """Tell what Typer says is wrong with the command line; an empty one shows the help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return int(error.exit_code)
+    context = getattr(error, "ctx", None)
+    verb = context.command_path if context else "epm-task"
+    what = str(error.format_message()).rstrip(".")
+    return _explain(EpmTaskError(what, fix=f"see {verb} --help"), int(error.exit_code))
+
+
+def _defect(error: Exception) -> int:
     if "-v" in sys.argv or "--verbose" in sys.argv:
         traceback.print_exception(error)
-    kind = type(error).__name__
-    return _explain(
-        f"this is a defect of epm-task ({kind}: {error}); see it all with epm-task -v", 70
-    )
+    what = f"this is a defect of epm-task ({type(error).__name__}: {error})"
+    return _explain(EpmTaskError(what, fix="see it all with epm-task -v"), ExitCode.SOFTWARE)
 
 
-def _correct(error: Any) -> int:
-    """Say in one line what is wrong with the command line; an empty one shows the help."""
-    sentence = str(error.format_message())
-    if sentence.startswith("Usage:"):
-        error.show()
-    else:
-        context = getattr(error, "ctx", None)
-        verb = context.command_path if context else "epm-task"
-        _explain(f"{sentence.rstrip('.')}; see {verb} --help", 0)
-    return int(error.exit_code)
-
-
-def _explain(sentence: str, code: int) -> int:
-    sys.stderr.write(f"epm-task: {printable(sentence)}\n")
+def _explain(error: Exception, code: int) -> int:
+    """Show one line on stderr: what happened, why, and what to do."""
+    sys.stderr.write(f"epm-task: {printable(str(error))}\n")
     return code

@@ -1,4 +1,4 @@
-"""`epm-task new` makes a project for a task from the template, or adds a task to a project."""
+"""`epm-task new` and `upgrade`: make a project from the template, add to it, keep it up to date."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epm_task.cli.output import FAILED, Failure
-from epm_task.errors import sentence
+from epm_task.cli.options import AsJson
+from epm_task.cli.output import FAILED, Failure, say
 from epm_task.scaffold.new_project import add_task, make_project
 from epm_task.scaffold.template import ScaffoldError, TemplateVersions
 from epm_task.scaffold.upgrade import Upgraded
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 #: What a task does not have of its own.
 _OF_THE_PROJECT = ("licence",)
 
-Templates = Annotated[
+_Templates = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER", help="Another folder with task/ and older/.", show_default=False
     ),
 ]
-Answers = Annotated[
+_Answers = Annotated[
     list[str] | None, typer.Option("--answer", metavar="KEY=VALUE", help="An answer; repeatable.")
 ]
 
@@ -42,58 +42,49 @@ def new(  # noqa: PLR0913  # each is an option of the command line
         str | None, typer.Argument(help="Lower case, digits, hyphens.", show_default=False)
     ] = None,
     *,
-    answer: Answers = None,
+    answer: _Answers = None,
     no_input: Annotated[
         bool, typer.Option("--no-input", help="Ask nothing; take the defaults.")
     ] = False,
     output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", metavar="FOLDER", help="Where it shall stand.")
+        Path, typer.Option("--output-dir", "-o", metavar="FOLDER", help="Where it is made.")
     ] = Path(),
     into: Annotated[
         Path | None, typer.Option(metavar="PROJECT", help="Add the task to this project.")
     ] = None,
-    templates: Templates = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    templates: _Templates = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a project for a task, with its test, its job and its checks; nothing is overwritten.
 
-    At a terminal it asks what is not answered; elsewhere the defaults stand.
+    At a terminal it asks what is not answered; elsewhere it takes the defaults.
 
     Example: epm-task new key-scanner --answer schedule=daily
     """
-    try:
-        template = TemplateVersions(templates).current
-        answers = _answers(template, name, answer or (), no_input=no_input, adding=bool(into))
-        if into:
-            files = add_task(template, answers, into)
-            steps = _checks(into, files)
-        else:
-            project = make_project(template, answers, output_dir)
-            files = sorted(path for path in project.rglob("*") if path.is_file())
-            steps = _first_steps(project)
-    except ScaffoldError as error:
-        raise Failure(sentence(error.what, error.why), error.fix) from error
+    template = TemplateVersions(templates).current
+    answers = read_answers(template, answer or ())
+    if name is not None:
+        answers["name"] = name
+    if sys.stdin.isatty() and not no_input:
+        if "name" in answers:
+            template.complete(answers)  # a name that is refused is not worth a question
+        answers = ask(template, answers, _OF_THE_PROJECT if into else ())
+    elif "name" in answers:
+        answers = template.complete(answers)
+    else:
+        raise Failure("the task has no name", fix="write epm-task new NAME")
+    if into:
+        files = add_task(template, answers, into)
+        steps = _checks(into, files)
+    else:
+        project = make_project(template, answers, output_dir)
+        files = sorted(path for path in project.rglob("*") if path.is_file())
+        steps = _first_steps(project)
     if as_json:
         typer.echo(json.dumps({"files": [path.as_posix() for path in files], "next": steps}))
         return
     made = f"added {', '.join(path.as_posix() for path in files)}" if into else f"made {project}"
     typer.echo("\n".join([f"{made}; next:", *(f"  {step}" for step in steps)]))
-
-
-def _answers(
-    template: Template, name: str | None, assignments: list[str] | tuple[()], **how: bool
-) -> dict[str, Answer]:
-    known = read_answers(template, assignments)
-    if name is not None:
-        known["name"] = name
-    skipped = _OF_THE_PROJECT if how["adding"] else ()
-    if sys.stdin.isatty() and not how["no_input"]:
-        if "name" in known:
-            template.complete(known)  # a name that is refused is not worth a question
-        return ask(template, known, skipped)
-    if "name" not in known:
-        raise Failure("the task has no name", "write epm-task new NAME")
-    return template.complete(known)
 
 
 def _first_steps(project: Path) -> list[str]:
@@ -119,7 +110,7 @@ def read_answers(template: Template, assignments: Iterable[str]) -> dict[str, An
 
     Raises:
         Failure: The template does not ask for it.
-        ScaffoldError: It is no answer to the question.
+        ScaffoldError: A value does not answer its question.
     """
     answers: dict[str, Answer] = {}
     for assignment in assignments:
@@ -127,7 +118,7 @@ def read_answers(template: Template, assignments: Iterable[str]) -> dict[str, An
         if not equals or name not in template.questions:
             raise Failure(
                 f"--answer {assignment} answers no question of the template",
-                f"write KEY=VALUE; the keys are {', '.join(template.questions)}",
+                fix=f"write KEY=VALUE; the keys are {', '.join(template.questions)}",
             )
         answers[name] = template.questions[name].answer(text)
     return answers
@@ -145,7 +136,7 @@ def ask(template: Template, known: dict[str, Answer], skipped: Iterable[str]) ->
             try:
                 template.complete(answers)
             except ScaffoldError as error:
-                typer.echo(str(error), err=True)
+                say(str(error))
                 del answers[name]
     return answers
 
@@ -153,17 +144,17 @@ def ask(template: Template, known: dict[str, Answer], skipped: Iterable[str]) ->
 def _ask(question: Question) -> Answer:
     if isinstance(question.default, bool):
         return typer.confirm(question.prompt, default=question.default, err=True)
-    for word, meaning in question.choices.items():
-        typer.echo(f"  {word:<14} {meaning}", err=True)
+    for choice, meaning in question.choices.items():
+        say(f"  {choice:<14} {meaning}")
     return str(typer.prompt(question.prompt, default=question.default, err=True))
 
 
 def upgrade(
     project: Annotated[Path, typer.Argument(help="The folder of the project.")] = Path(),
     *,
-    answer: Answers = None,
-    templates: Templates = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    answer: _Answers = None,
+    templates: _Templates = None,
+    as_json: AsJson = False,
 ) -> int:
     """Merge what is new in the template into a project; nothing is committed.
 
@@ -173,10 +164,7 @@ def upgrade(
     Example: epm-task upgrade --answer schedule=daily
     """
     versions = TemplateVersions(templates)
-    try:
-        upgraded = carry_out(project, versions, read_answers(versions.current, answer or ()))
-    except ScaffoldError as error:
-        raise Failure(sentence(error.what, error.why), error.fix) from error
+    upgraded = carry_out(project, versions, read_answers(versions.current, answer or ()))
     if as_json:
         typer.echo(json.dumps(upgraded._asdict()))
     else:

@@ -1,8 +1,7 @@
-"""A live view shows a run on stderr while it goes on: its records, its other lines, its denials."""
+"""Show people what a verb has to say: a run while it goes on, tables, questions, and failures."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
@@ -11,17 +10,35 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from epm_task.contract.record import Record, printable, view
-from epm_task.freeze.installed import passed
+from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from epm_task.freeze.installed import Check
     from epm_task.simulator.trace import TraceEvent
 
 
+#: What people and scripts know from other tools: 1 the answer is no, 2 the question was wrong.
+FAILED = 1
+WRONG_USE = 2
+
+
+class Failure(EpmTaskError):
+    """A verb cannot go on.
+
+    Attributes:
+        exit_code: 1 when the answer is no, 2 when the command was wrong.
+    """
+
+    def __init__(
+        self, what: str, why: str | None = "", fix: str = "", *, exit_code: int = WRONG_USE
+    ) -> None:
+        super().__init__(what, why or "", fix)
+        self.exit_code = exit_code
+
+
 class LiveView:
-    """Writes what people want to see of a run.
+    """Shows a run: its records, the other lines of its stderr, what was denied.
 
     Args:
         stream: Where to write; stderr by default.
@@ -42,7 +59,7 @@ class LiveView:
         self._write(view(record._asdict(), color=self._color))
 
     def line(self, stream: str, line: bytes) -> None:
-        """Show a line of the task's stderr that is no record."""
+        """Show a line of the task's stderr that is not a record."""
         if stream == "stderr" and Record.from_line(line) is None:
             self._write(harmless(line))
 
@@ -77,7 +94,7 @@ class LiveView:
 def harmless(line: bytes) -> str:
     """Return a line of a program's output without its end, and fit for a terminal."""
     text = line.decode("utf-8", "replace").rstrip("\r\n")
-    return "\t".join(printable(part) for part in text.split("\t"))
+    return "\t".join(map(printable, text.split("\t")))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -95,36 +112,31 @@ def colorful(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
-#: What people and scripts know from other tools: 1 the answer is no, 2 the question was wrong.
-FAILED = 1
-WRONG_USE = 2
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Return whether the person at the terminal, or `--yes`, agrees.
 
-
-class Failure(Exception):
-    """A verb cannot go on.
-
-    Args:
-        sentence: What happened and why.
-        fix: What to do.
-        exit_code: 1 when the answer is no, 2 when the command was wrong.
+    Raises:
+        Failure: Nobody can be asked.
     """
-
-    def __init__(self, sentence: str, fix: str, *, exit_code: int = WRONG_USE) -> None:
-        super().__init__(f"{sentence}; {fix}")
-        self.exit_code = exit_code
-
-
-def document(checks: Sequence[Check]) -> dict[str, Any]:
-    """Return the checks as a JSON object; its fields are frozen."""
-    rows = [check._asdict() for check in checks]
-    return {"passed": passed(list(checks)), "checks": rows}
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Failure(f"nobody can be asked: {question}", "stdin is not a terminal", "give --yes")
+    return typer.confirm(question, err=True)
 
 
-def report(program: str, checks: Sequence[Check], *, as_json: bool) -> int:
-    """Show the checks on stdout; return 0, or 1 when one has failed."""
-    if as_json:
-        typer.echo(json.dumps({"program": program, **document(checks)}))
-    else:
-        rows = [(check.name, check.state, check.detail) for check in checks]
-        typer.echo(table(("check", "state", "what was seen"), rows))
-    return 0 if passed(list(checks)) else FAILED
+def write(data: bytes) -> None:
+    """Write bytes to stdout as they are, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """Tell a step or a summary on stderr; control characters cannot reach the terminal."""
+    typer.echo(printable(text), err=True)
+
+
+def show_record(record: Mapping[str, Any]) -> None:
+    """Show a record of a run on stderr, coloured on a terminal."""
+    typer.echo(view(record, color=colorful(sys.stderr)), err=True)

@@ -1,4 +1,4 @@
-"""A plan view is a plan as lines for people, or as plain data for programs."""
+"""Show a plan of a deployment: as lines for people, or as plain data for programs."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def part_lines(parts: Sequence[Part]) -> list[str]:
 
 def _last_line(plans: Sequence[Plan]) -> str:
     numbers = count(plans)
-    words = f"{numbers['add']} to add, {numbers['change']} to change, {numbers['remove']} to remove"
-    return f"Plan: {words}." if any(numbers.values()) else f"Nothing to do: {words}."
+    head = "Plan" if any(numbers.values()) else "Nothing to do"
+    return f"{head}: " + ", ".join(f"{numbers[action]} to {action}" for action in _MARKS) + "."
 
 
 def _lines(change: Change, *, color: bool) -> list[str]:

@@ -1,9 +1,8 @@
-"""`epm-task deploy policy` writes the policy that carries a job to a fleet, or checks one."""
+"""`epm-task deploy policy`: write the policy that carries a job to a fleet, or check one."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +19,9 @@ from epm_task.admin.deploy.policy import (
     read_base,
     read_policy,
 )
-from epm_task.cli.connection import AsJson
-from epm_task.cli.jobs import read_documents
-from epm_task.cli.options import job_of
-from epm_task.cli.output import FAILED, Failure
+from epm_task.cli.inputs import job_of, read_documents
+from epm_task.cli.options import AsJson, DryRun
+from epm_task.cli.output import FAILED, Failure, say, write
 from epm_task.cli.plan_view import part_lines
 from epm_task.files import write_atomically
 from epm_task.job.document import encoded
@@ -54,7 +52,7 @@ _Output = Annotated[
 _Check = Annotated[
     bool, typer.Option("--check", help="Compare the policy of -o with the job; 1: it differs.")
 ]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the policy, and write nothing.")]
+#: A policy holds no secrets, and is read by people and programs of other accounts.
 _MODE = 0o644
 
 
@@ -65,13 +63,13 @@ def policy(  # noqa: PLR0913  # each is an option of the command line
     base: _Base = None,
     output: _Output = None,
     check: _Check = False,
-    dry_run: _DryRun = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
     """Write the JobUpdate policy of a job, as the vendor's policy service takes it.
 
-    The job stands in it as text. A file of -o that is there is a base too. When the job comes from
-    the code, what people have added to the job in the policy is kept, and is no difference.
+    The policy holds the job as text. A file of -o that is there is a base too. When the job comes
+    from the code, what people have added to the job in the policy is kept, and is not a difference.
 
     Example: epm-task deploy policy Jobs/key-scanner.json --action Update -o key-scanner.policy.json
     """
@@ -80,7 +78,7 @@ def policy(  # noqa: PLR0913  # each is an option of the command line
     job_id, document = _job(targets, chosen)
     if check:
         if output is None or present is None:
-            raise Failure("--check has no policy to look at", "name its file with -o")
+            raise Failure("--check has no policy to look at", fix="name its file with -o")
         wanted = make_policy(job_id, chosen, _with_additions(present, document, targets))
         return _show_check(output, policy_parts(present, wanted), as_json=as_json)
     if present:
@@ -89,14 +87,13 @@ def policy(  # noqa: PLR0913  # each is an option of the command line
     made = make_policy(job_id, chosen, document, known)
     data = encoded(made.text())
     if output is None or dry_run:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        write(data)
         return 0
     write_atomically(output, data, mode=_MODE)
     if as_json:
         typer.echo(json.dumps({"file": str(output), "jobId": job_id, "action": chosen}))
     else:
-        typer.echo(f"{output}: {chosen} {job_id}", err=True)
+        say(f"{output}: {chosen} {job_id}")
     return 0
 
 
@@ -104,7 +101,7 @@ def _chosen(action: str) -> Action:
     for known in ACTIONS:
         if action.casefold() == known.casefold():
             return known
-    raise Failure(f"--action {action} is none", f"choose among {', '.join(ACTIONS)}")
+    raise Failure(f"--action {action} is unknown", fix=f"choose among {', '.join(ACTIONS)}")
 
 
 def _job(targets: list[str], action: Action) -> tuple[str, dict[str, Any] | None]:
@@ -112,7 +109,7 @@ def _job(targets: list[str], action: Action) -> tuple[str, dict[str, Any] | None
     if len(targets) == 1 and action == "Delete" and not Path(targets[0]).exists():
         if not targets[0].endswith((".json", ".py")):
             return targets[0], None
-        raise Failure(f"there is no {targets[0]}", "correct the path, or give the job's id")
+        raise Failure(f"{targets[0]} does not exist", fix="correct the path, or give the job's id")
     if _is_document(targets):
         ((_, document),) = read_documents([Path(targets[0])])
     else:
@@ -141,7 +138,7 @@ def _show_check(file: Path, parts: list[Part], *, as_json: bool) -> int:
         for line in part_lines(parts):
             typer.echo(line)
         verdict = "differs from the job" if parts else "says what the job says"
-        typer.echo(f"{file} {verdict}", err=True)
+        say(f"{file} {verdict}")
     return FAILED if parts else 0
 
 
@@ -163,4 +160,4 @@ def _bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror}", "correct the path") from error
+        raise Failure(f"{file} cannot be read", error.strerror, "correct the path") from error

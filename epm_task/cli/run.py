@@ -1,11 +1,11 @@
-"""`epm-task run` runs one task under an agent in a box, in one command."""
+"""`epm-task run`: run one task under an agent in a box, show its records, report how it ended."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epm_task.cli import options
-from epm_task.cli.interruption import Interruption
-from epm_task.cli.options import read_faults, read_settings, split_target
-from epm_task.cli.output import Failure, LiveView, harmless
+from epm_task.cli.inputs import read_faults, read_settings, split_target, task_of
+from epm_task.cli.interruption import Interruption, stop_signals_to
+from epm_task.cli.output import LiveView, harmless, write
 from epm_task.contract.record import Record
 from epm_task.exit_code import describe
-from epm_task.job.task_file import NoSuchTask, TaskFileError, find_task
 from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
-    from epm_task.runtime.task import Task
     from epm_task.simulator.run import Run, StartedRun
 
 
@@ -30,16 +28,12 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 10.0
 
 #: How long a signal may wait until it is passed on.
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 
 
 _Target = Annotated[
     str,
     typer.Argument(metavar="FILE[:TASK]", help="A file with a task.", show_default=False),
-]
-_Arguments = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[-- ARGS]", help="Arguments of the task.", show_default=False),
 ]
 _RegistrationDelay = Annotated[
     float, typer.Option(min=0, help="Seconds until the agent registers the process.")
@@ -56,13 +50,12 @@ _Timeout = Annotated[
 _Replay = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Answer the task from a recording.")
 ]
-_AsJson = Annotated[bool, typer.Option("--json", help="One JSON report on stdout, nothing else.")]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the agent's decisions too.")]
 
 
 def run(  # noqa: PLR0913  # each is an option of the command line
     target: _Target,
-    arguments: _Arguments = None,
+    arguments: options.TaskArguments = None,
     *,
     setting: options.Setting = None,
     settings: options.Settings = None,
@@ -76,17 +69,17 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     record: options.Record = None,
     replay: _Replay = None,
     trace: options.Trace = None,
-    as_json: _AsJson = False,
+    as_json: options.AsJson = False,
     verbose: _Verbose = False,
 ) -> int:
     """Run one task under an agent in a box; exit with the task's own exit code.
 
-    Records stand on stderr as they come, the task's result on stdout, a summary comes last.
+    Its records go to stderr as they come, its result to stdout; a summary comes last.
 
     Example: epm-task run examples/key_scanner.py --setting KeyScanner.max_bytes=10 -- --root .
     """
     path, name = split_target(target)
-    found = _find(path, name)
+    task = task_of(path, name)  # before there is an agent: an import that hangs can just be killed
     view = LiveView(quiet=as_json, verbose=verbose)
     agent = Agent(
         registration_delay=registration_delay,
@@ -97,43 +90,26 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         replay_file=replay,
         trace_file=trace,
     )
-    job = _changes(job_id, no_broker=no_broker)
-    words = {"arguments": arguments or (), "job": job, "timeout": timeout}
-    finished, exit_code = _carry_out(agent, found or path, view, words)
-    if as_json:
-        typer.echo(as_line(finished))
-    else:
-        _show(finished, view)
-    return exit_code
-
-
-def _carry_out(
-    agent: Agent, target: Task[..., object] | Path, view: LiveView, words: dict[str, Any]
-) -> tuple[Run, int]:
-    """Start the agent, run the target in the caller's folder, stop the agent."""
-    with Interruption() as interruption, agent:
+    job: dict[str, Any] = {"id": job_id} if job_id else {}
+    job |= {"mqttTopics": {}} if no_broker else {}
+    interruption = Interruption()
+    with stop_signals_to(interruption.take), agent:
         agent.trace.subscribe(view.event)
         started = agent.start(
-            target, cwd=Path.cwd(), on_line=view.line, on_record=view.record, **words
+            task or path,
+            arguments=arguments or (),
+            job=job,
+            timeout=timeout,
+            cwd=Path.cwd(),
+            on_line=view.line,
+            on_record=view.record,
         )
         finished = _wait(started, interruption)
-    return finished, interruption.exit_code or exit_code_of(finished)
-
-
-def _changes(job_id: str | None, *, no_broker: bool) -> dict[str, Any]:
-    job: dict[str, Any] = {"id": job_id} if job_id else {}
-    return {**job, "mqttTopics": {}} if no_broker else job
-
-
-def _find(path: Path, name: str | None) -> Task[..., object] | None:
-    """Return the task, before there is an agent: an import that hangs can just be killed."""
-    try:
-        with redirect_stdout(sys.stderr):  # the file may print
-            return find_task(path, name)
-    except NoSuchTask as error:
-        raise Failure(str(error), "write FILE:TASK") from error
-    except TaskFileError as error:
-        raise Failure(str(error), f"`python {path} --help` must work") from error
+    if as_json:
+        typer.echo(json.dumps(document(finished), default=str))
+    else:
+        _show(finished, view)
+    return interruption.exit_code or exit_code_of(finished)
 
 
 def _wait(started: StartedRun, interruption: Interruption) -> Run:
@@ -141,7 +117,7 @@ def _wait(started: StartedRun, interruption: Interruption) -> Run:
     asked_at = None
     while True:
         with suppress(TimeoutError):
-            return started.wait(_LOOK_SECONDS)
+            return started.wait(_POLL_SECONDS)
         if not interruption.count:
             continue
         with suppress(RuntimeError):  # no process was started, so the run is over
@@ -153,19 +129,14 @@ def _wait(started: StartedRun, interruption: Interruption) -> Run:
 
 
 def _show(finished: Run, view: LiveView) -> None:
-    _print(finished.stdout)
+    output = finished.stdout
+    if sys.stdout.isatty():  # a terminal gets no control character of it
+        output = "".join(f"{harmless(line)}\n" for line in output.splitlines()).encode()
+    write(output)
     view.denials(finished.denials)
     for hint in hints(finished):
         view.say(hint)
     view.say(summary(finished))
-
-
-def _print(output: bytes) -> None:
-    """Print what the task printed; a terminal gets no control character of it."""
-    if sys.stdout.isatty():
-        output = "".join(f"{harmless(line)}\n" for line in output.splitlines()).encode()
-    sys.stdout.buffer.write(output)
-    sys.stdout.buffer.flush()
 
 
 def exit_code_of(run: Run) -> int:
@@ -178,13 +149,8 @@ def summary(run: Run) -> str:
     ended = f"exit {run.exit_code} ({describe(run.exit_code)})"
     if run.timed_out:
         ended += ", ended by the agent at its time-out"
-    parts = (
-        _registration(run),
-        _count(run.acknowledged, "record") + " acknowledged",
-        f"{run.seconds:.2f} s",
-        ended,
-    )
-    return "; ".join(parts)
+    records = _count(run.acknowledged, "record")
+    return f"{_registration(run)}; {records} acknowledged; {run.seconds:.2f} s; {ended}"
 
 
 def hints(run: Run) -> list[str]:
@@ -218,11 +184,6 @@ def document(run: Run) -> dict[str, Any]:
         "denials": [event.document() for event in run.denials],
         "stderr": plain,
     }
-
-
-def as_line(run: Run) -> str:
-    """Return the report for programs as one line of JSON."""
-    return json.dumps(document(run), default=str)
 
 
 def _registration(run: Run) -> str:

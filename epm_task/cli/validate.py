@@ -1,29 +1,26 @@
-"""`epm-task validate` looks for what goes wrong with job documents before an agent sees them."""
+"""`epm-task validate` and `explain`: find what is wrong with job documents before an agent does."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from epm_task.admin.client import live_verdict
-from epm_task.cli.connection import Connection, connected
-from epm_task.cli.options import declared_in, read_job
-from epm_task.cli.output import FAILED, Failure
+from epm_task.cli.inputs import declared_in, project_settings, read_job
+from epm_task.cli.options import AsJson, Connection, connected
+from epm_task.cli.output import FAILED, Failure, say
 from epm_task.contract.record import printable
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import BadSource
 from epm_task.job.linter import (
-    BadLintSettings,
     LintSettings,
     UnknownCode,
     choose,
-    find_settings,
     lint,
     markdown,
     overview,
@@ -36,15 +33,119 @@ from epm_task.job.sarif import sarif
 from epm_task.job.subject import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from epm_task.admin.client import AdminClient
     from epm_task.job.job import Job
     from epm_task.job.rule import Severity
 
+#: In the place of a rule's code; what the agent itself says has none.
+AGENT: Final = "AGENT"
+
+
+@connected
+def validate(  # noqa: PLR0913  # each is an option of the command line
+    connection: Connection,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH …",
+            help="Job documents, folders of them, Python files.",
+            show_default=False,
+        ),
+    ],
+    *,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODES", help="Only these rules: EPM003,EPM004; repeatable."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODES", help="Not these rules; repeatable."),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Add the verdict of a running agent; see `jobs`.")
+    ] = False,
+    as_json: AsJson = False,
+    as_sarif: Annotated[
+        bool, typer.Option("--sarif", help="A SARIF 2.1.0 log on stdout, for code hosts.")
+    ] = False,
+) -> int:
+    """Check job documents: exit 0 when nothing is found, 1 when something is, 2 on wrong use.
+
+    `epm-task explain CODE` says more about a finding.
+
+    Example: epm-task validate Jobs/ tasks.py
+    """
+    targets = lint_targets(paths)
+    found: set[Finding] = set()
+    with connection.client() if live else nullcontext() as admin:
+        for target in targets:
+            found |= set(_findings(target, select or (), ignore or (), admin))
+    findings = sorted(found)
+    if as_sarif:
+        typer.echo(json.dumps(sarif(findings)))
+    elif as_json:
+        facts = [finding.facts() for finding in findings]
+        answer = {"valid": not findings, "documents": len(targets), "findings": facts}
+        typer.echo(json.dumps(answer))
+    else:
+        for finding in findings:
+            typer.echo(printable(str(finding)))
+        say(_summary(targets, findings))
+    return FAILED if findings else 0
+
+
+def _findings(
+    target: LintTarget, select: Sequence[str], ignore: Sequence[str], admin: AdminClient | None
+) -> list[Finding]:
+    """Return what the rules, and with an *admin* the agent, find in one document.
+
+    The command line's selection replaces that of the project.
+    """
+    project = target.settings
+    try:
+        rules = choose(select or project.select, [*ignore, *project.ignore])
+    except UnknownCode as error:
+        raise Failure(str(error), fix="correct --select, --ignore or [tool.epm-task]") from error
+    if target.subject is None:
+        return [target.broken] if target.broken else []
+    found = lint(target.subject, rules, name=target.name, line=target.line)
+    if admin:
+        found += _of_the_agent(target, target.subject.document.raw, admin)
+    return found
+
+
+def _of_the_agent(
+    target: LintTarget, document: dict[str, Any], admin: AdminClient
+) -> Iterator[Finding]:
+    verdict = live_verdict(admin, document)
+    said: list[tuple[Severity, str]] = [
+        *(("error", f"the agent refuses the job: {error}") for error in verdict.errors),
+        *(("warning", f"the agent takes the job, and says: {w}") for w in verdict.warnings),
+    ]
+    fix = "correct the document; the agent's own files, such as the binary, must be in place"
+    for severity, what in said:
+        yield Finding(target.name, target.line, 1, AGENT, severity, "", what, fix)
+
+
+def _summary(targets: Sequence[LintTarget], findings: Sequence[Finding]) -> str:
+    documents = _counted(len(targets), "document")
+    if not findings:
+        return f"{documents} checked, nothing found"
+    files = len({finding.file for finding in findings})
+    return (
+        f"{documents} checked, {_counted(len(findings), 'finding')} in {_counted(files, 'file')}; "
+        "epm-task explain CODE says more"
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
 
 class LintTarget(NamedTuple):
-    """One document to inspect.
+    """One document to check.
 
     Attributes:
         name: The file, as it was given.
@@ -59,9 +160,6 @@ class LintTarget(NamedTuple):
     subject: Subject | None
     broken: Finding | None = None
     line: int = 1
-
-
-Inspector: TypeAlias = Callable[[LintTarget], list[Finding]]
 
 
 def lint_targets(paths: Iterable[Path]) -> list[LintTarget]:
@@ -99,26 +197,23 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         found = sorted(path.glob("*.json"))
         if not found:
-            raise Failure(f"{path} holds no job documents", "give a folder with *.json files")
+            raise Failure(f"{path} holds no job documents", fix="give a folder with *.json files")
         return found
     if not path.exists():
-        raise Failure(f"there is no file {path}", "give job documents, folders, or Python files")
+        raise Failure(f"{path} does not exist", fix="give job documents, folders, or Python files")
     return [path]
 
 
 def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
-    try:
-        settings = find_settings(file)
-    except BadLintSettings as error:
-        raise Failure(str(error), "correct the file") from error
+    settings = project_settings(file)
     for tasks in settings.tasks:
         if not tasks.is_file():
-            raise Failure(f"there is no file {tasks}", "correct tasks in [tool.epm-task]")
+            raise Failure(f"{tasks} does not exist", fix="correct tasks in [tool.epm-task]")
         code.add(tasks)
     if file.suffix == ".py":
         jobs = code.add(file)
         if not jobs:
-            raise Failure(f"{file} holds no task", "decorate a function of it with @task")
+            raise Failure(f"{file} holds no task", fix="decorate a function of it with @task")
         for job in jobs:
             line = job.tasks[0].handler.function.__code__.co_firstlineno
             yield LintTarget(str(file), settings, Subject(JobDocument(job.document())), line=line)
@@ -137,137 +232,6 @@ def _from_file(file: Path, settings: LintSettings, code: _Code) -> LintTarget:
     return LintTarget(str(file), settings, subject)
 
 
-#: What looks at one document; with `--live` there is one more of them, which asks an agent.
-
-
-@connected
-def validate(  # noqa: PLR0913  # each is an option of the command line
-    connection: Connection,
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH …",
-            help="Job documents, folders of them, Python files.",
-            show_default=False,
-        ),
-    ],
-    *,
-    select: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CODES", help="Only these rules: EPM003,EPM004; repeatable."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CODES", help="Not these rules; repeatable."),
-    ] = None,
-    live: Annotated[
-        bool, typer.Option("--live", help="Add the verdict of a running agent; see `jobs`.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    as_sarif: Annotated[
-        bool, typer.Option("--sarif", help="A SARIF 2.1.0 log on stdout, for code hosts.")
-    ] = False,
-) -> int:
-    """Check job documents: exit 0 when nothing is found, 1 when something is, 2 on wrong use.
-
-    `epm-task explain CODE` says more about a finding.
-
-    Example: epm-task validate Jobs/ tasks.py
-    """
-    targets = lint_targets(paths)
-    with ExitStack() as opened:
-        inspectors = [_rules_of(select or (), ignore or ())]
-        if live:
-            inspectors.append(live_inspector(opened.enter_context(connection.client())))
-        findings = sorted({f for target in targets for f in _inspected(target, inspectors)})
-    if as_sarif:
-        typer.echo(json.dumps(sarif(findings)))
-    elif as_json:
-        typer.echo(json.dumps(_report(targets, findings)))
-    else:
-        for finding in findings:
-            typer.echo(printable(str(finding)))
-        typer.echo(_summary(targets, findings), err=True)
-    return FAILED if findings else 0
-
-
-def _inspected(target: LintTarget, inspectors: Sequence[Inspector]) -> list[Finding]:
-    if target.broken is not None:
-        return [target.broken]
-    return [finding for inspector in inspectors for finding in inspector(target)]
-
-
-def _rules_of(select: Sequence[str], ignore: Sequence[str]) -> Inspector:
-    """Return what runs the rules; the command line's selection replaces that of the project."""
-
-    def inspector(target: LintTarget) -> list[Finding]:
-        project = target.settings
-        try:
-            rules = choose(select or project.select, [*ignore, *project.ignore])
-        except UnknownCode as error:
-            raise Failure(str(error), "correct --select, --ignore or [tool.epm-task]") from error
-        if target.subject is None:
-            return []
-        return lint(target.subject, rules, name=target.name, line=target.line)
-
-    return inspector
-
-
-def _report(targets: Sequence[LintTarget], findings: Sequence[Finding]) -> dict[str, Any]:
-    return {
-        "valid": not findings,
-        "documents": len(targets),
-        "findings": [finding.facts() for finding in findings],
-    }
-
-
-def _summary(targets: Sequence[LintTarget], findings: Sequence[Finding]) -> str:
-    documents = _counted(len(targets), "document")
-    if not findings:
-        return f"{documents} checked, nothing found"
-    files = len({finding.file for finding in findings})
-    return (
-        f"{documents} checked, {_counted(len(findings), 'finding')} in {_counted(files, 'file')}; "
-        "epm-task explain CODE says more"
-    )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-#: Stands where the code of a rule stands; the agent's own words have none.
-AGENT: Final = "AGENT"
-
-
-def live_inspector(admin: AdminClient) -> Callable[[LintTarget], list[Finding]]:
-    """Return what asks the agent about one document; nothing is stored there.
-
-    It raises AdminError when the agent cannot be asked.
-    """
-
-    def inspect(target: LintTarget) -> list[Finding]:
-        if target.subject is None:
-            return []
-        verdict = live_verdict(admin, target.subject.document.raw)
-        refusals = [
-            _finding(target, "error", f"the agent refuses the job: {error}")
-            for error in verdict.errors
-        ]
-        doubts = [
-            _finding(target, "warning", f"the agent takes the job, and says: {warning}")
-            for warning in verdict.warnings
-        ]
-        return refusals + doubts
-
-    return inspect
-
-
-def _finding(target: LintTarget, severity: Severity, what: str) -> Finding:
-    fix = "correct the document; the agent's own files, such as the binary, must be in place"
-    return Finding(target.name, target.line, 1, AGENT, severity, "", what, fix)
-
-
 def explain(
     code: Annotated[
         str | None,
@@ -277,7 +241,7 @@ def explain(
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="All pages in Markdown, as docs/lints.md has them.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Explain a finding of `epm-task validate`; without a code, list all of them.
 
@@ -286,7 +250,7 @@ def explain(
     if code is not None and code.upper() not in RULES:
         near = get_close_matches(code.upper(), RULES, 1) or ["EPM003"]
         raise Failure(
-            f"there is no rule {code}", f"`epm-task explain` lists them; perhaps {near[0]}"
+            f"no rule has the code {code}", fix=f"`epm-task explain` lists them; perhaps {near[0]}"
         )
     chosen = list(RULES.values()) if code is None else [RULES[code.upper()]]
     if as_json:

@@ -191,9 +191,9 @@ def test_broken_job_file(tmp_path: Path):
     [
         ("--trust", "all", "choose exact or tree"),
         ("--registration-delay", "soon", "write 0.5, or 0.1-2"),
-        ("--registration-delay", "-1", "is no number of seconds"),
-        ("--registration-delay", "2-1", "is no number of seconds"),
-        ("--registration-delay", "nan", "is no number of seconds"),
+        ("--registration-delay", "-1", "is not a number of seconds"),
+        ("--registration-delay", "2-1", "is not a number of seconds"),
+        ("--registration-delay", "nan", "is not a number of seconds"),
         ("--log-level", "loud", "choose one of Trace, Debug"),
         ("--condition", "job", "write JOB=true or JOB=false"),
         ("--https-port", "70000", "'--https-port'"),

@@ -11,7 +11,7 @@ import pytest
 from cli.command import SLEEPER, STUBBORN, running, task_file
 from peers.patience import PATIENCE
 
-from epm_task.cli.interruption import Interruption, stop_signals
+from epm_task.cli.interruption import Interruption, stop_signals, stop_signals_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,9 +84,10 @@ def test_killed_reader_of_stderr_does_not_stop_the_run(tmp_path: Path):
 
 
 def test_handlers_come_back():
-    """Outside its block an interruption has no effect; inside, it counts and never raises."""
+    """Inside the block signals are counted and never raise; outside it has no effect."""
     before = {number: signal.getsignal(number) for number in stop_signals()}
-    with Interruption() as interruption:
+    interruption = Interruption()
+    with stop_signals_to(interruption.take):
         assert interruption.exit_code is None
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)

@@ -154,8 +154,8 @@ def test_the_schema() -> None:
 def test_wrong_use_is_one_line(tmp_path: Path) -> None:
     """With exit code 2."""
     for words, why in (
-        (["absent.py"], "there is no file absent.py"),
-        ([EXAMPLES / "hello.py", "--os", "amiga"], "--os amiga is no system"),
+        (["absent.py"], "absent.py does not exist"),
+        ([EXAMPLES / "hello.py", "--os", "amiga"], "--os amiga is unknown"),
         ([EXAMPLES / "hello.py", "--os", "linux", "--agent-root", "x"], "is not absolute on linux"),
     ):
         ended = epm_task("job", *words, cwd=tmp_path)
@@ -170,5 +170,5 @@ def test_a_broken_file_is_not_overwritten(tmp_path: Path, words: list[str]) -> N
     out.write_text('{\n "id": hello\n}')
     ended = epm_task("job", EXAMPLES / "hello.py", "-o", out, *words)
     assert (ended.code, len(ended.err)) == (1, 1)
-    assert f"{out}:2:8: this is no job document: hello is no JSON value" in ended.err[0]
+    assert f"{out}:2:8: this is not a job document: hello is no JSON value" in ended.err[0]
     assert out.read_text() == '{\n "id": hello\n}'

@@ -1,288 +1,50 @@
-"""Tests of what `epm-task run` and `agent` make of their options, before anything starts."""
+"""Tests of the options that several verbs have."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from cli.command import HELLO, epm_task, task_file
-from typer.testing import CliRunner
+import typer.main
+from cli.command_line import epm_task
 
 from epm_task.cli.main import app
-from epm_task.cli.options import (
-    declared_in,
-    job_of,
-    project_tasks,
-    read_faults,
-    read_job,
-    read_settings,
-    split_target,
-)
-from epm_task.cli.output import WRONG_USE, Failure
-from epm_task.job.json_source import MAX_BYTES, BadSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERBS = ("list", "get", "apply", "delete", "validate", "trigger", "run", "reload")
+OPTIONS = {"--base-url", "--cert", "--key", "--cacert", "--json"}
 
 
-def refused(*words: object) -> Failure:
-    """Return the failure with which the command refuses its options."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert isinstance(result.exception, Failure), (result.exception, result.output)
-    assert result.exception.exit_code == WRONG_USE
-    assert result.stdout == ""
-    return result.exception
+def options_of(*words: str) -> set[str]:
+    """Return the options of a verb."""
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]  # type: ignore[attr-defined]
+    return {option for parameter in command.params for option in parameter.opts}
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--setting", "max_bytes"], "write PLUGIN.key=value"),
-        (["--setting", "KeyScanner=1"], "--setting KeyScanner names no plugin and key"),
-        (["--setting", ".key=1"], "--setting .key names no plugin and key"),
-        (["--setting", "P.=1"], "--setting P. names no plugin and key"),
-        (["--settings", "absent.json"], "absent.json cannot be read"),
-        (["--fault", "weather bad=1"], "'weather'"),
-        (["--fault", "api status=403 bogus=1"], "bogus"),
-        (["--fault", ""], "docs/simulator.md lists the words"),
-        (["--faults", "absent.toml"], "absent.toml"),
-    ],
-)
-def test_bad_option(words: list[str], sentence: str):
-    """The failure names the option's value and what to write instead."""
-    assert sentence in str(refused("run", HELLO, *words))
-    assert sentence in str(refused("agent", "--root", "never-made", *words))
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_of_jobs_has_them(verb: str) -> None:
+    """And --json."""
+    assert options_of("jobs", verb) >= OPTIONS
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("{", "line 1"),
-        ("[1]", '{"Plugin": {"key": "value"}}'),
-        ('{"P": 1}', '{"Plugin": {"key": "value"}}'),
-        ("[" * 100_000, "cannot be read"),
-        ("\xff", "cannot be read"),
-    ],
-)
-def test_bad_settings_file(tmp_path: Path, text: str, sentence: str):
-    """Bad JSON, and JSON of another shape, are refused; the file is named."""
-    file = tmp_path / "settings.json"
-    file.write_bytes(text.encode("latin-1"))
-    failure = refused("run", HELLO, "--settings", file)
-    assert str(file) in str(failure)
-    assert sentence in str(failure)
+def test_doctor_and_validate_have_them_too() -> None:
+    """They ask an agent as well."""
+    assert options_of("doctor") >= OPTIONS
+    assert options_of("validate") >= OPTIONS | {"--live"}
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("a = = b", "line 1"),
-        ("api = 5", "[[api]]"),
-        ("[[weather]]\nbad = 1", "'weather'"),
-        ("[[api]]\nbogus = 1", "bogus"),
-    ],
-)
-def test_bad_faults_file(tmp_path: Path, text: str, sentence: str):
-    """Bad TOML, and faults that nobody knows, are refused; the file is named."""
-    failure = refused("run", HELLO, "--faults", task_file(tmp_path, text, "faults.toml"))
-    assert "faults.toml" in str(failure)
-    assert sentence in str(failure)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        (
-            "import epm_task\n\ndef broken(\n",
-            "cannot be imported: SyntaxError: '(' was never closed (my_task.py, line 3)",
-        ),
-        ("import epm_task\nimport no_such_module\n", "No module named 'no_such_module'"),
-        ("import epm_task\n1 / 0\n", "ZeroDivisionError"),
-        ("import sys, epm_task\nsys.exit(0)\n", "cannot be imported: SystemExit"),
-        (
-            'import epm_task\n@epm_task.task\ndef a():\n    """A."""\na.main()\n',
-            'write `if __name__ == "__main__":` above that line',
-        ),
-    ],
-)
-def test_file_that_cannot_be_imported(tmp_path: Path, text: str, sentence: str):
-    """The failure says which exception came, and where; nothing is started."""
-    file = task_file(tmp_path, text)
-    failure = str(refused("run", file))
-    assert sentence in failure
-    assert f"`python {file} --help` must work" in failure
-
-
-def test_target_that_is_no_file(tmp_path: Path):
-    """A missing file and a folder are told apart; a task that is not there is named."""
-    assert "there is no file" in str(refused("run", tmp_path / "absent.py"))
-    assert "is no file" in str(refused("run", tmp_path))
-    assert "has no task 'x'" in str(refused("run", f"{HELLO}:x"))
-    assert "has no task 'x': it holds no task" in str(
-        refused("run", f"{task_file(tmp_path, 'pass')}:x")
-    )
-
-
-def test_import_may_print(tmp_path: Path):
-    """What the file prints when it is looked at does not reach stdout."""
-    file = task_file(tmp_path, "import epm_task\nprint('looked at')\n1 / 0\n")
-    ended = epm_task("run", file)
-    assert (ended.code, ended.out, ended.err[0]) == (2, "", "looked at")
-
-
-def test_split_target(tmp_path: Path):
-    """The last colon parts file and task, unless the whole is a file."""
-    file = task_file(tmp_path, "")
-    assert split_target(str(file)) == (file, None)
-    assert split_target(f"{file}:key_scanner") == (file, "key-scanner")
-    if sys.platform != "win32":
-        odd = task_file(tmp_path, "", "a:b.py")
-        assert split_target(str(odd)) == (odd, None)
-        assert split_target(f"{odd}:c") == (odd, "c")
-
-
-def test_read_settings(tmp_path: Path):
-    """Assignments lie above the file; the first dot ends the plugin, the first `=` the key."""
-    file = task_file(tmp_path, '{"P": {"a": 1, "b.c": null}}', "settings.json")
-    assert read_settings(file, ["P.a=x=y", "Q.b.c="]) == {
-        "P": {"a": "x=y", "b.c": None},
-        "Q": {"b.c": ""},
-    }
-    assert read_settings(None, []) == {}
-
-
-def test_read_faults(tmp_path: Path):
-    """The faults of the file and of the command line hold both."""
-    file = task_file(tmp_path, "[[run]]\ndisk_full = true\n", "faults.toml")
-    faults = read_faults(file, ["run kill_after=1.5"])
-    assert faults.disk_full()
-    assert faults.kill_after() == 1.5
-
-
-@pytest.fixture(autouse=True)
-def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "src").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[tool.epm-task]\ntasks = ["src/a.py", "b.py"]\n')
+def test_a_bad_table_is_no_matter_until_an_agent_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of a bad value is told."""
+    (tmp_path / "pyproject.toml").write_text("[tool.epm-task.admin]\npassword = 'x'\n")
+    (tmp_path / "pyproject.toml").chmod(0o644)
     monkeypatch.chdir(tmp_path)
-
-
-def test_they_are_those_of_the_project() -> None:
-    """In the order of the list."""
-    assert project_tasks() == [Path("src/a.py"), Path("b.py")]
-
-
-def test_a_folder_inside_is_in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The paths lead to the files from there."""
-    monkeypatch.chdir("src")
-    assert project_tasks() == [Path("a.py"), Path("../b.py")]
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("[tool.epm-task]\n", "names its tasks"),
-        ('[tool.epm-task]\ntasks = "a.py"\n', r"tasks in \[tool.epm-task\] must be"),
-        ("[tool", "cannot be read"),
-    ],
-)
-def test_a_project_without_them_is_told(text: str, why: str, tmp_path: Path) -> None:
-    """What is missing, and where to write it."""
-    (tmp_path / "pyproject.toml").write_text(text)
-    with pytest.raises(Failure, match=why):
-        project_tasks()
-
-
-TASKS = """
-import sys
-from epm_task import task
-
-print("looked at")
-
-@task
-def scan(): ...
-
-@task
-def report_all(): ...
-"""
-JOBS = """
-from epm_task.job import Job
-both = Job(id="both", tasks=[scan, report_all])
-"""
-
-
-def chosen(*words: object) -> tuple[str, list[str]]:
-    """Return the id and the tasks of the job that the words choose."""
-    job = job_of([str(word) for word in words])
-    return job.id, [task.name for task in job.tasks]
-
-
-def test_one_task_is_chosen_by_its_name(tmp_path: Path) -> None:
-    """In both spellings."""
-    file = task_file(tmp_path, TASKS)
-    assert chosen(f"{file}:scan") == ("scan", ["scan"])
-    assert chosen(f"{file}:report_all") == chosen(f"{file}:report-all")
-
-
-def test_several_targets_make_one_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In their order; a file is imported once, and what it prints goes to stderr."""
-    file, other = task_file(tmp_path, TASKS), task_file(tmp_path, TASKS, "other.py")
-    words = (f"{file}:report-all", f"{file}:scan")
-    assert chosen(*words) == ("report-all", ["report-all", "scan"])
-    assert capsys.readouterr() == ("", "looked at\n")
-    assert chosen(words[0], f"{other}:scan")[1] == ["report-all", "scan"]
-
-
-def test_the_only_job_or_task_of_a_file_needs_no_name(tmp_path: Path) -> None:
-    """A job comes before the tasks that it is made of."""
-    assert chosen(task_file(tmp_path, TASKS + JOBS)) == ("both", ["scan", "report-all"])
-    alone = task_file(tmp_path, "from epm_task import task\n@task\ndef scan(): ...")
-    assert chosen(alone) == ("scan", ["scan"])
-    two = task_file(tmp_path, f'{TASKS}{JOBS}other = Job(id="other", tasks=[scan])')
-    assert chosen(f"{two}:other") == ("other", ["scan"])
-    with pytest.raises(Failure, match=r"as .*:NAME: both, other, scan, report-all$"):
-        chosen(two)
-
-
-@pytest.mark.parametrize(
-    ("code", "name", "why"),
-    [
-        (TASKS, "", "holds several tasks or jobs; choose one"),
-        (TASKS, ":nobody", "has no task or job 'nobody'"),
-        ("import epm_task", "", "holds no task; decorate"),
-        ("import epm_task\n1 / 0", "", "cannot be imported: ZeroDivisionError"),
-    ],
-)
-def test_words_that_do_not_choose(tmp_path: Path, code: str, name: str, why: str) -> None:
-    """The sentence says what there is."""
-    with pytest.raises(Failure, match=why) as caught:
-        job_of([f"{task_file(tmp_path, code)}{name}"])
-    assert caught.value.exit_code == 2
-
-
-def test_a_task_stands_once_in_a_job(tmp_path: Path) -> None:
-    """The declarations are checked."""
-    file = task_file(tmp_path, TASKS)
-    with pytest.raises(Failure, match="the task scan stands twice"):
-        job_of([f"{file}:scan", f"{file}:scan"])
-
-
-def test_a_file_is_read_by_importing_it(tmp_path: Path) -> None:
-    """Its tasks and jobs by name."""
-    declared = declared_in(task_file(tmp_path, TASKS + JOBS))
-    assert (list(declared.tasks), list(declared.jobs)) == (["scan", "report-all"], ["both"])
-
-
-def test_a_document_is_read(tmp_path: Path) -> None:
-    """With its places."""
-    (tmp_path / "a.json").write_text('{\n"id": "a"}')
-    document = read_job(tmp_path / "a.json")
-    assert document.raw == {"id": "a"}
-    assert document.place("/id") == (2, 7)
-
-
-def test_no_more_is_read_than_a_document_can_have(tmp_path: Path) -> None:
-    """A sparse file of a terabyte is refused at once."""
-    with (tmp_path / "a.json").open("wb") as file:
-        file.truncate(2**40)
-    with pytest.raises(BadSource, match=f"more than {MAX_BYTES} bytes"):
-        read_job(tmp_path / "a.json")
-    with pytest.raises(FileNotFoundError):
-        read_job(tmp_path / "b.json")
+    assert epm_task("jobs", "--help").exit_code == 0
+    ended = epm_task("jobs", "list")
+    assert (ended.exit_code, "holds 'password'" in ended.err) == (64, True)
+    assert "pyproject.toml" in ended.err

@@ -106,7 +106,7 @@ def test_a_dry_run_writes_nothing() -> None:
         (["probe.py", "--action", "remove"], 2, "choose among Add"),
         (["probe.py", "--check"], 2, "name its file with -o"),
         (["probe.py", "--check", "-o", "absent.json"], 2, "cannot be read"),
-        (["absent.json", "--action", "Delete"], 2, "there is no absent.json"),
+        (["absent.json", "--action", "Delete"], 2, "absent.json does not exist"),
         (["bad_id", "--action", "Delete"], 65, "bad_id"),
         (["probe.py", "--base", "probe.py"], 65, "not JSON"),
     ],

@@ -159,8 +159,8 @@ def test_a_document_cannot_write_to_the_terminal(tmp_path: Path) -> None:
 def test_wrong_use_is_one_line(tmp_path: Path) -> None:
     """With exit code 2."""
     for words, why in (
-        (["absent.json"], "there is no file absent.json"),
-        ([GOOD, "--select", "EPM999"], "there is no rule EPM999"),
+        (["absent.json"], "absent.json does not exist"),
+        ([GOOD, "--select", "EPM999"], "EPM999"),
     ):
         ended = epm_task("validate", *words, cwd=tmp_path)
         assert (ended.code, ended.out, len(ended.err)) == (2, "", 1)
@@ -241,12 +241,12 @@ def test_what_is_no_document_is_a_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("absent.json", "there is no file"),
+        ("absent.json", "does not exist"),
         ("empty", "holds no job documents"),
         ("none.py", "holds no task"),
         ("broken.py", "cannot be imported: ZeroDivisionError"),
         ("wrong/a.json", "must be like"),
-        ("lost/a.json", "there is no file .*gone.py; correct tasks"),
+        ("lost/a.json", "gone.py does not exist; correct tasks"),
     ],
 )
 def test_wrong_paths(tmp_path: Path, name: str, why: str) -> None:
@@ -323,7 +323,7 @@ def test_markdown() -> None:
     assert epm_task("explain", "--markdown").out == markdown()
 
 
-def test_json__explain() -> None:
+def test_rules_for_programs() -> None:
     """One rule, or all of them."""
     rules = json.loads(epm_task("explain", "--json").out)["rules"]
     assert [rule["code"] for rule in rules] == list(RULES)
@@ -335,4 +335,4 @@ def test_an_unknown_code_is_one_line() -> None:
     """With a proposal."""
     ended = epm_task("explain", "EPM03")
     assert (ended.code, ended.out, len(ended.err)) == (2, "", 1)
-    assert "there is no rule EPM03" in ended.err[0]
+    assert "no rule has the code EPM03" in ended.err[0]

@@ -1,4 +1,4 @@
-"""Tests of `epm-task jobs apply`, and of what it reads."""
+"""Tests of `epm-task jobs`: apply and what it reads, list, and runs that are followed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,228 @@
+"""Read what the command line names: tasks and jobs in Python files, documents, settings, faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epm_task.cli.output import Failure
+from epm_task.errors import DefinitionError
+from epm_task.job.document import JobDocument
+from epm_task.job.job import Job
+from epm_task.job.json_source import MAX_BYTES, BadSource
+from epm_task.job.linter import BadLintSettings, LintSettings, find_settings
+from epm_task.job.task_file import NoSuchTask, TaskFile, TaskFileError, find_task, read_task_file
+from epm_task.runtime.agent.address import loopback_ip
+from epm_task.simulator.faults.faults import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from epm_task.runtime.task import Task
+
+
+def split_target(target: str) -> tuple[Path, str | None]:
+    """Return file and task of `FILE[:TASK]`.
+
+    Raises:
+        Failure: The file does not exist.
+    """
+    path, name = Path(target), None
+    if not path.exists() and ":" in target:  # the colon of C:\\ is part of a file that exists
+        text, _, name = target.rpartition(":")
+        path = Path(text)
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise Failure(f"{path} {what}", fix="give the path of a Python file with a task")
+    return path, name.replace("_", "-") if name else None
+
+
+def read_settings(file: Path | None, assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return settings by plugin and key, those of the assignments above those of the file.
+
+    Raises:
+        Failure: The file is not `{"Plugin": {"key": value}}`, or an assignment has another form.
+    """
+    settings = _settings_file(file) if file is not None else {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        plugin, dot, key = name.partition(".")
+        if not (equals and dot and plugin and key):
+            raise Failure(
+                f"--setting {name} names no plugin and key",
+                fix="write PLUGIN.key=value, for example KeyScanner.max_bytes=10",
+            )
+        settings.setdefault(plugin, {})[key] = value
+    return settings
+
+
+def _settings_file(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise Failure(
+            f"--settings {file} cannot be read", str(error), "give a JSON file"
+        ) from error
+    if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+        raise Failure(
+            f"--settings {file} has another form", fix='write {"Plugin": {"key": "value"}}'
+        )
+    return found
+
+
+def read_faults(file: Path | None, assignments: Iterable[str]) -> Faults:
+    """Return the faults of the file and of the command line.
+
+    Raises:
+        FaultError: They cannot be understood.
+    """
+    faults = Faults.from_toml(file) if file is not None else Faults()
+    for assignment in assignments:
+        faults.add(assignment)
+    return faults
+
+
+def broker_address(text: str) -> tuple[str, int]:
+    """Return IP address and port of `HOST:PORT`.
+
+    Raises:
+        Failure: It has another form, or is not on loopback.
+    """
+    host, _, port = text.rpartition(":")
+    ip = loopback_ip(host.strip("[]"))
+    if ip is None or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise Failure(f"--broker {text} is not an address on loopback", fix="write 127.0.0.1:PORT")
+    return ip, int(port)
+
+
+def project_settings(file: Path) -> LintSettings:
+    """Return what the project around *file* says below `[tool.epm-task]`.
+
+    Raises:
+        Failure: Its pyproject.toml cannot be used.
+    """
+    try:
+        return find_settings(file)
+    except BadLintSettings as error:
+        raise Failure(str(error), fix="correct the file") from error
+
+
+def project_tasks() -> list[Path]:
+    """Return the files of `tasks` in `[tool.epm-task]`, of the project around the current folder.
+
+    Raises:
+        Failure: The project names none, or its pyproject.toml cannot be read.
+    """
+    named = project_settings(Path.cwd() / "pyproject.toml").tasks
+    if not named:
+        raise Failure(
+            "no file with a task was given",
+            "no project around this folder names its tasks",
+            "give FILE[:TASK], or `tasks` in [tool.epm-task] of pyproject.toml",
+        )
+    return [Path(os.path.relpath(path)) for path in named]
+
+
+def task_of(path: Path, name: str | None) -> Task[..., object] | None:
+    """Return the task in a file that may be a program of another kind; None when it is.
+
+    Raises:
+        Failure: The file cannot be imported, or holds no such task.
+    """
+    try:
+        with redirect_stdout(sys.stderr):  # the file may print
+            return find_task(path, name)
+    except NoSuchTask as error:
+        raise Failure(str(error), fix="write FILE:TASK") from error
+    except TaskFileError as error:
+        raise Failure(str(error), fix=f"`python {path} --help` must work") from error
+
+
+def declared_in(path: Path) -> TaskFile:
+    """Return the tasks and jobs of the file; what its import prints goes to stderr.
+
+    Raises:
+        Failure: It cannot be imported.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            return read_task_file(path)
+    except TaskFileError as error:
+        raise Failure(str(error), fix=f"`python {path} --help` must work") from error
+
+
+def job_of(targets: Sequence[str]) -> Job:
+    """Return the job that `FILE[:TASK] …` means.
+
+    One file means its one job, or its one task; several targets mean a job of several tasks.
+
+    Raises:
+        Failure: A file cannot be imported, or it holds several tasks and none was named.
+    """
+    if len(targets) == 1:
+        path, name = split_target(targets[0])
+        return _only_job(path, declared_in(path), name)
+    files: dict[Path, TaskFile] = {}
+    tasks: list[Task[..., object]] = []
+    for target in targets:
+        path, name = split_target(target)
+        if path not in files:
+            files[path] = declared_in(path)
+        tasks += _only_job(path, files[path], name).tasks
+    return _made(tasks)
+
+
+def _only_job(path: Path, declared: TaskFile, name: str | None) -> Job:
+    if name in declared.jobs:
+        return declared.jobs[name]
+    if name in declared.tasks:
+        return _made([declared.tasks[name]])
+    if name is None and len(declared.jobs) == 1:
+        return next(iter(declared.jobs.values()))
+    if name is None and not declared.jobs and len(declared.tasks) == 1:
+        return _made(list(declared.tasks.values()))
+    found = ", ".join([*declared.jobs, *declared.tasks])
+    if not found:
+        raise Failure(f"{path} holds no task", fix="decorate a function of it with @task")
+    problem = f"has no task or job {name!r}" if name else "holds several tasks or jobs"
+    raise Failure(f"{path} {problem}", fix=f"choose one, as {path}:NAME: {found}")
+
+
+def _made(tasks: Sequence[Task[..., object]]) -> Job:
+    try:
+        return Job(tasks=tasks)
+    except DefinitionError as error:
+        raise Failure(str(error), fix="correct the declarations") from error
+
+
+def read_job(file: Path) -> JobDocument:
+    """Return the document in *file*.
+
+    Raises:
+        BadSource: The file holds no job document.
+        OSError: The file cannot be read.
+    """
+    with file.open("rb") as stream:
+        return JobDocument.parse(stream.read(MAX_BYTES + 1))
+
+
+def read_documents(files: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
+    """Return each file with the job document that it holds.
+
+    Raises:
+        Failure: A file cannot be read, or holds no job document; the place in it is told.
+    """
+    return [(file, _read(file)) for file in files]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return read_job(file).raw
+    except OSError as error:
+        raise Failure(f"{file} cannot be read", error.strerror, "give a job file") from error
+    except BadSource as error:
+        raise Failure(str(file), str(error), "correct the file") from error
