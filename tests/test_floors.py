@@ -27,6 +27,7 @@ FLOORS = {
     "testing": 4,
     "pytest_plugin": 4,
     "cli": 5,
+    "__main__": 6,
 }
 #: On one floor, who may import whom.
 NEIGHBOURS = {

@@ -1,5 +1,6 @@
-"""`python -m epm_task.cli` is `epm-task`."""
+"""Run `epm-task` as `python -m epm_task.cli`."""
 
-from epm_task.cli.main import main
+if __name__ == "__main__":
+    from epm_task.cli.main import main
 
-main()
+    main()

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.command import HELLO, epm_task
+from cli.command import HELLO, environment, epm_task
 from cli.command_line import epm_task as in_process
 from peers.patience import PATIENCE
 from typer.main import get_command
@@ -44,6 +44,38 @@ def test_help(words: list[str]):
 def test_version():
     """`--version` prints the package's."""
     assert in_process("--version").out == f"epm-task {package.__version__}\n"
+
+
+def python(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run Python itself."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        env=environment(more),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("module", ["epm_task", "epm_task.cli"])
+def test_python_runs_the_package(module: str):
+    """`python -m` with either name is `epm-task`."""
+    assert python("-m", module, "--version").stdout == f"epm-task {package.__version__}\n"
+
+
+def test_importing_the_entry_points_runs_nothing():
+    """Who walks through all modules of the package does not start the command line."""
+    code = "import sys, epm_task.__main__, epm_task.cli.__main__; print('typer' in sys.modules)"
+    assert python("-c", code).stdout == "False\n"
+
+
+def test_without_its_packages_the_command_line_says_what_to_install(tmp_path: Path):
+    """A task needs less than the command line, so they may be missing."""
+    (tmp_path / "typer.py").write_text("raise ImportError")
+    ended = python("-m", "epm_task", "--version", PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert 'pip install "epm-task[dev]"' in ended.stderr
 
 
 @pytest.mark.parametrize(
