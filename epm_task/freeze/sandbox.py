@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,28 +98,24 @@ class Sandbox:
     def _document(self, source: Path | None, python: str) -> dict[str, Any]:
         """Return the job; every argument is the value of a parameter, so none is quoted wrong."""
         task = self._program.task(self._arguments)
-        values = [str(source.resolve())] if source else []
-        words = [*values, *self._arguments]
-        if len((self._program.manifest or {}).get("tasks", ())) > 1 and not any(
-            word.startswith("--task") for word in words
-        ):
-            words.append(f"--task={task['name']}")
-        tokens = [f"Word{number}" for number in range(len(words))]
-        line = ['"{%s}"' % token for token in tokens]  # noqa: UP031 - braces that stay
-        line.insert(len(values), API_BASE_ARGUMENT)
         job_id = str((self._program.job or {}).get("id") or task.get("job_id") or "verify")
-        step = {"id": job_id, "name": job_id, "arguments": " ".join(line), "scriptType": "Auto"}
-        step |= {"command": self._program.command, **({"executablePath": python} if python else {})}
+        words = [*([str(source.resolve())] if source else []), *self._arguments]
+        several = len((self._program.manifest or {}).get("tasks", ())) > 1
+        if several and not any(word.startswith("--task") for word in self._arguments):
+            words.append(f"--task={task['name']}")
+        values = {f"Word{number}": word for number, word in enumerate(words)}
+        line = ['"{%s}"' % token for token in values]  # noqa: UP031 - braces that stay
+        line.insert(1 if source else 0, API_BASE_ARGUMENT)
+        step = {"id": job_id, "command": self._program.command, "arguments": " ".join(line)}
+        if python:
+            step["executablePath"] = python
         return {
             "id": job_id,
             "name": job_id,
-            "mqttTopics": {
-                "allowedPublications": self._program.topics(task),
-                "allowedSubscriptions": [],
-            },
+            "mqttTopics": {"allowedPublications": self._program.topics(task)},
             "parameters": [
                 {"name": token, "type": "string", "defaultValue": word}
-                for token, word in zip(tokens, words, strict=True)
+                for token, word in values.items()
             ],
             "tasks": [step],
         }
@@ -167,16 +163,12 @@ def _watch(started: StartedRun) -> frozenset[int]:
             pid = started.pid
         except RuntimeError:  # it could not be started; the run says why
             break
-        found |= {child for child in descendants({pid}) if _same_program(child, pid)}
+        for child in descendants({pid}):
+            with suppress(psutil.Error):  # it has ended in the meantime
+                if psutil.Process(child).exe() == psutil.Process(pid).exe():
+                    found.add(child)
         time.sleep(_PAUSE_SECONDS)
     return frozenset(found)
-
-
-def _same_program(child: int, launched: int) -> bool:
-    try:
-        return bool(psutil.Process(child).exe() == psutil.Process(launched).exe())
-    except psutil.Error:  # it has ended in the meantime
-        return False
 
 
 @contextmanager

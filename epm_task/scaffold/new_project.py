@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from epm_task.scaffold.template import ScaffoldError
 
@@ -60,9 +59,10 @@ def add_task(template: Template, answers: Mapping[str, Answer], project: Path) -
         sources = [file for pattern in _TASK_FILES for file in sorted(made.glob(pattern))]
         targets = [project / source.relative_to(made) for source in sources]
         _refuse_present(targets)
-        listed = with_task(_text(pyproject), targets[0].relative_to(project).as_posix())
+        module = targets[0].relative_to(project).as_posix()
+        listed = with_task(pyproject.read_bytes().decode(), module)
         _copy_all(sources, targets)
-        pyproject.write_text(listed, encoding="utf-8", newline="")
+        pyproject.write_bytes(listed.encode())
     return targets
 
 
@@ -71,19 +71,13 @@ def _copy_all(sources: list[Path], targets: list[Path]) -> None:
     try:
         for source, target in zip(sources, targets, strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as file, source.open("rb") as content:
+            with target.open("xb") as file:
                 written.append(target)
-                shutil.copyfileobj(content, file)
+                file.write(source.read_bytes())
     except OSError:
         for target in written:
             target.unlink()
         raise
-
-
-def _text(file: Path) -> str:
-    """Return the text of *file* with its line ends as they are."""
-    with file.open(encoding="utf-8", newline="") as stream:
-        return stream.read()
 
 
 def _refuse_present(paths: list[Path]) -> None:
@@ -111,7 +105,11 @@ def with_task(pyproject: str, file: str) -> str:
     table = wanted.setdefault("tool", {}).setdefault("epm-task", {})
     table["tasks"] = [*table.get("tasks", []), file]
     changed = _extended(pyproject, json.dumps(file))
-    if not _says(changed, wanted):
+    try:
+        works = tomllib.loads(changed) == wanted
+    except tomllib.TOMLDecodeError:
+        works = False
+    if not works:
         raise ScaffoldError(
             "pyproject.toml names its tasks in a form that cannot be extended",
             fix='write tasks = ["FILE"] below [tool.epm-task]',
@@ -130,10 +128,3 @@ def _extended(text: str, quoted: str) -> str:
         return f"{text[: table.end()]}{end}{line}{text[table.end() :]}"
     comma = ", " if found[1].strip() else ""
     return f"{text[: found.end(1)]}{comma}{quoted}{text[found.end(1) :]}"
-
-
-def _says(text: str, wanted: dict[str, Any]) -> bool:
-    try:
-        return tomllib.loads(text) == wanted
-    except tomllib.TOMLDecodeError:
-        return False
