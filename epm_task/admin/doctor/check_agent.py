@@ -1,4 +1,7 @@
-"""Check the agent: its folder, its port, TLS, the two tiers, and its broker."""
+"""Check the agent: its folder, its port, TLS, the two tiers, and its broker.
+
+An AdminError that a check lets through is a fault of that check.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import socket
 import ssl
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -14,8 +18,8 @@ import psutil
 
 from epm_task.admin.answers import Presence
 from epm_task.admin.credential import Certificate, Credential, read_certificate
-from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
-from epm_task.admin.errors import AdminError, CredentialRefused
+from epm_task.admin.doctor.finding import Finding, State, fault, note, ok, unknown
+from epm_task.admin.errors import CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
 from epm_task.admin.records import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
@@ -88,54 +92,36 @@ def _check_appsettings(setup: Setup, root: AgentRoot) -> Iterator[Finding]:
 
 def check_port(setup: Setup) -> Iterator[Finding]:
     """Tell who listens."""
-    host, port = admin_address(setup.base_url)
-    try:
-        found = find_listener(host, port)
-    except OSError as error:
-        setup.listening = True
-        yield unknown("port", f"nobody can tell who holds {host}:{port}", str(error))
-        return
-    if found is None:
-        yield fault(
-            "port",
-            f"nobody listens on {host}:{port}",
-            "the agent is down, or has another port",
-            fix="start the agent's service; KestrelHttpsPort of appsettings.json is its port",
-        )
-        return
-    trusted, who = found
-    if not trusted:
-        yield fault(
-            "port",
-            f"{host}:{port} is held by {who}",
-            "it is neither the system nor your own user, and may pose as the agent",
-            fix="stop that process, then start the agent's service",
-        )
-        return
-    setup.listening = True
-    yield ok("port", f"{host}:{port} is held by {who}")
+    found = _listener("port", "agent", admin_address(setup.base_url)) or fault(
+        "port",
+        f"nobody listens at {setup.base_url}",
+        "the agent is down, or has another port",
+        fix="start the agent's service; KestrelHttpsPort of appsettings.json is its port",
+    )
+    setup.listening = found.state is not State.FAULT
+    yield found
 
 
-def find_listener(host: str, port: int) -> tuple[bool, str] | None:
-    """Return whether a listener runs as the system or as this user, and who it is.
-
-    None means that nobody would accept a connection. A foreign listener is told before others.
-
-    Raises:
-        OSError: The kernel does not tell.
-    """
+def _listener(check: str, role: str, address: tuple[str, int]) -> Finding | None:
+    """Tell who would accept a connection, a foreign user before others; None means nobody."""
+    host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    owners = kernel.listeners(socket.inet_pton(family, host), port)
+    try:
+        owners = kernel.listeners(socket.inet_pton(family, host), port)
+    except OSError as error:
+        return unknown(check, f"nobody can tell who holds {host}:{port}", str(error))
     owner = min(owners, key=lambda one: one.trusted, default=None)
     if owner is None:
         return None
     pid = owner.pid or (kernel.find_pid(owner.inode) if owner.inode else None)
-    if pid is None:
-        return owner.trusted, f"{owner.name}, a process that this user may not see"
-    try:
-        return owner.trusted, f"{owner.name}, process {pid} ({psutil.Process(pid).name()})"
-    except psutil.Error:
-        return owner.trusted, f"{owner.name}, process {pid}"
+    process = f"process {pid}" if pid else "a process that this user may not see"
+    with suppress(psutil.Error):
+        process += f" ({psutil.Process(pid).name()})" if pid else ""
+    what = f"{host}:{port} is held by {owner.name}, {process}"
+    if owner.trusted:
+        return ok(check, what)
+    why = f"it is neither the system nor your own user, and may pose as the {role}"
+    return fault(check, what, why, fix="stop that process, then restart the agent's service")
 
 
 def check_tls(setup: Setup) -> Iterator[Finding]:
@@ -143,10 +129,9 @@ def check_tls(setup: Setup) -> Iterator[Finding]:
     if not setup.listening:
         return
     ca = setup.settings.credential.ca
+    context = Credential(ca=ca).tls_context()
     try:
-        version, certificate = _shake_hands(setup.base_url, Credential(ca=ca).tls_context())
-    except AdminError as error:
-        yield of_error("TLS", error)
+        version, certificate = _shake_hands(setup.base_url, context)
     except ssl.SSLCertVerificationError as error:
         yield fault(
             "TLS",
@@ -190,12 +175,8 @@ def _judge(version: str, certificate: Certificate | None, *, verified: bool) -> 
 def check_credential(setup: Setup) -> Iterator[Finding]:
     """Look at the files of the credential, and at the dates of the client certificate."""
     credential = setup.settings.credential
-    try:
-        credential.tls_context()
-        certificate = credential.read_certificate()
-    except AdminError as error:
-        yield of_error("credential", error)
-        return
+    credential.tls_context()
+    certificate = credential.read_certificate()
     if certificate is None:
         yield note(
             "credential",
@@ -214,12 +195,8 @@ def check_health(setup: Setup) -> Iterator[Finding]:
     """Ask what anyone may ask."""
     if not setup.listening:
         return
-    try:
-        with setup.client(certified=False) as client:
-            found = client.health()
-    except AdminError as error:
-        yield of_error("health", error)
-        return
+    with setup.client(certified=False) as client:
+        found = client.health()
     setup.answers = True
     yield ok("health", f"{found.status or 'it answers'}, version {found.version or 'not told'}")
 
@@ -240,8 +217,6 @@ def check_plugin_tier(setup: Setup) -> Iterator[Finding]:
             fix="start the task as a job: epm-task jobs trigger ID --wait, or try it with "
             "epm-task run",
         )
-    except AdminError as error:
-        yield of_error("Plugin tier", error)
     else:
         yield ok("Plugin tier", "this process has it: the agent started it, or trusts its tree")
 
@@ -254,18 +229,13 @@ def check_admin_tier(setup: Setup) -> Iterator[Finding]:
         with setup.client(certified=True) as client:
             count = client.list_jobs().count
     except CredentialRefused as error:
-        yield _refused(setup, error)
-    except AdminError as error:
-        yield of_error("Admin tier", error)
+        yield _refused(setup.settings.credential, error)
     else:
         yield ok("Admin tier", f"the client certificate gives it; the agent has {count} jobs")
 
 
-def _refused(setup: Setup, error: CredentialRefused) -> Finding:
-    try:
-        certificate = setup.settings.credential.read_certificate()
-    except AdminError:
-        certificate = None
+def _refused(credential: Credential, error: CredentialRefused) -> Finding:
+    certificate = credential.read_certificate()
     issuer = f" (issued by {certificate.issuer_name!r})" if certificate else ""
     if error.status == HTTPStatus.FORBIDDEN:
         what = "403 with this client certificate, while /health answers"
@@ -285,34 +255,25 @@ def _refused(setup: Setup, error: CredentialRefused) -> Finding:
 def check_broker(setup: Setup) -> Iterator[Finding]:
     """Connect as an administrator, where the broker is said to be."""
     known = setup.broker or (_broker_on_disk(setup.root) if setup.root else None)
-    host, port = known or _DEFAULT_BROKER
-    try:
-        found = find_listener(host, port)
-    except OSError:
-        found = None
-    if found is None and known is None:
+    address = known or _DEFAULT_BROKER
+    place = f"{address[0]}:{address[1]}"
+    holder = _listener("broker", "broker", address)
+    if holder is None and known is None:
         yield unknown(
             "broker",
             "where the broker is only tasks may ask",
-            f"and nobody listens on {host}:{port}, the usual place",
+            f"and nobody listens on {place}, the usual place",
             fix="give --broker HOST:PORT",
         )
-    elif found is None:
-        fix = "restart the agent's service"
-        yield fault("broker", f"nobody listens on {host}:{port}", fix=fix)
-    elif not found[0]:
-        yield fault(
-            "broker",
-            f"{host}:{port} is held by {found[1]}",
-            "it may pose as the broker",
-            fix="stop that process, then restart the agent's service",
-        )
+    elif holder is None:
+        yield fault("broker", f"nobody listens on {place}", fix="restart the agent's service")
+    elif holder.state is State.FAULT:
+        yield holder
     else:
-        yield _connect((host, port), setup)
+        yield _connect(address, place, setup)
 
 
-def _connect(address: tuple[str, int], setup: Setup) -> Finding:
-    place = f"{address[0]}:{address[1]}"
+def _connect(address: tuple[str, int], place: str, setup: Setup) -> Finding:
     try:
         BrokerRecords(address, setup.settings.credential, setup.job_id or "").close()
     except CredentialRefused:
@@ -321,8 +282,6 @@ def _connect(address: tuple[str, int], setup: Setup) -> Finding:
             f"{place} answers over TLS, and lets in neither this process nor its certificate",
             fix="tasks that the agent starts are let in by their process, not by a certificate",
         )
-    except AdminError as error:
-        return of_error("broker", error)
     return ok("broker", f"{place} answers over TLS, and lets an administrator read KeeperLogger")
 
 

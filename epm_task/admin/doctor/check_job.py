@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.admin.client import same_document
-from epm_task.admin.doctor.finding import Finding, fault, note, of_error, ok, unknown
-from epm_task.admin.errors import AdminError, CredentialRefused, UnknownJob
+from epm_task.admin.doctor.finding import Finding, fault, note, ok, unknown
+from epm_task.admin.errors import CredentialRefused, UnknownJob
 from epm_task.admin.follow import last_run
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
@@ -80,8 +80,6 @@ def _ask_agent(setup: Setup, job_id: str) -> Document | Finding | None:
         return fault("job", f"the agent has no job {job_id}", fix=fix)
     except CredentialRefused:  # check_admin_tier has told it
         return None
-    except AdminError as error:
-        return of_error("job", error)
 
 
 def _look_into_folder(setup: Setup, job_id: str) -> Document | Finding:

@@ -22,7 +22,8 @@ from epm_task.admin.doctor.check_job import (
     check_plugins,
     check_topics,
 )
-from epm_task.admin.doctor.finding import Finding, unknown
+from epm_task.admin.doctor.finding import Finding, fault, unknown
+from epm_task.admin.errors import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,28 +31,31 @@ if TYPE_CHECKING:
     from epm_task.admin.doctor.finding import Setup
 
 #: From the ground up: a later check makes sense when the earlier ones are fine.
-_CHECKS: Final = (
-    check_root,
-    check_port,
-    check_tls,
-    check_credential,
-    check_health,
-    check_plugin_tier,
-    check_admin_tier,
-    check_job,
-    check_drift,
-    check_binaries,
-    check_topics,
-    check_plugins,
-    check_last_run,
-    check_broker,
-)
+_CHECKS: Final = {
+    "agent root": check_root,
+    "port": check_port,
+    "TLS": check_tls,
+    "credential": check_credential,
+    "health": check_health,
+    "Plugin tier": check_plugin_tier,
+    "Admin tier": check_admin_tier,
+    "job": check_job,
+    "drift": check_drift,
+    "binary": check_binaries,
+    "topics": check_topics,
+    "plugin": check_plugins,
+    "last run": check_last_run,
+    "broker": check_broker,
+}
 
 
 def examine(setup: Setup) -> Iterator[Finding]:
     """Yield what each check sees, as soon as it is seen; nothing is changed."""
-    for check in _CHECKS:
-        yield from check(setup)
+    for name, check in _CHECKS.items():
+        try:
+            yield from check(setup)
+        except AdminError as error:
+            yield fault(name, error.what, error.why, fix=error.fix)
     yield unknown(
         "outside",
         "not visible from here",

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from epm_task.admin.answers import Document
     from epm_task.admin.settings import AdminSettings
     from epm_task.contract.layout import AgentRoot
-    from epm_task.errors import EpmTaskError
 
 
 class State(StrEnum):
@@ -66,11 +65,6 @@ def note(check: str, what: str, why: str = "", *, fix: str = "") -> Finding:
 def unknown(check: str, what: str, why: str = "", *, fix: str = "") -> Finding:
     """Return the finding that something cannot be known; its fix says what would help."""
     return Finding(check, State.UNKNOWN, what, why, fix)
-
-
-def of_error(check: str, error: EpmTaskError, prefix: str = "") -> Finding:
-    """Return an error as a fault; *prefix* says what the error is about."""
-    return Finding(check, State.FAULT, prefix + error.what, error.why, error.fix)
 
 
 @dataclass(slots=True)
