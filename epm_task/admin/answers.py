@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from epm_task.contract.json_text import BadJson
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,10 +28,10 @@ class JobList:
 
     @classmethod
     def read(cls, found: Document) -> JobList:
-        """Return the list; ValueError when there is none."""
+        """Return the list; BadJson when there is none."""
         jobs = found.get("jobs")
         if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-            raise ValueError("the answer has no array of jobs")
+            raise BadJson("there is no array of jobs")
         count = found.get("count")
         return cls(tuple(jobs), count if type(count) is int else len(jobs), text(found, "message"))
 
@@ -73,10 +75,10 @@ class Verdict:
 
     @classmethod
     def read(cls, found: Document) -> Verdict:
-        """Return the verdict; ValueError when `valid` is missing."""
+        """Return the verdict; BadJson when `valid` is missing."""
         valid = found.get("valid")
         if not isinstance(valid, bool):
-            raise ValueError("the answer does not say whether the job is valid")
+            raise BadJson("it does not say whether the job is valid")
         return cls(valid, texts(found, "errors"), texts(found, "warnings"), text(found, "jobId"))
 
 

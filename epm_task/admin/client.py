@@ -5,52 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from epm_task.admin.answers import Document, Done, JobList, Presence, Reloaded, Started, Verdict
-from epm_task.admin.credential import Credential
 from epm_task.admin.errors import JobRefused, UnknownJob, WrongUse
-from epm_task.admin.exchange import CALL_SECONDS, Call, Exchange
+from epm_task.admin.exchange import Call, Exchange
 from epm_task.contract.client_id import check_job_id
 from epm_task.errors import BadJobId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-T = TypeVar("T")
-
 _JOBS: Final = "/api/Jobs"
 
 
-class AdminClient:
-    """The API of one agent; its methods may be called from any thread, and wait for each other.
+class AdminClient(Exchange):
+    """The endpoints of one agent, as methods; each raises an `AdminError` when it has no result.
 
-    Args:
-        base_url: `https://127.0.0.1:PORT`.
-        credential: The client certificate, its key, and the CA of the agent.
-        call_seconds: Longest time for one call.
-        allow_remote: Take a host off loopback; needs `credential.ca`.
-
-    Raises:
-        AdminError: On each call, and for a credential or an address that cannot be used.
+    They may be called from any thread, and wait for each other.
     """
-
-    def __init__(
-        self,
-        base_url: str,
-        credential: Credential | None = None,
-        *,
-        call_seconds: float = CALL_SECONDS,
-        allow_remote: bool = False,
-    ) -> None:
-        self._exchange = Exchange(
-            base_url,
-            credential or Credential(),
-            call_seconds=call_seconds,
-            allow_remote=allow_remote,
-        )
-        self.url = self._exchange.url
 
     def list_jobs(self) -> JobList:
         """Return all jobs of the agent."""
@@ -113,26 +87,12 @@ class AdminClient:
         """Return the numbers of plugins and jobs; no credential is needed."""
         return self.send(Call("GET", "/api/system/status", Presence.read))
 
-    def send(self, call: Call[T]) -> T:
-        """Send any call of the API and return its result."""
-        return self._exchange.send(call)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._exchange.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def _path(job_id: str) -> str:
     try:
         return f"{_JOBS}/{quote(check_job_id(job_id), safe='')}"
     except BadJobId as error:
-        raise WrongUse(error.what, error.why, error.fix) from None
+        raise WrongUse.of(error) from None
 
 
 def live_verdict(admin: AdminClient, document: Mapping[str, object]) -> Verdict:

@@ -68,7 +68,7 @@ class Credential(NamedTuple):
         try:
             context = client_context(self.ca, option="--cacert")
         except UnsafeConfiguration as error:
-            raise UnsafeConnection(error.what, error.why, error.fix) from None
+            raise UnsafeConnection.of(error) from None
         if self.certificate is not None:
             self._load(context, self.certificate)
         elif self.key is not None:
@@ -95,7 +95,7 @@ class Credential(NamedTuple):
             check_trusted(key, secret=True)
             context.load_cert_chain(certificate, key, password=_refuse_password)
         except UnsafeConfiguration as error:
-            raise UnsafeConnection(error.what, error.why, error.fix) from None
+            raise UnsafeConnection.of(error) from None
         except ssl.SSLError as error:
             raise WrongUse(
                 f"--cert {certificate} and --key {key} cannot be used together",

@@ -16,7 +16,7 @@ The errors of deployments are drawn in `deploy/errors.py`. The exit codes are th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from epm_task.errors import EpmTaskError
 from epm_task.exit_code import ExitCode
@@ -33,6 +33,11 @@ class AdminError(EpmTaskError):
     """
 
     exit_code: int = ExitCode.SOFTWARE
+
+    @classmethod
+    def of(cls, error: EpmTaskError) -> Self:
+        """Return an error of this class that says the same as another one."""
+        return cls(error.what, error.why, error.fix)
 
 
 class WrongUse(AdminError):

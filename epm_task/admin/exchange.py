@@ -1,4 +1,4 @@
-"""Send calls to one agent over one connection, and make a result or an error of each answer."""
+"""Send a call to the agent, and make a result or an error of its answer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import threading
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 from epm_task.admin.answers import text, texts
+from epm_task.admin.credential import Credential
 from epm_task.admin.errors import (
     AdminError,
     AdminUnreachable,
@@ -23,17 +24,16 @@ from epm_task.admin.errors import (
     UnsafeConnection,
     WrongUse,
 )
+from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.errors import sentence
 from epm_task.job.document import encoded, write_document
 from epm_task.runtime.agent.address import base_url_address, origin
 from epm_task.runtime.agent.tls import Dialer, attested
 from epm_task.runtime.agent.transport import Wire, httpx
 from epm_task.runtime.attestation.attestation import Untrusted
-from epm_task.runtime.result import decode_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from epm_task.admin.credential import Credential
 
 
 T = TypeVar("T")
@@ -46,12 +46,37 @@ MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 _REFUSAL_SECONDS: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """What is sent, and how its answer is read.
+
+    Attributes:
+        method: The HTTP method.
+        path: The whole path, quoted.
+        read: Makes the result of the answer's JSON object; it raises BadJson when it cannot.
+        body: What is sent as JSON; None sends none.
+        job_id: The job that the path names.
+        changes: Whether the agent may have changed something when no answer comes.
+    """
+
+    method: str
+    path: str
+    read: Callable[[dict[str, Any]], T]
+    body: Mapping[str, Any] | None = None
+    job_id: str = ""
+    changes: bool = False
+
+    def __str__(self) -> str:
+        """Return `POST /api/Jobs`."""
+        return f"{self.method} {self.path}"
+
+
 class Exchange:
     """Calls to one agent, one after the other, from any thread.
 
     Args:
         base_url: `https://127.0.0.1:PORT`.
-        credential: Who calls.
+        credential: The client certificate, its key, and the CA of the agent.
         call_seconds: Longest time for one call, from the connect to the end of the answer.
         allow_remote: Take a host off loopback; needs `credential.ca`.
 
@@ -63,13 +88,14 @@ class Exchange:
     def __init__(
         self,
         base_url: str,
-        credential: Credential,
+        credential: Credential | None = None,
         *,
         call_seconds: float = CALL_SECONDS,
         allow_remote: bool = False,
     ) -> None:
         address = admin_address(base_url, allow_remote=allow_remote)
         self.url: Final = origin(address)
+        credential = credential or Credential()
         context = credential.tls_context()
         if allow_remote and attested(context):
             raise WrongUse("a remote agent needs a CA that names it", fix="give one with --cacert")
@@ -101,7 +127,7 @@ class Exchange:
                 self._wire.close()
             deadline = time.monotonic() + self._call_seconds
             try:
-                response = self._client.request(
+                answer = self._client.request(
                     call.method,
                     call.path,
                     content=content,
@@ -109,42 +135,81 @@ class Exchange:
                     extensions={"deadline": deadline},
                 )
             except httpx.TransportError as error:
-                self._explain(call, error)
-        return judge(call, response, self.url, certified=self._certified)
+                raise self._failure(call, error) from error
+        return self._result(call, answer)
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _explain(self, call: Call[T], error: Exception) -> NoReturn:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _result(self, call: Call[T], answer: httpx.Response) -> T:
+        status, place = answer.status_code, self.url + call.path
+        if answer.is_redirect:
+            target = urlsplit(answer.headers.get("Location", "")).netloc or "another path"
+            raise ForeignAnswer(place, f"a redirect ({status}) to {target}, not followed")
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise CredentialRefused(str(call), self._why_refused(status), status=status)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise self._unanswered(call, f"it answered {status}")
+        try:
+            # A deletion may be answered with nothing at all.
+            found = parse_object(answer.content) if answer.content else {}
+            if answer.is_success:
+                return call.read(found)
+        except BadJson as error:
+            why = f"an answer {status} whose JSON was not used: {sentence(error.what, error.why)}"
+            raise ForeignAnswer(place, why) from error
+        if status == HTTPStatus.BAD_REQUEST:
+            said = text(found, "message") or text(found, "error") or "it gave no reason"
+            raise JobRefused(str(call), texts(found, "errors") or (said,))
+        if status == HTTPStatus.NOT_FOUND:
+            raise UnknownJob(str(call), call.job_id)
+        raise ForeignAnswer(place, f"an answer {status}")
+
+    def _why_refused(self, status: int) -> str:
+        shown = "no client certificate was shown"
+        if self._certified:
+            shown = "the client certificate that was shown does not have it"
+        return (
+            f"{status}, over a TLS connection that works, so neither the network nor the agent's "
+            f"certificate is the cause: the call needs the Admin tier, and {shown}"
+        )
+
+    def _unanswered(self, call: Call[T], why: str) -> AdminError:
+        if call.changes:
+            return OutcomeUnknown(str(call), self.url, why)
+        return AdminUnreachable(self.url, why)
+
+    def _failure(self, call: Call[T], error: Exception) -> AdminError:
         cause = error.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
-            raise UnsafeConnection(
+            return UnsafeConnection(
                 f"the certificate at {self.url} is refused, so nothing was sent",
                 cause.verify_message,
                 "give the CA of this agent with --cacert (its certificate is new at each start of "
                 "its service), unless another program holds the port",
-            ) from error
+            )
         if isinstance(cause, _HungUp) or "_ALERT_" in _reason(cause):
-            raise CredentialRefused(
+            return CredentialRefused(
                 str(call),
                 f"it ended the TLS handshake ({_reason(cause)}) when it saw the client "
                 "certificate, which is not one of a CA that this agent trusts",
                 status=0,
-            ) from error
+            )
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-            raise ForeignAnswer(self.url, f"no TLS is spoken there ({_reason(cause)})") from error
-        raise self._failure(call, error) from error
-
-    def _failure(self, call: Call[T], error: Exception) -> AdminError:
+            return ForeignAnswer(self.url, f"no TLS is spoken there ({_reason(cause)})")
         if isinstance(error, httpx.RemoteProtocolError):
             return ForeignAnswer(self.url + call.path, f"the answer is refused: {error}")
-        cause = error.__cause__
-        reason = cause.strerror if isinstance(cause, OSError) else None
-        connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        if connected and call.changes:
-            return OutcomeUnknown(str(call), self.url, reason or str(error))
-        return AdminUnreachable(self.url, reason or str(error))
+        why = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return AdminUnreachable(self.url, why)
+        return self._unanswered(call, why)
 
     def _dial(self, deadline: float) -> ssl.SSLSocket:
         try:
@@ -199,102 +264,6 @@ class _HungUp(ConnectionResetError):
 def _reason(error: BaseException | None) -> str:
     """Return OpenSSL's mnemonic, such as `TLSV1_ALERT_UNKNOWN_CA`, where it has given one."""
     return str(getattr(error, "reason", None) or error)
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """What is sent, and how its answer is read.
-
-    Attributes:
-        method: The HTTP method.
-        path: The whole path, quoted.
-        read: Makes the result of the answer's JSON object; it raises ValueError when it cannot.
-        body: What is sent as JSON; None sends none.
-        job_id: The job that the path names.
-        changes: Whether the agent may have changed something when no answer comes.
-    """
-
-    method: str
-    path: str
-    read: Callable[[dict[str, Any]], T]
-    body: Mapping[str, Any] | None = None
-    job_id: str = ""
-    changes: bool = False
-
-    def __str__(self) -> str:
-        """Return `POST /api/Jobs`."""
-        return f"{self.method} {self.path}"
-
-
-def judge(call: Call[T], response: httpx.Response, url: str, *, certified: bool) -> T:
-    """Return the result of *call*.
-
-    Args:
-        call: What was sent.
-        response: The answer, with its whole body.
-        url: The agent's base URL.
-        certified: Whether a client certificate was shown.
-
-    Raises:
-        AdminError: The agent refuses the call, or the answer is not that of its API.
-    """
-    if not response.is_success:
-        raise _refusal(call, response, url, certified=certified)
-    try:
-        # A deletion may be answered with nothing at all.
-        return call.read(decode_object(response.content) if response.content else {})
-    except ValueError as error:
-        raise ForeignAnswer(url + call.path, str(error)) from error
-
-
-def _refusal(call: Call[T], response: httpx.Response, url: str, *, certified: bool) -> AdminError:
-    status = response.status_code
-    if response.is_redirect:
-        target = urlsplit(response.headers.get("Location", "")).netloc or "another path"
-        return ForeignAnswer(url + call.path, f"a redirect ({status}) to {target}, not followed")
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return CredentialRefused(
-            str(call), _why_refused(status, certified=certified), status=status
-        )
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        why = f"it answered {status}"
-        return OutcomeUnknown(str(call), url, why) if call.changes else AdminUnreachable(url, why)
-    return _spoken(call, status, response.content, url)
-
-
-def _spoken(call: Call[T], status: int, body: bytes, url: str) -> AdminError:
-    """Return the error that the agent explains in JSON."""
-    found = _object(body)
-    if found is None:
-        return ForeignAnswer(url + call.path, f"an answer {status} that is not a JSON object")
-    if status == HTTPStatus.BAD_REQUEST:
-        return JobRefused(str(call), texts(found, "errors") or (_message(found),))
-    if status == HTTPStatus.NOT_FOUND:
-        return UnknownJob(str(call), call.job_id)
-    return ForeignAnswer(url + call.path, f"an answer {status}")
-
-
-def _why_refused(status: int, *, certified: bool) -> str:
-    shown = (
-        "the client certificate that was shown does not have it"
-        if certified
-        else "no client certificate was shown"
-    )
-    return (
-        f"{status}, over a TLS connection that works, so neither the network nor the agent's "
-        f"certificate is the cause: the call needs the Admin tier, and {shown}"
-    )
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        return decode_object(body) if body else {}
-    except ValueError:
-        return None
-
-
-def _message(found: dict[str, Any]) -> str:
-    return text(found, "message") or text(found, "error") or "it gave no reason"
 
 
 def admin_address(base_url: str, *, allow_remote: bool = False) -> tuple[str, int]:

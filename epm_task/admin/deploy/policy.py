@@ -78,7 +78,7 @@ def make_policy(
     try:
         check_job_id(job_id)
     except BadJobId as error:
-        raise BadPolicy(error.what, error.why, error.fix) from None
+        raise BadPolicy.of(error) from None
     carried = None if action == "Delete" else document
     if carried is None and action != "Delete":
         raise BadPolicy(f"a policy with the action {action} carries a job", fix="give its document")
