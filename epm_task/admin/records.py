@@ -1,4 +1,4 @@
-"""Log records are what one job's tasks have published, read from the KeeperLogger file."""
+"""Read the records that one job's tasks publish, from the KeeperLogger file or the broker."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class BrokerRecords:
         self._subscribed: int | None = None
         self._records: list[dict[str, Any]] = []
         dialer = Dialer(address, credential.tls_context())
-        # No `_`: the broker would take what stands before it for a job id.
+        # No `_`: the broker would take what comes before it for a job id.
         client_id = f"epm-task-admin-{secrets.token_hex(4)}"
         self._client = Client(
             CallbackAPIVersion.VERSION2,
@@ -213,7 +213,7 @@ class Tail:
 
 
 def _identity(path: Path) -> tuple[int | None, int]:
-    """Return inode and size; None and 0 while there is no file."""
+    """Return inode and size; None and 0 while the file is absent."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -70,7 +70,7 @@ def _read(folder: Path) -> tuple[dict[str, Program], dict[str, Document]]:
     jobs_folder = folder / "Jobs"
     if not jobs_folder.is_dir():
         raise BadBundle(
-            f"there is no folder Jobs in {folder}",
+            f"{folder} holds no folder Jobs",
             fix="build one with epm-task freeze, or name the folder that holds Jobs",
         )
     binaries = jobs_folder / "bin"
@@ -78,7 +78,7 @@ def _read(folder: Path) -> tuple[dict[str, Program], dict[str, Document]]:
     programs = {path.name: _program(path) for path in found if path.is_dir()}
     jobs = {file.stem: _document(file) for file in sorted(jobs_folder.glob("*.json"))}
     if not jobs:
-        raise BadBundle(f"there is no job document in {jobs_folder}", fix="write one: epm-task job")
+        raise BadBundle(f"{jobs_folder} holds no job document", fix="write one: epm-task job")
     return programs, jobs
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from epm_task.admin.deploy.errors import NoVersion
-from epm_task.contract.json_text import BadJson, read_object
+from epm_task.contract.json_text import BadJson, read_object, write_json
 from epm_task.files import write_atomically
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Journal:
             OSError: It cannot be written; the note of the step before is still there.
         """
         note = {"journal": _VERSION, **asdict(self), "step": step}
-        write_atomically(path, f"{json.dumps(note, indent=2)}\n".encode())
+        write_atomically(path, write_json(note))
         self.step = step
 
 

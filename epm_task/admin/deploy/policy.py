@@ -66,7 +66,7 @@ def make_policy(
         base: A policy whose other fields are taken over, in their order.
 
     Raises:
-        BadPolicy: The id cannot be used, there is no document, or *base* is another kind of policy.
+        BadPolicy: The id or the document cannot be used, or *base* is another kind of policy.
     """
     known = dict(base or {})
     extension = known.get("Extension", {})

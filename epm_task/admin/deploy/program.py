@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _ANY_EXECUTE: Final = 0o111
 #: Who else could replace a file that the agent runs as its own account.
 _OTHERS_WRITE: Final = 0o022
-#: The name of a folder in `files` ends so; only a folder with wrong rights is listed.
-FOLDER_MARK: Final = "/"
 
 
 class FileFact(NamedTuple):
@@ -46,7 +44,8 @@ class Program(NamedTuple):
     Attributes:
         command: Its name, which job documents call `command`.
         folder: Where it was read.
-        files: By relative path, with `/` on every system.
+        files: By relative path, with `/` on every system; of folders only those with wrong rights,
+            with `/` at the end.
     """
 
     command: str
@@ -83,7 +82,7 @@ def read_program(folder: Path, *, as_installed: bool = True) -> Program:
         loose = as_installed and is_loose(found)
         if stat.S_ISDIR(found.st_mode):
             if loose:
-                files[f"{name}{FOLDER_MARK}"] = FileFact("", loose=True)
+                files[f"{name}/"] = FileFact("", loose=True)
         elif stat.S_ISLNK(found.st_mode):
             files[name] = FileFact(f"-> {_link(path, folder)}")
         elif stat.S_ISREG(found.st_mode):

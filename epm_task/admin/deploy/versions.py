@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 from epm_task.admin.deploy.bundle import Bundle
 from epm_task.admin.deploy.errors import BadBundle, NoVersion
 from epm_task.admin.deploy.program import copy_program, read_program, remove_tree
-from epm_task.contract.json_text import read_object
+from epm_task.contract.json_text import read_object, write_json
 from epm_task.files import sync_folder, write_atomically
 from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.json_source import BadSource
@@ -113,7 +113,7 @@ class VersionStore:
 
         Raises:
             BadBundle: A file vanished or changed.
-            OSError: It cannot be written; then there is no new version.
+            OSError: It cannot be written; then no new version exists.
         """
         self._folder.mkdir(mode=0o700, exist_ok=True)
         partial = self._folder / _PARTIAL
@@ -123,7 +123,7 @@ class VersionStore:
         try:
             _write(bundle, partial)
             facts = {"number": number, "made": made, "origin": origin, "digest": digest}
-            write_atomically(partial / _FACTS, _json(facts))
+            write_atomically(partial / _FACTS, write_json(facts))
             partial.rename(self._folder / str(number))
         except BaseException:
             remove_tree(partial)
@@ -144,20 +144,16 @@ class VersionStore:
     def point_to(self, number: int, previous: int | None) -> None:
         """Say which version is in place now, and which one was before."""
         pointer = {"current": number} | ({} if previous is None else {"previous": previous})
-        write_atomically(self._folder / _POINTER, _json(pointer))
+        write_atomically(self._folder / _POINTER, write_json(pointer))
 
-    def prune(self, keep: int) -> list[int]:
+    def prune(self, keep: int) -> None:
         """Remove the oldest versions, so that *keep* are left beside the current one."""
         remove_tree(self._folder / _PARTIAL)  # of a process that was killed
-        fixed = [n for n in (self.current, self.previous) if n is not None]
-        others = [number for number in self.numbers() if number not in fixed]
-        room = max(0, keep - (len(fixed) - 1))
-        gone = others[: max(0, len(others) - room)]
-        if keep == 0 and self.previous is not None:
-            gone.append(self.previous)
-        for number in gone:
+        current, previous = self.current, self.previous
+        others = [number for number in self.numbers() if number not in {current, previous}]
+        others += [] if previous is None else [previous]  # the last to go
+        for number in others[: max(0, len(others) - keep)]:
             self.remove(number)
-        return gone
 
     def remove(self, number: int) -> None:
         """Remove a version."""
@@ -205,7 +201,3 @@ def _write(bundle: Bundle, folder: Path) -> None:
         write_atomically(
             folder / "Jobs" / f"{job_id}.json", encoded(write_document(document)), mode=0o644
         )
-
-
-def _json(facts: dict[str, Any]) -> bytes:
-    return f"{json.dumps(facts, indent=2)}\n".encode()
