@@ -6,9 +6,8 @@ An option of the command line wins over an environment variable, that one over t
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
@@ -17,6 +16,7 @@ from epm_task.admin.exchange import admin_address
 from epm_task.contract.names import HTTPS_PORT
 from epm_task.errors import UnsafeConfiguration, sentence
 from epm_task.files import check_trusted
+from epm_task.job.project import BadProject, find_project, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,32 +113,21 @@ def _of_environment(environ: Mapping[str, str], folder: Path) -> Iterator[tuple[
 
 
 def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:
-    folders = [folder.absolute(), *folder.absolute().parents]
-    file = next((f for each in folders if (f := each / "pyproject.toml").is_file()), None)
-    if file is None:
+    if (file := find_project(folder)) is None:
         return
-    for name, value in _table(file).items():
-        place = f"{_TABLE} of {file}"
+    try:
+        table = read_table(file, "tool", "epm-task", "admin")
+    except BadProject as error:
+        raise WrongUse(error.what, error.why, error.fix) from None
+    if table:
+        _require_own(file)
+    place = f"{_TABLE} of {file}"
+    for name, value in table.items():
         if name not in NAMES:
             raise WrongUse(f"{place} holds {name!r}", fix=f"use one of {', '.join(NAMES)}")
         if not isinstance(value, str) or not value:
             raise WrongUse(f"{name} in {place} is not text", fix=f'write {name} = "…"')
         yield name, Found(value, place, file.parent)
-
-
-def _table(file: Path) -> dict[str, Any]:
-    try:
-        document = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise WrongUse(f"{file} cannot be read", str(error), "correct it") from None
-    table: Any = document
-    for name in ("tool", "epm-task", "admin"):
-        table = table.get(name, {})
-        if not isinstance(table, dict):
-            raise WrongUse(f"{_TABLE}: {name!r} of {file} is not a table", fix=f"write {_TABLE}")
-    if table:
-        _require_own(file)
-    return dict(table)
 
 
 def _require_own(file: Path) -> None:

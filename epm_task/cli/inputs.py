@@ -14,7 +14,7 @@ from epm_task.errors import DefinitionError
 from epm_task.job.document import JobDocument
 from epm_task.job.job import Job
 from epm_task.job.json_source import MAX_BYTES, BadSource
-from epm_task.job.linter import BadLintSettings, LintSettings, find_settings
+from epm_task.job.project import BadProject, ProjectSettings, read_project
 from epm_task.job.task_file import NoSuchTask, TaskFile, TaskFileError, find_task, read_task_file
 from epm_task.runtime.agent.address import loopback_ip
 from epm_task.simulator.faults.faults import Faults
@@ -99,16 +99,16 @@ def broker_address(text: str) -> tuple[str, int]:
     return ip, int(port)
 
 
-def project_settings(file: Path) -> LintSettings:
-    """Return what the project around *file* says below `[tool.epm-task]`.
+def project_settings(folder: Path) -> ProjectSettings:
+    """Return what the project around *folder* says below `[tool.epm-task]`.
 
     Raises:
         Failure: Its pyproject.toml cannot be used.
     """
     try:
-        return find_settings(file)
-    except BadLintSettings as error:
-        raise Failure(str(error), fix="correct the file") from error
+        return read_project(folder)
+    except BadProject as error:
+        raise Failure(error.what, error.why, error.fix) from error
 
 
 def project_tasks() -> list[Path]:
@@ -117,7 +117,7 @@ def project_tasks() -> list[Path]:
     Raises:
         Failure: The project names none, or its pyproject.toml cannot be read.
     """
-    named = project_settings(Path.cwd() / "pyproject.toml").tasks
+    named = project_settings(Path.cwd()).tasks
     if not named:
         raise Failure(
             "no file with a task was given",

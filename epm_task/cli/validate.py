@@ -18,7 +18,6 @@ from epm_task.contract.record import printable
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import BadSource
 from epm_task.job.linter import (
-    LintSettings,
     UnknownCode,
     choose,
     lint,
@@ -27,6 +26,7 @@ from epm_task.job.linter import (
     page,
     unreadable,
 )
+from epm_task.job.project import ProjectSettings
 from epm_task.job.rule import Finding
 from epm_task.job.rules import RULES
 from epm_task.job.sarif import sarif
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from epm_task.admin.client import AdminClient
     from epm_task.job.job import Job
-    from epm_task.job.rule import Severity
+    from epm_task.job.project import ProjectSettings
+from epm_task.job.rule import Severity
 
 #: In the place of a rule's code; what the agent itself says has none.
 AGENT: Final = "AGENT"
@@ -156,7 +157,7 @@ class LintTarget(NamedTuple):
     """
 
     name: str
-    settings: LintSettings
+    settings: ProjectSettings
     subject: Subject | None
     broken: Finding | None = None
     line: int = 1
@@ -205,7 +206,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
-    settings = project_settings(file)
+    settings = project_settings(file.absolute().parent)
     for tasks in settings.tasks:
         if not tasks.is_file():
             raise Failure(f"{tasks} does not exist", fix="correct tasks in [tool.epm-task]")
@@ -221,7 +222,7 @@ def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
         yield _from_file(file, settings, code)
 
 
-def _from_file(file: Path, settings: LintSettings, code: _Code) -> LintTarget:
+def _from_file(file: Path, settings: ProjectSettings, code: _Code) -> LintTarget:
     try:
         document = read_job(file)
     except BadSource as error:

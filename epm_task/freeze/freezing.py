@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -25,6 +24,7 @@ from epm_task.freeze.zip_program import build_zip_program
 from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.json_source import BadSource
 from epm_task.job.merge import merge
+from epm_task.job.project import BadProject, find_project, read_table
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import VERSION, describe_files
 
@@ -187,18 +187,12 @@ def source_of(file: Path, environ: Mapping[str, str] = os.environ) -> Source:
 
 
 def _project_version(file: Path) -> str:
-    project = _project_of(file) / "pyproject.toml"
+    project = find_project(file.resolve().parent)
     try:
-        table = tomllib.loads(project.read_text("utf-8")).get("project", {})
-    except (OSError, ValueError):
-        return "0.0.0"
+        table = read_table(project, "project") if project else {}
+    except BadProject:
+        table = {}
     return str(table.get("version", "0.0.0"))
-
-
-def _project_of(file: Path) -> Path:
-    """Return the nearest folder above with a `pyproject.toml`, else the folder of the file."""
-    folders = file.resolve().parents
-    return next((one for one in folders if (one / "pyproject.toml").is_file()), folders[0])
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -277,10 +271,12 @@ def write_jobs(program: Program, folder: Path) -> list[Path]:
         OSError: A file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    source = program.file.resolve()
+    own = (find_project(source.parent) or source).parent / "Jobs"
     written = []
     for job in program.jobs:
         name = f"{job['document']['id']}.json"
-        document = _with_additions(_project_of(program.file) / "Jobs" / name, job["document"])
+        document = _with_additions(own / name, job["document"])
         write_atomically(folder / name, encoded(write_document(document)), mode=_FILE_MODE)
         written.append(folder / name)
     return written

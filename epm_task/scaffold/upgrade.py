@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from epm_task.job.project import BadProject, read_table
 from epm_task.scaffold.template import ScaffoldError
 
 if TYPE_CHECKING:
@@ -73,13 +73,10 @@ def _origin(project: Path) -> tuple[int, dict[str, Answer]]:
     """Return version and answers in `[tool.epm-task.template]` of the project's pyproject.toml."""
     file = project / "pyproject.toml"
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ScaffoldError(
-            f"{file} cannot be read", str(error), "give the folder of a project"
-        ) from error
-    table = content.get("tool", {}).get("epm-task", {}).get("template")
-    if not isinstance(table, dict) or not isinstance(table.get("version"), int):
+        table = read_table(file, "tool", "epm-task", "template")
+    except BadProject as error:
+        raise ScaffoldError(error.what, error.why, "give the folder of a project") from error
+    if not isinstance(table.get("version"), int):
         raise ScaffoldError(
             f"what {project} was made from is not known",
             f"{file} holds no [tool.epm-task.template] with a version",

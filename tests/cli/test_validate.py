@@ -245,7 +245,7 @@ def test_what_is_no_document_is_a_finding(tmp_path: Path) -> None:
         ("empty", "holds no job documents"),
         ("none.py", "holds no task"),
         ("broken.py", "cannot be imported: ZeroDivisionError"),
-        ("wrong/a.json", "must be like"),
+        ("wrong/a.json", "must be a list of texts"),
         ("lost/a.json", "gone.py does not exist; correct tasks"),
     ],
 )

@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import BadSource
 from epm_task.job.linter import (
-    BadLintSettings,
-    LintSettings,
     UnknownCode,
     choose,
-    find_settings,
     lint,
     markdown,
     overview,
@@ -124,43 +121,6 @@ def test_no_document_makes_a_rule_fail(
         subject = Subject(JobDocument(document), file=Path("a.json"), neighbours=frozenset())
         for finding in lint(subject, choose(), name="a.json"):
             assert finding.line == 1
-
-
-def test_the_nearest_table_counts(tmp_path: Path) -> None:
-    """Upward from the file; a pyproject.toml without the table is passed over."""
-    (tmp_path / "pyproject.toml").write_text(
-        '[tool.epm-task]\nselect = ["EPM003"]\nignore = ["EPM012"]\ntasks = ["src/tasks.py"]\n'
-    )
-    deep = tmp_path / "a" / "Jobs"
-    deep.mkdir(parents=True)
-    (tmp_path / "a" / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
-    assert find_settings(deep / "scan.json") == LintSettings(
-        ("EPM003",), ("EPM012",), (tmp_path / "src" / "tasks.py",)
-    )
-    (deep / "pyproject.toml").write_text("[tool.epm-task]\n")
-    assert find_settings(deep / "scan.json") == LintSettings()
-
-
-def test_a_project_need_not_say_anything(tmp_path: Path) -> None:
-    """Then all rules hold."""
-    assert find_settings(tmp_path / "scan.json") == LintSettings()
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("[tool.epm-task", "cannot be read"),
-        ("[tool]\nepm-task = 5", "must be a table"),
-        ('[tool.epm-task]\nignore = "EPM012"', 'must be like \\["EPM012"\\]'),
-        ("[tool.epm-task]\nselect = [12]", "select in"),
-    ],
-)
-def test_unusable_settings_name_the_file(tmp_path: Path, text: str, why: str) -> None:
-    """With the reason."""
-    (tmp_path / "pyproject.toml").write_text(text)
-    with pytest.raises(BadLintSettings, match=why) as caught:
-        find_settings(tmp_path / "scan.json")
-    assert str(tmp_path / "pyproject.toml") in str(caught.value)
 
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -1,0 +1,77 @@
+"""Find the project around a file, and read what its pyproject.toml says."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from epm_task.errors import EpmTaskError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class BadProject(EpmTaskError, ValueError):
+    """A pyproject.toml cannot be read, or a table or value in it has another form."""
+
+
+class ProjectSettings(NamedTuple):
+    """What `[tool.epm-task]` says.
+
+    Attributes:
+        select: Codes of the lints; empty stands for all.
+        ignore: Codes of the lints that do not count.
+        tasks: Python files of the project that hold tasks; they are imported.
+    """
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    tasks: tuple[Path, ...] = ()
+
+
+def find_project(folder: Path) -> Path | None:
+    """Return the pyproject.toml in *folder*, else the nearest one above it, else None.
+
+    The nearest counts also when it says nothing to epm-task: a project inside another one must not
+    get that one's tasks, nor show an administrator's certificate where that one says.
+    """
+    folders = (folder.absolute(), *folder.absolute().parents)
+    return next((file for each in folders if (file := each / "pyproject.toml").is_file()), None)
+
+
+def read_table(file: Path, *names: str) -> dict[str, Any]:
+    """Return the table `[a.b.c]` of a pyproject.toml by its *names*; an absent one is empty.
+
+    Raises:
+        BadProject: The file cannot be read, or one of the names is another kind of value.
+    """
+    try:
+        table: Any = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadProject(f"{file} cannot be read", str(error), "correct it") from error
+    for number, name in enumerate(names, 1):
+        table = table.get(name, {})
+        if not isinstance(table, dict):
+            place = f"[{'.'.join(names[:number])}]"
+            raise BadProject(f"{file}: {place} must be a table", fix=f"write {place}")
+    return dict(table)
+
+
+def read_project(folder: Path) -> ProjectSettings:
+    """Return the settings of the project around *folder*; without a project they are empty.
+
+    Raises:
+        BadProject: Its pyproject.toml cannot be used.
+    """
+    if (file := find_project(folder)) is None:
+        return ProjectSettings()
+    table = read_table(file, "tool", "epm-task")
+    lists: dict[str, tuple[str, ...]] = {}
+    for name in ProjectSettings._fields:
+        value = table.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            what = f"{file}: {name} in [tool.epm-task] must be a list of texts"
+            raise BadProject(what, fix=f'write {name} = ["…"]')
+        lists[name] = tuple(value)
+    tasks = tuple(file.parent / name for name in lists["tasks"])
+    return ProjectSettings(lists["select"], lists["ignore"], tasks)

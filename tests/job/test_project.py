@@ -1,0 +1,58 @@
+"""Tests of the project around a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from epm_task.job.project import BadProject, ProjectSettings, find_project, read_project, read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_nearest_project_counts(tmp_path: Path) -> None:
+    """Upward from the folder, also when the nearest says nothing to epm-task."""
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.epm-task]\nselect = ["EPM003"]\nignore = ["EPM012"]\ntasks = ["src/tasks.py"]\n'
+    )
+    deep = tmp_path / "a" / "Jobs"
+    deep.mkdir(parents=True)
+    assert find_project(deep) == tmp_path / "pyproject.toml"
+    assert read_project(deep) == ProjectSettings(
+        ("EPM003",), ("EPM012",), (tmp_path / "src" / "tasks.py",)
+    )
+    (tmp_path / "a" / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
+    assert read_project(deep) == ProjectSettings()
+
+
+def test_without_a_project_nothing_is_set(tmp_path: Path) -> None:
+    """Then all rules hold, and no task is known."""
+    assert read_project(tmp_path) == ProjectSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[tool.epm-task", "cannot be read"),
+        ("[tool]\nepm-task = 5", r"\[tool.epm-task\] must be a table"),
+        ("tool = 5", r"\[tool\] must be a table"),
+        ('[tool.epm-task]\nignore = "EPM012"', "ignore in .* must be a list of texts"),
+        ("[tool.epm-task]\nselect = [12]", "select in"),
+    ],
+)
+def test_an_unusable_file_is_named(tmp_path: Path, text: str, why: str) -> None:
+    """With the reason."""
+    file = tmp_path / "pyproject.toml"
+    file.write_text(text)
+    with pytest.raises(BadProject, match=why) as caught:
+        read_project(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+def test_a_table_that_is_absent_is_empty(tmp_path: Path) -> None:
+    """Nobody needs to write it."""
+    file = tmp_path / "pyproject.toml"
+    file.write_text("[tool.epm-task]\n")
+    assert read_table(file, "tool", "epm-task", "admin") == {}
