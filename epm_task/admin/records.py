@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import ssl
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from epm_task.admin.errors import AdminUnreachable, CredentialRefused, UnsafeConnection
 from epm_task.contract.record import JOB_ID, read_fields
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.admin.credential import Credential
-
-
-class RecordSource(Protocol):
-    """Where the records of a job are read as they come."""
-
-    def records(self, wait_seconds: float) -> list[dict[str, Any]]:
-        """Return the records since the last look, after *wait_seconds* when there is none yet."""
-
-    def close(self) -> None:
-        """Let go of what it holds."""
 
 
 class LogRecords:
@@ -43,7 +33,7 @@ class LogRecords:
         self._tail = Tail(path)
         self._job_id = job_id
 
-    def records(self, wait_seconds: float) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol
+    def records(self, wait_seconds: float) -> list[dict[str, Any]]:  # noqa: ARG002  # as the broker's
         """Return the records since the last look; a file needs no waiting.
 
         Raises:
@@ -168,6 +158,10 @@ class BrokerRecords:
         record = read_fields(bytes(message.payload))
         if record and record.get(JOB_ID) == self._job_id:
             self._records.append(record)
+
+
+#: Where the records of a job are read as they come.
+RecordSource: TypeAlias = LogRecords | BrokerRecords
 
 
 class Tail:

@@ -29,11 +29,10 @@ _TABLE: Final = "[tool.epm-task.admin]"
 
 
 class Found(NamedTuple):
-    """One setting with the place that it came from."""
+    """One setting with the place that it came from, and the folder that its path starts from."""
 
     value: str
     place: str
-    #: What a relative path in it starts from.
     folder: Path
 
     @property
@@ -82,9 +81,13 @@ def read_admin_settings(
         WrongUse: The table holds an unknown key, or what is not text.
         UnsafeConnection: Another user can write the table's file, or the base URL is not usable.
     """
-    found: dict[str, Found] = {}
-    for source in (_of_table(folder), _of_environment(environ, folder), _of_options(options)):
-        found.update(source)
+    found = dict(_of_table(folder))
+    for name in NAMES:
+        variable = _PREFIX + name.upper()
+        if (option := options.get(name)) is not None:
+            found[name] = Found(str(option), f"--{name.replace('_', '-')}", Path())
+        elif environ.get(variable):
+            found[name] = Found(environ[variable], variable, folder)
     base_url = found.get("base_url", Found(DEFAULT_BASE_URL, "the vendor's usual port", folder))
     try:
         admin_address(base_url.value)
@@ -97,19 +100,6 @@ def read_admin_settings(
         Credential(paths.get("cert"), paths.get("key"), paths.get("cacert")),
         {"base_url": base_url.place} | {name: each.place for name, each in found.items()},
     )
-
-
-def _of_options(options: Mapping[str, str | Path | None]) -> Iterator[tuple[str, Found]]:
-    for name, value in options.items():
-        if value is not None:
-            yield name, Found(str(value), f"--{name.replace('_', '-')}", Path())
-
-
-def _of_environment(environ: Mapping[str, str], folder: Path) -> Iterator[tuple[str, Found]]:
-    for name in NAMES:
-        variable = _PREFIX + name.upper()
-        if value := environ.get(variable):
-            yield name, Found(value, variable, folder)
 
 
 def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:

@@ -11,13 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from epm_task.admin.client import AdminClient
-from epm_task.admin.deploy.apply import Deployed, Trial, apply_plan, recover
+from epm_task.admin.deploy.apply import Deployed, Target, Trial, apply_plan, recover
 from epm_task.admin.deploy.bundle import read_bundles
-from epm_task.admin.deploy.deploy_root import DeployRoot, earlier_version
+from epm_task.admin.deploy.deploy_root import DeployRoot
 from epm_task.admin.deploy.journal import read_journal
 from epm_task.admin.deploy.plan import Plan, make_plans
 from epm_task.admin.deploy.program import read_installed
-from epm_task.admin.deploy.target import Target
 from epm_task.admin.deploy.versions import Version, VersionStore
 from epm_task.cli.options import (
     AgentRoot,
@@ -148,7 +147,7 @@ def rollback(  # noqa: PLR0913  # each is an option of the command line
     root = _deploy_root_of(agent_root)
 
     def make(admin: AdminClient) -> list[Plan]:
-        version = earlier_version(root.store_of(job_id), to)
+        version = root.store_of(job_id).earlier(to)
         return make_plans(root, admin, [version.bundle])
 
     return _carry_out(connection, root, make, keep=keep, yes=yes, dry_run=dry_run, as_json=as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.admin.client import live_verdict
+from epm_task.admin.client import apply_job, live_verdict, same_document
 from epm_task.admin.deploy.bundle import Bundle
 from epm_task.admin.deploy.errors import (
     NotTidied,
@@ -25,13 +25,28 @@ from epm_task.exit_code import describe
 from epm_task.files import remove_durably
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from epm_task.admin.client import AdminClient
+    from epm_task.admin.deploy.deploy_root import DeployRoot
     from epm_task.admin.deploy.journal import Step
     from epm_task.admin.deploy.plan import Plan
-    from epm_task.admin.deploy.target import Target
     from epm_task.admin.deploy.versions import Version, VersionStore
     from epm_task.contract.run_history import EndedRun
+
+
+class Target(NamedTuple):
+    """The agent to which programs and jobs are deployed.
+
+    Attributes:
+        root: Its folder for deployments.
+        admin: Its API.
+        say: Is told each step, in one line.
+    """
+
+    root: DeployRoot
+    admin: AdminClient
+    say: Callable[[str], None]
 
 
 class Deployed(NamedTuple):
@@ -193,18 +208,32 @@ def _take_steps(target: Target, journal: Journal, bundle: Bundle, trial: Trial |
     for program in version.bundle.programs.values():
         target.root.stage(program)
     begin("swap", "swap the programs")
-    target.put_programs(version.bundle)
+    target.root.put_programs(version.bundle)
     begin("validate", "ask the agent for its verdict")
     for document in version.bundle.jobs.values():
         verdict = live_verdict(target.admin, document)
         if not verdict.valid:
             raise JobRefused(f"job {document['id']}", verdict.errors)
     begin("register", "register the jobs")
-    target.put_jobs(version.bundle)
+    _put_jobs(target, version.bundle)
     if trial:
         begin("trigger", "try the jobs")
         trial.run(target, version.bundle)
     begin("settle", "tidy up")
+
+
+def _put_jobs(target: Target, bundle: Bundle) -> None:
+    for document in bundle.jobs.values():
+        for warning in apply_job(target.admin, document).warnings:
+            target.say(f"warning of the agent: {warning}")
+
+
+def _remove_jobs(target: Target, bundle: Bundle, job_ids: Iterable[str]) -> None:
+    """Delete jobs of the bundle, unless somebody has changed them since."""
+    for job_id in job_ids:
+        present = target.admin.find_job(job_id)
+        if present is not None and same_document(present, bundle.jobs[job_id]):
+            target.admin.delete_job(job_id)
 
 
 def _give_up(target: Target, journal: Journal, error: BaseException) -> None:
@@ -255,11 +284,11 @@ def undo(target: Target, journal: Journal) -> str:
         nothing = Bundle(journal.name, {}, {})
         before = nothing if journal.before is None else store.get(journal.before).bundle
         after = store.get(journal.after).bundle
-        target.put_programs(before)
+        target.root.put_programs(before)
         if journal.registered:
-            target.put_jobs(before)
-            target.remove_jobs(after, sorted(after.jobs.keys() - before.jobs.keys()))
-        target.remove_programs(after, sorted(after.programs.keys() - before.programs.keys()))
+            _put_jobs(target, before)
+            _remove_jobs(target, after, sorted(after.jobs.keys() - before.jobs.keys()))
+        target.root.remove_programs(after, sorted(after.programs.keys() - before.programs.keys()))
     target.root.clear_staging()
     if journal.fresh:
         store.remove(journal.after)
@@ -279,8 +308,8 @@ def settle(target: Target, journal: Journal) -> None:
     store = target.root.store(journal.name)
     if journal.before in store.numbers() and (journal.gone_jobs or journal.gone_programs):
         before = store.get(journal.before).bundle
-        target.remove_jobs(before, journal.gone_jobs)
-        target.remove_programs(before, journal.gone_programs)
+        _remove_jobs(target, before, journal.gone_jobs)
+        target.root.remove_programs(before, journal.gone_programs)
     same = journal.before == journal.after  # when only rights were put right
     store.point_to(journal.after, store.previous if same else journal.before)
     store.prune(journal.keep)

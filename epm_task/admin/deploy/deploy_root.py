@@ -7,17 +7,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from epm_task.admin.deploy.errors import ApplyUnderWay, NoVersion, UnsafeRoot, WriteRefused
-from epm_task.admin.deploy.program import copy_program, is_loose, read_installed, remove_tree
+from epm_task.admin.deploy.program import (
+    copy_program,
+    is_loose,
+    put_in_place,
+    read_installed,
+    remove_tree,
+    take_away,
+)
 from epm_task.admin.deploy.versions import VersionStore
 from epm_task.admin.errors import WrongUse
 from epm_task.files import try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from epm_task.admin.deploy.bundle import Bundle
     from epm_task.admin.deploy.program import Program
-    from epm_task.admin.deploy.versions import Version
     from epm_task.contract.layout import AgentRoot
 
 
@@ -98,6 +105,30 @@ class DeployRoot:
             copy_program(program, staged)
         return staged
 
+    def put_programs(self, bundle: Bundle) -> None:
+        """Put each program in its place that is not there already.
+
+        Raises:
+            AdminError: A program is in use, or was changed.
+            OSError: The operating system refuses.
+        """
+        for command, program in bundle.programs.items():
+            place = self.place(command)
+            present = read_installed(place)
+            if present is None or present.files != program.files:
+                put_in_place(self.stage(program), place)
+
+    def remove_programs(self, bundle: Bundle, commands: Iterable[str]) -> None:
+        """Take programs of the bundle away, unless somebody has changed them since.
+
+        Raises:
+            OSError: The operating system refuses.
+        """
+        for command in commands:
+            present = read_installed(self.place(command))
+            if present and present.tidied().files == bundle.programs[command].files:
+                take_away(self.place(command), self.staging / command)
+
     def clear_staging(self) -> None:
         """Remove everything from the staging folder."""
         for path in list(self.staging.iterdir()):
@@ -161,19 +192,3 @@ def _pid(descriptor: int) -> str:
         return os.read(descriptor, 20).decode("ascii", "replace").strip()
     except OSError:  # Windows refuses to read a locked range
         return ""
-
-
-def earlier_version(store: VersionStore, number: int | None) -> Version:
-    """Return the version of this number; without one, that before the current one.
-
-    Raises:
-        NoVersion: There is none.
-    """
-    wanted = store.previous if number is None else number
-    if wanted is None:
-        raise NoVersion(
-            f"{store.name} has no version before number {store.current}, so there is nothing to go "
-            "back to",
-            fix="look at the versions with `epm-task deploy status`",
-        )
-    return store.get(wanted)

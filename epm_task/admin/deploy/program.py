@@ -1,18 +1,26 @@
-"""Read, compare and copy programs, which are the folders below `Jobs/bin`, by their digests."""
+"""Read, copy and swap programs: the folders below `Jobs/bin`, compared by digests of their files.
+
+Linux swaps two folders with `renameat2(RENAME_EXCHANGE)` since 3.15, macOS with
+`renamex_np(RENAME_SWAP)` since 10.12; the latter is written from its manual page and untested.
+Windows has no such call.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 
-from epm_task.admin.deploy.errors import BadBundle
+from epm_task.admin.deploy.errors import BadBundle, ProgramInUse
 from epm_task.files import sync_folder
 
 if TYPE_CHECKING:
@@ -215,6 +223,88 @@ def _copy(source: Path, copy: Path, fact: FileFact) -> None:
     copy.chmod(_EXECUTABLE_MODE if fact.executable else _FILE_MODE)
     if digest.hexdigest() != fact.digest:
         raise BadBundle(f"{source} was changed while it was being deployed", fix="run it again")
+
+
+def put_in_place(staged: Path, place: Path) -> None:
+    """Swap *staged* with what is at *place*, if anything; durable when this returns.
+
+    A running program goes on with its own files on POSIX: they are moved, not overwritten.
+
+    Raises:
+        ProgramInUse: Windows refuses because of an open file; nothing has changed.
+        OSError: It is not possible; what was there is there still.
+    """
+    try:
+        if not place.exists():
+            staged.rename(place)
+        elif not swap_at_once(staged, place):
+            swap_by_renames(staged, place)
+    except PermissionError as error:
+        if sys.platform == "win32":
+            raise ProgramInUse(error, place) from error
+        raise
+    sync_folder(place.parent)
+    sync_folder(staged.parent)
+
+
+def take_away(place: Path, staged: Path) -> None:
+    """Move a program out of its place; durable when this returns.
+
+    Raises:
+        OSError: It is not possible; it is there still.
+    """
+    remove_tree(staged)
+    place.rename(staged)
+    sync_folder(place.parent)
+    sync_folder(staged.parent)
+
+
+def swap_by_renames(staged: Path, place: Path) -> None:
+    """Swap where the system has no such call; for an instant nothing is at *place*.
+
+    A crash in this instant is repaired by the next apply, as the journal tells.
+    """
+    aside = staged.with_name(f"{staged.name}.aside")
+    place.rename(aside)
+    try:
+        staged.rename(place)
+    except OSError:
+        aside.rename(place)
+        raise
+    aside.rename(staged)
+
+
+_AT_FDCWD: Final = -100  # fcntl.h
+_RENAME_EXCHANGE: Final = 2  # linux/fs.h
+_RENAME_SWAP: Final = 2  # sys/stdio.h of macOS
+#: The file system, or the C library, has no such call.
+_UNKNOWN: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+
+
+def swap_at_once(one: Path, other: Path) -> bool:
+    """Swap two folders and return True; return False where that is not possible in one step.
+
+    Raises:
+        OSError: The operating system refuses.
+    """
+    if sys.platform == "win32":
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    first, second = os.fsencode(one), os.fsencode(other)
+    if sys.platform == "darwin":
+        if not hasattr(library, "renamex_np"):
+            return False
+        result = library.renamex_np(first, second, _RENAME_SWAP)
+    else:
+        if not hasattr(library, "renameat2"):
+            return False
+        result = library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE)
+    if result == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNKNOWN:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
 def running_in(folder: Path) -> list[int]:

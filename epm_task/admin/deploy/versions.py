@@ -86,6 +86,19 @@ class VersionStore:
             )
         return version
 
+    def earlier(self, number: int | None) -> Version:
+        """Return the version of this number; without one, that before the current one.
+
+        Raises:
+            NoVersion: There is none.
+        """
+        wanted = self.previous if number is None else number
+        if wanted is None:
+            what = f"{self.name} has no version before number {self.current}"
+            why = "there is nothing to go back to"
+            raise NoVersion(what, why, "look at the versions with `epm-task deploy status`")
+        return self.get(wanted)
+
     def names(self, number: int) -> tuple[set[str], set[str]]:
         """Return the commands and the ids of one version; nothing for one that is not there."""
         folder = self._folder / str(number) / "Jobs"

@@ -9,8 +9,8 @@ from admin.admin_files import credential_of
 from admin.deploy.bundle_files import forget_deployments
 
 from epm_task.admin.client import AdminClient
+from epm_task.admin.deploy.apply import Target
 from epm_task.admin.deploy.deploy_root import DeployRoot
-from epm_task.admin.deploy.target import Target
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:

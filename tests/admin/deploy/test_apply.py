@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from epm_task.admin.deploy.apply import Target
     from epm_task.admin.deploy.plan import Plan
-    from epm_task.admin.deploy.target import Target
     from epm_task.testing import Agent
 
 TRIAL = Trial(20, lambda record: None)
