@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from epm_task.simulator.background import LoopThread
 from epm_task.simulator.broker import Admission, Broker
 from epm_task.simulator.processes.peer import peer_pid
-from epm_task.simulator.run import LoopThread
 from epm_task.simulator.trace import Trace
 from epm_task.testing import Agent
 

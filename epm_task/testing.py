@@ -15,7 +15,7 @@ from epm_task.runtime.log.encoder import RecordEncoder
 from epm_task.runtime.log.log import Log, Sink
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.faults.faults import Faults
-from epm_task.simulator.run import Run
+from epm_task.simulator.jobs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -134,7 +134,7 @@ def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
         (task,) = tasks_in(path).values()
         needed = {one.name: tmp_path for one in task.parameters if one.required}
         with Agent() as agent:
-            run = agent.run(task, **needed)
+            run = agent.run(task, parameters=needed)
         assert run.exit_code == 0, run.stderr.decode()
         assert not run.denials
     elif "def test_" in block.text:

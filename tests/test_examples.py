@@ -56,7 +56,7 @@ def by_hand(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_runs_under_an_agent(agent: Agent, file: Path):
     """Exit code, result and records are as the example says; nothing was denied."""
     parameters, exit_code, result, messages = EXPECTED[file.stem]
-    run = agent.run(file, **parameters)
+    run = agent.run(file, parameters=parameters)
     assert (run.exit_code, run.result) == (exit_code, result), run.stderr
     assert [record.message for record in run.records] == messages
     assert run.acknowledged == len(messages)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from epm_task import pytest_plugin, testing
 from epm_task.cli import output as failure
 from epm_task.cli.main import app
 from epm_task.cli.run import document
+from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords
 from epm_task.testing import Agent
 
 if TYPE_CHECKING:
@@ -252,29 +254,37 @@ OPTIONS = {
 }
 
 AGENT_KEYWORDS = {
-    "root",
     "trust",
     "registration_delay",
     "log_level",
+    "host",
     "https_port",
+    "http_port",
     "mqtt_port",
-    "deny",
+    "deny_visibly",
+    "stable_ca",
+    "client_id_template",
+    "bare_values",
+    "grace_seconds",
     "settings",
+    "conditions",
     "faults",
-    "more",
+    "start_time",
+    "trace_file",
+    "record_file",
+    "replay_file",
 }
 RUN_KEYWORDS = {
-    "target",
-    "registration_delay",
-    "timeout",
+    "parameters",
     "arguments",
     "task",
-    "env",
     "job",
+    "timeout",
+    "registration_delay",
+    "env",
     "cwd",
     "on_line",
     "on_record",
-    "parameters",
 }
 
 #: Prints the names of its arguments and of its variables as one JSON object.
@@ -363,8 +373,8 @@ def test_fields_of_a_run_report(agent: Agent, tmp_path: Path):
         "properties",
         "source_channel",
     }
-    fields = {"at", "kind", "action", "what", "denied", "reason", "facts"}
-    assert report["denials"][0].keys() == fields
+    expected = {"at", "kind", "action", "what", "denied", "reason", "facts"}
+    assert report["denials"][0].keys() == expected
 
 
 def test_fields_of_an_agents_facts(agent: Agent):
@@ -408,8 +418,11 @@ def test_names_for_tests():
         "Run",
         "make_context",
     }
-    assert inspect.signature(Agent).parameters.keys() == AGENT_KEYWORDS
-    assert inspect.signature(Agent.start).parameters.keys() - {"self"} == RUN_KEYWORDS
+    assert inspect.signature(Agent).parameters.keys() == {"root", "deny", "options"}
+    assert AgentKeywords.__annotations__.keys() == AGENT_KEYWORDS
+    assert {field.name for field in fields(AgentOptions)} == AGENT_KEYWORDS
+    assert inspect.signature(Agent.start).parameters.keys() == {"self", "target", "options"}
+    assert RunKeywords.__annotations__.keys() == RUN_KEYWORDS
     assert inspect.signature(testing.make_context).parameters.keys() == {
         "job_id",
         "job_name",

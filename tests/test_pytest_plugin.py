@@ -64,7 +64,7 @@ def test_fixtures(tester: pytest.Pytester):
 
     def test_agent(agent):
         agent.settings["KeyScanner"]["max_bytes"] = "10"
-        run = agent.run(key_scanner, root="/etc", registration_delay=0.2)
+        run = agent.run(key_scanner, parameters={"root": "/etc"}, registration_delay=0.2)
         assert run.exit_code == 0 and run.result == {"max_bytes": 10}
         assert run.records[-1].message == "scan_finished"
         assert not run.denials

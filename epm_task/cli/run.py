@@ -18,10 +18,12 @@ from epm_task.cli.interruption import Interruption, stop_signals_to
 from epm_task.cli.output import LiveView, harmless, write
 from epm_task.contract.record import Record
 from epm_task.exit_code import describe
+from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
-    from epm_task.simulator.run import Run, StartedRun
+    from epm_task.simulator.background import StartedRun
+    from epm_task.simulator.jobs.run import Run
 
 
 #: A task that does not stop in this time is killed; the runtime itself needs 5 s at most.
@@ -120,7 +122,7 @@ def _wait(started: StartedRun, interruption: Interruption) -> Run:
             return started.wait(_POLL_SECONDS)
         if not interruption.count:
             continue
-        with suppress(RuntimeError):  # no process was started, so the run is over
+        with suppress(NoProcess):  # no process was started, so the run is over
             if asked_at is None:
                 asked_at = time.monotonic()
                 started.terminate()

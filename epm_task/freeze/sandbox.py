@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from epm_task.contract.names import API_BASE_ARGUMENT
+from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.command import python_program
 from epm_task.simulator.processes.tree import descendants
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from epm_task.freeze.installed import Installed
-    from epm_task.simulator.run import Run, StartedRun
+    from epm_task.simulator.background import StartedRun
+    from epm_task.simulator.jobs.run import Run
 
 #: A task that needs longer than this to do its work is verified by hand.
 _RUN_SECONDS: Final = 120.0
@@ -161,7 +163,7 @@ def _watch(started: StartedRun) -> frozenset[int]:
     while started.running:
         try:
             pid = started.pid
-        except RuntimeError:  # it could not be started; the run says why
+        except NoProcess:  # it could not be started; the run says why
             break
         for child in descendants({pid}):
             with suppress(psutil.Error):  # it has ended in the meantime

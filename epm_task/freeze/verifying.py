@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from epm_task.freeze.installed import Installed
     from epm_task.freeze.sandbox import Sandbox
-    from epm_task.simulator.run import Run
+    from epm_task.simulator.jobs.run import Run
 
 #: Starts of each kind; the fastest counts, because noise only ever adds.
 _ROUNDS: Final = 5
@@ -153,7 +153,7 @@ def _stdout(run: Run) -> Check:
 
 
 def _left_behind(run: Run) -> Check:
-    left = sum(task.left_behind for task in run.job_run.tasks)
+    left = sum(task.left_behind for task in run.tasks)
     problem = f"{left} were left behind; a task does its work and exits"
     return judge("processes", not left, "none was left behind", problem)
 

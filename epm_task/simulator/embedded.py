@@ -1,148 +1,93 @@
-"""An agent is the whole local contract of KEPM in one thread of this process."""
+"""Run an agent in a thread of this process, for tests and `epm-task run`."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
+from epm_task.errors import EpmTaskError
 from epm_task.simulator.agent import LocalAgent
-from epm_task.simulator.jobs.observer import RunObserver
-from epm_task.simulator.jobs.task import RunOptions
+from epm_task.simulator.background import LoopThread, StartedRun
+from epm_task.simulator.jobs.live import LiveRun
+from epm_task.simulator.jobs.run import RunRequest
 from epm_task.simulator.jobs.trial import trial_job
-from epm_task.simulator.options import AgentOptions
-from epm_task.simulator.run import LoopThread, StartedRun, begin_run
+from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords, check_names
+from epm_task.simulator.settings import LiveSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
     from types import TracebackType
 
-    from epm_task.contract.record import Record
     from epm_task.runtime.task import Task
     from epm_task.simulator.faults.faults import Faults
-    from epm_task.simulator.jobs.run import JobRun
-    from epm_task.simulator.jobs.scheduler import Clock
-    from epm_task.simulator.run import Run
-    from epm_task.simulator.settings import LiveSettings
+    from epm_task.simulator.jobs.run import Run
     from epm_task.simulator.trace import Trace
-
-
-class AgentView:
-    """The running agent, seen from another thread."""
-
-    _local: LocalAgent
-
-    @property
-    def trace(self) -> Trace:
-        """Every decision of the agent, with its reason."""
-        return self._local.trace
-
-    @property
-    def settings(self) -> LiveSettings:
-        """The settings: `agent.settings["KeyScanner"]["max_bytes"] = "10"`."""
-        return self._local.settings.live
-
-    @property
-    def faults(self) -> Faults:
-        """What goes wrong on purpose."""
-        return self._local.faults
-
-    @property
-    def base_url(self) -> str:
-        """What `{KeeperApiBaseUrl}` stands for."""
-        return self._local.api.base_url
-
-    @property
-    def broker_host(self) -> str:
-        """The broker's address."""
-        return self._local.broker.host
-
-    @property
-    def broker_port(self) -> int:
-        """The broker's port."""
-        return self._local.broker.port
-
-    @property
-    def ca(self) -> Path:
-        """The certificate of the agent's CA."""
-        return self._local.certificates.ca
-
-    @property
-    def admin_cert(self) -> Path:
-        """The client certificate of the Admin tier."""
-        return self._local.certificates.admin_cert
-
-    @property
-    def admin_key(self) -> Path:
-        """The private key of the Admin tier."""
-        return self._local.certificates.admin_key
-
-    @property
-    def root(self) -> Path:
-        """The agent's folder."""
-        return self._local.root.path
-
-    @property
-    def log(self) -> Path:
-        """The KeeperLogger file."""
-        return self._local.root.keeper_logger
-
 
 Result = TypeVar("Result")
 
 #: A task without a time-out of its own must not hold a test for ever.
 RUN_SECONDS: Final = 60.0
 
+_PARAMETERS = "give a parameter of the task as parameters={{{name!r}: …}}"
 
-class Agent(AgentView):
+
+class Agent:
     """An embedded agent; `with Agent() as agent` starts and stops it.
 
     Args:
         root: Its folder, which is kept; None makes a temporary one, removed at the end.
-        trust: Whether a launched process alone has the Plugin tier, or its descendants too.
-        registration_delay: Seconds from the start of a process to its registration, or a range.
-        log_level: Lowest level that goes to the KeeperLogger file.
-        https_port: 0 for any free one.
-        mqtt_port: 0 for any free one.
         deny: Topics that are left out of the `mqttTopics` of the runs that this agent starts.
-        settings: Compiled-in settings by plugin and key.
+        **options: The fields of `AgentOptions`.
+
+    Attributes:
+        trace: Every decision of the agent, with its reason.
+        settings: The settings: `agent.settings["KeyScanner"]["max_bytes"] = "10"`.
         faults: What goes wrong on purpose.
-        **more: Any other attribute of `AgentOptions`.
+        base_url: The value of `{KeeperApiBaseUrl}`.
+        broker_host: The broker's address.
+        broker_port: The broker's port.
+        ca: The certificate of the agent's CA.
+        admin_cert: The client certificate of the Admin tier.
+        admin_key: The private key of the Admin tier.
+        root: The agent's folder.
+        log: The KeeperLogger file.
+        clock: The clock of the scheduler.
+        jobs: The stored jobs.
 
     Raises:
+        UnknownName: An option has a wrong name.
         StartError: On entry: the root is unusable or in use, a port is taken, a file is broken.
     """
 
-    def __init__(  # noqa: PLR0913 - keywords only, each with a default
+    trace: Trace
+    settings: LiveSettings
+    faults: Faults
+    base_url: str
+    broker_host: str
+    broker_port: int
+    root: Path
+    log: Path
+    ca: Path
+    admin_cert: Path
+    admin_key: Path
+    clock: AgentClock
+    jobs: AgentJobs
+
+    def __init__(
         self,
         root: str | Path | None = None,
         *,
-        trust: Literal["exact", "tree"] = "exact",
-        registration_delay: float | tuple[float, float] = 0.0,
-        log_level: str = "Trace",
-        https_port: int = 0,
-        mqtt_port: int = 0,
         deny: Collection[str] = (),
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
-        faults: Faults | None = None,
-        **more: Any,
+        **options: Unpack[AgentKeywords],
     ) -> None:
         """Take the options; nothing is started before `open` or `with`."""
-        self._options = AgentOptions(
-            trust=trust,
-            registration_delay=registration_delay,
-            log_level=log_level,
-            https_port=https_port,
-            mqtt_port=mqtt_port,
-            settings=settings or {},
-            faults=faults,
-            **more,
-        )
+        check_names("Agent", options, AgentKeywords.__annotations__, "see epm_task.testing.Agent")
+        self._options = AgentOptions(**options)
         self._given_root = root
         self._deny = frozenset(deny)
         self._temporary: Path | None = None
@@ -167,15 +112,23 @@ class Agent(AgentView):
         """
         if self._given_root is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="epm-agent-"))
-        self._local = LocalAgent(Path(self._given_root or self._temporary or ""), self._options)
+        self._local = local = LocalAgent(
+            Path(self._given_root or self._temporary or ""), self._options
+        )
         self._loop = LoopThread("epm-agent")
         try:
-            self._loop.call(self._local.__aenter__())
+            self._loop.call(local.__aenter__())
         except BaseException:
             self._end_thread()
             raise
-        self.clock = AgentClock(self._local.clock, self._loop)
-        self.jobs = AgentJobs(self, self._local)
+        self.trace, self.faults = local.trace, local.faults
+        self.settings = LiveSettings(local.settings)
+        self.base_url = local.api.base_url
+        self.broker_host, self.broker_port = local.broker.host, local.broker.port
+        self.root, self.log = local.root.path, local.root.keeper_logger
+        self.ca, self.admin_cert, self.admin_key = local.certificates
+        self.clock = AgentClock(local, self._loop)
+        self.jobs = AgentJobs(self, local)
 
     def close(self) -> None:
         """End every task (TERM, grace, KILL), stop the agent, and remove a temporary root."""
@@ -184,78 +137,46 @@ class Agent(AgentView):
         finally:
             self._end_thread()
 
-    def run(self, target: Task[..., Any] | str | Path, **words: Any) -> Run:
+    def run(self, target: Task[..., Any] | str | Path, **options: Unpack[RunKeywords]) -> Run:
         """Run a task as a child process, as the agent would, and wait for its end.
 
         Args:
             target: A task, or the path of a task file or of another program.
-            **words: As for `start`.
+            **options: See `RunKeywords`; the task's own parameters are `parameters`.
 
         Raises:
             TaskFileError: The file cannot be imported, or holds no such task.
-            TypeError: A parameter is unknown to the task.
+            UnknownName: An option or a parameter of the task has a wrong name.
         """
-        return self.start(target, **words).wait()
+        return self.start(target, **options).wait()
 
-    def start(  # noqa: PLR0913 - keywords only, each with a default
-        self,
-        target: Task[..., Any] | str | Path,
-        *,
-        registration_delay: float | None = None,
-        timeout: float | None = None,
-        arguments: Sequence[str] = (),
-        task: str | None = None,
-        env: Mapping[str, str] | None = None,
-        job: Mapping[str, Any] | None = None,
-        cwd: Path | None = None,
-        on_line: Callable[[str, bytes], None] | None = None,
-        on_record: Callable[[Record], None] | None = None,
-        **parameters: Any,
+    def start(
+        self, target: Task[..., Any] | str | Path, **options: Unpack[RunKeywords]
     ) -> StartedRun:
-        """Start a run in the background.
-
-        Args:
-            target: A task, or the path of a task file or of another program.
-            registration_delay: Seconds from the start of the process to its registration; None
-                for the agent's own.
-            timeout: `timeoutSeconds` of the job; None for the task's own, or 60 s.
-            arguments: Further arguments, passed exactly as they are.
-            task: Which task of a file with several.
-            env: Environment variables beside those that the agent passes on.
-            job: Fields of the job document that replace those that are made from the task.
-            cwd: Working directory of the process; the agent's root when None.
-            on_line: Called, in the agent's thread, with `stdout` or `stderr` and each line.
-            on_record: Called, in the agent's thread, with each record once.
-            **parameters: The task's parameters by name; None leaves one out.
-
-        Raises:
-            TaskFileError: The file cannot be imported, or holds no such task.
-            TypeError: A parameter is unknown to the task.
-        """
+        """Start a run in the background; takes and raises what `run` does."""
+        check_names("Agent.run", options, RunKeywords.__annotations__, _PARAMETERS)
         trial = trial_job(
             target,
             ca_file=self.ca,
-            task_name=task,
-            arguments=arguments,
-            parameters=parameters,
+            task_name=options.get("task"),
+            arguments=options.get("arguments") or (),
+            parameters=options.get("parameters") or {},
             deny=self._deny,
         )
-        document = {**trial.document, **(job or {})}
         self._know_plugin(trial.task)
+        document = {**trial.document, **(options.get("job") or {})}
         step = {**document["tasks"][0]}
-        step["timeoutSeconds"] = timeout or step.get("timeoutSeconds", RUN_SECONDS)
+        step["timeoutSeconds"] = options.get("timeout") or step.get("timeoutSeconds", RUN_SECONDS)
         document["tasks"] = [step, *document["tasks"][1:]]
-        observer = RunObserver(document["id"], on_line=on_line, on_record=on_record)
-        return begin_run(
-            (self._local, self._loop),
-            document,
-            observer,
-            trigger="trigger",
+        request = RunRequest(
             context=trial.context,
-            options=replace(
-                self._run_options(registration_delay), env={**trial.env, **(env or {})}, cwd=cwd
-            ),
+            registration_delay=self._delay(options.get("registration_delay")),
+            env={**trial.env, **(options.get("env") or {})},
+            cwd=options.get("cwd"),
+            on_line=options.get("on_line"),
+            on_record=options.get("on_record"),
         )
+        return self._begin(document, request)
 
     def run_job(
         self,
@@ -273,15 +194,9 @@ class Agent(AgentView):
             context: Event context.
             registration_delay: Seconds; None for the agent's own.
         """
-        started = begin_run(
-            (self._local, self._loop),
-            document,
-            RunObserver(str(document.get("id", ""))),
-            trigger=trigger,
-            context=context,
-            options=self._run_options(registration_delay),
-        )
-        return started.wait()
+        delay = self._delay(registration_delay)
+        request = RunRequest(trigger=trigger, context=context or {}, registration_delay=delay)
+        return self._begin(document, request).wait()
 
     def call_in_loop(self, function: Callable[[], Result]) -> Result:
         """Run a plain function in the agent's own thread, and return its result."""
@@ -294,18 +209,20 @@ class Agent(AgentView):
         self.jobs.wait()
         self.jobs.clear()
         self._local.settings.revert_all()
-        self._local.watch.ended.clear()
+        self._local.history.ended.clear()
+
+    def _begin(self, document: Mapping[str, Any], request: RunRequest) -> StartedRun:
+        live = LiveRun(document, request)
+        return StartedRun(live, self._loop.submit(self._local.runner.run(live)), self._loop)
+
+    def _delay(self, seconds: float | None) -> float:
+        return self._options.registration_seconds() if seconds is None else seconds
 
     def _know_plugin(self, task: Task[..., object] | None) -> None:
         # A task that is tried before its plugin is deployed gets the model's defaults, not a 404.
         kind = task.handler.settings_type if task is not None else None
         if kind is not None and kind.plugin_id not in self.settings:
             self.call_in_loop(lambda: self._local.settings.define(kind.plugin_id, {}))
-
-    def _run_options(self, registration_delay: float | None) -> RunOptions:
-        if registration_delay is None:
-            registration_delay = self._options.registration_seconds()
-        return RunOptions(registration_delay)
 
     def _end_thread(self) -> None:
         self._loop.stop()
@@ -318,13 +235,13 @@ class AgentClock:
     """The clock of one embedded agent.
 
     Args:
-        clock: The clock that the scheduler reads.
+        local: Has the clock that the scheduler reads.
         loop: The thread in which the agent runs.
     """
 
-    def __init__(self, clock: Clock, loop: LoopThread) -> None:
+    def __init__(self, local: LocalAgent, loop: LoopThread) -> None:
         """Remember both."""
-        self._clock = clock
+        self._clock = local.clock
         self._loop = loop
 
     def now(self) -> datetime:
@@ -343,8 +260,14 @@ class AgentClock:
         self._loop.call_plain(partial(self._clock.advance, **step))
 
 
-class InvalidJob(ValueError):
-    """The full validator refused a job document; the text lists what is wrong."""
+class InvalidJob(EpmTaskError, ValueError):
+    """The full validator refused a job document."""
+
+    def __init__(self, job_id: object, errors: Collection[str]) -> None:
+        """Take the job's id and what is wrong."""
+        super().__init__(
+            f"the job {job_id!r} is not valid", "; ".join(errors), "correct the document"
+        )
 
 
 class AgentJobs:
@@ -368,14 +291,14 @@ class AgentJobs:
         """
         verdict = self._local.validate(dict(document))
         if not verdict.valid:
-            raise InvalidJob("; ".join(verdict.errors))
+            raise InvalidJob(document.get("id"), verdict.errors)
         self._local.jobs.put(dict(document))
 
     def get(self, job_id: str) -> dict[str, Any]:
         """Return a stored document.
 
         Raises:
-            UnknownJob: There is no such job.
+            UnknownJob: The agent has no such job.
         """
         return self._local.jobs.get(job_id)
 
@@ -383,7 +306,7 @@ class AgentJobs:
         """Delete a stored document.
 
         Raises:
-            UnknownJob: There is no such job.
+            UnknownJob: The agent has no such job.
         """
         self._local.jobs.delete(job_id)
 
@@ -401,17 +324,17 @@ class AgentJobs:
         """Return the ids of all stored jobs, sorted."""
         return [str(job["id"]) for job in self._local.jobs.all()]
 
-    def trigger(self, job_id: str, **context: object) -> Run:
+    def trigger(self, job_id: str, context: Mapping[str, object] | None = None) -> Run:
         """Run a stored job with an event context, and wait for its end.
 
         Raises:
-            UnknownJob: There is no such job.
+            UnknownJob: The agent has no such job.
         """
         return self._agent.run_job(self.get(job_id), trigger="trigger", context=context)
 
-    def ended(self, job_id: str | None = None) -> list[JobRun]:
+    def ended(self, job_id: str | None = None) -> list[Run]:
         """Return the last runs that have ended, of one job or of all, the oldest first."""
-        runs = self._agent.call_in_loop(lambda: list(self._local.watch.ended))
+        runs = self._agent.call_in_loop(lambda: list(self._local.history.ended))
         return [run for run in runs if job_id in {None, run.job_id}]
 
     def wait(self, timeout: float = 30.0) -> None:
@@ -421,7 +344,7 @@ class AgentJobs:
             TimeoutError: One still goes on after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
-        while not self._agent.call_in_loop(lambda: self._local.watch.idle):
+        while self._agent.call_in_loop(lambda: self._local.history.live):
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"a run still goes on after {timeout} s")
             time.sleep(0.005)

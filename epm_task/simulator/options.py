@@ -1,19 +1,22 @@
-"""The agent options are what can be chosen when an agent is started."""
+"""Name the options of an agent and of a run under it, and refuse a wrong name."""
 
 from __future__ import annotations
 
+import difflib
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE
+from epm_task.errors import EpmTaskError
 from epm_task.simulator.jobs.task import GRACE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from epm_task.contract.record import Record
     from epm_task.simulator.faults.faults import Faults
 
 
@@ -32,7 +35,7 @@ class AgentOptions:
         mqtt_port: 0 for any free one.
         deny_visibly: Whether the broker answers denials with 0x87 where MQTT 5 has room for it.
         stable_ca: Whether the certificate authority is kept over restarts.
-        client_id_template: Where the job id stands in a client id.
+        client_id_template: Where the job id is in a client id.
         bare_values: Whether the API answers one setting as a bare JSON string.
         grace_seconds: Between SIGTERM and SIGKILL.
         settings: Compiled-in settings by plugin and key.
@@ -69,3 +72,81 @@ class AgentOptions:
         if isinstance(self.registration_delay, tuple):
             return random.uniform(*self.registration_delay)  # noqa: S311 - no secret
         return self.registration_delay
+
+
+class AgentKeywords(TypedDict, total=False):
+    """The fields of `AgentOptions`, as keywords of `Agent`."""
+
+    trust: Literal["exact", "tree"]
+    registration_delay: float | tuple[float, float]
+    log_level: str
+    host: str
+    https_port: int | None
+    http_port: int | None
+    mqtt_port: int
+    deny_visibly: bool
+    stable_ca: bool
+    client_id_template: str
+    bare_values: bool
+    grace_seconds: float
+    settings: Mapping[str, Mapping[str, Any]]
+    conditions: Mapping[str, bool]
+    faults: Faults | None
+    start_time: datetime | None
+    trace_file: Path | None
+    record_file: Path | None
+    replay_file: Path | None
+
+
+class RunKeywords(TypedDict, total=False):
+    """How `Agent.run` and `Agent.start` run a task.
+
+    Attributes:
+        parameters: Values of the task's own parameters by name; None leaves one out.
+        arguments: Further arguments, passed exactly as they are.
+        task: Which task of a file with several.
+        job: Fields of the job document that replace those that are made from the task.
+        timeout: `timeoutSeconds` of the job; else the task's own, or 60 s.
+        registration_delay: Seconds from the start of the process to its registration; else the
+            agent's own.
+        env: Environment variables beside those that the agent passes on.
+        cwd: Working directory of the process; else the agent's root.
+        on_line: Called, in the agent's thread, with `stdout` or `stderr` and each line.
+        on_record: Called, in the agent's thread, with each record once.
+    """
+
+    parameters: Mapping[str, Any]
+    arguments: Sequence[str]
+    task: str | None
+    job: Mapping[str, Any]
+    timeout: float | None
+    registration_delay: float | None
+    env: Mapping[str, str]
+    cwd: Path | None
+    on_line: Callable[[str, bytes], None] | None
+    on_record: Callable[[Record], None] | None
+
+
+class UnknownName(EpmTaskError, TypeError):
+    """A keyword or a parameter has a name that does not exist."""
+
+    def __init__(self, owner: str, kind: str, name: str, known: Iterable[str], fix: str) -> None:
+        """Take whose name it is, what kind of name, the name, those that exist, and what to do."""
+        near = difflib.get_close_matches(name, known := list(known), n=1)
+        super().__init__(
+            f"{owner} has no {kind} {name!r}",
+            f"it has {', '.join(known) or 'none'}",
+            f"did you mean {near[0]!r}? Else {fix}" if near else fix,
+        )
+
+
+def check_names(owner: str, given: Iterable[str], known: Iterable[str], fix: str) -> None:
+    """Refuse a keyword whose name is not one of *known*.
+
+    Raises:
+        UnknownName: There is one.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise UnknownName(owner, "option", name, known, fix.format(name=name))

@@ -1,4 +1,4 @@
-"""The settings store merges the settings of each plugin from three layers.
+"""Merge the settings of each plugin from three layers.
 
 Highest first: unified storage (values that the API or a policy wrote; kept in one file, so that
 they survive a restart), the plugin's JSON on disk as it was last imported, compiled-in defaults.
@@ -15,10 +15,11 @@ from collections.abc import MutableMapping
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.json_text import BadJson, parse_object, write_json
+from epm_task.contract.json_text import write_json
 from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.errors import EpmTaskError
 from epm_task.files import remove_leftovers, write_atomically
-from epm_task.simulator.start_error import UnusableFile
+from epm_task.simulator.start_error import UnusableFile, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,12 +31,29 @@ if TYPE_CHECKING:
 _Layer = dict[str, dict[str, str]]
 
 
-class UnknownPlugin(KeyError):
+class UnknownPlugin(EpmTaskError, KeyError):
     """No layer knows this plugin."""
 
+    __str__ = EpmTaskError.__str__
 
-class UnknownKey(KeyError):
+    def __init__(self, plugin: str) -> None:
+        """Take its name."""
+        super().__init__(
+            f"plugin {plugin!r} is not known",
+            fix="put its JSON into Plugins/, or correct the name",
+        )
+
+
+class UnknownKey(EpmTaskError, KeyError):
     """No layer of the plugin knows this setting key."""
+
+    __str__ = EpmTaskError.__str__
+
+    def __init__(self, plugin: str, key: str) -> None:
+        """Take the plugin and the key."""
+        super().__init__(
+            f"setting {key!r} of {plugin} is not known", fix="add it, or correct its key"
+        )
 
 
 class SettingsStore:
@@ -76,11 +94,6 @@ class SettingsStore:
         with self._lock:
             self._compiled_in.setdefault(plugin, {}).update(settings)
 
-    @property
-    def live(self) -> LiveSettings:
-        """A mapping of plugins to mappings of settings, for tests: reads merge, writes put."""
-        return LiveSettings(self)
-
     def plugins(self) -> list[str]:
         """Return the names of all plugins, sorted."""
         with self._lock:
@@ -106,7 +119,7 @@ class SettingsStore:
         """
         settings = self.merged(plugin)
         if key not in settings:
-            raise UnknownKey(key)
+            raise UnknownKey(plugin, key)
         return settings[key]
 
     def put(self, plugin: str, key: str, value: Any, *, create: bool = False) -> None:
@@ -209,20 +222,15 @@ class SettingsStore:
 
 
 def _read_store(path: Path) -> _Layer:
-    try:
-        document = parse_object(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except BadJson as error:
-        raise UnusableFile(path, error.why, line=error.line) from error
-    except OSError as error:
-        raise UnusableFile(path, error.strerror or str(error)) from error
+    document = read_object(path)
     plugins = document.get("plugins")
     if document.get("version") != 1 or not isinstance(plugins, dict):
-        raise UnusableFile(path, 'it is no settings store: "version": 1 or "plugins" is missing')
+        raise UnusableFile(path, 'it does not hold settings: "version": 1 or "plugins" is missing')
     for plugin, settings in plugins.items():
         if not isinstance(settings, dict) or not all(isinstance(v, str) for v in settings.values()):
-            raise UnusableFile(path, f"the settings of {plugin} are no object of text values")
+            raise UnusableFile(path, f"the settings of {plugin} must be an object of text values")
     return plugins
 
 
@@ -251,18 +259,12 @@ def is_plugin_name(name: str) -> bool:
 
 
 def read_plugin_file(path: Path) -> dict[str, str]:
-    """Return the settings that stand in one `Plugins/{id}.json`.
+    """Return the settings of one `Plugins/{id}.json`.
 
     Raises:
-        UnusableFile: It is no JSON object, or cannot be read.
+        UnusableFile: It does not hold a JSON object, or cannot be read.
     """
-    try:
-        document = parse_object(path.read_bytes())
-    except BadJson as error:
-        raise UnusableFile(path, error.why, line=error.line) from error
-    except OSError as error:
-        raise UnusableFile(path, error.strerror or str(error)) from error
-    return {key: setting_text(value) for key, value in document.items()}
+    return {key: setting_text(value) for key, value in read_object(path).items()}
 
 
 def plugin_files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -1,22 +1,24 @@
-"""A start error says why an agent could not start."""
+"""Say why an agent could not start, open its ports, and read its JSON files."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
+from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.errors import EpmTaskError
 from epm_task.runtime.attestation import linux as attestation_linux
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class StartError(Exception):
-    """The agent could not start; the text says what happened, why, and what to do."""
+class StartError(EpmTaskError):
+    """The agent could not start."""
 
 
 class RootUnusable(StartError):
@@ -25,7 +27,7 @@ class RootUnusable(StartError):
     def __init__(self, root: Path, why: str) -> None:
         """Take the root and the operating system's reason."""
         super().__init__(
-            f"the agent's root {root} cannot be used: {why}; choose a folder that you may write"
+            f"the agent's root {root} cannot be used", why, "choose a folder that you may write"
         )
 
 
@@ -36,7 +38,8 @@ class RootHeld(StartError):
         """Take the root and the PID of its holder, when it is known."""
         holder = f"process {pid}" if pid else "another process"
         super().__init__(
-            f"the agent's root {root} is in use by {holder}; stop that agent, or use another root"
+            f"the agent's root {root} is in use by {holder}",
+            fix="stop that agent, or use another root",
         )
         self.pid = pid
 
@@ -44,18 +47,21 @@ class RootHeld(StartError):
 class FileUnwritable(StartError):
     """A file that was asked for cannot be written."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, error: OSError) -> None:
         """Take the file and the operating system's reason."""
-        super().__init__(f"{path} cannot be written: {why}; give the path of another file")
+        super().__init__(
+            f"{path} cannot be written", error.strerror or str(error), "give another path"
+        )
 
 
 class PortTaken(StartError):
     """A port that was asked for belongs to another process."""
 
-    def __init__(self, port: int, holder: str) -> None:
-        """Take the port, and its holder in words: `process 4711 (nginx)`."""
+    def __init__(self, host: str, port: int) -> None:
+        """Take the address; who has it is looked up."""
         super().__init__(
-            f"port {port} is in use by {holder}; choose another one, or 0 for any free one"
+            f"port {port} is in use by {holder(host, port)}",
+            fix="choose another one, or 0 for any free one",
         )
         self.port = port
 
@@ -66,20 +72,35 @@ class UnusableFile(StartError):
     Attributes:
         path: The file.
         line: Where the content is broken, counted from 1; 0 when no line can be named.
-        why: The reason.
     """
 
     def __init__(self, path: Path, why: str, *, line: int = 0) -> None:
         """Take the facts; the sentence says that the file was not changed."""
-        place = f"{path}, line {line}" if line else str(path)
-        super().__init__(f"{place}: {why}; the file was not changed: correct it, or move it away")
+        super().__init__(
+            f"{path}, line {line}" if line else str(path),
+            why,
+            "the file was not changed: correct it, or move it away",
+        )
         self.path = path
         self.line = line
-        self.why = why
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Raises:
+        UnusableFile: It cannot be read, or does not hold one.
+    """
+    try:
+        return parse_object(path.read_bytes())
+    except BadJson as error:
+        raise UnusableFile(path, error.why, line=error.line) from error
+    except OSError as error:
+        raise UnusableFile(path, error.strerror or str(error)) from error
 
 
 #: Windows reports a port held exclusively as "access denied".
-_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
+PORT_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
 #: Connections that wait to be accepted while the loop is busy: 64 tasks may start at once.
 _BACKLOG: Final = 512
@@ -102,8 +123,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        if error.errno in _TAKEN:
-            raise PortTaken(port, holder(host, port)) from error
+        if error.errno in PORT_TAKEN:
+            raise PortTaken(host, port) from error
         raise
     listening.settimeout(0)
     return listening

@@ -85,8 +85,8 @@ def test_a_job_of_two_tasks_runs(agent: Agent, tmp_path: Path) -> None:
     assert register(agent, document).status_code == 200
     run = agent.run_job(document, context={"Root": "/tmp/a b"})
     assert run.exit_code == 0, run.stderr
-    assert run.job_run.tasks[0].result == {"Root": "/tmp/a b"}
-    assert run.job_run.tasks[1].result == {"report": "/tmp/a b ä"}
+    assert run.tasks[0].result == {"Root": "/tmp/a b"}
+    assert run.tasks[1].result == {"report": "/tmp/a b ä"}
 
 
 def test_check_sees_a_new_parameter(tmp_path: Path) -> None:

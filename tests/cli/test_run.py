@@ -9,13 +9,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli.command import EXAMPLES, HELLO, epm_task, line, task_file
 from cli.command_line import epm_task as in_process
 
 from epm_task.cli.run import document, exit_code_of, hints, summary
+from epm_task.simulator.jobs.run import Registration
 from epm_task.testing import Agent
 
 if TYPE_CHECKING:
@@ -272,10 +273,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         yield agent.run(file)
 
 
+def _with(run: Run, **changes: Any) -> Run:
+    """Return the run as it would be had its task ended otherwise."""
+    return replace(run, tasks=[replace(run.tasks[0], **changes)])
+
+
 @pytest.mark.parametrize(("code", "seen"), [(0, 0), (3, 3), (143, 143), (-9, 137), (-15, 143)])
 def test_exit_code(run: Run, code: int, seen: int):
     """A signal becomes 128 plus its number; all else stays."""
-    assert exit_code_of(replace(run, exit_code=code)) == seen
+    assert exit_code_of(_with(run, exit_code=code)) == seen
 
 
 @pytest.mark.parametrize(
@@ -289,20 +295,21 @@ def test_exit_code(run: Run, code: int, seen: int):
 def test_summary(run: Run, tries: int, seconds: float | None, acknowledged: int, text: str):
     """The summary counts in proper English."""
     registration = replace(run.registration, tries=tries, seconds=seconds)
-    line = summary(replace(run, registration=registration, acknowledged=acknowledged, exit_code=77))
+    failed = _with(run, exit_code=77)
+    line = summary(replace(failed, registration=registration, acknowledged=acknowledged))
     assert line.startswith(f"{text}; ")
     assert line.endswith(" s; exit 77 (NOPERM)")
 
 
 def test_hints(run: Run):
     """A failed run gets no hint; one that never asked, or printed no result, gets one each."""
-    registered = replace(run.registration, tries=1, seconds=0.1)
+    registered = replace(run, registration=Registration(1, 0.1))
     assert len(hints(run)) == 1
-    assert hints(replace(run, registration=registered)) == []
-    assert hints(replace(run, exit_code=1, stdout=b"x")) == []
-    assert hints(replace(run, registration=registered, stdout=b" \n")) == []
-    assert len(hints(replace(run, stdout=b"x"))) == 2
-    assert hints(replace(run, registration=registered, stdout=b"{}", result={})) == []
+    assert hints(registered) == []
+    assert hints(_with(run, exit_code=1, stdout=b"x")) == []
+    assert hints(_with(registered, stdout=b" \n")) == []
+    assert len(hints(_with(run, stdout=b"x"))) == 2
+    assert hints(_with(registered, stdout=b"{}", result={})) == []
 
 
 def test_document_is_json(run: Run):

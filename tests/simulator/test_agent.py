@@ -10,7 +10,7 @@ import pytest
 
 from epm_task.simulator.agent import LocalAgent, read_ports, write_ports
 from epm_task.simulator.embedded import Agent
-from epm_task.simulator.jobs.observer import RunObserver
+from epm_task.simulator.jobs.live import LiveRun
 from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.start_error import StartError, UnusableFile
 
@@ -30,9 +30,9 @@ def test_startup_job_runs_once_at_the_start(tmp_path: Path):
 
     async def main() -> list[tuple[str, int]]:
         async with LocalAgent(tmp_path) as agent:
-            while not agent.watch.ended:  # noqa: ASYNC110 - the watch has no event for it
+            while not agent.history.ended:  # noqa: ASYNC110 - the history has no event for it
                 await asyncio.sleep(0.005)
-            return [(run.trigger, run.exit_code) for run in agent.watch.ended]
+            return [(run.trigger, run.exit_code) for run in agent.history.ended]
 
     assert asyncio.run(main()) == asyncio.run(main()) == [("Startup", 0)]
 
@@ -42,10 +42,10 @@ def test_cancelled_run_leaves_nothing(tmp_path: Path):
 
     async def main() -> None:
         async with LocalAgent(tmp_path) as agent:
-            run = agent.run_job(_SLEEP, trigger="t", observer=RunObserver("sleep"))
+            run = agent.runner.run(LiveRun(_SLEEP))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(run, 0.1)
-            assert agent.watch.idle
+            assert not agent.history.live
             assert agent.registry.candidates() == frozenset()
 
     asyncio.run(main())

@@ -18,8 +18,10 @@ import pytest
 from peers.patience import PATIENCE
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
+from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent, InvalidJob
 from epm_task.simulator.jobs.store import UnknownJob
+from epm_task.simulator.options import UnknownName
 from epm_task.simulator.start_error import PortTaken, RootHeld, RootUnusable, UnusableFile
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are 
 
 @pytest.fixture
 def agent() -> Iterator[Agent]:
-    """An agent that has just started."""
-    with Agent(grace_seconds=1.0) as agent:
+    """An agent that has just started, in which the condition of the job `picky` is not met."""
+    with Agent(conditions={"picky": False}, grace_seconds=1.0) as agent:
         yield agent
 
 
@@ -42,7 +44,7 @@ def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
     (tmp_path / "a.pem").write_text("x" * 11)
     task = write(tmp_path, SCANNER)
     agent.settings["KeyScanner"]["max_bytes"] = "10"
-    run = agent.run(task, root=tmp_path, registration_delay=0.2)
+    run = agent.run(task, parameters={"root": tmp_path}, registration_delay=0.2)
     assert run.exit_code == 0, run.stderr
     assert run.result == {"found": 0}
     assert run.records[-1].message == "scan_finished"
@@ -133,17 +135,38 @@ def test_broken_job_file_is_reported(tmp_path: Path):
     with Agent(tmp_path) as agent:
         assert agent.jobs.ids() == ["good"]
         assert any("bad.json, line 2" in event.reason for event in agent.trace)
-        assert "malformed" in agent.jobs.trigger("good").job_run.problem
+        assert "malformed" in agent.jobs.trigger("good").problem
 
 
 def test_values_are_passed_whole(agent: Agent, tmp_path: Path):
     """Blanks, quotes, backslashes, lists and flags arrive as they were given."""
     task = write(tmp_path, TWO_TASKS, 'my "task" {home}.py')
     words = ["a  b", "\"'", "\\", "--flag", ""]
-    run = agent.run(task, task="talker", words=words, flag=True)
+    run = agent.run(task, task="talker", parameters={"words": words, "flag": True})
     assert run.exit_code == 0, run.stderr
     assert run.result == {"words": words, "flag": True}
     assert agent.run(task, task="talker", arguments=["--words=x y"]).result["words"] == ["x y"]
+
+
+@pytest.mark.parametrize(
+    ("options", "near"),
+    [
+        ({"root": "/"}, r"no option 'root'.*parameters=\{'root': …\}"),
+        ({"arguements": []}, "did you mean 'arguments'"),
+        ({"task": "talker", "parameters": {"word": 1}}, "talker has no parameter.*mean 'words'"),
+        ({"task": "talker", "parameters": {"timeout": 9.0}}, "no parameter 'timeout'"),
+    ],
+)
+def test_wrong_name_is_refused(agent: Agent, tmp_path: Path, options: dict[str, Any], near: str):
+    """Options of a run and parameters of the task are told apart; the error has the near name."""
+    with pytest.raises(UnknownName, match=near):
+        agent.run(write(tmp_path, TWO_TASKS), **options)
+
+
+def test_wrong_option_of_an_agent_is_refused():
+    """The error names the near one, before anything is started."""
+    with pytest.raises(UnknownName, match="did you mean 'trust'"):
+        Agent(trusted="tree")
 
 
 def test_denied_topic_is_seen_by_the_agent_only(tmp_path: Path):
@@ -247,7 +270,7 @@ def test_background_run(agent: Agent, tmp_path: Path):
 def test_nothing_to_wait_for(agent: Agent, tmp_path: Path):
     """A program that does not exist has no PID, and the run says 127."""
     started = agent.start(tmp_path / "absent")
-    with pytest.raises(RuntimeError, match="no process was started"):
+    with pytest.raises(NoProcess, match="no process was started"):
         assert started.pid
     assert started.wait().exit_code == 127
 
@@ -349,85 +372,64 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path):
     assert list(scratch.iterdir()) == []
 
 
-pytestmark_of_agent_jobs = pytest.mark.skipif(
-    sys.platform == "win32", reason="the programs are POSIX"
-)
-
-
-@pytest.fixture
-def agent_of_agent_jobs() -> Iterator[Agent]:
-    """An agent in which the condition of the job `picky` is not met."""
-    with Agent(conditions={"picky": False}, grace_seconds=0.2) as agent_of_agent_jobs:
-        yield agent_of_agent_jobs
-
-
 def _job(job_id: str, command: str, **more: Any) -> dict[str, Any]:
     task = {"id": "t", "name": "T", "command": command, **more.pop("task", {})}
     return {"id": job_id, "name": job_id, "events": ["E"], "tasks": [task], **more}
 
 
-def test_invalid_job_is_refused(agent_of_agent_jobs: Agent):
+def test_invalid_job_is_refused(agent: Agent):
     """The full validator runs, and nothing is stored."""
     with pytest.raises(InvalidJob, match="binary not found"):
-        agent_of_agent_jobs.jobs.add(_job("j", "no-such-program"))
-    assert agent_of_agent_jobs.jobs.ids() == []
+        agent.jobs.add(_job("j", "no-such-program"))
+    assert agent.jobs.ids() == []
 
 
-def test_unknown_job(agent_of_agent_jobs: Agent):
+def test_unknown_job(agent: Agent):
     """A job that is not stored can be neither read, triggered nor deleted."""
     for verb in (
-        agent_of_agent_jobs.jobs.get,
-        agent_of_agent_jobs.jobs.trigger,
-        agent_of_agent_jobs.jobs.delete,
+        agent.jobs.get,
+        agent.jobs.trigger,
+        agent.jobs.delete,
     ):
         with pytest.raises(UnknownJob):
             verb("nobody")
 
 
-def test_alternative_job_runs(agent_of_agent_jobs: Agent):
+def test_alternative_job_runs(agent: Agent):
     """A condition that is not met leads to the stored job that `alternateJobId` names."""
     condition = {"condition": {"x": 1}, "alternateJobId": "other"}
-    agent_of_agent_jobs.jobs.add(_job("picky", "false", **condition))
-    assert (
-        "no alternateJobId names a job" in agent_of_agent_jobs.jobs.trigger("picky").job_run.skipped
-    )
-    agent_of_agent_jobs.jobs.add(_job("other", "true"))
-    run = agent_of_agent_jobs.jobs.trigger("picky")
-    assert (run.exit_code, run.job_run.job_id) == (0, "other")
+    agent.jobs.add(_job("picky", "false", **condition))
+    assert "no alternateJobId names a job" in agent.jobs.trigger("picky").skipped
+    agent.jobs.add(_job("other", "true"))
+    run = agent.jobs.trigger("picky")
+    assert (run.exit_code, run.job_id) == (0, "other")
 
 
-def test_plugin_setting_skips_a_task(agent_of_agent_jobs: Agent):
+def test_plugin_setting_skips_a_task(agent: Agent):
     """The setting is looked up in the agent's own store; an unknown plugin skips nothing."""
-    agent_of_agent_jobs.jobs.add(
-        _job("j", "true", task={"SkipWhenPluginSettingFalse": "Scanner:enabled"})
-    )
-    assert not agent_of_agent_jobs.jobs.trigger("j").job_run.tasks[0].skipped
-    agent_of_agent_jobs.settings["Scanner"]["enabled"] = "false"
-    assert (
-        "enabled of Scanner is false"
-        in agent_of_agent_jobs.jobs.trigger("j").job_run.tasks[0].skipped
-    )
+    agent.jobs.add(_job("j", "true", task={"SkipWhenPluginSettingFalse": "Scanner:enabled"}))
+    assert not agent.jobs.trigger("j").tasks[0].skipped
+    agent.settings["Scanner"]["enabled"] = "false"
+    assert "enabled of Scanner is false" in agent.jobs.trigger("j").tasks[0].skipped
 
 
-def test_wait_is_bounded(agent_of_agent_jobs: Agent):
+def test_wait_is_bounded(agent: Agent):
     """A run that goes on is not waited for beyond the time."""
-    agent_of_agent_jobs.jobs.add(
-        _job("long", "sleep", task={"arguments": "60"}, schedule={"intervalMinutes": 1})
-    )
-    agent_of_agent_jobs.clock.advance(minutes=3)
+    agent.jobs.add(_job("long", "sleep", task={"arguments": "60"}, schedule={"intervalMinutes": 1}))
+    agent.clock.advance(minutes=3)
     with pytest.raises(TimeoutError, match="still goes on"):
-        agent_of_agent_jobs.jobs.wait(0.02)
-    assert agent_of_agent_jobs.jobs.ended() == []
+        agent.jobs.wait(0.02)
+    assert agent.jobs.ended() == []
 
 
 def test_reset_forgets_jobs_and_programs():
     """The next test finds neither documents nor what a test put into `Jobs/bin`."""
-    with Agent() as agent_of_agent_jobs:
-        agent_of_agent_jobs.jobs.add(_job("j", "true"))
-        program = agent_of_agent_jobs.root / "Jobs" / "bin" / "Probe"
+    with Agent() as agent:
+        agent.jobs.add(_job("j", "true"))
+        program = agent.root / "Jobs" / "bin" / "Probe"
         program.mkdir()
         (program / "Probe").write_text("x")
         (program.parent / "stray").write_text("x")
-        agent_of_agent_jobs.reset()
-        assert agent_of_agent_jobs.jobs.ids() == []
+        agent.reset()
+        assert agent.jobs.ids() == []
         assert list(program.parent.iterdir()) == []

@@ -184,7 +184,7 @@ def test_mosquitto_sub_with_the_admin_certificate_sees_a_tasks_records(
     mark = agent.trace.mark()
     with subprocess.Popen([*command, *map(str, files), *options], stdout=subprocess.PIPE) as sub:
         until(lambda: any('subscribes to "#"' in e.what for e in agent.trace.since(mark)))
-        run = agent.run(write(tmp_path, TWO_TASKS), task="talker", words=["a"])
+        run = agent.run(write(tmp_path, TWO_TASKS), task="talker", parameters={"words": ["a"]})
         lines = sub.communicate(timeout=PATIENCE)[0].splitlines()
     assert run.exit_code == 0
     messages = [json.loads(line) for line in lines if line]

@@ -33,14 +33,16 @@ def test_run_is_recorded_and_replayed(tmp_path: Path):
     task, file = write(tmp_path, SCANNER), tmp_path / "run.jsonl"
     settings = {"KeyScanner": {"max_bytes": "10", "db.password": _SECRET}}
     with Agent(settings=settings, record_file=file) as agent:
-        assert agent.run(task, root=tmp_path, registration_delay=0.1).result == {"found": 0}
+        assert agent.run(task, parameters={"root": tmp_path}, registration_delay=0.1).result == {
+            "found": 0
+        }
     lines = _lines(file)
     assert {line["kind"] for line in lines} == {"api", "mqtt"}
     assert _SECRET not in file.read_text()
     assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
 
     with Agent(settings={"KeyScanner": {"max_bytes": "99"}}, replay_file=file) as agent:
-        run = agent.run(task, root=tmp_path)
+        run = agent.run(task, parameters={"root": tmp_path})
         assert run.exit_code == 0, run.stderr
         assert run.result == {"found": 0}
         assert {record.source_channel for record in run.records} == {"broker"}
@@ -53,7 +55,7 @@ def test_what_was_not_recorded_is_unknown(tmp_path: Path):
     with Agent(record_file=file) as agent:
         agent.run(write(tmp_path, TWO_TASKS), task="talker")
     with Agent(replay_file=file) as agent:
-        run = agent.run(write(tmp_path, SCANNER, "other.py"), root=tmp_path)
+        run = agent.run(write(tmp_path, SCANNER, "other.py"), parameters={"root": tmp_path})
         assert run.exit_code == 66
         assert any("not in the recording" in event.reason for event in agent.trace)
 

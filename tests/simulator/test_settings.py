@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from epm_task.simulator.settings import (
+    LiveSettings,
     SettingsStore,
     UnknownKey,
     UnknownPlugin,
@@ -271,16 +272,16 @@ def store(tmp_path: Path) -> SettingsStore:
 
 def test_a_write_makes_the_plugin(store: SettingsStore) -> None:
     """Typed values become text."""
-    store.live["KeyScanner"]["max_bytes"] = 10  # type: ignore[assignment]
+    LiveSettings(store)["KeyScanner"]["max_bytes"] = 10  # type: ignore[assignment]
     assert store.merged("KeyScanner") == {"max_bytes": "10"}
-    assert "KeyScanner" in store.live
-    assert list(store.live) == ["KeeperPrivilegeManager", "KeyScanner"]
+    assert "KeyScanner" in LiveSettings(store)
+    assert list(LiveSettings(store)) == ["KeeperPrivilegeManager", "KeyScanner"]
 
 
 def test_a_whole_plugin_can_be_written(store: SettingsStore) -> None:
     """Other keys stay."""
-    store.live["KeeperPrivilegeManager"] = {"a": "1", "b": True}
-    assert dict(store.live["KeeperPrivilegeManager"]) == {
+    LiveSettings(store)["KeeperPrivilegeManager"] = {"a": "1", "b": True}
+    assert dict(LiveSettings(store)["KeeperPrivilegeManager"]) == {
         "broker.port": "1",
         "a": "1",
         "b": "true",
@@ -289,7 +290,7 @@ def test_a_whole_plugin_can_be_written(store: SettingsStore) -> None:
 
 def test_a_read_merges_the_layers(store: SettingsStore) -> None:
     """It is a mapping like any other."""
-    settings = store.live["KeeperPrivilegeManager"]
+    settings = LiveSettings(store)["KeeperPrivilegeManager"]
     assert settings["broker.port"] == "1"
     assert settings.get("nothing") is None
     assert len(settings) == 1
@@ -297,11 +298,11 @@ def test_a_read_merges_the_layers(store: SettingsStore) -> None:
 
 def test_a_plugin_that_does_not_exist_is_empty(store: SettingsStore) -> None:
     """Looking does not make it."""
-    assert dict(store.live["Nobody"]) == {}
-    assert "Nobody" not in store.live
+    assert dict(LiveSettings(store)["Nobody"]) == {}
+    assert "Nobody" not in LiveSettings(store)
 
 
 def test_a_setting_cannot_be_deleted(store: SettingsStore) -> None:
     """The API has no way to do so; the error says what to do."""
     with pytest.raises(TypeError, match="revert the plugin"):
-        del store.live["KeeperPrivilegeManager"]["broker.port"]
+        del LiveSettings(store)["KeeperPrivilegeManager"]["broker.port"]

@@ -133,4 +133,4 @@ class JobsApi:
         try:
             return self._store.get(job_id)
         except UnknownJob as error:
-            raise absent(f"job {job_id!r} is not known") from error
+            raise absent(error.what) from error

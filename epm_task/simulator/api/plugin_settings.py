@@ -91,7 +91,5 @@ async def _in_thread(
     """Run a call of the store beside the loop, as it may wait for the disk."""
     try:
         return await asyncio.to_thread(call, *args, **kwargs)
-    except UnknownPlugin as error:
-        raise absent(f"plugin {error.args[0]!r} is not known") from error
-    except UnknownKey as error:
-        raise absent(f"setting {error.args[0]!r} is not known") from error
+    except (UnknownPlugin, UnknownKey) as error:
+        raise absent(error.what) from error

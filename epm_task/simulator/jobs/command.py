@@ -1,4 +1,4 @@
-"""A command is the program that a task of a job names, with the interpreter it needs."""
+"""Find the program that a task of a job names, with the interpreter it needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +26,16 @@ _SCRIPT_TYPES: Final = {
 _BATCH_SPECIAL: Final = frozenset('"%!&|<>^\r\n')
 
 
-class CommandProblem(Exception):
-    """A task's program cannot be started; `exit_code` is what a shell would answer."""
+class CommandProblem(EpmTaskError):
+    """A task's program cannot be started.
 
-    def __init__(self, why: str, exit_code: int) -> None:
-        """Take the reason, and 127 for "not found" or 126 for "cannot be run"."""
-        super().__init__(why)
+    Attributes:
+        exit_code: What a shell would answer: 127 for "not found", 126 for "cannot be run".
+    """
+
+    def __init__(self, what: str, fix: str, exit_code: int = 126) -> None:
+        """Take what is wrong, and what to do."""
+        super().__init__(what, fix=fix)
         self.exit_code = exit_code
 
 
@@ -74,8 +80,8 @@ def command_line(
     if kind == "batch" and any(_BATCH_SPECIAL & set(argument) for argument in arguments):
         raise CommandProblem(
             f"an argument for the batch file {program} holds one of the characters that cmd.exe "
-            'reads as commands (" % ! & | < > ^); let the job run a program instead',
-            126,
+            'reads as commands (" % ! & | < > ^)',
+            "let the job run a program instead",
         )
     return [*_interpreter(program, kind), str(program), *arguments]
 
@@ -91,9 +97,9 @@ def _kind_of(program: Path, platform: str) -> str:
     kind = _SCRIPT_TYPES.get(program.suffix.casefold(), "program")
     if kind == "program" and platform != "win32":
         raise CommandProblem(
-            f"{program} is not executable, has no #! line and no extension that names an "
-            "interpreter; chmod +x it",
-            126,
+            f"{program} is not executable, and neither a #! line nor its extension names an "
+            "interpreter",
+            "chmod +x it",
         )
     return kind
 
@@ -110,7 +116,9 @@ def _interpreter(program: Path, kind: str) -> list[str]:
     if kind == "powershell":
         shell = shutil.which("pwsh") or shutil.which("powershell") or "powershell"
         return [shell, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]
-    raise CommandProblem(f"scriptType {kind!r} names no interpreter that this agent knows", 126)
+    raise CommandProblem(
+        f"this agent knows no interpreter for scriptType {kind!r}", "write Auto, or the name of one"
+    )
 
 
 def _shebang(program: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""A job runner carries out a job: its tasks in order, each as a process.
+"""Carry out a job: its tasks in order, each as a process.
 
 The vendor names the option `SkipWhenPluginSettingFalse` and not its form. Ours: the text
 `Plugin:key`, the text `key` for the system-wide settings, or `{"plugin": …, "setting": …}`.
@@ -10,8 +10,6 @@ import asyncio
 import os
 import sys
 import time
-import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.names import (
@@ -21,14 +19,19 @@ from epm_task.contract.names import (
     execution_type_of,
     os_name,
 )
-from epm_task.simulator.jobs.run import JobRun, TaskRun
-from epm_task.simulator.jobs.task import RunOptions, TaskRunner, TaskSurroundings
+from epm_task.simulator.jobs.run import TaskRun
+from epm_task.simulator.jobs.task import TaskRunner, TaskSurroundings
 from epm_task.simulator.jobs.values import ParameterProblem, path_tokens, run_values
+from epm_task.simulator.settings import UnknownKey, UnknownPlugin
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
-    from epm_task.simulator.processes.process import TaskProcess
+    from epm_task.simulator.jobs.history import RunHistory
+    from epm_task.simulator.jobs.live import LiveRun
+    from epm_task.simulator.jobs.run import Run
+    from epm_task.simulator.jobs.store import JobStore
+    from epm_task.simulator.settings import SettingsStore
     from epm_task.simulator.trace import Action
 
 
@@ -41,59 +44,42 @@ class JobRunner:
 
     Args:
         surroundings: What the tasks of every run have in common.
-        base_url: Returns the base URL of the local HTTPS API.
-        settings: Returns the merged settings of a plugin, or None when it is unknown.
-        find_job: Returns the job document with an id, or None.
-        on_end: Awaited with each run that has ended.
-
-    Attributes:
+        base_url: Base URL of the local HTTPS API.
+        settings: Tells whether a setting lets a task be skipped.
+        jobs: Holds the jobs that `alternateJobId` names.
+        history: Takes every run.
         conditions: What the `condition` of a job is taken for, by job id; else it is met.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords only, one for each part of the agent
         self,
         surroundings: TaskSurroundings,
         *,
-        base_url: Callable[[], str],
-        settings: Callable[[str], Mapping[str, str] | None] = lambda _: None,
-        find_job: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
-        on_end: Callable[[JobRun], Awaitable[None]] | None = None,
+        base_url: str,
+        settings: SettingsStore,
+        jobs: JobStore,
+        history: RunHistory,
+        conditions: Mapping[str, bool],
     ) -> None:
         """Start with no run."""
         self._all = surroundings
         self._base_url = base_url
         self._settings = settings
-        self._find_job = find_job
-        self.conditions: dict[str, bool] = {}
-        self._on_end = on_end
+        self._jobs = jobs
+        self._history = history
+        self._conditions = conditions
         self._paths = path_tokens(surroundings.root)
-        self._processes: set[TaskProcess] = set()
-        self._runs: set[asyncio.Task[JobRun]] = set()
+        self._unawaited: set[asyncio.Task[Run]] = set()
+        self._abandoned: list[LiveRun] = []
         self._stopping = False
 
-    async def run(
-        self,
-        job: Mapping[str, Any],
-        *,
-        trigger: str,
-        context: Mapping[str, object] | None = None,
-        run_id: str | None = None,
-        options: RunOptions | None = None,
-    ) -> JobRun:
-        """Run *job* to its end.
-
-        Args:
-            job: The job document.
-            trigger: What makes it run.
-            context: Event context; its fields are tokens.
-            run_id: Id of the run; made when None.
-            options: What the starter of the run asks for.
-        """
-        started = time.monotonic()
-        run = JobRun(run_id or uuid.uuid4().hex, str(job.get("id", "")), trigger)
-        self._note(run, "run_started", f"run {run.run_id} starts, trigger {trigger}")
+    async def run(self, live: LiveRun) -> Run:
+        """Carry out a run to its end."""
+        run, started = live.run, time.monotonic()
+        self._history.begin(live)
+        self._note(run, "run_started", f"run {run.run_id} starts, trigger {run.trigger}")
         try:
-            await self._carry_out(job, run, dict(context or {}), options or RunOptions())
+            await self._carry_out(live)
         except ParameterProblem as problem:
             run.problem = str(problem)
             self._note(run, "failed", "nothing more was run", reason=run.problem)
@@ -101,27 +87,20 @@ class JobRunner:
             # A file that was dropped into Jobs/ has passed no validator.
             run.problem = f"the job document is malformed: {error}"
             self._note(run, "failed", "nothing more was run", reason=run.problem)
+        except BaseException:
+            self._history.forget(live)
+            self._abandoned.append(live)
+            raise
         run.seconds = time.monotonic() - started
-        if self._on_end is not None:
-            await self._on_end(run)
+        await self._history.end(live)
         return run
 
-    def start_run(
-        self,
-        job: Mapping[str, Any],
-        *,
-        trigger: str,
-        context: Mapping[str, object] | None = None,
-        run_id: str | None = None,
-        options: RunOptions | None = None,
-    ) -> str:
+    def start(self, live: LiveRun) -> str:
         """Start a run that nobody waits for; return its id."""
-        run_id = run_id or uuid.uuid4().hex
-        coroutine = self.run(job, trigger=trigger, context=context, run_id=run_id, options=options)
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._runs.add(task)
-        task.add_done_callback(self._runs.discard)
-        return run_id
+        task = asyncio.get_running_loop().create_task(self.run(live))
+        self._unawaited.add(task)
+        task.add_done_callback(self._unawaited.discard)
+        return live.run.run_id
 
     async def stop(self) -> None:
         """End every process (ask, grace, kill), and start no further task."""
@@ -131,27 +110,29 @@ class JobRunner:
     async def end_all(self) -> None:
         """End every process (ask, grace, kill), and wait for the runs that nobody waits for."""
         grace = self._all.grace_seconds
-        await asyncio.gather(*(process.end(grace) for process in tuple(self._processes)))
-        await asyncio.gather(*self._runs, return_exceptions=True)
+        runs = [*self._history.live, *self._abandoned]
+        processes = [live.process for live in runs if live.process]
+        self._abandoned.clear()
+        await asyncio.gather(*(process.end(grace) for process in processes))
+        await asyncio.gather(*self._unawaited, return_exceptions=True)
 
-    async def _carry_out(
-        self, job: Mapping[str, Any], run: JobRun, context: dict[str, object], options: RunOptions
-    ) -> None:
-        chosen = self._choose(job, run)
-        if chosen is None:
+    async def _carry_out(self, live: LiveRun) -> None:
+        run, context = live.run, dict(live.request.context)
+        job = self._choose(live.job, run)
+        if job is None:
             return
-        runner = TaskRunner(self._all, chosen, run.run_id, self._tracked(options))
-        for task in chosen.get("tasks") or []:
+        runner = TaskRunner(self._all, job, live)
+        for task in job.get("tasks") or []:
             if self._stopping:
                 self._note(
                     run, "stopped", "the remaining tasks are not run", reason="the agent stops"
                 )
                 return
-            outcome = await self._run_task(runner, chosen, task, context)
+            outcome = await self._run_task(runner, job, task, context)
             run.tasks.append(outcome)
             self._merge(run, task, outcome, context)
             if outcome.exit_code and not task.get("continueOnFailure"):
-                if task is not chosen["tasks"][-1]:
+                if task is not job["tasks"][-1]:
                     reason = "continueOnFailure is false"
                     self._note(run, "stopped", "the remaining tasks are not run", reason=reason)
                 return
@@ -164,20 +145,19 @@ class JobRunner:
         context: Mapping[str, object],
     ) -> TaskRun:
         if reason := skip_reason(task, self._settings):
-            self._all.trace.add(
-                "job", "skipped", f"task {task.get('id')} is skipped", reason=reason
-            )
+            what = f"task {task.get('id')} is skipped"
+            self._all.trace.add("job", "skipped", what, reason=reason)
             return TaskRun(str(task.get("id", "")), skipped=reason)
         values = run_values(
             job,
             context,
             paths=self._paths,
-            base_url=self._base_url(),
+            base_url=self._base_url,
             windows=sys.platform == "win32",
         )
         return await runner.run(task, values)
 
-    def _choose(self, job: Mapping[str, Any], run: JobRun) -> Mapping[str, Any] | None:
+    def _choose(self, job: Mapping[str, Any], run: Run) -> Mapping[str, Any] | None:
         """Return the job to run: this one, its alternative, or None; `run` says why."""
         for _ in range(_MOST_ALTERNATIVES):
             run.job_id = str(job.get("id", ""))
@@ -186,10 +166,9 @@ class JobRunner:
                 run.skipped = f"osFilter excludes {system}"
             elif self._condition_holds(job, run):
                 return job
-            elif alternative := self._find_job(str(job.get("alternateJobId") or "")):
-                instead = f"{alternative.get('id')} runs instead"
-                self._note(run, "redirected", instead, reason="condition not met")
-                job = alternative
+            elif (other := str(job.get("alternateJobId") or "")) in self._jobs:
+                self._note(run, "redirected", f"{other} runs instead", reason="condition not met")
+                job = self._jobs.get(other)
                 continue
             else:
                 run.skipped = "its condition is not met, and no alternateJobId names a job"
@@ -199,10 +178,10 @@ class JobRunner:
         self._note(run, "skipped", "skipped", reason=run.skipped)
         return None
 
-    def _condition_holds(self, job: Mapping[str, Any], run: JobRun) -> bool:
+    def _condition_holds(self, job: Mapping[str, Any], run: Run) -> bool:
         if not job.get("condition"):
             return True
-        holds = self.conditions.get(run.job_id)
+        holds = self._conditions.get(run.job_id)
         if holds is None:
             self._note(
                 run,
@@ -214,32 +193,21 @@ class JobRunner:
         return holds is not False
 
     def _merge(
-        self, run: JobRun, task: Mapping[str, Any], outcome: TaskRun, context: dict[str, object]
+        self, run: Run, task: Mapping[str, Any], outcome: TaskRun, context: dict[str, object]
     ) -> None:
         if not task.get("MergeStdoutJsonIntoContext"):
             return
         kind = execution_type_of(task)
-        if kind == "Service" and outcome.result is not None:
+        if kind == SERVICE and outcome.result is not None:
             context.update(outcome.result)
             return
         why = "its stdout is not exactly one JSON object"
         if kind != SERVICE:
-            why = f"MergeStdoutJsonIntoContext needs ExecutionType Service, not {kind}"
+            why = f"MergeStdoutJsonIntoContext needs ExecutionType {SERVICE}, not {kind}"
         what = f"the result of task {outcome.task_id} is not merged"
         self._note(run, "merge_refused", what, reason=why)
 
-    def _tracked(self, options: RunOptions) -> RunOptions:
-        """Return *options* that also tell this runner which processes live."""
-
-        def on_start(process: TaskProcess) -> None:
-            self._processes = {other for other in self._processes if other.exit_code is None}
-            self._processes.add(process)
-            if options.on_start:
-                options.on_start(process)
-
-        return replace(options, on_start=on_start)
-
-    def _note(self, run: JobRun, action: Action, what: str, *, reason: str = "") -> None:
+    def _note(self, run: Run, action: Action, what: str, *, reason: str = "") -> None:
         what = f"job {run.job_id}: {what}"
         self._all.trace.add(
             "job", action, what, reason=reason, job_id=run.job_id, run_id=run.run_id
@@ -256,23 +224,23 @@ def agent_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 
-def skip_reason(
-    task: Mapping[str, Any], settings: Callable[[str], Mapping[str, str] | None]
-) -> str:
+def skip_reason(task: Mapping[str, Any], settings: SettingsStore) -> str:
     """Return why *task* is skipped, or an empty text; a setting that does not exist skips nothing.
 
     Args:
-        task: The task as it stands in the job document.
-        settings: Returns the merged settings of a plugin, or None when it is unknown.
+        task: The task as it is in the job document.
+        settings: All settings.
     """
     named = task.get("SkipWhenPluginSettingFalse") or task.get("skipWhenPluginSettingFalse")
     if not named:
         return ""
     plugin, key = _place(named)
-    value = (settings(plugin) or {}).get(key)
-    if value is None or value.strip().casefold() not in _FALSE:
+    try:
+        value = settings.value(plugin, key)
+    except (UnknownPlugin, UnknownKey):
         return ""
-    return f"SkipWhenPluginSettingFalse: {key} of {plugin} is false"
+    false = value.strip().casefold() in _FALSE
+    return f"SkipWhenPluginSettingFalse: {key} of {plugin} is false" if false else ""
 
 
 def _place(named: object) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The job store holds the job documents of the folder `Jobs/`, one file for each.
+"""Store the job documents of the folder `Jobs/`, one file for each.
 
 A document is kept as it came: unknown fields, their order and their values stay. The caller must
 not change what it is given; it puts a new document instead.
@@ -10,10 +10,10 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from epm_task.contract.client_id import check_job_id
-from epm_task.contract.json_text import BadJson, parse_object, write_json
-from epm_task.errors import BadJobId
+from epm_task.contract.json_text import write_json
+from epm_task.errors import BadJobId, EpmTaskError
 from epm_task.files import remove_durably, remove_leftovers, write_atomically
-from epm_task.simulator.start_error import UnusableFile
+from epm_task.simulator.start_error import UnusableFile, read_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 Job = dict[str, Any]
 
 
-class UnknownJob(KeyError):
+class UnknownJob(EpmTaskError, KeyError):
     """No job has this id."""
+
+    __str__ = EpmTaskError.__str__
+
+    def __init__(self, job_id: str) -> None:
+        """Take the id."""
+        super().__init__(f"job {job_id!r} is not known", fix="add the job, or correct the id")
 
 
 class JobStore:
@@ -55,9 +61,14 @@ class JobStore:
             UnknownJob: There is no such job.
         """
         with self._lock:
-            if job_id not in self._jobs:
-                raise UnknownJob(job_id)
-            return self._jobs[job_id]
+            try:
+                return self._jobs[job_id]
+            except KeyError:
+                raise UnknownJob(job_id) from None
+
+    def __contains__(self, job_id: str) -> bool:
+        with self._lock:
+            return job_id in self._jobs
 
     def put(self, job: Job) -> bool:
         """Write a document; when this returns, it survives a kill.
@@ -111,23 +122,14 @@ class JobStore:
 
 
 def _read(path: Path) -> Job:
-    try:
-        data = path.read_bytes()
-        job = parse_object(data)
-    except BadJson as error:
-        raise UnusableFile(path, error.why, line=error.line) from error
-    except OSError as error:
-        raise UnusableFile(path, error.strerror or str(error)) from error
+    job, why = read_object(path), ""
     if job.get("id") != path.stem:
         why = f"the id is {job.get('id')!r} and must equal the file name, {path.stem!r}"
-        raise UnusableFile(path, why, line=_line_of(data, b'"id"'))
     try:
         check_job_id(path.stem)
     except BadJobId as error:
-        raise UnusableFile(path, str(error), line=_line_of(data, b'"id"')) from error
+        why = why or str(error)
+    if why:
+        before_id = path.read_bytes().partition(b'"id"')[0]
+        raise UnusableFile(path, why, line=before_id.count(b"\n") + 1)
     return job
-
-
-def _line_of(data: bytes, text: bytes) -> int:
-    place = data.find(text)
-    return data.count(b"\n", 0, max(place, 0)) + 1

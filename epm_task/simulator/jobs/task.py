@@ -1,4 +1,4 @@
-"""A task runner starts the process of one task, registers it, and watches it to its end."""
+"""Start the process of one task, register it, and watch it to its end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.names import (
@@ -24,10 +25,10 @@ from epm_task.simulator.processes.process import Capture, TaskProcess
 from epm_task.simulator.processes.registry import Launch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from epm_task.contract.layout import AgentRoot
+    from epm_task.simulator.jobs.live import LiveRun
     from epm_task.simulator.processes.registry import ProcessRegistry
     from epm_task.simulator.trace import Action, Trace
 
@@ -36,25 +37,6 @@ GRACE_SECONDS: Final = 5.0
 
 _NOT_STARTED: Final = 126
 _WINDOWS: Final = sys.platform == "win32"
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the starter of a run may ask for beside the job document.
-
-    Attributes:
-        registration_delay: Seconds between the start of a process and its registration.
-        on_line: Called with `stdout` or `stderr` and each line as it is written.
-        on_start: Called with each process that was started.
-        env: Environment variables beside those that the agent passes on.
-        cwd: Working directory; the agent's root when None.
-    """
-
-    registration_delay: float = 0.0
-    on_line: Callable[[str, bytes], None] | None = None
-    on_start: Callable[[TaskProcess], None] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    cwd: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +61,23 @@ class TaskSurroundings:
 
 
 class TaskRunner:
-    """Run the tasks of one job run, one at a time.
+    """Run the tasks of one run, one at a time.
 
     Args:
         surroundings: What all runs have in common.
         job: The job document.
-        run_id: Id of the run.
-        options: What the starter of the run asks for.
+        live: The run.
     """
 
     def __init__(
-        self,
-        surroundings: TaskSurroundings,
-        job: Mapping[str, Any],
-        run_id: str,
-        options: RunOptions,
+        self, surroundings: TaskSurroundings, job: Mapping[str, Any], live: LiveRun
     ) -> None:
         """Remember what the tasks of the run share."""
         self._all = surroundings
         self._job = job
         self._job_id = str(job.get("id", ""))
-        self._run_id = run_id
-        self._options = options
+        self._live = live
+        self._run_id = live.run.run_id
 
     async def run(self, task: Mapping[str, Any], values: Mapping[str, str]) -> TaskRun:
         """Run one task to its end; a program that cannot be started is an exit code too.
@@ -111,7 +88,8 @@ class TaskRunner:
         """
         started = time.monotonic()
         outcome = TaskRun(str(task.get("id", "")))
-        out, err = self._capture("stdout"), self._capture("stderr")
+        out = Capture(partial(self._live.line, "stdout"))
+        err = Capture(partial(self._live.line, "stderr"))
         try:
             process = await self._start(task, values, (out, err))
         except (CommandProblem, ArgumentsError, OSError, ValueError) as error:
@@ -143,17 +121,16 @@ class TaskRunner:
         program = find_program(task, self._all.root.jobs_bin, env.get("PATH"))
         if program is None:
             where = task.get("executablePath") or f"Jobs/bin/{task.get('command')}/ nor on PATH"
-            raise CommandProblem(f"no program at {where}; put the binary there first", 127)
+            raise CommandProblem(f"no program at {where}", "put the binary there first", 127)
         arguments = substitute(str(task.get("arguments") or ""), values, windows=_WINDOWS)
         self._note_oddities(task, values)
         argv = command_line(program, str(task.get("scriptType") or "Auto"), arguments)
-        cwd = self._options.cwd or self._all.root.path
+        cwd = self._live.request.cwd or self._all.root.path
         process = await TaskProcess.start(
             argv, env=env, cwd=cwd, captures=captures, run_id=self._run_id
         )
         self._register(process)
-        if self._options.on_start:
-            self._options.on_start(process)
+        self._live.started(process)
         return process
 
     def _register(self, process: TaskProcess) -> None:
@@ -166,7 +143,7 @@ class TaskRunner:
             frozenset(topics.get("allowedPublications") or ()),
             frozenset(topics.get("allowedSubscriptions") or ()),
         )
-        delay = self._all.faults.registration_delay(self._options.registration_delay)
+        delay = self._all.faults.registration_delay(self._live.request.registration_delay)
         self._all.registry.add(launch, delay_seconds=delay)
         what = f"started process {process.pid}"
         self._note("process_started", what, pid=process.pid, registration_delay=str(delay))
@@ -206,17 +183,13 @@ class TaskRunner:
             await process.end(self._all.grace_seconds)
 
     def _environment(self) -> dict[str, str]:
-        env = {**self._all.environ, **self._options.env}
+        env = {**self._all.environ, **self._live.request.env}
         topics = self._job.get("mqttTopics") or {}
         # The vendor injects both only when there is an entry: without one no client id is needed.
         if topics.get("allowedPublications") or topics.get("allowedSubscriptions"):
             env[JOB_ID_VARIABLE] = self._job_id
             env[JOB_NAME_VARIABLE] = str(self._job.get("name") or self._job_id)
         return env
-
-    def _capture(self, stream: str) -> Capture:
-        on_line = self._options.on_line
-        return Capture((lambda line: on_line(stream, line)) if on_line else None)
 
     def _note_oddities(self, task: Mapping[str, Any], values: Mapping[str, str]) -> None:
         if left := unknown_tokens(str(task.get("arguments") or ""), values, windows=_WINDOWS):

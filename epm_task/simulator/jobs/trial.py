@@ -1,4 +1,4 @@
-"""A trial job is the job document under which `Agent.run` starts one task.
+"""Make the job document under which `Agent.run` starts one task.
 
 It is made as an author would write it: the arguments hold tokens, and the values are parameters. So
 what a value can do to the command line here is what it can do in the field.
@@ -17,6 +17,7 @@ from epm_task.job.task_file import find_task
 from epm_task.runtime.parameter import make_parameter
 from epm_task.runtime.task import Task
 from epm_task.simulator.jobs.command import python_program
+from epm_task.simulator.options import UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
 
     Raises:
         TaskFileError: The file cannot be imported, or holds no such task.
-        TypeError: A parameter is unknown to the task.
+        UnknownName: A parameter is unknown to the task.
     """
     path = (target.file if isinstance(target, Task) else Path(target)).absolute()
     task = target if isinstance(target, Task) else find_task(path, task_name)
@@ -133,8 +134,7 @@ def _spelled(
     for name, value in given.items():
         parameter = known.get(name) or make_parameter(name, type(value), None)
         if task is not None and name not in known:
-            names = ", ".join(known) or "none"
-            raise TypeError(f"the task {task.name} has no parameter {name!r}; it has {names}")
+            raise UnknownName(f"the task {task.name}", "parameter", name, known, "correct the name")
         repeated = isinstance(value, list | tuple) and (task is None or parameter.repeated)
         for one in value if repeated else [value]:
             if one is not None:

@@ -1,4 +1,4 @@
-"""A run value is the text that one run puts in the place of a token.
+"""Find the text that a run puts in the place of each token.
 
 Precedence, lowest first: event context merged with the results of earlier tasks, path tokens, the
 job's declared parameters, `{KeeperApiBaseUrl}`. A declared parameter takes its value from the
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.names import API_BASE_URL
+from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +33,14 @@ _FLAGS: Final = frozenset({"bool", "boolean"})
 _FLAG_WORDS: Final = frozenset({"true", "false", "1", "0", "yes", "no"})
 
 
-class ParameterProblem(Exception):
+class ParameterProblem(EpmTaskError):
     """A declared parameter has no usable value, so the run does not start."""
 
-    def __init__(self, name: str, why: str) -> None:
-        """Take the parameter's name and the reason, never the value."""
-        super().__init__(f"parameter {name!r} {why}")
+    def __init__(self, name: str, what: str) -> None:
+        """Take the parameter's name and what is wrong, never the value."""
+        super().__init__(
+            f"parameter {name!r} {what}", fix="give another value, or correct the declaration"
+        )
 
 
 def run_values(
@@ -58,7 +61,7 @@ def run_values(
         windows: Whether the case of names does not count.
 
     Raises:
-        ParameterProblem: A required parameter has no value, or a value is none of its type.
+        ParameterProblem: A required parameter has no value, or a value is not of its type.
     """
     values = {name: as_text(value) for name, value in context.items() if value is not None}
     values |= paths
@@ -78,7 +81,7 @@ def run_values(
 
 
 def as_text(value: object) -> str:
-    """Return *value* as it stands in an argument: text as it is, anything else as JSON."""
+    """Return *value* as an argument has it: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -92,11 +95,11 @@ def _typed(name: str, kind: str, value: object) -> str:
     if "\0" in text:
         raise ParameterProblem(name, "holds a NUL character, which no argument can carry")
     if kind in _WHOLE and not text.strip().lstrip("+-").isdecimal():
-        raise ParameterProblem(name, f"is declared as {kind}, and its value is none")
+        raise ParameterProblem(name, f"is declared as {kind}, and its value is not one")
     if kind in _NUMBERS and not _is_number(text):
-        raise ParameterProblem(name, f"is declared as {kind}, and its value is none")
+        raise ParameterProblem(name, f"is declared as {kind}, and its value is not one")
     if kind in _FLAGS and text.strip().casefold() not in _FLAG_WORDS:
-        raise ParameterProblem(name, f"is declared as {kind}, and its value is none")
+        raise ParameterProblem(name, f"is declared as {kind}, and its value is not one")
     return text
 
 

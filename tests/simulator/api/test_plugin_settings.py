@@ -219,7 +219,7 @@ def test_the_trace_tells_each_request(agent: ApiAgent, client: httpx.Client) -> 
     assert event.what == (
         f"GET {SYSTEM}/nothing -> 404 (Plugin tier, process {os.getpid()} of job probe)"
     )
-    assert event.reason == "setting 'nothing' is not known"
+    assert event.reason == "setting 'nothing' of KeeperPrivilegeManager is not known"
     assert event.facts["pid"] == os.getpid()
     assert event.facts["run_id"] == "run1"
     json.dumps(event.document())

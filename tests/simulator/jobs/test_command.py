@@ -84,7 +84,7 @@ def test_named_script_types(tmp_path: Path):
     program = _file(tmp_path / "x", "echo\n", mode=0o644)
     assert command_line(program, "Bash", [])[0] == "/bin/bash"
     assert "-File" in command_line(program, "PowerShell", [])
-    with pytest.raises(CommandProblem, match="'cobol' names no interpreter"):
+    with pytest.raises(CommandProblem, match="no interpreter for scriptType 'cobol'"):
         command_line(program, "Cobol", [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ from simulator.task_files import TWO_TASKS, write
 
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.history import RunHistory
-from epm_task.simulator.jobs.run import JobRun, TaskRun
+from epm_task.simulator.jobs.live import LiveRun
+from epm_task.simulator.jobs.run import RunRequest, TaskRun
+from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
@@ -21,29 +24,32 @@ if TYPE_CHECKING:
 def test_one_line_per_run(tmp_path: Path):
     """A run is one JSON line with its tasks, its result and what was refused."""
     trace = Trace()
-    denial = trace.add("mqtt", "dropped", "PUBLISH x dropped", denied=True, reason="not declared")
-    history = RunHistory(tmp_path / "runs.jsonl")
+    file = tmp_path / "runs.jsonl"
+    logger = KeeperLogger(tmp_path / "log")
+    history = RunHistory(file, logger, trace)
+    first, second = LiveRun({"id": "job"}, RunRequest(trigger="Startup")), LiveRun({"id": "other"})
     task = TaskRun("t", 7, 3, 0.5, b"out", b"err", stdout_dropped=10, result={"ä": "\ud800"})
-    history.append(JobRun("r1", "job", "Startup", [task], 0.6), [denial])
-    history.append(JobRun("r2", "job", "interval", skipped="condition"), [])
+
+    async def main() -> None:
+        history.begin(first)
+        history.begin(second)
+        trace.add("mqtt", "dropped", "x dropped", denied=True, reason="why", job_id="job")
+        first.run.tasks.append(task)
+        second.run.skipped = "condition"
+        await history.end(first)
+        await history.end(second)
+
+    asyncio.run(main())
     history.close()
-    first, second = map(json.loads, (tmp_path / "runs.jsonl").read_text().splitlines())
-    assert (first["id"], first["jobId"], first["trigger"], first["exitCode"]) == (
-        "r1", "job", "Startup", 3,
+    logger.close()
+    assert (history.live, [run.job_id for run in history.ended]) == ([], ["job", "other"])
+    one, two = map(json.loads, file.read_text().splitlines())
+    assert (one["id"], one["jobId"], one["trigger"], one["exitCode"]) == (
+        first.run.run_id, "job", "Startup", 3,
     )  # fmt: skip
-    assert first["denials"] == ["PUBLISH x dropped: not declared"]
-    assert first["tasks"][0]["stdoutBytes"] == 13
-    assert second["skipped"] == "condition"
-    assert second["tasks"] == []
-
-
-def test_exit_code_and_result_of_a_run():
-    """The first failure counts, and the last result."""
-    tasks = [TaskRun("a", result={"a": 1}), TaskRun("b", exit_code=2), TaskRun("c", exit_code=3)]
-    run = JobRun("r", "j", "t", tasks)
-    assert (run.exit_code, run.result) == (2, {"a": 1})
-    assert JobRun("r", "j", "t", problem="x").exit_code == 1
-    assert JobRun("r", "j", "t").result is None
+    assert one["denials"] == ["x dropped: why"]
+    assert one["tasks"][0]["stdoutBytes"] == 13
+    assert (two["skipped"], two["tasks"], two["denials"]) == ("condition", [], [])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")

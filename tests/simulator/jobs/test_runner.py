@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,18 +12,28 @@ import pytest
 from peers.patience import BUSY, PATIENCE
 
 from epm_task.contract.layout import AgentRoot
+from epm_task.simulator.faults.faults import Faults
+from epm_task.simulator.jobs.history import RunHistory
+from epm_task.simulator.jobs.live import LiveRun
+from epm_task.simulator.jobs.run import RunRequest
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment, skip_reason
-from epm_task.simulator.jobs.task import RunOptions, TaskSurroundings
+from epm_task.simulator.jobs.store import JobStore
+from epm_task.simulator.jobs.task import TaskSurroundings
+from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.root import create_root
+from epm_task.simulator.settings import SettingsStore
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from epm_task.simulator.jobs.run import JobRun
-    from epm_task.simulator.processes.process import TaskProcess
+    from epm_task.simulator.jobs.run import Run
+    from epm_task.simulator.processes.registry import Verdict
 
+
+_SETTINGS = {"Scanner": {"on": "False", "off": "1"}, "KeeperPrivilegeManager": {"scan": "no"}}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are POSIX shell scripts")
 
@@ -30,29 +41,38 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are P
 class Box:
     """A job runner with what it needs, in a folder of its own."""
 
-    def __init__(self, folder: Path, *faults: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.root = AgentRoot(folder)
         create_root(self.root)
         self.trace = Trace()
         self.registry = ProcessRegistry()
-        self.settings: dict[str, dict[str, str]] = {}
-        self.jobs: dict[str, dict[str, Any]] = {}
-        self.ended: list[JobRun] = []
+        self.faults = Faults()
+        self.settings = SettingsStore(self.root.plugins, self.root.store, _SETTINGS)
+        self.jobs = JobStore(self.root.jobs)
+        self.logger = KeeperLogger(self.root.keeper_logger)
+        self.history = RunHistory(self.root.run_history, self.logger, self.trace)
+        self.conditions: dict[str, bool] = {}
         surroundings = TaskSurroundings(
-            self.root, self.registry, self.trace, agent_environment(), grace_seconds=0.2
+            self.root,
+            self.registry,
+            self.trace,
+            agent_environment(),
+            grace_seconds=0.2,
+            faults=self.faults,
         )
-        for fault in faults:
-            surroundings.faults.add(fault)
         self.runner = JobRunner(
             surroundings,
-            base_url=lambda: "https://127.0.0.1:6889",
-            settings=self.settings.get,
-            find_job=self.jobs.get,
-            on_end=self._on_end,
+            base_url="https://127.0.0.1:6889",
+            settings=self.settings,
+            jobs=self.jobs,
+            history=self.history,
+            conditions=self.conditions,
         )
 
-    async def _on_end(self, run: JobRun) -> None:
-        self.ended.append(run)
+    def close(self) -> None:
+        """Close the files."""
+        self.history.close()
+        self.logger.close()
 
     def script(self, name: str, text: str) -> dict[str, Any]:
         """Put a shell script into `Jobs/bin/` and return a task that runs it."""
@@ -62,9 +82,13 @@ class Box:
         path.chmod(0o755)
         return {"id": name, "command": name, "ExecutionType": "Service"}
 
-    def run(self, job: dict[str, Any], **arguments: Any) -> JobRun:
+    def live(self, job: dict[str, Any], **request: Any) -> LiveRun:
+        """Return a run that has not begun."""
+        return LiveRun({"id": "job", **job}, RunRequest(trigger="test", **request))
+
+    def run(self, job: dict[str, Any], **request: Any) -> Run:
         """Run a job to its end, in a loop of its own."""
-        return asyncio.run(self.runner.run({"id": "job", **job}, trigger="test", **arguments))
+        return asyncio.run(self.runner.run(self.live(job, **request)))
 
     def said(self, text: str) -> bool:
         """Return whether a decision in the trace, or its reason, holds *text*."""
@@ -72,9 +96,10 @@ class Box:
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Box:
+def box(tmp_path: Path) -> Iterator[Box]:
     """A runner with a short grace."""
-    return Box(tmp_path)
+    with contextlib.closing(Box(tmp_path)) as made:
+        yield made
 
 
 def test_one_task(box: Box):
@@ -87,20 +112,22 @@ def test_one_task(box: Box):
     assert run.result == {"a": "/a b", "b": "--api=https://127.0.0.1:6889"}
     assert run.tasks[0].stderr.decode() == f"{box.root.path}\n"
     assert 0 < run.tasks[0].seconds <= run.seconds
-    assert box.ended == [run]
+    assert [ended.run_id for ended in box.history.ended] == [run.run_id]
 
 
 @pytest.mark.parametrize(
     "topics", [{}, {"allowedPublications": []}, {"allowedPublications": ["x"]}]
 )
-def test_job_id_only_with_topics(box: Box, monkeypatch: pytest.MonkeyPatch, topics: dict[str, Any]):
+def test_job_id_only_with_topics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, topics: dict[str, Any]
+):
     """`KEEPER_JOB_ID` and `KEEPER_JOB_NAME` exist only when `mqttTopics` has an entry."""
     monkeypatch.setenv("KEEPER_JOB_ID", "of-another-agent")
     monkeypatch.setenv("KEEPER_TOKEN", "secret")
     monkeypatch.setenv("OTHER", "stays")
-    box = Box(box.root.path / "own")
-    task = box.script("env", "env | grep -E '^(KEEPER|OTHER)' | sort")
-    run = box.run({"name": "My Job", "mqttTopics": topics, "tasks": [task]})
+    with contextlib.closing(Box(tmp_path / "own")) as box:
+        task = box.script("env", "env | grep -E '^(KEEPER|OTHER)' | sort")
+        run = box.run({"name": "My Job", "mqttTopics": topics, "tasks": [task]})
     keeper = "KEEPER_JOB_ID=job\nKEEPER_JOB_NAME=My Job\n" if any(topics.values()) else ""
     assert run.tasks[0].stdout.decode() == f"{keeper}OTHER=stays\n"
 
@@ -204,7 +231,7 @@ def test_process_that_outlives_its_task_is_ended(box: Box):
 
 def test_skipped_by_a_setting(box: Box):
     """A task whose plugin setting is false is not run, and the next one is."""
-    box.settings["P"] = {"on": "false"}
+    box.settings.put("P", "on", "false", create=True)
     tasks = [
         box.script("one", "exit 1") | {"SkipWhenPluginSettingFalse": "P:on"},
         box.script("two", "echo two"),
@@ -220,18 +247,19 @@ def test_condition_is_reported_as_not_evaluated(box: Box):
     job = {"condition": {"x": 1}, "tasks": [box.script("one", "echo one")], "alternateJobId": "b"}
     assert box.run(job).tasks[0].stdout == b"one\n"
     assert box.said("condition not evaluated")
-    box.runner.conditions["job"] = False
+    box.conditions["job"] = False
     assert "no alternateJobId" in box.run(job).skipped
-    box.jobs["b"] = {"id": "b", "tasks": [box.script("two", "echo two")]}
+    box.jobs.put({"id": "b", "tasks": [box.script("two", "echo two")]})
     run = box.run(job)
     assert (run.job_id, run.tasks[0].stdout) == ("b", b"two\n")
 
 
 def test_alternatives_in_a_circle(box: Box):
     """Two jobs that name each other end in a reason, not in a loop."""
-    box.runner.conditions |= {"job": False, "b": False}
+    box.conditions |= {"job": False, "b": False}
     job = {"id": "job", "condition": {"x": 1}, "alternateJobId": "b"}
-    box.jobs |= {"job": job, "b": {"id": "b", "condition": {"x": 1}, "alternateJobId": "job"}}
+    box.jobs.put(job)
+    box.jobs.put({"id": "b", "condition": {"x": 1}, "alternateJobId": "job"})
     assert "circle" in box.run(job).skipped
 
 
@@ -245,40 +273,42 @@ def test_os_filter(box: Box):
     assert not box.run({"osFilter": {"windows": False}, "tasks": tasks}).skipped
 
 
+def judged(box: Box, reason: str, **request: Any) -> tuple[Run, Verdict]:
+    """Run a script that goes on until the registry has *reason* for its verdict; return both."""
+    seen: list[Verdict] = []
+
+    def on_line(_: str, line: bytes) -> None:
+        verdict = box.registry.judge(int(line))
+        if reason in verdict.reason:
+            seen.append(verdict)
+            (box.root.path / "seen").touch()
+
+    script = box.script("t", "until [ -e seen ]; do echo $$; sleep 0.02; done")
+    topics = {"allowedPublications": ["a"], "allowedSubscriptions": ["b"]}
+    run = box.run({"mqttTopics": topics, "tasks": [script]}, on_line=on_line, **request)
+    return run, seen[0]
+
+
 def test_process_is_registered_while_it_runs(box: Box):
     """The registry knows the process with its topics from its start to its end."""
-    seen: list[Any] = []
-
-    def on_start(process: TaskProcess) -> None:
-        seen.append((process.pid, box.registry.judge(process.pid)))
-
-    topics = {"allowedPublications": ["a"], "allowedSubscriptions": ["b"]}
-    job = {"mqttTopics": topics, "tasks": [box.script("t", "sleep 0.05")]}
-    box.run(job, options=RunOptions(on_start=on_start), run_id="r1")
-    pid, verdict = seen[0]
-    assert (verdict.launch.pid, verdict.launch.run_id, verdict.launch.job_id) == (pid, "r1", "job")
-    assert verdict.launch.publications == {"a"}
-    assert verdict.launch.subscriptions == {"b"}
+    run, verdict = judged(box, "was launched by this agent")
+    launch = verdict.launch
+    assert launch is not None
+    assert (launch.pid, launch.run_id, launch.job_id) == (run.pid, run.run_id, "job")
+    assert (launch.publications, launch.subscriptions) == ({"a"}, {"b"})
     assert box.registry.candidates() == frozenset()
 
 
 def test_registration_delay(box: Box):
     """The delay counts from the start of the process."""
-    seen: list[str] = []
-
-    def on_start(process: TaskProcess) -> None:
-        seen.append(box.registry.judge(process.pid).reason)
-
-    options = RunOptions(registration_delay=60, on_start=on_start)
-    box.run({"tasks": [box.script("t", "sleep 0.1")]}, options=options)
-    assert "not registered yet" in seen[0]
+    assert judged(box, "not registered yet", registration_delay=60)[1].launch is None
 
 
 def test_lines_are_seen_as_they_come(box: Box):
     """A caller can follow both streams."""
     lines: list[tuple[str, bytes]] = []
-    options = RunOptions(on_line=lambda *line: lines.append(line), env={"MINE": "x"})
-    box.run({"tasks": [box.script("t", 'echo "$MINE"; sleep 0.02; echo b >&2')]}, options=options)
+    script = box.script("t", 'echo "$MINE"; sleep 0.02; echo b >&2')
+    box.run({"tasks": [script]}, on_line=lambda *line: lines.append(line), env={"MINE": "x"})
     assert lines == [("stdout", b"x"), ("stderr", b"b")]
 
 
@@ -286,7 +316,6 @@ def test_runs_may_overlap_and_stop_ends_them(box: Box):
     """Two runs of one job go on at once; `stop` ends both, and no further task starts."""
     tasks = [box.script("long", "echo on; exec sleep 60"), box.script("next", "")]
     tasks[0]["continueOnFailure"] = True
-    job = {"id": "job", "tasks": tasks}
 
     async def main() -> None:
         both = asyncio.Barrier(3)
@@ -295,27 +324,26 @@ def test_runs_may_overlap_and_stop_ends_them(box: Box):
         def on_line(*_: object) -> None:
             waiting.append(asyncio.create_task(both.wait()))
 
-        options = RunOptions(on_line=on_line)
-        ids = {box.runner.start_run(job, trigger="test", options=options) for _ in range(2)}
+        job = {"tasks": tasks}
+        ids = {box.runner.start(box.live(job, on_line=on_line)) for _ in range(2)}
         assert len(ids) == 2
         await both.wait()
         await box.runner.stop()
 
     asyncio.run(asyncio.wait_for(main(), 10))
-    assert [[task.exit_code for task in run.tasks] for run in box.ended] == [[-15], [-15]]
+    assert [[task.exit_code for task in run.tasks] for run in box.history.ended] == [[-15], [-15]]
     assert box.said("the agent stops")
 
 
 def test_cancelled_run_leaves_no_process(box: Box):
     """Who stops waiting for a run does not leave it running."""
-    pids: list[TaskProcess] = []
 
     async def main() -> None:
-        options = RunOptions(on_start=pids.append)
-        job = {"id": "job", "tasks": [box.script("t", "sleep 60")]}
+        live = box.live({"tasks": [box.script("t", "sleep 60")]})
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(box.runner.run(job, trigger="t", options=options), 0.2)
-        assert await pids[0].exited() == -9
+            await asyncio.wait_for(box.runner.run(live), 0.2)
+        assert live.process is not None
+        assert await live.process.exited() == -9
 
     asyncio.run(main())
 
@@ -328,9 +356,9 @@ def test_cancelled_run_leaves_no_process(box: Box):
         ("registration never", "true", 0),
     ],
 )
-def test_faults(tmp_path: Path, fault: str, script: str, exit_code: int):
+def test_faults(box: Box, fault: str, script: str, exit_code: int):
     """A fault reaches the process, and the trace says so."""
-    box = Box(tmp_path, fault)
+    box.faults.add(fault)
     run = box.run({"tasks": [box.script("t", script)]})
     assert run.exit_code == exit_code
     assert box.said("fault: SIG") or any(
@@ -339,9 +367,9 @@ def test_faults(tmp_path: Path, fault: str, script: str, exit_code: int):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets a limit from outside")
-def test_disk_full(tmp_path: Path):
+def test_disk_full(box: Box):
     """No byte can be added to a file; pipes still work."""
-    box = Box(tmp_path, "run disk_full")
+    box.faults.add("run disk_full")
     code = (
         "import resource, sys, time\n"
         "while resource.getrlimit(resource.RLIMIT_FSIZE)[0] < 0: time.sleep(0.01)\n"
@@ -352,22 +380,10 @@ def test_disk_full(tmp_path: Path):
     assert box.run({"tasks": [task]}).tasks[0].stdout == b"File too large\n"
 
 
-def test_lost_registration(tmp_path: Path):
+def test_lost_registration(box: Box):
     """A registration can get lost while the process lives."""
-    box = Box(tmp_path, "registration lost=0.0")
-    reasons: list[str] = []
-
-    def on_line(_: str, line: bytes) -> None:
-        reasons.append(box.registry.judge(int(line)).reason)
-
-    box.run(
-        {"tasks": [box.script("t", "sleep 0.1; echo $$; sleep 0.05")]},
-        options=RunOptions(on_line=on_line),
-    )
-    assert "was lost" in reasons[0]
-
-
-_SETTINGS = {"Scanner": {"on": "False", "off": "1"}, "KeeperPrivilegeManager": {"scan": "no"}}
+    box.faults.add("registration lost=0.0")
+    assert judged(box, "was lost")[1].launch is None
 
 
 @pytest.mark.parametrize(
@@ -383,7 +399,7 @@ _SETTINGS = {"Scanner": {"on": "False", "off": "1"}, "KeeperPrivilegeManager": {
         ({"settingName": "scan"}, True),
     ],
 )
-def test_forms(named: object, skipped: bool):  # noqa: FBT001 - a table of cases
+def test_forms(box: Box, named: object, skipped: bool):  # noqa: FBT001 - a table of cases
     """Only a setting that exists and is false skips the task."""
-    reason = skip_reason({"SkipWhenPluginSettingFalse": named}, _SETTINGS.get)
+    reason = skip_reason({"SkipWhenPluginSettingFalse": named}, box.settings)
     assert bool(reason) is skipped

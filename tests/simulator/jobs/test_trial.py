@@ -1,4 +1,4 @@
-"""Tests of the trial job."""
+"""Tests of the job under which one task is tried."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from simulator.task_files import TWO_TASKS, write
 
 from epm_task.contract.tokens import substitute
 from epm_task.simulator.jobs.trial import trial_job
+from epm_task.simulator.options import UnknownName
 
 _CA = Path("/certs/ca.pem")
 
@@ -40,7 +41,7 @@ def test_job_of_a_task(tmp_path: Path):
 def test_unknown_parameter(tmp_path: Path):
     """The error lists the parameters that there are; None leaves one out."""
     path = write(tmp_path, TWO_TASKS)
-    with pytest.raises(TypeError, match="talker has no parameter 'word'; it has words, flag"):
+    with pytest.raises(UnknownName, match="talker has no parameter 'word': it has words, flag"):
         _argv(path, task_name="talker", parameters={"word": 1})
     assert not [
         a for a in _argv(path, task_name="talker", parameters={"flag": None}) if "flag" in a

@@ -29,7 +29,7 @@ def test_runs_under_an_agent(agent: Agent, tmp_path: Path) -> None:
 {% if cookiecutter.typed_settings %}
     agent.settings["{{ cookiecutter.__command }}"] = {"max_bytes": 9}
 {% endif %}
-    run = agent.run({{ cookiecutter.__module }}, root=tmp_path)
+    run = agent.run({{ cookiecutter.__module }}, parameters={"root": tmp_path})
     assert run.exit_code == 0
     assert run.result == {"found": {{ 0 if cookiecutter.typed_settings else 1 }}}
     assert [record.message for record in run.records] == ["scan_finished"]
