@@ -108,9 +108,14 @@ def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:
     try:
         table = read_table(file, "tool", "epm-task", "admin")
     except BadProject as error:
-        raise WrongUse(error.what, error.why, error.fix) from None
-    if table:
-        _require_own(file)
+        raise WrongUse.of(error) from None
+    if table:  # whoever writes it decides whom an administrator's certificate is shown to
+        try:
+            check_trusted(file)
+        except UnsafeConfiguration as error:
+            raise UnsafeConnection(
+                f"{_TABLE} of {file} was not used", sentence(error.what, error.why), error.fix
+            ) from None
     place = f"{_TABLE} of {file}"
     for name, value in table.items():
         if name not in NAMES:
@@ -118,13 +123,3 @@ def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:
         if not isinstance(value, str) or not value:
             raise WrongUse(f"{name} in {place} is not text", fix=f'write {name} = "…"')
         yield name, Found(value, place, file.parent)
-
-
-def _require_own(file: Path) -> None:
-    # Who writes this file decides whom an administrator's certificate is shown to.
-    try:
-        check_trusted(file)
-    except UnsafeConfiguration as error:
-        raise UnsafeConnection(
-            f"{_TABLE} of {file} was not used", sentence(error.what, error.why), error.fix
-        ) from None

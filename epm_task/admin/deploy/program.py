@@ -161,7 +161,6 @@ def _sha256(path: Path) -> str:
 _FOLDER_MODE: Final = 0o755
 _EXECUTABLE_MODE: Final = 0o755
 _FILE_MODE: Final = 0o644
-_BLOCK_BYTES: Final = 1024 * 1024
 
 
 def copy_program(program: Program, target: Path) -> None:
@@ -182,11 +181,14 @@ def copy_program(program: Program, target: Path) -> None:
             _copy(source, copy, fact)
     for above, _, _ in os.walk(target):
         sync_folder(target / above)
-    if read_program(target, as_installed=True).files != program.files:
+    copied = read_program(target).files
+    if copied != program.files:
+        names = {**copied, **program.files}
+        changed = next(name for name in names if copied.get(name) != program.files.get(name))
         raise BadBundle(
-            f"the copy {target} is not what was copied",
-            "another program has changed it, or its file system knows no modes",
-            "exclude the agent root there",
+            f"the copy {target / changed} is not what was planned",
+            "the file was changed while it was being deployed, or a file system keeps no modes",
+            "run it again, and keep other programs away from the agent root",
         )
 
 
@@ -205,7 +207,6 @@ def _make_folder(folder: Path) -> None:
 
 
 def _copy(source: Path, copy: Path, fact: FileFact) -> None:
-    digest = hashlib.sha256()
     try:
         reader = source.open("rb")
     except OSError as error:
@@ -215,14 +216,10 @@ def _copy(source: Path, copy: Path, fact: FileFact) -> None:
             "build it again",
         ) from error
     with reader, copy.open("xb") as writer:
-        while block := reader.read(_BLOCK_BYTES):
-            digest.update(block)
-            writer.write(block)
+        shutil.copyfileobj(reader, writer)
         writer.flush()
         os.fsync(writer.fileno())
     copy.chmod(_EXECUTABLE_MODE if fact.executable else _FILE_MODE)
-    if digest.hexdigest() != fact.digest:
-        raise BadBundle(f"{source} was changed while it was being deployed", fix="run it again")
 
 
 def put_in_place(staged: Path, place: Path) -> None:
