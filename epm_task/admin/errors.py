@@ -8,21 +8,35 @@ AdminError                       70  root; never raised itself
 ├── OutcomeUnknown               74  the connection ended while the agent may have been at work
 ├── ForeignAnswer                76  a redirect, HTML, too much, or what is not JSON
 ├── CredentialRefused            77  403, or the TLS handshake: the agent refuses the credential
-└── UnsafeConnection             78  nothing was sent: address, files or the peer are not safe
+├── UnsafeConnection             78  nothing was sent: address, files or the peer are not safe
+│   of deployments
+├── BadBundle                    65  the folder is not a set of jobs with their programs
+├── NoVersion                    66  no such version is kept
+├── RolledBack                    *  it was undone; the exit code is that of the cause
+├── UndoPending                   *  it could not be undone yet; the next apply does that first
+├── RecoveryPending               *  an earlier apply cannot be undone or finished now
+├── NotTidied                     *  the new version is in place; the old one was not tidied up
+├── WriteRefused              74/77  the file system refused; 77 when rights are missing
+├── ApplyUnderWay                75  another apply or rollback is at work on this agent root
+├── ProgramInUse                 75  Windows: a run of the program is under way
+├── RunFailed                     1  the run that --trigger started did not end with 0
+├── UnsafeRoot                   78  other users can replace programs of this agent root
+└── BadPolicy                    65  a document is not a JobUpdate policy, or cannot become one
 
-The errors of deployments are drawn in `deploy/errors.py`. The exit codes are those of a task
-(`epm_task.exit_code`), with the same meaning.
+The exit codes are those of a task (`epm_task.exit_code`), with the same meaning.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import errno
+from typing import TYPE_CHECKING, Final, Self
 
-from epm_task.errors import EpmTaskError
+from epm_task.errors import EpmTaskError, sentence
 from epm_task.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class AdminError(EpmTaskError):
@@ -149,3 +163,149 @@ class UnsafeConnection(AdminError):
     """The address, a file or the peer cannot be trusted; no request was sent."""
 
     exit_code = ExitCode.CONFIG
+
+
+_RIGHTS: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class BadBundle(AdminError):
+    """The folder does not hold jobs with their programs, or has changed meanwhile."""
+
+    exit_code = ExitCode.DATAERR
+
+
+class NoVersion(AdminError):
+    """A job or a version of it that is not kept."""
+
+    exit_code = ExitCode.NOINPUT
+
+
+class RolledBack(AdminError):
+    """The new version was put in place, failed, and everything is as it was before."""
+
+    def __init__(self, cause: BaseException, as_before: str) -> None:
+        """Take why, and what is in place now."""
+        self.exit_code = _exit_code_of(cause)
+        super().__init__(f"it was rolled back, and {as_before}", _reason_of(cause), _fix_of(cause))
+
+
+class UndoPending(AdminError):
+    """The new version failed, and the old one could not be put back yet."""
+
+    def __init__(self, cause: BaseException, why: BaseException) -> None:
+        """Take why the new version failed, and why the old one is not back."""
+        self.exit_code = _exit_code_of(cause)
+        super().__init__(
+            "a part of the new version, which failed, is still in place",
+            f"{_reason_of(cause)}; undoing it failed too ({_reason_of(why)})",
+            "remove the reason: the next `epm-task deploy apply` or `rollback` undoes it first",
+        )
+
+
+class RecoveryPending(AdminError):
+    """An earlier apply was interrupted, and cannot be undone or finished now."""
+
+    def __init__(self, name: str, step: str, why: EpmTaskError) -> None:
+        """Take its bundle, the step in which it ended, and why."""
+        self.exit_code = _exit_code_of(why)
+        super().__init__(
+            f"an apply of {name} was interrupted in its step {step!r}, which must be put right "
+            "first and cannot be now, so nothing else was done",
+            _reason_of(why),
+            why.fix,
+        )
+
+
+class NotTidied(AdminError):
+    """The new version is in place and stays; only what is not needed any more was not removed."""
+
+    def __init__(self, name: str, number: int, why: BaseException) -> None:
+        """Take the bundle, the version that is in place, and why."""
+        self.exit_code = _exit_code_of(why)
+        super().__init__(
+            f"version {number} of {name} is in place, but what was before was not tidied up",
+            _reason_of(why),
+            "remove the reason: the next `epm-task deploy apply` does that first",
+        )
+
+
+class WriteRefused(AdminError):
+    """The operating system refused to write or to move a file."""
+
+    def __init__(self, error: OSError, folder: Path) -> None:
+        """Take the refusal, and the agent root that was to be changed."""
+        rights = error.errno in _RIGHTS
+        self.exit_code = ExitCode.NOPERM if rights else ExitCode.IOERR
+        fix = (
+            "run this as the owner of the agent root (root, or an administrator)"
+            if rights
+            else "make room, then run it again"
+            if error.errno in _SPACE
+            else "remove the reason, then run it again"
+        )
+        where = error.filename2 or error.filename or folder
+        super().__init__(f"{where} was not written", error.strerror or str(error), fix)
+
+
+class ApplyUnderWay(AdminError):
+    """Another process holds the lock of the agent root."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+    def __init__(self, root: Path, pid: str) -> None:
+        """Take the agent root, and the process that holds it as far as it is known."""
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"{who} is deploying to {root} at this moment, so nothing was done",
+            fix="wait for its end",
+        )
+
+
+class ProgramInUse(AdminError):
+    """Windows does not move a folder in which a file is open; written from its manual, untested."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+    def __init__(self, error: OSError, place: Path) -> None:
+        """Take the refusal and the program's place."""
+        super().__init__(
+            f"{place} cannot be replaced ({error.strerror})",
+            "a run of it is under way, or another program, such as a virus scanner, has a file in "
+            "it open",
+            "wait for the end of the run, or stop the agent's service, then run it again",
+        )
+
+
+class UnsafeRoot(AdminError):
+    """A folder on the way to the programs can be written by others."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class RunFailed(AdminError):
+    """The run that --trigger started did not end with exit code 0."""
+
+    exit_code = ExitCode.FAILED
+
+
+class BadPolicy(AdminError):
+    """A document is not a JobUpdate policy, or cannot become one."""
+
+    exit_code = ExitCode.DATAERR
+
+
+def _exit_code_of(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.SIGINT
+    return int(getattr(error, "exit_code", ExitCode.IOERR))
+
+
+def _reason_of(error: BaseException) -> str:
+    if isinstance(error, EpmTaskError):
+        return sentence(error.what, error.why)
+    return "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else repr(error)
+
+
+def _fix_of(error: BaseException) -> str:
+    return error.fix if isinstance(error, EpmTaskError) else "run it again"

@@ -1,18 +1,220 @@
-"""Follow a run from outside: its records, and its end in the history that the agent writes."""
+"""Follow a run from outside: its records, in the log or from the broker, and its end."""
 
 from __future__ import annotations
 
+import secrets
+import ssl
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from epm_task.admin.records import Tail
+from epm_task.admin.errors import AdminUnreachable, CredentialRefused, UnsafeConnection
+from epm_task.contract.record import JOB_ID, read_fields
 from epm_task.contract.run_history import EndedRun, read_run
+from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.runtime.agent.tls import Dialer
+from epm_task.runtime.attestation.attestation import Untrusted
+from epm_task.runtime.start_up import slim_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from epm_task.admin.records import RecordSource
+    from epm_task.admin.credential import Credential
+
+
+class LogRecords:
+    """The records of one job that are written to the log from now on.
+
+    Args:
+        path: The file.
+        job_id: The job; its runs cannot be told apart, because a record carries the task's own id
+            of its run.
+    """
+
+    def __init__(self, path: Path, job_id: str) -> None:
+        self._tail = Tail(path)
+        self._job_id = job_id
+
+    def records(self, wait_seconds: float) -> list[dict[str, Any]]:  # noqa: ARG002  # as the broker's
+        """Return the records since the last look; a file needs no waiting.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        found = (read_fields(line) for line in self._tail.lines())
+        return [record for record in found if record and record.get(JOB_ID) == self._job_id]
+
+    def close(self) -> None:
+        """Hold nothing: the file is open during a look only."""
+
+
+# With PySocks installed paho would obey MQTT_PROXY.
+with slim_import("paho"):
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+    from paho.mqtt.subscribeoptions import SubscribeOptions
+
+#: On loopback each of connect, CONNACK and SUBACK takes milliseconds.
+_STEP_SECONDS: Final = 3.0
+#: Reason codes from here on are failures, in CONNACK and SUBACK.
+_FIRST_FAILURE: Final = 0x80
+
+
+class BrokerRecords:
+    """A subscription to KeeperLogger; the records of one job are kept.
+
+    Args:
+        address: IP address on loopback, and port, of the broker.
+        credential: Who subscribes: the broker lets in registered processes, and administrators.
+        job_id: The job.
+
+    Raises:
+        AdminUnreachable: No broker answers there.
+        CredentialRefused: The broker refuses the client or the subscription.
+        UnsafeConnection: A file is not safe, or another user's process holds the port.
+        WrongUse: A file of the credential is not what it must be.
+    """
+
+    def __init__(self, address: tuple[str, int], credential: Credential, job_id: str) -> None:
+        self._job_id = job_id
+        self._url = f"mqtts://{address[0]}:{address[1]}"
+        self._connected: int | None = None
+        self._subscribed: int | None = None
+        self._records: list[dict[str, Any]] = []
+        dialer = Dialer(address, credential.tls_context())
+        # No `_`: the broker would take what comes before it for a job id.
+        client_id = f"epm-task-admin-{secrets.token_hex(4)}"
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self._client.tls_set_context(cast("ssl.SSLContext", dialer))
+        self._client.connect_timeout = _STEP_SECONDS
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        try:
+            self._open(dialer)
+        except BaseException:
+            self.close()
+            raise
+
+    def records(self, wait_seconds: float) -> list[dict[str, Any]]:
+        """Return the records since the last look, after at most *wait_seconds*.
+
+        Raises:
+            AdminUnreachable: The broker has closed the connection.
+        """
+        if self._client.loop(wait_seconds) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise AdminUnreachable(self._url, "the broker closed the connection")
+        taken, self._records = self._records, []
+        return taken
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._client.disconnect()
+        opened = self._client.socket()
+        if opened is not None:
+            opened.close()
+
+    def _open(self, dialer: Dialer) -> None:
+        try:
+            dialer.check_listener()
+            self._client.connect(*dialer.address)
+        except Untrusted as error:
+            raise UnsafeConnection(error.what, error.why, f"{error.fix} with --cacert") from error
+        except ssl.SSLCertVerificationError as error:
+            raise UnsafeConnection(
+                f"the certificate of the broker at {self._url} is refused",
+                error.verify_message,
+                "give the CA of this agent with --cacert",
+            ) from error
+        except OSError as error:
+            raise AdminUnreachable(self._url, error.strerror or str(error)) from error
+        self._await("CONNECT", lambda: self._connected)
+        self._client.subscribe(KEEPER_LOGGER, options=SubscribeOptions(qos=1))
+        self._await(f"SUBSCRIBE {KEEPER_LOGGER}", lambda: self._subscribed)
+
+    def _await(self, call: str, answer: Any) -> None:
+        until = time.monotonic() + _STEP_SECONDS
+        while answer() is None:
+            ended = self._client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS
+            if answer() is None and ended:
+                raise CredentialRefused(
+                    call, "the broker closed the connection instead of answering", status=0
+                )
+            if time.monotonic() > until:
+                raise AdminUnreachable(self._url, f"no answer to {call} in {_STEP_SECONDS:.0f} s")
+        if answer() >= _FIRST_FAILURE:
+            raise CredentialRefused(call, f"the broker answered 0x{answer():02x}", status=0)
+
+    def _on_connect(self, _client: Client, _userdata: object, _flags: object, *more: Any) -> None:
+        self._connected = more[0].value
+
+    def _on_subscribe(self, _client: Client, _userdata: object, _mid: int, *more: Any) -> None:
+        self._subscribed = more[0][0].value
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        record = read_fields(bytes(message.payload))
+        if record and record.get(JOB_ID) == self._job_id:
+            self._records.append(record)
+
+
+#: Where the records of a job are read as they come.
+RecordSource: TypeAlias = LogRecords | BrokerRecords
+
+
+class Tail:
+    """The new lines of one file, which need not exist yet.
+
+    The file is opened for each look only: Windows could not move it aside while it is open.
+
+    Args:
+        path: The file; `path.1` is where it moves when it is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember where the file ends now."""
+        self._path = path
+        self._rest = b""
+        self._inode, self._offset = _identity(path)
+
+    def lines(self) -> list[bytes]:
+        """Return the whole lines that were added since the last look.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        inode, _ = _identity(self._path)
+        data = b""
+        if self._inode is not None and inode != self._inode:
+            data += self._read(self._path.with_name(f"{self._path.name}.1"))
+            self._offset = 0
+        self._inode = inode
+        data += self._read(self._path)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return whole
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return b""
+        self._offset += len(data)
+        return data
+
+
+def _identity(path: Path) -> tuple[int | None, int]:
+    """Return inode and size; None and 0 while the file is absent."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None, 0
+    return found.st_ino, found.st_size
 
 
 #: Enough for some thousands of runs.

@@ -14,8 +14,7 @@ import typer
 from epm_task.admin.answers import Started
 from epm_task.admin.client import AdminClient, apply_job, live_verdict
 from epm_task.admin.errors import JobRefused
-from epm_task.admin.follow import Follower
-from epm_task.admin.records import BrokerRecords, LogRecords, RecordSource
+from epm_task.admin.follow import BrokerRecords, Follower, LogRecords, RecordSource
 from epm_task.cli.inputs import broker_address, read_documents
 from epm_task.cli.options import AsJson, Connection, DryRun, WaitSeconds, Yes, connected
 from epm_task.cli.output import FAILED, Failure, confirmed, say, show_record, table

@@ -12,13 +12,13 @@ from epm_task.admin.deploy.plan import Part
 from epm_task.admin.deploy.policy import (
     ACTIONS,
     Action,
-    BadPolicy,
     Policy,
     make_policy,
     policy_parts,
     read_base,
     read_policy,
 )
+from epm_task.admin.errors import BadPolicy
 from epm_task.cli.inputs import job_of, read_documents
 from epm_task.cli.options import AsJson, DryRun
 from epm_task.cli.output import FAILED, Failure, say, write

@@ -1,23 +1,147 @@
-"""Tests of following a run: its records, and its end in the run history."""
+"""Tests of following a run: its records, from a file or the real broker, and its end."""
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from admin.admin_files import add_binary, job_document
+import pytest
+from admin.admin_files import add_binary, credential_of, job_document, peer_ca
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+from peers.http_answer import plain_tcp, silence
+from peers.http_peer import HttpPeer
 from peers.patience import PATIENCE
 
-from epm_task.admin.follow import Follower, last_run
-from epm_task.admin.records import LogRecords
+from epm_task.admin.credential import Credential
+from epm_task.admin.errors import (
+    AdminUnreachable,
+    CredentialRefused,
+    UnsafeConnection,
+)
+from epm_task.admin.follow import BrokerRecords, Follower, LogRecords, Tail, last_run
 from epm_task.contract.layout import AgentRoot
+from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.simulator.keeper_logger import RotatingFile
+from epm_task.testing import Agent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from epm_task.testing import Agent
+
+def address_of(agent: Agent) -> tuple[str, int]:
+    """Return where the agent's broker is."""
+    return agent.broker_host, agent.broker_port
+
+
+def read(source: BrokerRecords, enough: Callable[[list[dict[str, Any]]], bool]) -> list[Any]:
+    """Read until there is enough."""
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + PATIENCE
+    while not enough(found):
+        assert time.monotonic() < deadline
+        found += source.records(0.1)
+    return found
+
+
+def publish(agent: Agent, payloads: list[bytes]) -> None:
+    """Publish on KeeperLogger as another administrator."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id="publisher")
+    client.tls_set_context(credential_of(agent).tls_context())
+    client.connect(*address_of(agent))
+    client.loop_start()
+    for payload in payloads:
+        client.publish(KEEPER_LOGGER, payload, qos=1).wait_for_publish(PATIENCE)
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_the_records_of_one_job_are_kept(agent: Agent) -> None:
+    """Other jobs, and payloads that are no records, are passed over."""
+    source = BrokerRecords(address_of(agent), credential_of(agent), "probe")
+    try:
+        records = [{"jobId": job, "message": job} for job in ("other", "probe")]
+        publish(agent, [b"no record", *(json.dumps(r).encode() for r in records)])
+        assert read(source, bool) == [records[1]]
+    finally:
+        source.close()
+
+
+def test_a_caller_without_the_certificate_is_refused(agent: Agent) -> None:
+    """The broker lets in tasks and administrators."""
+    with pytest.raises(CredentialRefused, match="CONNECT"):
+        BrokerRecords(address_of(agent), Credential(ca=agent.ca), "probe")
+
+
+def test_nobody_listening_is_unreachable(agent: Agent) -> None:
+    """The address is told."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(AdminUnreachable, match="mqtts://127"):
+            BrokerRecords(free.getsockname(), credential_of(agent), "probe")
+
+
+@pytest.mark.parametrize("script", [plain_tcp(), silence()])
+def test_what_is_no_broker_is_one_error(tmp_path: Path, script: Any) -> None:
+    """Also one that never answers, after three seconds."""
+    with HttpPeer([script]) as peer, pytest.raises(AdminUnreachable):
+        BrokerRecords(("127.0.0.1", peer.port), Credential(ca=peer_ca(tmp_path)), "probe")
+
+
+def test_a_certificate_of_another_ca_is_unsafe(agent: Agent, tmp_path: Path) -> None:
+    """Nothing is sent."""
+    with pytest.raises(UnsafeConnection, match=r"is refused: .*give the CA"):
+        BrokerRecords(address_of(agent), Credential(ca=peer_ca(tmp_path)), "probe")
+
+
+def test_a_broker_that_leaves_is_told() -> None:
+    """A follower must not wait for records that cannot come."""
+    with Agent() as leaving:
+        source = BrokerRecords(address_of(leaving), credential_of(leaving), "probe")
+    try:
+        with pytest.raises(AdminUnreachable, match="closed"):
+            read(source, bool)
+    finally:
+        source.close()
+
+
+def test_only_what_is_added_is_read(tmp_path: Path) -> None:
+    """A line that is not whole yet waits."""
+    path = tmp_path / "log"
+    path.write_bytes(b"old\n")
+    tail = Tail(path)
+    with path.open("ab") as file:
+        file.write(b"one\ntw")
+        file.flush()
+        assert tail.lines() == [b"one"]
+        file.write(b"o\n")
+    assert tail.lines() == [b"two"]
+    assert tail.lines() == []
+
+
+def test_a_file_that_comes_later_is_read_from_its_start(tmp_path: Path) -> None:
+    """As when the agent has not run anything yet."""
+    tail = Tail(tmp_path / "log")
+    assert tail.lines() == []
+    (tmp_path / "log").write_bytes(b"first\n")
+    assert tail.lines() == [b"first"]
+
+
+def test_no_line_is_lost_when_the_file_moves_aside(tmp_path: Path) -> None:
+    """The agent's own log moves aside when it is full."""
+    path = tmp_path / "log"
+    log = RotatingFile(path, full_bytes=100)
+    tail, read = Tail(path), []
+    for number in range(60):
+        log.append(b"line %d" % number)
+        if number % 3 == 0:
+            read += tail.lines()
+    log.close()
+    assert read + tail.lines() == [b"line %d" % number for number in range(60)]
 
 
 def line(**fields: Any) -> bytes:

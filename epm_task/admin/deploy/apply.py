@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.admin.client import apply_job, live_verdict, same_document
 from epm_task.admin.deploy.bundle import Bundle
-from epm_task.admin.deploy.errors import (
+from epm_task.admin.deploy.journal import Journal, read_journal
+from epm_task.admin.deploy.program import running_in
+from epm_task.admin.errors import (
+    AdminError,
+    JobRefused,
     NotTidied,
     RecoveryPending,
     RolledBack,
     RunFailed,
     UndoPending,
     WriteRefused,
+    WrongUse,
 )
-from epm_task.admin.deploy.journal import Journal, read_journal
-from epm_task.admin.deploy.program import running_in
-from epm_task.admin.errors import AdminError, JobRefused, WrongUse
-from epm_task.admin.follow import Follower
-from epm_task.admin.records import LogRecords
+from epm_task.admin.follow import Follower, LogRecords
 from epm_task.contract.names import allowed_systems, os_name
 from epm_task.exit_code import describe
 from epm_task.files import remove_durably

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from epm_task.admin.deploy.errors import BadBundle
 from epm_task.admin.deploy.program import Program, executable_of, read_program
+from epm_task.admin.errors import BadBundle
 from epm_task.contract.client_id import check_job_id
 from epm_task.errors import BadJobId
 from epm_task.job.document import JobDocument

@@ -6,7 +6,6 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from epm_task.admin.deploy.errors import ApplyUnderWay, NoVersion, UnsafeRoot, WriteRefused
 from epm_task.admin.deploy.program import (
     copy_program,
     is_loose,
@@ -16,7 +15,7 @@ from epm_task.admin.deploy.program import (
     take_away,
 )
 from epm_task.admin.deploy.versions import VersionStore
-from epm_task.admin.errors import WrongUse
+from epm_task.admin.errors import ApplyUnderWay, NoVersion, UnsafeRoot, WriteRefused, WrongUse
 from epm_task.files import try_lock
 
 if TYPE_CHECKING:

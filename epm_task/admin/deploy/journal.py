@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from epm_task.admin.deploy.errors import NoVersion
+from epm_task.admin.errors import NoVersion
 from epm_task.contract.json_text import BadJson, read_object, write_json
 from epm_task.files import write_atomically
 

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from epm_task.admin.deploy.bundle import Bundle, commands_of
-from epm_task.admin.deploy.errors import WriteRefused
 from epm_task.admin.deploy.program import read_installed
+from epm_task.admin.errors import WriteRefused
 from epm_task.contract.secrets import hide_options, names_secret_itself
 from epm_task.job.json_source import child
 

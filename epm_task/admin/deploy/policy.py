@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from epm_task.admin.deploy.plan import Part, field_parts
-from epm_task.admin.errors import AdminError
+from epm_task.admin.errors import BadPolicy
 from epm_task.contract.client_id import check_job_id
 from epm_task.errors import BadJobId
-from epm_task.exit_code import ExitCode
 from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.json_source import BadSource, read_source
 
@@ -23,12 +22,6 @@ Action: TypeAlias = Literal["Add", "Update", "Delete"]
 
 _TYPE: Final = "JobUpdate"
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
-
-
-class BadPolicy(AdminError):
-    """A document is not a JobUpdate policy, or cannot become one."""
-
-    exit_code = ExitCode.DATAERR
 
 
 class Policy(NamedTuple):

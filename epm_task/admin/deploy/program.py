@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 
-from epm_task.admin.deploy.errors import BadBundle, ProgramInUse
+from epm_task.admin.errors import BadBundle, ProgramInUse
 from epm_task.files import sync_folder
 
 if TYPE_CHECKING:

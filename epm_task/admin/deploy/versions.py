@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from epm_task.admin.deploy.bundle import Bundle
-from epm_task.admin.deploy.errors import BadBundle, NoVersion
 from epm_task.admin.deploy.program import copy_program, read_program, remove_tree
+from epm_task.admin.errors import BadBundle, NoVersion
 from epm_task.contract.json_text import read_object, write_json
 from epm_task.files import sync_folder, write_atomically
 from epm_task.job.document import JobDocument, encoded, write_document

@@ -21,7 +21,7 @@ from epm_task.admin.credential import Certificate, Credential, read_certificate
 from epm_task.admin.doctor.finding import Finding, State, fault, note, ok, unknown
 from epm_task.admin.errors import CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
-from epm_task.admin.records import BrokerRecords
+from epm_task.admin.follow import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.names import SYSTEM_PLUGIN

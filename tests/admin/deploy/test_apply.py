@@ -12,15 +12,15 @@ from admin.deploy.bundle_files import BROKEN, GOOD, installed, write_bundle, wri
 
 from epm_task.admin.deploy.apply import Deployed, Trial, apply_plan, recover
 from epm_task.admin.deploy.bundle import read_bundles
-from epm_task.admin.deploy.errors import (
+from epm_task.admin.deploy.plan import count, make_plans
+from epm_task.admin.errors import (
     BadBundle,
     NotTidied,
     RecoveryPending,
     RolledBack,
     UndoPending,
+    WrongUse,
 )
-from epm_task.admin.deploy.plan import count, make_plans
-from epm_task.admin.errors import WrongUse
 
 if TYPE_CHECKING:
     from pathlib import Path

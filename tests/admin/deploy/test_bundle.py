@@ -10,7 +10,7 @@ from admin.admin_files import job_document
 from admin.deploy.bundle_files import write_bundle, write_program
 
 from epm_task.admin.deploy.bundle import read_bundles
-from epm_task.admin.deploy.errors import BadBundle
+from epm_task.admin.errors import BadBundle
 from epm_task.runtime.manifest import NAME, VERSION, describe_files
 
 if TYPE_CHECKING:

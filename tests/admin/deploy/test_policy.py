@@ -12,13 +12,13 @@ from admin.admin_files import add_binary, credential_of, job_document
 
 from epm_task.admin.client import AdminClient, apply_job
 from epm_task.admin.deploy.policy import (
-    BadPolicy,
     Policy,
     make_policy,
     policy_parts,
     read_base,
     read_policy,
 )
+from epm_task.admin.errors import BadPolicy
 from epm_task.testing import Agent
 
 if TYPE_CHECKING:

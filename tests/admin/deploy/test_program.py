@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 from admin.deploy.bundle_files import write_program
 
-from epm_task.admin.deploy.errors import BadBundle, ProgramInUse
 from epm_task.admin.deploy.program import (
     FileFact,
     copy_program,
@@ -24,6 +23,7 @@ from epm_task.admin.deploy.program import (
     swap_by_renames,
     take_away,
 )
+from epm_task.admin.errors import BadBundle, ProgramInUse
 
 if TYPE_CHECKING:
     from pathlib import Path

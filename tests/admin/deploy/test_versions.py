@@ -8,8 +8,8 @@ import pytest
 from admin.deploy.bundle_files import write_bundle
 
 from epm_task.admin.deploy.bundle import Bundle, read_bundles
-from epm_task.admin.deploy.errors import BadBundle, NoVersion
 from epm_task.admin.deploy.versions import VersionStore
+from epm_task.admin.errors import BadBundle, NoVersion
 
 if TYPE_CHECKING:
     from pathlib import Path
