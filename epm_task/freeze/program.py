@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task import runtime
@@ -24,6 +24,7 @@ from epm_task.freeze import FreezeError
 from epm_task.freeze.unused import OTHER_SYSTEMS, SETTINGS
 from epm_task.job.build import command_name
 from epm_task.job.task_file import TaskFileError, read_task_file
+from epm_task.runtime.start_up import PUT_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -258,9 +259,11 @@ def _load_parsers(task: Task[..., Any]) -> None:
 
 def _load_runtime() -> None:
     """Import what a run loads late, so that it is among the modules."""
-    for module in iter_modules(runtime.__path__, f"{runtime.__name__}."):
-        if module.name not in {SETTINGS, *OTHER_SYSTEMS}:
-            import_module(module.name)
+    late = (module.name for module in walk_packages(runtime.__path__, f"{runtime.__name__}."))
+    put_off = (name for names in PUT_OFF.values() for name in names)
+    for name in (*late, *put_off):
+        if name not in sys.stdlib_module_names | {SETTINGS, *OTHER_SYSTEMS}:
+            import_module(name)
 
 
 def _files() -> dict[str, str]:

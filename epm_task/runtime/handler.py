@@ -1,25 +1,23 @@
-"""A handler is the author's function, read once: what is injected, what the agent passes."""
+"""Read the author's function once: what is injected, what the agent passes; and call it."""
 
 from __future__ import annotations
 
-import gc
-import inspect
 import re
 import sys
 import typing
 from pathlib import Path
+from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import DefinitionError
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.invocation import RESERVED_OPTIONS
-from epm_task.runtime.parameter import Parameter, make_parameter
+from epm_task.runtime.parameter import REQUIRED, Parameter, make_parameter
 from epm_task.runtime.stop import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import FunctionType
+    from collections.abc import Callable, Iterator, Mapping
 
     from epm_task.runtime.agent.client import AgentClient, Registration
     from epm_task.runtime.settings import TaskSettings
@@ -27,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Names whose option and whose token in the job, `--max-bytes={MaxBytes}`, are regular.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*_?", re.ASCII)
+
+# `inspect` says all this too, and costs a twentieth of a start. These are its CO_… flags.
+_ARGUMENTS, _KEYWORDS, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04, 0x08, 0x20, 0x80, 0x200
 
 
 class Handler:
@@ -42,27 +43,30 @@ class Handler:
 
     def __init__(self, function: Callable[..., Any], local_names: Mapping[str, Any]) -> None:
         """Read the signature."""
-        if not inspect.isfunction(function):
+        if not isinstance(function, FunctionType):
             raise DefinitionError(
-                f"a handler is a function, and {function!r:.80} is none; "
-                "write `@task` or `@task(name=value)` above `def` or `async def`"
+                f"a handler is a function, and {function!r:.80} is none",
+                fix="write `@task` or `@task(name=value)` above `def` or `async def`",
             )
         self.function = function
         #: What other decorators wrap: it knows the author's file and names.
-        self.source: FunctionType = inspect.unwrap(function)
-        self.is_async = inspect.iscoroutinefunction(self.source)
-        if inspect.isgeneratorfunction(self.source) or inspect.isasyncgenfunction(self.source):
+        self.source = function
+        while (wrapped := getattr(self.source, "__wrapped__", None)) is not None:
+            self.source = wrapped
+        flags = self.source.__code__.co_flags
+        self.is_async = bool(flags & _COROUTINE)
+        if flags & (_GENERATOR | _ASYNC_GENERATOR):
             raise self._refusal("a handler returns once", "replace `yield`")
         hints = self._hints(dict(local_names))
         self.injections: dict[str, type] = {}
         self.parameters: tuple[Parameter, ...] = ()
-        for entry in inspect.signature(function).parameters.values():
-            self._add(entry, hints.get(entry.name, inspect.Parameter.empty))
+        for name, default, by_name in self._entries():
+            self._add(name, hints.get(name, REQUIRED), default, by_name=by_name)
         self._check_options()
 
     @property
     def file(self) -> Path:
-        """The file in which the function stands."""
+        """The file that holds the function."""
         return Path(self.source.__code__.co_filename)
 
     @property
@@ -92,13 +96,12 @@ class Handler:
         stop: Stop,
     ) -> object:
         """Call the function in this thread and return its result."""
-        gc.enable()
         injected = [
             context if kind is TaskContext else settings for kind in self.injections.values()
         ]
         result = self.function(*injected, **arguments)
         # Another decorator may have awaited it, or not know that it is a coroutine.
-        return _run_coroutine(result, stop) if inspect.iscoroutine(result) else result
+        return _run_coroutine(result, stop) if isinstance(result, CoroutineType) else result
 
     def _hints(self, local_names: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -111,27 +114,53 @@ class Handler:
         except (AttributeError, SyntaxError, TypeError) as error:
             raise self._refusal(f"a type cannot be read: {error}", "correct it") from None
 
-    def _add(self, entry: inspect.Parameter, annotation: Any) -> None:
-        if entry.kind in {entry.VAR_POSITIONAL, entry.VAR_KEYWORD}:
+    def _entries(self) -> Iterator[tuple[str, Any, bool]]:
+        """Yield name and default of each parameter, and whether it is passed by name only."""
+        if hasattr(self.function, "__signature__"):  # of another decorator's making
+            import inspect  # noqa: PLC0415  # see above
+
+            for entry in inspect.signature(self.function).parameters.values():
+                default = REQUIRED if entry.default is entry.empty else entry.default
+                yield entry.name, default, entry.kind is entry.KEYWORD_ONLY
+            return
+        function, code = self.source, self.source.__code__
+        count, total = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+        names = code.co_varnames
+        if code.co_flags & (_ARGUMENTS | _KEYWORDS):
+            star = "*" if code.co_flags & _ARGUMENTS else "**"
             raise self._refusal(
-                f"{entry} takes what nobody declared", "name each parameter after `*,`"
+                f"{star}{names[total]} takes what nobody declared", "name each parameter after `*,`"
             )
+        defaults = function.__defaults__ or ()
+        required = (REQUIRED,) * (count - len(defaults))
+        for name, default in zip(names, (*required, *defaults), strict=False):
+            yield name, default, False
+        for name in names[count:total]:
+            yield name, (function.__kwdefaults__ or {}).get(name, REQUIRED), True
+
+    def _add(self, name: str, annotation: Any, default: Any, *, by_name: bool) -> None:
         injectable = annotation is TaskContext or _is_settings(annotation)
-        if entry.kind is entry.KEYWORD_ONLY:
-            if injectable:
-                raise self._refusal(
-                    f"`{entry.name}` stands after the `*`, where the agent passes text",
-                    f"write `{entry.name}: {annotation.__name__}` before the `*`",
-                )
-            self.parameters += (make_parameter(entry.name, annotation, entry.default),)
-        elif injectable:
-            self._inject(entry.name, annotation)
-        else:
+        if by_name and injectable:
             raise self._refusal(
-                f"`{entry}` stands before the `*`, and the runtime injects only TaskContext and "
-                "TaskSettings there",
-                f"write `*, {entry}` so that the agent passes it by name",
+                f"`{name}` comes after the `*`, where the agent passes text",
+                f"write `{name}: {annotation.__name__}` before the `*`",
             )
+        if by_name:
+            self.parameters += (make_parameter(name, annotation, default),)
+        elif injectable:
+            self._inject(name, annotation)
+        else:
+            written = self._written(name, default)
+            raise self._refusal(
+                f"`{written}` comes before the `*`, and the runtime injects only TaskContext and "
+                "TaskSettings there",
+                f"write `*, {written}` so that the agent passes it by name",
+            )
+
+    def _written(self, name: str, default: Any) -> str:
+        annotation = self.source.__annotations__.get(name)
+        kind = f": {getattr(annotation, '__name__', annotation)}" if annotation else ""
+        return f"{name}{kind}" if default is REQUIRED else f"{name}{kind} = {default!r}"
 
     def _inject(self, name: str, kind: type) -> None:
         if (kind is TaskContext) in [known is TaskContext for known in self.injections.values()]:
@@ -160,9 +189,8 @@ class Handler:
 
     def _refusal(self, why: str, fix: str) -> DefinitionError:
         code = self.source.__code__
-        return DefinitionError(
-            f"{code.co_filename}:{code.co_firstlineno}: {self.function.__name__}: {why}; {fix}"
-        )
+        where = f"{code.co_filename}:{code.co_firstlineno}: {self.function.__name__}"
+        return DefinitionError(where, why, fix)
 
 
 def _is_settings(annotation: Any) -> bool:

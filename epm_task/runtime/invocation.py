@@ -1,17 +1,16 @@
-"""An invocation is what one start of the process was given, in argv and in the environment."""
+"""Read what one start of the process was given, in argv and in the environment."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE, check_job_id
 from epm_task.contract.levels import LogLevel
-from epm_task.contract.names import JOB_ID_VARIABLE, JOB_NAME_VARIABLE
+from epm_task.contract.names import API_BASE_OPTION, JOB_ID_VARIABLE, JOB_NAME_VARIABLE
 from epm_task.errors import (
     InvalidArgument,
     MissingArgument,
@@ -38,7 +37,7 @@ RUNTIME_ARGUMENTS: Final = (
     Parameter("task", str, None, help="the task to run, when the file holds several"),
 )
 #: Options that answer on stdout without an agent; `--selftest` is kept for frozen executables.
-INFORMATIVE_OPTIONS: Final = ("--help", "--version", "--selftest")
+INFORMATIVE_OPTIONS: Final = ("--selftest", "--help", "--version")
 RESERVED_OPTIONS: Final = (
     *INFORMATIVE_OPTIONS,
     *(argument.option for argument in RUNTIME_ARGUMENTS),
@@ -128,7 +127,22 @@ def parse_arguments(parameters: Sequence[Parameter], argv: Sequence[str]) -> dic
     return values
 
 
-def task_argument(argv: Sequence[str]) -> str | None:
+def process_arguments() -> list[str]:
+    """Return the arguments of the process, without the program."""
+    return sys.argv[1:]
+
+
+def started_by_agent(argv: Sequence[str]) -> bool:
+    """Tell whether an agent wrote *argv*: it gives its own address to every task."""
+    return any(word.partition("=")[0] == API_BASE_OPTION for word in argv)
+
+
+def information_asked_for(argv: Sequence[str]) -> str:
+    """Return `--selftest`, `--help` or `--version`, the first of these that *argv* holds, or ""."""
+    return next((option for option in INFORMATIVE_OPTIONS if option in argv), "")
+
+
+def task_asked_for(argv: Sequence[str]) -> str | None:
     """Return the value of `--task`, before it is known whose parameters the rest of *argv* are."""
     for position, word in enumerate(argv):
         option, equals, value = word.partition("=")
@@ -181,11 +195,14 @@ def check_surroundings(invocation: Invocation, file: Path, argv: Sequence[str]) 
     """
     if one_file_build():
         raise UnsafeConfiguration(
-            "this is a one-file executable: it runs in a child of the process that the agent "
-            "started and trusts, and unpacks itself into a temporary folder; build it as one "
-            "folder (pyinstaller --onedir)"
+            "this is a one-file executable",
+            "it runs in a child of the process that the agent started and trusts, and unpacks "
+            "itself into a temporary folder",
+            "build it as one folder (pyinstaller --onedir)",
         )
     if invocation.keeper_api_base is None:
+        import shlex  # noqa: PLC0415  # people only
+
         arguments = f" -- {shlex.join(argv)}" if argv else ""
         raise NoAgent(f"epm-task run {shlex.quote(_shown(file))}{arguments}")
     return invocation.keeper_api_base

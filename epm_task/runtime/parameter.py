@@ -1,4 +1,4 @@
-"""A parameter is one named, typed value that the agent passes on the command line.
+"""Read the named, typed values that the agent passes on the command line.
 
 The agent can only substitute text. The common types are read here, without pydantic; every other
 type goes to pydantic's TypeAdapter, which is imported only then.
@@ -11,7 +11,6 @@ import types
 import typing
 from datetime import date, datetime, timedelta
 from enum import Enum
-from inspect import Parameter as _Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-#: Stands for "no default": the parameter is required.
-REQUIRED: Final = _Signature.empty
+#: Neither default nor annotation: the parameter must be given, as text.
+REQUIRED: Final[Any] = object()
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})

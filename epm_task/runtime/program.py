@@ -1,32 +1,98 @@
-"""A usage text is what `--help` prints about one task."""
+"""Do what a task's program was started for: run a task, or tell people about it, and end.
+
+Beside a run that is `--help`, `--version` and `--selftest`, which need no agent.
+"""
 
 from __future__ import annotations
 
-import inspect
+import sys
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, get_args
 
 from epm_task.contract.names import API_BASE_ARGUMENT
+from epm_task.errors import InvocationError
 from epm_task.exit_code import ExitCode
-from epm_task.runtime.invocation import RUNTIME_ARGUMENTS
+from epm_task.runtime.invocation import RUNTIME_ARGUMENTS, information_asked_for, task_asked_for
+from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.start_up import collector_paused
+from epm_task.runtime.stop import Stop
+from epm_task.runtime.streams import leave
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from epm_task.runtime.declaration import Declaration
+    from epm_task.runtime.handler import Handler
     from epm_task.runtime.parameter import Parameter
+    from epm_task.runtime.streams import StandardStreams
 
-_WIDTH = 34
+    #: By name, the tasks of the program's file.
+    Tasks: TypeAlias = Mapping[str, tuple[Handler, Declaration]]
+
+_WIDTH: Final = 34
+
+
+def main(tasks: Tasks, argv: Sequence[str], streams: StandardStreams) -> NoReturn:
+    """Do what *argv* asks for, and end the process."""
+    stop = Stop()  # first of all: a signal during the imports ends in an orderly stop
+    outcome = _outcome(tasks, argv, streams, stop)
+    outcome.write(streams)
+    leave(outcome.exit_code)
+
+
+def _outcome(tasks: Tasks, argv: Sequence[str], streams: StandardStreams, stop: Stop) -> Outcome:
+    information = information_asked_for(argv)
+    if information == "--selftest":
+        from epm_task.runtime.selftest import selftest  # noqa: PLC0415  # people only
+
+        return selftest({name: handler for name, (handler, _) in tasks.items()}, _version())
+    try:
+        name = _chosen(tasks, task_asked_for(argv))
+    except InvocationError as error:
+        return Outcome.of_error(error)
+    handler, declaration = tasks[name]
+    if information:
+        python = ".".join(map(str, sys.version_info[:3]))
+        text = f"{name} (epm-task {_version()}, Python {python})\n"
+        if information == "--help":
+            text = usage(sys.argv[0], handler.function.__doc__ or "", handler.parameters)
+        return Outcome(stdout=text.encode("utf-8", "backslashreplace"))
+    with collector_paused():
+        from epm_task.runtime import spine  # noqa: PLC0415  # httpx, structlog: 60 ms
+
+    return spine.run(handler, declaration, argv, streams, stop)
+
+
+def _chosen(tasks: Tasks, name: str | None) -> str:
+    if name is None and len(tasks) == 1:
+        return next(iter(tasks))
+    if name is not None and name in tasks:
+        return name
+    raise InvocationError(
+        f"there is no task {name!r}" if name else "--task is missing",
+        f"this file holds {', '.join(tasks)}",
+        "pass --task=NAME",
+    )
+
+
+def _version() -> str:
+    # Not imported at the top: for type checkers the package imports what imports this module.
+    version: str = import_module("epm_task").__version__
+    return version
 
 
 def usage(program: str, documentation: str, parameters: Iterable[Parameter]) -> str:
     """Return the help of a task: what it does, its parameters, the runtime's, the exit codes."""
+    from inspect import cleandoc  # noqa: PLC0415  # people only
+
     rows = list(parameters)
     required = "".join(f" {p.option}=VALUE" for p in rows if p.required)
     lines = [
         f"usage: {program} {API_BASE_ARGUMENT}{required} [options]",
         "",
-        inspect.cleandoc(documentation or "(no description)"),
+        cleandoc(documentation or "(no description)"),
         "",
         "parameters:",
         *([_row(parameter) for parameter in rows] or ["  (none)"]),

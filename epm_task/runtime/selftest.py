@@ -1,4 +1,4 @@
-"""A self-test tells whether a program has all that it needs, without an agent."""
+"""Tell whether a program has all that a run needs, without an agent (`--selftest`)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task import __version__
-from epm_task.errors import TaskError
+from epm_task.errors import TaskError, sentence
 from epm_task.runtime.invocation import one_file_build
 from epm_task.runtime.manifest import ManifestError, differences, program_folder, read_manifest
 from epm_task.runtime.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from epm_task.runtime.task import Task
+    from epm_task.runtime.handler import Handler
 
 _FAILED: Final = 1
 #: What every run loads, and who says its version.
@@ -25,15 +24,15 @@ _TYPED: Final = {"pydantic": "pydantic", "pydantic_settings": "pydantic-settings
 _MOST_SHOWN: Final = 20
 
 
-def selftest(tasks: Mapping[str, Task[..., object]]) -> Outcome:
+def selftest(tasks: Mapping[str, Handler], version: str) -> Outcome:
     """Return what `--selftest` prints, with exit code 0 when nothing is wrong, else 1."""
     lines = [
-        f"{'epm-task':<20} {__version__}",
+        f"{'epm-task':<20} {version}",
         f"{'python':<20} {sys.version.split()[0]} on {sys.platform}",
         f"{'program':<20} {sys.executable if getattr(sys, 'frozen', False) else sys.argv[0]}",
         f"{'tasks':<20} {', '.join(tasks)}",
     ]
-    problems = list(_import_all(tasks, lines))
+    problems = list(_import_all(tasks.values(), lines))
     if one_file_build():
         problems.append("this is a one-file executable, which the agent does not trust")
     problems += _judge(program_folder(), lines)
@@ -44,11 +43,11 @@ def selftest(tasks: Mapping[str, Task[..., object]]) -> Outcome:
     text = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
     if not problems:
         return Outcome(stdout=text)
-    return Outcome(_FAILED, text, f"the self-test failed: {problems[0]}; install the program anew")
+    error = sentence("the self-test failed", problems[0], "install the program anew")
+    return Outcome(_FAILED, text, error)
 
 
-def _import_all(tasks: Mapping[str, Task[..., object]], lines: list[str]) -> Iterator[str]:
-    handlers = [task.handler for task in tasks.values()]
+def _import_all(handlers: Collection[Handler], lines: list[str]) -> Iterator[str]:
     wanted = {"epm_task.runtime.spine": "", **_LIBRARIES, "ssl": "openssl"}
     if any(handler.settings_type for handler in handlers) or "pydantic" in sys.modules:
         wanted |= _TYPED

@@ -1,49 +1,136 @@
-"""The spine is one run from argv to exit code, each noun in its turn."""
+"""One run, from argv to exit code: each step in its turn, then whatever ended it as an outcome."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import atexit
+import os
+import threading
+import time
+import traceback
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, NoReturn
 
+from epm_task.errors import DeadlineExceeded, HandlerUnresponsive, TaskError
+from epm_task.exit_code import ExitCode
 from epm_task.runtime.agent.client import AgentClient
 from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.context import TaskContext
-from epm_task.runtime.ending import arm, ending, finish
 from epm_task.runtime.invocation import check_surroundings, read_invocation
 from epm_task.runtime.log.pipe import RunLog
 from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.start_up import collector_paused
+from epm_task.runtime.stop import Stopped
+from epm_task.runtime.streams import leave
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from epm_task.runtime.declaration import Declaration
+    from epm_task.runtime.handler import Handler
+    from epm_task.runtime.invocation import Invocation
     from epm_task.runtime.stop import Stop
     from epm_task.runtime.streams import StandardStreams
-    from epm_task.runtime.task import Task
+
+#: How often the wait for the handler's threads looks whether a stop has come.
+_GLANCE_SECONDS: Final = 0.05
 
 
 def run(
-    task: Task[..., object],
+    handler: Handler,
+    declaration: Declaration,
     argv: Sequence[str],
-    environ: Mapping[str, str],
     streams: StandardStreams,
     stop: Stop,
 ) -> Outcome:
-    """Run *task* once and return how it ended; whatever happens becomes an outcome."""
+    """Run a task once and return how it ended; whatever happens becomes an outcome."""
     run_log = None
     try:
-        with stop.interruptible():
-            invocation = read_invocation(task.parameters, argv, environ)
-            base_url = check_surroundings(invocation, task.file, argv)
-            run_log = RunLog(task.declaration, invocation, streams)
-            arm(stop, task.declaration, invocation, run_log)
-            tls = client_context(invocation.ca_file)
-            with AgentClient(base_url, tls) as agent:
+        with stop.interruptible(), ExitStack() as opened:
+            with collector_paused():
+                invocation = read_invocation(handler.parameters, argv, os.environ)
+                base_url = check_surroundings(invocation, handler.file, argv)
+                run_log = RunLog(declaration, invocation, streams)
+                _arm(stop, declaration, invocation, run_log)
+                tls = client_context(invocation.ca_file)
+                agent = opened.enter_context(AgentClient(base_url, tls))
                 registration = agent.register(invocation.registration_timeout)
-                settings = task.handler.read_settings(agent, registration)
+                settings = handler.read_settings(agent, registration)
                 run_log.connect(registration, settings, tls)
-                context = TaskContext(task.declaration, invocation, run_log, agent, stop)
-                outcome = Outcome.of_result(
-                    task.handler.call(context, settings, invocation.arguments, stop)
-                )
+                context = TaskContext(declaration, invocation, run_log, agent, stop)
+            result = handler.call(context, settings, invocation.arguments, stop)
+            outcome = Outcome.of_result(result)
     except BaseException as error:  # noqa: BLE001  # the one ladder; errors carry their exit code
         outcome = ending(error, run_log)
     return finish(outcome, run_log, stop)
+
+
+def _arm(stop: Stop, declaration: Declaration, invocation: Invocation, run_log: RunLog) -> None:
+    """Tell *stop* when the task's time is over, and what to do then."""
+    stop.on_deadline = run_log.deadline_reached
+    stop.on_forced = lambda: _force(stop, run_log)
+    deadline = invocation.deadline
+    if deadline is None:
+        deadline = declaration.own_deadline_seconds
+    if deadline is not None:
+        stop.set_deadline(deadline, invocation.flush_timeout)
+
+
+def ending(error: BaseException, run_log: RunLog | None) -> Outcome:
+    """Return the outcome that *error* means; a crash is recorded with its traceback first."""
+    if isinstance(error, TaskError):
+        return Outcome.of_error(error)
+    if isinstance(error, SystemExit):
+        return Outcome.of_exit(error.code)
+    if isinstance(error, KeyboardInterrupt):
+        return Outcome.of_signal(ExitCode.SIGINT)
+    if isinstance(error, Stopped):
+        return Outcome()  # `finish` knows why the run was stopped
+    if run_log is not None:
+        run_log.crashed(error)
+    else:
+        traceback.print_exception(error)
+    return Outcome.of_crash(error)
+
+
+def finish(outcome: Outcome, run_log: RunLog | None, stop: Stop) -> Outcome:
+    """Return the final outcome after exit functions have run and all records are accounted for."""
+    if stop.exit_code is None and run_log is not None:
+        _finish_threads(run_log, stop)
+    atexit._run_exitfuncs()  # noqa: SLF001  # os._exit follows, which would skip them
+    stop.over()
+    if stop.exit_code is ExitCode.DEADLINE:
+        outcome = Outcome.of_error(DeadlineExceeded())
+    elif stop.exit_code is not None:
+        outcome = Outcome.of_signal(stop.exit_code)
+    return run_log.close(outcome) if run_log is not None else outcome
+
+
+def _finish_threads(run_log: RunLog, stop: Stop) -> None:
+    # Python would wait for these without end; the agent would kill the process in the end.
+    until = time.monotonic() + run_log.flush_seconds
+    running = [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon and thread is not threading.main_thread()
+    ]
+    if running:
+        threading.Thread(target=_dismiss_workers, daemon=True).start()
+    for thread in running:
+        while thread.is_alive() and stop.exit_code is None and time.monotonic() < until:
+            thread.join(_GLANCE_SECONDS)
+    left = [thread.name for thread in running if thread.is_alive()]
+    if left:
+        run_log.log.warning("threads_left_running", names=left, waited=run_log.flush_seconds)
+
+
+def _dismiss_workers() -> None:
+    # Python's own first step before it waits for threads: executors tell their workers to end.
+    for dismiss in reversed(getattr(threading, "_threading_atexits", [])):
+        dismiss()
+
+
+def _force(stop: Stop, run_log: RunLog) -> NoReturn:
+    code = stop.exit_code or ExitCode.FORCED
+    error = HandlerUnresponsive(code.meaning, stop.grace_seconds)
+    run_log.close_by_force(Outcome.of_error(error))
+    leave(error.exit_code)

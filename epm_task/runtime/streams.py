@@ -1,4 +1,4 @@
-"""The standard streams belong to the agent: stdout carries one JSON line, stderr all the rest."""
+"""Keep stdout for the one JSON line that the agent reads; all else goes to stderr."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
-from epm_task.contract.names import API_BASE_OPTION
 from epm_task.runtime.stop import SHIELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from types import FrameType
 
 #: A reader that takes nothing for this long is taken for gone.
 _PATIENCE_SECONDS: Final = 0.5
+#: Time for text without a line end to reach stderr; a reader takes it in microseconds.
+_FLUSH_SECONDS: Final = 0.2
 #: POSIX: a pipe that poll calls writable takes at least PIPE_BUF bytes, 4096 on Linux.
 _CHUNK_BYTES: Final = getattr(select, "PIPE_BUF", 4096)
 
@@ -97,13 +99,41 @@ class _SharedFile(io.FileIO):
             return super().write(data)
 
 
-def reserved_early(argv: Sequence[str]) -> StandardStreams | None:
-    """Reserve stdout now when an agent started the process; else leave it to `Task.main`.
+def loading_the_program() -> bool:
+    """Tell whether this is called while `__main__` is loaded: by its own imports, or by theirs.
 
-    A task's module may print while it is imported, long before `main` is called.
+    In a program that only looks at a task's file, a function asks for the import, or another part
+    of this package: the command line loads us, too.
     """
-    started = any(word.startswith(API_BASE_OPTION) for word in argv)
-    return StandardStreams() if started else None
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way
+    while frame is not None:
+        module: str = frame.f_globals.get("__name__", "")
+        if module == "__main__":
+            return frame.f_code.co_name == "<module>"
+        importing = module == "epm_task" or module.startswith(("importlib", "_frozen_importlib"))
+        if not importing and frame.f_code.co_name not in {"<module>", "exec_module"}:
+            return False
+        if module.startswith("epm_task.") and not module.startswith("epm_task.runtime."):
+            return False
+        frame = frame.f_back
+    return False
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End the process now: no thread can keep it, and nothing is left to flush."""
+    # What `print` holds back may have no reader, and the handler may hold the stream's lock.
+    flushing = threading.Thread(target=_flush_streams, daemon=True)
+    flushing.start()
+    flushing.join(_FLUSH_SECONDS)
+    os._exit(exit_code)
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is None:  # a program without a console, on Windows
+            continue
+        with suppress(OSError, ValueError):  # closed, by its reader or by the handler
+            stream.flush()
 
 
 def _write(descriptor: int, data: bytes) -> bool:

@@ -1,11 +1,8 @@
-"""A task is a function that the agent can start: the function, its declaration, and `main`."""
+"""Make a function a task: the decorator, and the plain function with a `main` that it returns."""
 
 from __future__ import annotations
 
 import functools
-import gc
-import inspect
-import os
 import sys
 from typing import (
     TYPE_CHECKING,
@@ -24,8 +21,8 @@ from epm_task.contract.names import SERVICE
 from epm_task.errors import DefinitionError, InvocationError
 from epm_task.runtime.declaration import Declaration, check_declaration
 from epm_task.runtime.handler import Handler
-from epm_task.runtime.invocation import task_argument
-from epm_task.runtime.streams import StandardStreams, reserved_early
+from epm_task.runtime.invocation import process_arguments, started_by_agent
+from epm_task.runtime.streams import StandardStreams, loading_the_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,14 +31,15 @@ if TYPE_CHECKING:
     from epm_task.contract.levels import Threshold
     from epm_task.contract.names import ExecutionType, OsName
     from epm_task.contract.topic import Topic
-    from epm_task.runtime.outcome import Outcome
     from epm_task.runtime.parameter import Parameter
-    from epm_task.runtime.stop import Stop
 
 #: A module whose name begins so is imported to see its tasks, not to run one.
 LOOKED_AT: Final = "_epm_task_file_"
 
-_STREAMS: Final = reserved_early(sys.argv[1:])
+# A task's module may print long before it calls `main`. Nothing happens in any other program.
+_EARLY_STREAMS: Final = (
+    StandardStreams() if started_by_agent(process_arguments()) and loading_the_program() else None
+)
 
 _LISTS: Final = ("events", "publishes", "subscribes", "os_filter")
 
@@ -79,7 +77,7 @@ class Task(Generic[P, R_co]):
 
     @property
     def file(self) -> Path:
-        """The file in which the function stands."""
+        """The file that holds the function."""
         return self.handler.file
 
     def siblings(self) -> dict[str, Task[..., object]]:
@@ -98,46 +96,16 @@ class Task(Generic[P, R_co]):
         """
         if self.handler.source.__module__.startswith(LOOKED_AT):
             raise DefinitionError(
-                f"{self.file} calls main() when it is imported; "
-                'write `if __name__ == "__main__":` above that line'
+                f"{self.file} calls main() when it is imported",
+                fix='write `if __name__ == "__main__":` above that line',
             )
-        # First of all, so that a signal during the imports below ends in an orderly stop.
-        from epm_task.runtime.stop import Stop  # noqa: PLC0415
+        from epm_task.runtime.program import main  # noqa: PLC0415  # only a program needs it
 
-        streams, stop = _STREAMS or StandardStreams(), Stop()
-        gc.disable()  # start-up makes no garbage; looking for it costs 5 % of a short run
-        from epm_task.runtime.ending import leave  # noqa: PLC0415
-
-        outcome = self._outcome(sys.argv[1:] if argv is None else list(argv), streams, stop)
-        outcome.write(streams)
-        leave(outcome.exit_code)
-
-    def _outcome(self, argv: Sequence[str], streams: StandardStreams, stop: Stop) -> Outcome:
-        from epm_task.runtime.outcome import Outcome  # noqa: PLC0415  # after the signal handlers
-
-        if "--selftest" in argv:
-            from epm_task.runtime.selftest import selftest  # noqa: PLC0415  # people only
-
-            return selftest(self.siblings())
-        try:
-            selected = self._selected(task_argument(argv))
-        except InvocationError as error:
-            return Outcome.of_error(error)
-        if "--help" in argv or "--version" in argv:
-            return Outcome(stdout=_information(selected, argv).encode("utf-8", "backslashreplace"))
-        from epm_task.runtime import spine  # noqa: PLC0415  # httpx, structlog: 60 ms
-
-        return spine.run(selected, argv, os.environ, streams, stop)
-
-    def _selected(self, name: str | None) -> Task[..., object]:
-        siblings = self.siblings()
-        if name is None and len(siblings) == 1:
-            return self
-        if name in siblings:
-            return siblings[name]
-        names = ", ".join(siblings)
-        problem = f"there is no task {name!r}" if name else "--task is missing"
-        raise InvocationError(f"{problem}; this file holds {names}: pass --task=NAME")
+        main(
+            {name: (task.handler, task.declaration) for name, task in self.siblings().items()},
+            process_arguments() if argv is None else list(argv),
+            _EARLY_STREAMS or StandardStreams(),
+        )
 
 
 @overload
@@ -167,7 +135,7 @@ def task(function: Callable[..., Any] | None = None, /, **declared: Any) -> Any:
     """Make a function a task of the agent; with or without arguments.
 
     Args:
-        function: The handler, when the decorator stands without parentheses.
+        function: The handler, when the decorator has no parentheses.
         **declared: The attributes of `Declaration`; unless they are given, `job_id` is the
             function's name with hyphens, and `job_name` the same with blanks.
 
@@ -185,13 +153,13 @@ def _make(
 ) -> Task[..., Any]:
     handler = Handler(function, local_names)
     name = function.__name__.replace("_", "-").strip("-")
-    described = inspect.getdoc(function) or ""
+    described = (function.__doc__ or "").strip()
     try:
         values = {
             **declared,
             "job_id": declared.get("job_id") or name,
             "job_name": declared.get("job_name") or name.replace("-", " ").capitalize(),
-            "description": described.partition("\n")[0],
+            "description": described.partition("\n")[0].rstrip(),
             **{name: _listed(name, declared.get(name, ())) for name in _LISTS},
         }
         check_job_id(values["job_id"])
@@ -199,8 +167,11 @@ def _make(
         check_declaration(declaration)
     except (InvocationError, TypeError, ValueError) as error:
         code = handler.source.__code__
-        place = f"{code.co_filename}:{code.co_firstlineno}"
-        raise DefinitionError(f"{place}: @task of {function.__name__}: {error}") from None
+        raise DefinitionError(
+            f"{code.co_filename}:{code.co_firstlineno}: @task of {function.__name__}",
+            getattr(error, "what", str(error)),
+            getattr(error, "fix", "correct what is given to @task"),
+        ) from None
     return Task(handler, declaration)
 
 
@@ -208,14 +179,3 @@ def _listed(name: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):  # a sequence too, to Python and to type checkers
         raise ValueError(f"{name} must be a list: {name}=[{value!r}]")
     return tuple(value)
-
-
-def _information(selected: Task[..., object], argv: Sequence[str]) -> str:
-    if "--help" in argv:
-        from epm_task.runtime.program import usage  # noqa: PLC0415  # people only
-
-        return usage(sys.argv[0], selected.handler.function.__doc__ or "", selected.parameters)
-    from epm_task import __version__  # noqa: PLC0415  # the package imports this module
-
-    python = ".".join(map(str, sys.version_info[:3]))
-    return f"{selected.name} (epm-task {__version__}, Python {python})\n"

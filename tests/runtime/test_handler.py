@@ -71,8 +71,8 @@ def _model_by_name(*, settings: Scanner) -> None: ...
 
 
 WRONG: list[tuple[Callable[..., Any], str, str]] = [
-    (_positional, "`root: 'Path'` stands before the `*`", "write `*, root: 'Path'`"),
-    (_after_context, "stands before the `*`", "write `*, root: 'Path' = "),
+    (_positional, "`root: Path` comes before the `*`", "write `*, root: Path`"),
+    (_after_context, "comes before the `*`", "write `*, root: Path = "),
     (_several, "*roots", "name each parameter after `*,`"),
     (_anything, "**options", "name each parameter after `*,`"),
     (_deadline, "--deadline, which is an argument of the runtime", "rename `deadline`"),
@@ -91,9 +91,9 @@ WRONG: list[tuple[Callable[..., Any], str, str]] = [
     (_async_generator, "a handler returns once", "replace `yield`"),
     (_no_such_name, "a type cannot be read: ", "correct it"),
     (_no_expression, "a type cannot be read: ", "correct it"),
-    (_untyped, "`ctx` stands before the `*`", "write `*, ctx`"),
-    (_by_name, "`ctx` stands after the `*`", "write `ctx: TaskContext` before the `*`"),
-    (_model_by_name, "`settings` stands after the `*`", "`settings: Scanner` before"),
+    (_untyped, "`ctx` comes before the `*`", "write `*, ctx`"),
+    (_by_name, "`ctx` comes after the `*`", "write `ctx: TaskContext` before the `*`"),
+    (_model_by_name, "`settings` comes after the `*`", "`settings: Scanner` before"),
 ]
 
 
@@ -112,7 +112,7 @@ def test_wrong_signature_is_refused(function: Callable[..., Any], why: str, fix:
 
 
 def test_parameters_keep_their_order_and_defaults() -> None:
-    """What stands after the `*` is what the agent passes."""
+    """What comes after the `*` is what the agent passes."""
 
     def scan(*, root: Path, suffix: str = ".pem", depth: int | None, names: list[str]) -> None: ...
 
@@ -185,6 +185,17 @@ def test_other_decorators_are_seen_through(function: Callable[..., Any]) -> None
     context, settings = object.__new__(TaskContext), Scanner()
     found: Any = handler.call(context, settings, {"root": "/a"}, _stop())
     assert found == (context, settings, "/a")
+
+
+def test_signature_of_another_decorator_counts() -> None:
+    """A decorator that states a signature of its own is believed."""
+    wrapper = _decorated_elsewhere(_context_first)
+    wrapper.__signature__ = inspect.signature(_with_one_parameter)
+    found = Handler(wrapper, {})
+    assert [(p.name, p.required) for p in found.parameters] == [("root", False)]
+
+
+def _with_one_parameter(*, root: str = "") -> None: ...
 
 
 def test_nothing_is_injected_unasked() -> None:

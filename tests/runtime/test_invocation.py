@@ -23,9 +23,11 @@ from epm_task.runtime.invocation import (
     RESERVED_OPTIONS,
     Invocation,
     check_surroundings,
+    information_asked_for,
     one_file_build,
     read_invocation,
-    task_argument,
+    started_by_agent,
+    task_asked_for,
 )
 from epm_task.runtime.parameter import Parameter
 
@@ -144,7 +146,7 @@ def test_default_list_is_not_shared() -> None:
 )
 def test_task_is_found_before_its_parameters_are_known(argv: list[str], name: str | None) -> None:
     """`--task` is read first, as it decides what the rest means."""
-    assert task_argument(argv) == name
+    assert task_asked_for(argv) == name
 
 
 def test_reserved_options_are_frozen() -> None:
@@ -154,6 +156,35 @@ def test_reserved_options_are_frozen() -> None:
         *("--registration-timeout", "--flush-timeout", "--deadline", "--log-level"),
         "--client-id-template",
     }
+
+
+@pytest.mark.parametrize(
+    ("argv", "started"),
+    [
+        (["--keeper-api-base=x"], True),
+        (["--name", "a", "--keeper-api-base", "x"], True),
+        (["--help"], False),
+        (["--keeper-api-base-of=x"], False),
+    ],
+)
+def test_address_of_the_api_tells_that_an_agent_started_us(
+    argv: list[str], *, started: bool
+) -> None:
+    """Whoever passes the agent's address is, or plays, the agent."""
+    assert started_by_agent(argv) is started
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["--version", "--help"], "--help"),
+        (["--help", "--selftest"], "--selftest"),
+        (["--name=--help"], ""),
+    ],
+)
+def test_one_piece_of_information_is_asked_for(argv: list[str], option: str) -> None:
+    """With several of the options that inform, the same one always wins."""
+    assert information_asked_for(argv) == option
 
 
 #: Runs a task as PyInstaller's bootloader would start it from this executable and folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -186,3 +187,54 @@ def test_module_that_prints_does_not_spoil_stdout(agent: HttpPeer) -> None:
     ended = run_task("loud_module.py", agent=agent.base_url)
     assert ended.stdout == b'{"said":"nothing"}\n'
     assert b"importing\nimported\nstarting\n" in ended.stderr
+
+
+@pytest.mark.parametrize("way", ["-m", "runpy", "helper"])
+def test_program_in_another_form_does_not_spoil_stdout(
+    agent: HttpPeer, tmp_path: Path, way: str
+) -> None:
+    """The same holds for `python -m`, for runpy, as in a zip program, and for a helper's import."""
+    (tmp_path / "noisy_helper.py").write_text("import epm_task.runtime.task\nprint('helper')\n")
+    loud = (PROGRAMS / "loud_module.py").read_text()
+    (tmp_path / "helped.py").write_text(f"import noisy_helper\n{loud}")
+    again = "import runpy; runpy.run_module('loud_module', run_name='__main__', alter_sys=True)"
+    start = {
+        "-m": ["-m", "loud_module"],
+        "runpy": ["-c", again],
+        "helper": [tmp_path / "helped.py"],
+    }
+    ended = subprocess.run(
+        [sys.executable, *start[way], f"--keeper-api-base={agent.base_url}"],
+        env={**os.environ, "PYTHONPATH": str(PROGRAMS)},
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, b'{"said":"nothing"}\n')
+    assert (b"helper\n" in ended.stderr, b"importing" in ended.stderr) == (way == "helper", True)
+
+
+def test_import_leaves_the_stdout_of_another_program_alone(tmp_path: Path) -> None:
+    """A program that looks at a task's file keeps its stdout, whatever its arguments are."""
+    program = tmp_path / "looks.py"
+    program.write_text(
+        "import sys\nfrom importlib import import_module\n"
+        f"sys.path.insert(0, {str(PROGRAMS)!r})\n"
+        "def look():\n    return import_module('loud_module').loud_module\n"
+        "print(look().name)\n"
+    )
+    command = [sys.executable, program, "--keeper-api-base=https://127.0.0.1:1"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ended.stdout.split(), ended.stderr) == (["importing", "imported", "loud-module"], "")
+
+
+def test_command_line_prints_its_json_on_stdout() -> None:
+    """`epm-task run` is not the task, even with the task's arguments among its own."""
+    command = [sys.executable, "-m", "epm_task.cli", "run", PROGRAMS / "hello.py", "--json", "--"]
+    ended = subprocess.run(
+        [*command, "--keeper-api-base=https://127.0.0.1:1"],
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert json.loads(ended.stdout)["exit_code"] == ended.returncode != 0

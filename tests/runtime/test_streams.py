@@ -23,7 +23,7 @@ import json, os, subprocess, sys, time
 def tell(**facts):
     with open(sys.argv[1], "w") as file:
         json.dump(facts, file)
-from epm_task.runtime.streams import StandardStreams, reserved_early
+from epm_task.runtime.streams import StandardStreams
 streams = StandardStreams()
 """
 
@@ -192,15 +192,3 @@ tell(code=code, parent=streams.write_stderr(b"parent\\n"))
     ended, told = run(code, tmp_path)
     assert told == {"code": 0, "parent": True}
     assert ended.stderr == b"child\nparent\n"
-
-
-@pytest.mark.parametrize(
-    ("argv", "early"),
-    [(["--keeper-api-base=x"], True), (["--keeper-api-base", "x"], True), (["--help"], False)],
-)
-def test_stdout_is_reserved_early_for_an_agent(
-    tmp_path: Path, argv: list[str], *, early: bool
-) -> None:
-    """A task that an agent started keeps stdout clean during its imports too."""
-    ended, told = run(f"tell(early=reserved_early({argv!r}) is not None)", tmp_path)
-    assert (ended.returncode, told) == (0, {"early": early})

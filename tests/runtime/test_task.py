@@ -169,10 +169,10 @@ def test_name_selects_a_task(two: Path, arguments: list[str], shown: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--task is missing; this file holds first, second-one: pass --task=NAME"),
+        ([], "--task is missing: this file holds first, second-one; pass --task=NAME"),
         (["--task="], "--task is missing"),
         (["--task"], "--task is missing"),
-        (["--task=third"], "there is no task 'third'; this file holds first, second-one"),
+        (["--task=third"], "there is no task 'third': this file holds first, second-one"),
         (["--task=second_one"], "there is no task 'second_one'"),
         (["--help"], "--task is missing"),
     ],

@@ -1,4 +1,4 @@
-"""An ending turns whatever stopped a handler into an outcome."""
+"""How a run ends: what stopped the handler becomes an outcome, and records are accounted for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from runtime.run_parts import declared, invoked
 from runtime.stderr_lines import StderrLines
 
 from epm_task.errors import TaskFailed
-from epm_task.runtime.ending import ending
 from epm_task.runtime.log.pipe import RunLog
 from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.spine import ending
 from epm_task.runtime.stop import Stopped
 
 if TYPE_CHECKING:
