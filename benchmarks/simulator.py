@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING
 import psutil
 
 from epm_task.simulator.background import LoopThread
-from epm_task.simulator.broker import Admission, Broker
+from epm_task.simulator.broker import Broker
+from epm_task.simulator.processes.access import Access, MqttAdmission
 from epm_task.simulator.processes.peer import peer_pid
+from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.trace import Trace
 from epm_task.testing import Agent
 
@@ -133,30 +135,16 @@ def memory(agent: Agent, runs: int) -> str:
     return f"{sizes[-1] / 1024 / 1024:.0f} MB, {grown:+.1f} MB in the second half"
 
 
-class Everybody:
+class Everybody(Access):
     """Admits every client to every topic."""
 
-    def admit(self, client_id: str, *_more: object) -> Admission:
+    def __init__(self) -> None:
+        """Know no process."""
+        super().__init__(ProcessRegistry())
+
+    def admit(self, client_id: str, *_more: object) -> MqttAdmission:
         """Admit."""
-        return Allowed(client_id)
-
-
-class Allowed:
-    """May publish and subscribe to anything."""
-
-    allowed, reason, run_id = True, "", None
-
-    def __init__(self, client_id: str) -> None:
-        """Take the client id for the job's."""
-        self.job_id = client_id
-
-    def may_publish(self, _topic: str) -> bool:
-        """Tell that it may."""
-        return True
-
-    def may_subscribe(self, _topic_filter: str) -> bool:
-        """Tell that it may."""
-        return True
+        return MqttAdmission(allowed=True, reason="", job_id=client_id, unlimited=True)
 
 
 def messages(count: int) -> None:

@@ -37,13 +37,7 @@ from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.recording import Recorder, Replay
 from epm_task.simulator.root import RootLock, create_root
 from epm_task.simulator.settings import SettingsStore, setting_text
-from epm_task.simulator.start_error import (
-    PORT_TAKEN,
-    FileUnwritable,
-    PortTaken,
-    UnusableFile,
-    read_object,
-)
+from epm_task.simulator.start_error import FileUnwritable, UnusableFile, read_object
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
@@ -171,12 +165,7 @@ class LocalAgent:
             on_message=self._on_message,
             faults=self.faults,
         )
-        try:
-            await self.broker.start()
-        except OSError as error:
-            if error.errno in PORT_TAKEN:
-                raise PortTaken(options.host, options.mqtt_port) from error
-            raise
+        await self.broker.start()
         self._stack.push_async_callback(self.broker.stop)
         self.faults.attach(self.broker.go_down, self.broker.start, self._note_fault)
         self._stack.push_async_callback(self.faults.detach)

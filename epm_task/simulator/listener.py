@@ -33,6 +33,7 @@ class Listener:
         listening: The listening socket, which does not block; the listener closes it.
         protocol: Makes the protocol of one connection.
         context: TLS; None is plain.
+        handshake_seconds: How long a TLS handshake may take.
         on_refused: Called with the client's address and the reason when TLS was not agreed on.
     """
 
@@ -42,12 +43,14 @@ class Listener:
         protocol: Callable[[], asyncio.BaseProtocol],
         *,
         context: ssl.SSLContext | None = None,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
         on_refused: Callable[[Any, str], None],
     ) -> None:
         """Accept connections from now on."""
         self._socket: Final = listening
         self._protocol: Final = protocol
         self._context: Final = context
+        self._handshake_seconds: Final = handshake_seconds
         self._on_refused: Final = on_refused
         self._handshakes: set[asyncio.Task[None]] = set()
         self._open: WeakSet[asyncio.Transport] = WeakSet()
@@ -70,8 +73,9 @@ class Listener:
         """End every connection that is still open."""
         for transport in list(self._open):
             transport.abort()
-        # The transports close their sockets in the next turn of the loop.
-        await asyncio.sleep(0)
+        # The sockets are closed in the next turn of the loop, and those with TLS say so in another.
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -98,7 +102,7 @@ class Listener:
                 self._protocol,
                 accepted,
                 ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if secure else None,
+                ssl_handshake_timeout=self._handshake_seconds if secure else None,
                 ssl_shutdown_timeout=_GOODBYE_SECONDS if secure else None,
             )
         except OSError as error:

@@ -1,67 +1,93 @@
-"""An MQTT client sends packets of its own making, also those that a library would not send."""
+"""An MQTT client that sends packets of its own making, also those that a library would not send."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
-import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
-from peers.mqtt_packet import V3, V5, Packet, split
+from peers.mqtt_packet import Kind, Packet, connect, packet, split
 from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-EMPTY_PROPERTIES = {V3: b"", V5: b"\0"}
+    from types import TracebackType
 
 
 class RawClient:
-    """Sends packets byte by byte of its own making."""
+    """A socket to a broker; closes with its block.
 
-    def __init__(self, sock: socket.socket, version: int) -> None:
-        """Take a connected socket."""
-        self.sock = sock
-        self.version = version
+    Args:
+        port: On 127.0.0.1.
+        context: TLS; None is plain.
+        seconds: For each answer.
+    """
+
+    def __init__(
+        self, port: int, *, context: ssl.SSLContext | None = None, seconds: float = PATIENCE
+    ) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            plain = self.socket
+            try:
+                self.socket = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            except BaseException:
+                plain.close()
+                raise
         self._data = bytearray()
 
-    def send(self, first: int, body: bytes) -> None:
-        """Send a packet with this first byte."""
-        size, length = len(body), bytearray()
-        while size > 0x7F:
-            length.append(size & 0x7F | 0x80)
-            size >>= 7
-        self.sock.sendall(bytes([first, *length, size]) + body)
+    @classmethod
+    def connected(cls, port: int, client_id: str, **options: Any) -> Self:
+        """Return a client that the broker has accepted; *options* go to `connect`."""
+        client = cls(port)
+        answer = client.ask(connect(client_id, **options))
+        assert (answer.kind, answer.body[1]) == (Kind.CONNACK, 0), answer
+        return client
 
-    def connect(self, client_id: str = "job_1", *, seconds: float = PATIENCE) -> Packet | None:
-        """Send CONNECT; returns the answer."""
-        head = b"\0\4MQTT" + struct.pack(">BBH", self.version, 2, 15)
-        name = client_id.encode()
-        body = head + EMPTY_PROPERTIES[self.version] + struct.pack(">H", len(name)) + name
-        self.send(0x10, body)
-        return self.read(seconds)
+    def __enter__(self) -> Self:
+        return self
 
-    def publish(
-        self, packet_id: int, payload: bytes = b"{}", topic: bytes = b"t", qos: int = 1
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        """Send PUBLISH."""
-        number = struct.pack(">H", packet_id) if qos else b""
-        head = struct.pack(">H", len(topic)) + topic + number + EMPTY_PROPERTIES[self.version]
-        self.send(0x30 | qos << 1, head + payload)
+        self.socket.close()
 
-    def read(self, seconds: float = PATIENCE) -> Packet | None:
-        """Return the next packet, None at the end of the connection."""
-        self.sock.settimeout(seconds)
-        while not (packet := split(self._data)):
-            try:
-                data = self.sock.recv(65_536)
-            except ConnectionResetError:
-                return None
+    def send(self, *packets: bytes) -> None:
+        """Send bytes."""
+        self.socket.sendall(b"".join(packets))
+
+    def read(self) -> Packet:
+        """Return the next packet.
+
+        Raises:
+            EOFError: The broker has closed the connection.
+        """
+        while not (found := split(self._data)):
+            data = self.socket.recv(65_536)
             if not data:
-                return None
+                raise EOFError
             self._data += data
-        return packet
+        return found
+
+    def ask(self, *packets: bytes) -> Packet:
+        """Send packets; return the next packet that comes."""
+        self.send(*packets)
+        return self.read()
+
+    def closed(self) -> bool:
+        """Return whether the broker closes the connection without another packet."""
+        try:
+            self.read()
+        except (EOFError, ConnectionError):
+            return True
+        return False
+
+    def silent(self) -> bool:
+        """Return whether the next answer is that to a ping: nothing else was under way."""
+        return self.ask(packet(Kind.PINGREQ << 4)).kind == Kind.PINGRESP
 
 
 def tls_context() -> ssl.SSLContext:
@@ -70,13 +96,3 @@ def tls_context() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-@contextlib.contextmanager
-def connected(port: int, version: int = V5) -> Iterator[RawClient]:
-    """Connect to a port of 127.0.0.1 with TLS; CONNECT is left to the test."""
-    with (
-        socket.create_connection(("127.0.0.1", port), 5) as tcp,
-        tls_context().wrap_socket(tcp) as sock,
-    ):
-        yield RawClient(sock, version)

@@ -1,4 +1,4 @@
-"""An MQTT packet is a kind, four flags, and a body, for 3.1.1 (version 4) and for 5.
+"""Write and read MQTT packets, of 3.1.1 (version 4) and of 5, without the code under test.
 
 Sources: OASIS MQTT Version 3.1.1 and Version 5.0, chapters 2 and 3.
 """
@@ -14,26 +14,36 @@ V3, V5 = 4, 5
 
 
 class Kind(IntEnum):
-    """The packet kinds that a publishing client exchanges with a broker."""
+    """The kinds of packets."""
 
     CONNECT = 1
     CONNACK = 2
     PUBLISH = 3
     PUBACK = 4
+    PUBREC = 5
+    PUBREL = 6
+    PUBCOMP = 7
     SUBSCRIBE = 8
     SUBACK = 9
+    UNSUBSCRIBE = 10
+    UNSUBACK = 11
     PINGREQ = 12
     PINGRESP = 13
     DISCONNECT = 14
+    AUTH = 15
 
 
 class Packet(NamedTuple):
-    """One packet as it came; `size` counts its header too."""
+    """One packet as it came."""
 
     kind: int
     flags: int
     body: bytes
-    size: int
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes, with its header."""
+        return len(packet(0, self.body))
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,94 @@ class Publish:
     connection: int
 
 
+def encode_length(length: int) -> bytes:
+    """Return a length, seven bits in each byte, the lowest first."""
+    encoded = bytearray()
+    while length > 0x7F:
+        encoded.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes((*encoded, length))
+
+
+def packet(first: int, *fields: bytes) -> bytes:
+    """Return a packet with this first byte."""
+    body = b"".join(fields)
+    return bytes((first,)) + encode_length(len(body)) + body
+
+
+def text(value: str | bytes) -> bytes:
+    """Return a text with its length."""
+    data = value.encode() if isinstance(value, str) else value
+    return len(data).to_bytes(2, "big") + data
+
+
+def connect(  # noqa: PLR0913
+    client_id: str,
+    *,
+    version: int = V3,
+    clean: bool = True,
+    keep_alive: int = 0,
+    properties: bytes = b"",
+    flags: int = 0,
+    tail: bytes = b"",
+) -> bytes:
+    """Return a CONNECT; *tail* comes behind the client id."""
+    head = text("MQTT") + struct.pack(">BBH", version, flags | (2 if clean else 0), keep_alive)
+    return packet(0x10, head, _properties(version, properties), text(client_id), tail)
+
+
+def publish(  # noqa: PLR0913
+    topic: str | bytes,
+    payload: bytes = b"",
+    *,
+    qos: int = 0,
+    packet_id: int = 1,
+    retain: bool = False,
+    dup: bool = False,
+    version: int = V3,
+    properties: bytes = b"",
+) -> bytes:
+    """Return a PUBLISH."""
+    head = text(topic) + (packet_id.to_bytes(2, "big") if qos else b"")
+    first = 0x30 | dup << 3 | qos << 1 | retain
+    return packet(first, head, _properties(version, properties), payload)
+
+
+def subscribe(
+    *filters: tuple[str, int], packet_id: int = 1, version: int = V3, properties: bytes = b""
+) -> bytes:
+    """Return a SUBSCRIBE of filters with their option bytes."""
+    head = packet_id.to_bytes(2, "big") + _properties(version, properties)
+    return packet(0x82, head, *(text(name) + bytes((options,)) for name, options in filters))
+
+
+def reply(kind: int, packet_id: int, *rest: int) -> bytes:
+    """Return an acknowledgement; *rest* is a reason, and the length of no properties."""
+    first = kind << 4 | (2 if kind == Kind.PUBREL else 0)
+    return packet(first, packet_id.to_bytes(2, "big"), bytes(rest))
+
+
+def connack(
+    version: int,
+    reason: int = 0,
+    *,
+    receive_maximum: int | None = None,
+    maximum_packet_size: int | None = None,
+) -> bytes:
+    """Return a CONNACK; *reason* is a code of that version, and limits exist in 5 only."""
+    properties = b""
+    if receive_maximum is not None:
+        properties += struct.pack(">BH", 0x21, receive_maximum)
+    if maximum_packet_size is not None:
+        properties += struct.pack(">BI", 0x27, maximum_packet_size)
+    return packet(Kind.CONNACK << 4, bytes((0, reason)), _properties(version, properties))
+
+
+def disconnect(reason: int) -> bytes:
+    """Return the DISCONNECT with which a broker of MQTT 5 closes."""
+    return packet(Kind.DISCONNECT << 4, bytes((reason, 0)))
+
+
 def split(data: bytearray) -> Packet | None:
     """Take the first whole packet out of *data*; None while it is incomplete."""
     length = shift = 0
@@ -69,9 +167,9 @@ def split(data: bytearray) -> Packet | None:
             end = index + 1 + length
             if len(data) < end:
                 return None
-            packet = Packet(data[0] >> 4, data[0] & 0x0F, bytes(data[index + 1 : end]), end)
+            found = Packet(data[0] >> 4, data[0] & 0x0F, bytes(data[index + 1 : end]))
             del data[:end]
-            return packet
+            return found
     return None
 
 
@@ -86,64 +184,22 @@ def parse_connect(body: bytes) -> Connect:
     return Connect(client_id, version, keep_alive, bool(flags & 0x02))
 
 
-def parse_publish(packet: Packet, version: int, connection: int) -> Publish:
+def parse_publish(found: Packet, version: int, connection: int) -> Publish:
     """Return the fields of a PUBLISH; its properties are passed over."""
-    qos = packet.flags >> 1 & 3
-    topic, at = _text(packet.body, 0)
+    qos = found.flags >> 1 & 3
+    topic, at = _text(found.body, 0)
     packet_id = 0
     if qos:
-        (packet_id,) = struct.unpack_from(">H", packet.body, at)
+        (packet_id,) = struct.unpack_from(">H", found.body, at)
         at += 2
     if version == V5:
-        at = _after_properties(packet.body, at)
-    duplicate, retain = bool(packet.flags & 8), bool(packet.flags & 1)
-    return Publish(topic, packet.body[at:], qos, packet_id, duplicate, retain, connection)
+        at = _after_properties(found.body, at)
+    duplicate, retain = bool(found.flags & 8), bool(found.flags & 1)
+    return Publish(topic, found.body[at:], qos, packet_id, duplicate, retain, connection)
 
 
-def connack(
-    version: int,
-    reason: int = 0,
-    *,
-    receive_maximum: int | None = None,
-    maximum_packet_size: int | None = None,
-) -> bytes:
-    """Return a CONNACK; *reason* is a code of that version, and limits exist in 5 only."""
-    if version != V5:
-        return _packet(Kind.CONNACK, bytes([0, reason]))
-    properties = b""
-    if receive_maximum is not None:
-        properties += struct.pack(">BH", 0x21, receive_maximum)
-    if maximum_packet_size is not None:
-        properties += struct.pack(">BI", 0x27, maximum_packet_size)
-    return _packet(Kind.CONNACK, bytes([0, reason, len(properties)]) + properties)
-
-
-def puback(version: int, packet_id: int, reason: int = 0) -> bytes:
-    """Return a PUBACK; 3.1.1 cannot carry a reason."""
-    body = struct.pack(">H", packet_id)
-    if version == V5 and reason:
-        body += bytes([reason, 0])
-    return _packet(Kind.PUBACK, body)
-
-
-def suback(version: int, body: bytes) -> bytes:
-    """Return the SUBACK that grants QoS 1 to the one filter of a SUBSCRIBE with this body."""
-    return _packet(Kind.SUBACK, body[:2] + (b"\0" if version == V5 else b"") + b"\x01")
-
-
-def pingresp() -> bytes:
-    """Return a PINGRESP."""
-    return _packet(Kind.PINGRESP, b"")
-
-
-def disconnect(reason: int) -> bytes:
-    """Return the DISCONNECT with which a broker of MQTT 5 closes."""
-    return _packet(Kind.DISCONNECT, bytes([reason, 0]))
-
-
-def _packet(kind: Kind, body: bytes) -> bytes:
-    assert len(body) < 128, "what a broker answers here fits in one length byte"
-    return bytes([kind << 4, len(body)]) + body
+def _properties(version: int, encoded: bytes) -> bytes:
+    return encode_length(len(encoded)) + encoded if version == V5 else b""
 
 
 def _text(body: bytes, at: int) -> tuple[str, int]:

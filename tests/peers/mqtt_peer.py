@@ -1,19 +1,41 @@
-"""An MQTT peer is a broker that works by a script, and keeps what a client sent."""
+"""A broker for tests that works by a script, and keeps what its clients sent."""
 
 from __future__ import annotations
 
+import struct
 import threading
+import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 from peers.listener import Listener
-from peers.mqtt_connection import MqttConnection
+from peers.mqtt_packet import (
+    V5,
+    Connect,
+    Kind,
+    Packet,
+    Publish,
+    connack,
+    disconnect,
+    packet,
+    parse_connect,
+    parse_publish,
+    reply,
+    split,
+)
 from peers.tls import Variant, server_context
 
 if TYPE_CHECKING:
     import socket
 
-    from peers.mqtt_packet import Connect, Publish
+#: MQTT 5 reason codes and the return codes of 3.1.1 that mean the same; 3 is "server unavailable".
+_RETURN_CODES = {0x00: 0, 0x84: 1, 0x85: 2, 0x86: 4, 0x87: 5}
+_UNSUPPORTED_VERSION = 0x84
+_MALFORMED = 0x81
+_PROTOCOL_ERROR, _PACKET_TOO_LARGE, _RECEIVE_MAXIMUM_EXCEEDED = 0x82, 0x95, 0x93
+_FIRST_ERROR = 0x80
+_TOP_QOS = 1
 
 
 @dataclass(kw_only=True)
@@ -118,8 +140,158 @@ class MqttPeer:
         if self.transport == "black-hole":
             self.stopping.wait()
         elif self.transport == "plaintext":
-            MqttConnection(self, accepted).serve()
+            _Connection(self, accepted).serve()
         else:
             context = server_context(self.certificate)
             with context.wrap_socket(accepted, server_side=True) as sock:
-                MqttConnection(self, sock).serve()
+                _Connection(self, sock).serve()
+
+
+class _Closed(Exception):
+    """The peer ends the connection."""
+
+
+class _Connection:
+    """One client, from CONNECT to the end."""
+
+    def __init__(self, peer: MqttPeer, sock: socket.socket) -> None:
+        """Take the peer, which holds the options and the memory, and a connected socket."""
+        self._peer = peer
+        self._sock = sock
+        self._data = bytearray()
+        self._version = 0
+        self._number = 0
+        self._received = 0
+        #: Messages that wait for their PUBACK, with the time at which it is due.
+        self._due: deque[tuple[float, Publish]] = deque()
+        self._in_flight: set[int] = set()
+
+    def serve(self) -> None:
+        """Answer until the client leaves, the peer ends, or the script closes."""
+        try:
+            while self._peer.wait_while_stopped():
+                if not self._receive():
+                    return
+                self._acknowledge_due()
+        except _Closed:
+            return
+
+    def _receive(self) -> bool:
+        self._sock.settimeout(
+            max(0.0005, self._due[0][0] - time.monotonic()) if self._due else None
+        )
+        try:
+            data = self._sock.recv(65_536)
+        except TimeoutError:
+            return self._peer.wait_while_stopped()
+        # What came in while we were stopped is not looked at before we go on.
+        if not data or not self._peer.wait_while_stopped():
+            return False
+        self._data += data
+        while found := split(self._data):
+            try:
+                self._handle(found)
+            except (struct.error, IndexError, UnicodeDecodeError):
+                self._refuse("a malformed packet", _MALFORMED)
+        return True
+
+    def _handle(self, found: Packet) -> None:
+        self._check_size(found)
+        if not self._version and found.kind != Kind.CONNECT:
+            self._refuse("the first packet is not a CONNECT", _PROTOCOL_ERROR)
+        match found.kind:
+            case Kind.CONNECT:
+                self._connect(found)
+            case Kind.PUBLISH:
+                self._publish(found)
+            case Kind.SUBSCRIBE:
+                # QoS 1 is granted to the one filter.
+                properties = b"\0" if self._version == V5 else b""
+                self._send(packet(Kind.SUBACK << 4, found.body[:2], properties, b"\1"))
+            case Kind.PINGREQ:
+                self._peer.pings += 1
+                self._send(packet(Kind.PINGRESP << 4))
+            case Kind.DISCONNECT:
+                self._peer.farewells += 1
+                raise _Closed
+            case _:
+                self._refuse(f"packet kind {found.kind} is not served", _PROTOCOL_ERROR)
+
+    def _connect(self, found: Packet) -> None:
+        peer = self._peer
+        asked = parse_connect(found.body)
+        peer.connects.append(asked)
+        self._number, version = len(peer.connects), asked.version
+        if peer.no_connack:
+            self._version = version
+            return
+        reason = peer.connack_reason
+        if version not in peer.versions:
+            if peer.version_refusal == "close":
+                raise _Closed
+            reason = _UNSUPPORTED_VERSION
+        limits = {"receive_maximum": peer.receive_maximum}
+        limits["maximum_packet_size"] = peer.maximum_packet_size
+        code = reason if version == V5 else _RETURN_CODES.get(reason, 3)
+        self._send(connack(version, code, **({} if reason else limits)))
+        if reason:
+            raise _Closed
+        self._version = version
+
+    def _publish(self, found: Packet) -> None:
+        peer = self._peer
+        message = parse_publish(found, self._version, self._number)
+        peer.publishes.append(message)
+        self._received += 1
+        if peer.disconnect_after is not None and self._received >= peer.disconnect_after:
+            raise _Closed
+        if message.qos == 0:
+            peer.acknowledged.append(message)
+            return
+        if message.qos > _TOP_QOS:
+            self._refuse("QoS 2 is not served", _PROTOCOL_ERROR)
+        self._count_in_flight(message)
+        if not peer.no_puback:
+            self._due.append((time.monotonic() + peer.ack_delay_seconds, message))
+
+    def _count_in_flight(self, message: Publish) -> None:
+        peer = self._peer
+        if message.packet_id in self._in_flight:
+            self._refuse(f"packet id {message.packet_id} is used twice", _PROTOCOL_ERROR)
+        self._in_flight.add(message.packet_id)
+        peer.most_in_flight = max(peer.most_in_flight, len(self._in_flight))
+        limit = peer.receive_maximum
+        if self._version == V5 and limit is not None and len(self._in_flight) > limit:
+            self._refuse(f"more than {limit} messages in flight", _RECEIVE_MAXIMUM_EXCEEDED)
+
+    def _acknowledge_due(self) -> None:
+        answers = []
+        now = time.monotonic()
+        while self._due and self._due[0][0] <= now:
+            _, message = self._due.popleft()
+            self._in_flight.discard(message.packet_id)
+            reason = self._peer.puback_reasons.get(message.topic, 0)
+            rest = (reason, 0) if self._version == V5 and reason else ()
+            answers.append(reply(Kind.PUBACK, message.packet_id, *rest))
+            if reason < _FIRST_ERROR:
+                self._peer.acknowledged.append(message)
+        if answers:
+            self._send(b"".join(answers))
+
+    def _check_size(self, found: Packet) -> None:
+        peer = self._peer
+        if peer.packet_limit is not None and found.size > peer.packet_limit:
+            raise _Closed
+        limit = peer.maximum_packet_size
+        if self._version == V5 and limit is not None and found.size > limit:
+            self._refuse(f"a packet of more than {limit} bytes", _PACKET_TOO_LARGE)
+
+    def _refuse(self, violation: str, reason: int) -> None:
+        self._peer.violations.append(violation)
+        if self._version == V5:
+            self._send(disconnect(reason))
+        raise _Closed
+
+    def _send(self, data: bytes) -> None:
+        self._sock.settimeout(None)
+        self._sock.sendall(data)

@@ -1,16 +1,10 @@
-"""The broker: the agent's own MQTT server."""
+"""The agent's own MQTT server."""
 
 from __future__ import annotations
 
-from epm_task.simulator.broker.admission import Admission, Admits
-from epm_task.simulator.broker.limits import Limits
+from epm_task.simulator.broker.connection import Limits
 from epm_task.simulator.broker.message import Message
+from epm_task.simulator.broker.packet import Reason
 from epm_task.simulator.broker.server import Broker
 
-__all__ = [
-    "Admission",
-    "Admits",
-    "Broker",
-    "Limits",
-    "Message",
-]
+__all__ = ["Broker", "Limits", "Message", "Reason"]

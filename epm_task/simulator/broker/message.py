@@ -1,4 +1,4 @@
-"""A message is one publication on its way through the broker."""
+"""One publication on its way through the broker, and the bytes that its subscribers get."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from epm_task.simulator.broker.packet import V5, encode_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from paho.mqtt.properties import Properties
 
 #: Property ids of section 2.2.2.2; these two differ between subscribers, so they are written here.
 _EXPIRY_ID: Final = b"\x02"
@@ -32,8 +30,7 @@ class Message:
         client_id: Who published it, or whose will it is.
         job_id: The publisher's job; None for the admin certificate.
         run_id: The publisher's run, when the admission knows it.
-        properties: MQTT 5 properties; None when it has none.
-        forwarded: The encoded properties that go to subscribers.
+        forwarded: The encoded MQTT 5 properties that go to subscribers.
         expires_at: Monotonic second after which it is not delivered; None for never.
     """
 
@@ -44,7 +41,6 @@ class Message:
     client_id: str = ""
     job_id: str | None = None
     run_id: str | None = None
-    properties: Properties | None = None
     forwarded: bytes = b""
     expires_at: float | None = None
     _frames: dict[int, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
@@ -56,15 +52,15 @@ class Message:
     def encode(self, version: int, qos: int, packet_id: int = 0) -> bytes:
         """Return the PUBLISH that most subscribers get; its bytes are made once for all of them."""
         key = version << 2 | qos
-        parts = self._frames.get(key)
-        if parts is None:
+        frame = self._frames.get(key)
+        if frame is None:
             properties = b""
             if version == V5:
                 properties = encode_length(len(self.forwarded)) + self.forwarded
-            parts = self._frames[key] = self._parts(_PUBLISH | qos << 1, properties)
+            frame = self._frames[key] = self._around_id(_PUBLISH | qos << 1, properties)
         if qos:
-            return b"%b%b%b" % (parts[0], packet_id.to_bytes(2, "big"), parts[1])
-        return parts[0] + parts[1]
+            return b"%b%b%b" % (frame[0], packet_id.to_bytes(2, "big"), frame[1])
+        return frame[0] + frame[1]
 
     def encode_specially(  # noqa: PLR0913 - the fields of the packet
         self,
@@ -88,10 +84,11 @@ class Message:
                 properties += _SUBSCRIPTION_ID + encode_length(number)
             properties = encode_length(len(properties)) + properties
         first = _PUBLISH | qos << 1 | retain | (_DUP if again and qos else 0)
-        head, tail = self._parts(first, properties)
+        head, tail = self._around_id(first, properties)
         return head + (packet_id.to_bytes(2, "big") if qos else b"") + tail
 
-    def _parts(self, first: int, properties: bytes) -> tuple[bytes, bytes]:
+    def _around_id(self, first: int, properties: bytes) -> tuple[bytes, bytes]:
+        """Return what comes before the packet id, and what comes behind it."""
         topic = self.topic.encode()
         tail = properties + self.payload
         length = 2 + len(topic) + len(tail) + (2 if first & 6 else 0)

@@ -1,24 +1,17 @@
-"""A packet is one unit of MQTT on the wire: a type, a length, a body."""
+"""The bytes of MQTT: lengths, texts, acknowledgements, and the numbers that say what was wrong.
+
+Sections are those of the OASIS standards, MQTT 3.1.1 and 5; both number them alike.
+"""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from enum import IntEnum
+from typing import Final
 
 from paho.mqtt.packettypes import PacketTypes
 
-from epm_task.simulator.broker.properties import read_properties
-from epm_task.simulator.broker.reason import (
-    MALFORMED_PACKET,
-    PACKET_TOO_LARGE,
-    SUCCESS,
-    PacketError,
-)
-
-if TYPE_CHECKING:
-    from paho.mqtt.properties import Properties
-
-#: The protocol level of MQTT 3.1.1, from its section 3.1.2.2.
+#: The protocol level of MQTT 3.1.1 (section 3.1.2.2).
 V311: Final = 4
 #: The protocol level of MQTT 5.
 V5: Final = 5
@@ -26,6 +19,49 @@ V5: Final = 5
 #: A length has at most four bytes of seven bits each (section 2.2.3 of 3.1.1).
 _LENGTH_BYTES: Final = 4
 _CONTINUED: Final = 0x80
+
+
+class Reason(IntEnum):
+    """The reason codes of MQTT 5 (section 2.4) that this broker uses."""
+
+    SUCCESS = 0x00
+    WITH_WILL = 0x04
+    NO_SUBSCRIPTION_EXISTED = 0x11
+    #: From here on it is an error. 3.1.1 knows only this one, in a SUBACK.
+    FAILURE = 0x80
+    MALFORMED_PACKET = 0x81
+    PROTOCOL_ERROR = 0x82
+    UNSUPPORTED_VERSION = 0x84
+    CLIENT_ID_NOT_VALID = 0x85
+    BAD_USER_NAME_OR_PASSWORD = 0x86
+    NOT_AUTHORIZED = 0x87
+    SERVER_UNAVAILABLE = 0x88
+    SERVER_SHUTTING_DOWN = 0x8B
+    BAD_AUTHENTICATION_METHOD = 0x8C
+    KEEP_ALIVE_TIMEOUT = 0x8D
+    SESSION_TAKEN_OVER = 0x8E
+    TOPIC_FILTER_INVALID = 0x8F
+    TOPIC_NAME_INVALID = 0x90
+    PACKET_ID_NOT_FOUND = 0x92
+    RECEIVE_MAXIMUM_EXCEEDED = 0x93
+    TOPIC_ALIAS_INVALID = 0x94
+    PACKET_TOO_LARGE = 0x95
+    SHARED_SUBSCRIPTION_NOT_SUPPORTED = 0x9E
+
+
+class PacketError(Exception):
+    """A packet that ends its connection; nobody but the trace ever sees it.
+
+    Args:
+        reason: MQTT 5 reason code.
+        why: One clause for the trace.
+    """
+
+    def __init__(self, reason: int, why: str) -> None:
+        """Keep the code beside the text."""
+        super().__init__(why)
+        self.reason: Final = reason
+        self.why: Final = why
 
 
 def body_bounds(data: bytes | bytearray, at: int, limit: int) -> tuple[int, int] | None:
@@ -46,15 +82,14 @@ def body_bounds(data: bytes | bytearray, at: int, limit: int) -> tuple[int, int]
                 break
             end = index + 1 + length
             if end - at > limit:
-                raise PacketError(
-                    PACKET_TOO_LARGE, f"a packet of {end - at} bytes, allowed {limit}"
-                )
+                why = f"a packet of {end - at} bytes, allowed {limit}"
+                raise PacketError(Reason.PACKET_TOO_LARGE, why)
             return index + 1, end
         shift += 7
     else:
         if available <= at + _LENGTH_BYTES:
             return None
-    raise PacketError(MALFORMED_PACKET, "the length of a packet is malformed")
+    raise PacketError(Reason.MALFORMED_PACKET, "the length of a packet is malformed")
 
 
 def encode_length(length: int) -> bytes:
@@ -69,17 +104,17 @@ def encode_length(length: int) -> bytes:
     return bytes(encoded)
 
 
-def encode_packet(first: int, *parts: bytes) -> bytes:
-    """Return a packet with the type and flags of *first* around the joined *parts*."""
-    body = b"".join(parts)
+def encode_packet(first: int, *fields: bytes) -> bytes:
+    """Return a packet with the type and flags of *first* around the joined *fields*."""
+    body = b"".join(fields)
     return bytes((first,)) + encode_length(len(body)) + body
 
 
-def encode_reply(kind: int, version: int, packet_id: bytes, reason: int = SUCCESS) -> bytes:
+def encode_reply(kind: int, version: int, packet_id: bytes, reason: int = Reason.SUCCESS) -> bytes:
     """Return a PUBACK, PUBREC, PUBREL or PUBCOMP, in its short form where that is allowed."""
     flags = 2 if kind == PacketTypes.PUBREL else 0
     first = kind << 4 | flags
-    if version < V5 or reason == SUCCESS:
+    if version < V5 or not reason:
         return bytes((first, 2)) + packet_id
     return bytes((first, 3)) + packet_id + bytes((reason,))
 
@@ -107,7 +142,7 @@ class Reader:
         """
         start, self._at = self._at, self._at + count
         if self._at > self._end:
-            raise PacketError(MALFORMED_PACKET, "a packet ends before its fields do")
+            raise PacketError(Reason.MALFORMED_PACKET, "a packet ends before its fields do")
         return self._data[start : self._at]
 
     def byte(self) -> int:
@@ -119,6 +154,17 @@ class Reader:
         number: int = struct.unpack("!H", self.take(2))[0]
         return number
 
+    def packet_id(self) -> bytes:
+        """Return the next two bytes.
+
+        Raises:
+            PacketError: They are 0, which the standard forbids.
+        """
+        packet_id = self.take(2)
+        if packet_id == b"\0\0":
+            raise PacketError(Reason.PROTOCOL_ERROR, "packet identifier 0")
+        return packet_id
+
     def binary(self) -> bytes:
         """Return the next bytes that carry their length in front."""
         return self.take(self.short())
@@ -127,25 +173,17 @@ class Reader:
         """Return the next text.
 
         Raises:
-            PacketError: It is not UTF-8, or holds NUL (section 1.5.3 of 3.1.1).
+            PacketError: As `decode_text`.
         """
         return decode_text(self.binary())
-
-    def properties(self, kind: int) -> Properties:
-        """Return the MQTT 5 properties of a packet of type *kind*."""
-        return read_properties(kind, self.property_bytes())
 
     def property_bytes(self) -> bytes:
         """Return the encoded properties without their length."""
         bounds = body_bounds(self._data, self._at - 1, 1 << 28)
         if bounds is None or bounds[1] > self._end:
-            raise PacketError(MALFORMED_PACKET, "the properties end behind their packet")
+            raise PacketError(Reason.MALFORMED_PACKET, "the properties end behind their packet")
         self._at = bounds[1]
         return self._data[bounds[0] : bounds[1]]
-
-    def rest(self) -> bytes:
-        """Return all that is left."""
-        return self.take(len(self))
 
     def finish(self) -> None:
         """Check that nothing is left.
@@ -154,19 +192,19 @@ class Reader:
             PacketError: Bytes are left.
         """
         if len(self):
-            raise PacketError(MALFORMED_PACKET, "a packet is longer than its fields")
+            raise PacketError(Reason.MALFORMED_PACKET, "a packet is longer than its fields")
 
 
 def decode_text(data: bytes) -> str:
     """Return *data* as text.
 
     Raises:
-        PacketError: It is not UTF-8, or holds NUL.
+        PacketError: It is not UTF-8, or holds NUL (section 1.5.3 of 3.1.1).
     """
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise PacketError(MALFORMED_PACKET, "a text is not UTF-8") from error
+        raise PacketError(Reason.MALFORMED_PACKET, "a text is not UTF-8") from error
     if "\0" in text:
-        raise PacketError(MALFORMED_PACKET, "a text holds NUL")
+        raise PacketError(Reason.MALFORMED_PACKET, "a text holds NUL")
     return text

@@ -1,7 +1,7 @@
-"""Properties are the named values of an MQTT 5 packet, read by paho within bounds of our own.
+"""Read and write the properties of MQTT 5 packets with paho, within bounds of our own.
 
 paho reads a property by copying all that follows it, so its time grows with the square of the
-length; and what it raises on hostile bytes is not one type. Both end here.
+length; and what it raises on broken bytes is not one type. Both end here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from epm_task.simulator.broker.reason import MALFORMED_PACKET, PacketError
+from epm_task.simulator.broker.packet import PacketError, Reason
 
 #: Longer properties are refused: 64 KiB hold one user property of the greatest length, and the
 #: square of it (5 bytes each, 13 000 properties) is still under a second.
@@ -34,92 +34,76 @@ class _Lenient(Properties):
 
 
 class Publication(NamedTuple):
-    """The properties of a PUBLISH, split into what is passed on and what is for the broker."""
+    """The properties of a PUBLISH or a will: what is passed on, and what is for the broker."""
 
-    properties: Properties
-    forwarded: bytes
-    topic_alias: int | None
-    expiry_seconds: int | None
+    forwarded: bytes = b""
+    topic_alias: int | None = None
+    expiry_seconds: int | None = None
 
 
-def new_properties(kind: int, **values: Any) -> Properties:
-    """Return properties for a packet of type *kind*, with *values* by paho's names."""
+def write_properties(kind: int, **values: Any) -> bytes:
+    """Return the properties of a packet of type *kind*, with their length in front.
+
+    Args:
+        kind: Packet type.
+        **values: By paho's names.
+    """
     properties = _Lenient(kind)  # type: ignore[no-untyped-call]
     for name, value in values.items():
         setattr(properties, name, value)
-    return properties
-
-
-def write_properties(properties: Properties) -> bytes:
-    """Return *properties* with their length in front."""
     return bytes(properties.pack())  # type: ignore[no-untyped-call]
 
 
-def read_properties(kind: int, data: bytes) -> Properties:
-    """Return the properties in *data*, which holds no length; they are shared, so read only.
+def read_properties(kind: int, data: bytes) -> dict[str, Any]:
+    """Return the values in *data*, which holds no length, by paho's names.
 
     Raises:
         PacketError: Unknown, foreign to this packet, doubled, cut off or over 64 KiB.
     """
-    return _cached(kind, data) if len(data) <= _CACHED_BYTES else _unpack(kind, data)
-
-
-def read_publication(data: bytes) -> Publication:
-    """Return the properties of a PUBLISH or of a will.
-
-    Raises:
-        PacketError: As in `read_properties`.
-    """
-    return _cached_publication(data) if len(data) <= _CACHED_BYTES else _publication(data)
-
-
-def _unpack(kind: int, data: bytes) -> Properties:
     if len(data) > MAX_BYTES:
-        raise PacketError(MALFORMED_PACKET, f"properties of {len(data)} bytes, allowed {MAX_BYTES}")
-    properties = new_properties(kind)
+        why = f"properties of {len(data)} bytes, allowed {MAX_BYTES}"
+        raise PacketError(Reason.MALFORMED_PACKET, why)
+    properties = _Lenient(kind)  # type: ignore[no-untyped-call]
     length: bytes = VariableByteIntegers.encode(len(data))  # type: ignore[no-untyped-call]
     try:
         properties.unpack(length + data)  # type: ignore[no-untyped-call]
     except (MQTTException, struct.error, ValueError, LookupError, TypeError) as error:
-        raise PacketError(
-            MALFORMED_PACKET, f"malformed properties: {error or type(error).__name__}"
-        ) from error
-    return properties
-
-
-def _publication(data: bytes) -> Publication:
-    properties = _unpack(PacketTypes.PUBLISH, data)
-    values = values_of(properties)
-    if "SubscriptionIdentifier" in values:
-        raise PacketError(MALFORMED_PACKET, "a client must not send a subscription identifier")
-    if any(wildcard in values.get("ResponseTopic", "") for wildcard in "+#"):
-        raise PacketError(MALFORMED_PACKET, "a response topic holds a wildcard")
-    return _split(properties, values)
-
-
-def will_publication(properties: Properties) -> Publication:
-    """Return the properties with which a will is published."""
-    values = values_of(properties)
-    values.pop("WillDelayInterval", None)
-    return _split(new_properties(PacketTypes.PUBLISH, **values), values)
-
-
-def _split(properties: Properties, values: dict[str, Any]) -> Publication:
-    values = dict(values)
-    alias = values.pop("TopicAlias", None)
-    expiry = values.pop("MessageExpiryInterval", None)
-    forwarded = write_properties(new_properties(PacketTypes.PUBLISH, **values))
-    start = 1
-    while forwarded[start - 1] & 0x80:
-        start += 1
-    return Publication(properties, forwarded[start:], alias, expiry)
-
-
-def values_of(properties: Properties) -> dict[str, Any]:
-    """Return the values of *properties* by paho's names."""
+        why = f"malformed properties: {error or type(error).__name__}"
+        raise PacketError(Reason.MALFORMED_PACKET, why) from error
     own = ("packetType", "types", "names", "properties")
     return {name: value for name, value in vars(properties).items() if name not in own}
 
 
-_cached = lru_cache(maxsize=256)(_unpack)
-_cached_publication = lru_cache(maxsize=256)(_publication)
+def read_publication(data: bytes) -> Publication:
+    """Return the properties of a PUBLISH.
+
+    Raises:
+        PacketError: As in `read_properties`.
+    """
+    return _cached(data) if len(data) <= _CACHED_BYTES else _read_publication(data)
+
+
+def publication_of(values: dict[str, Any]) -> Publication:
+    """Return the properties that a PUBLISH or a will has, from the values by paho's names."""
+    own = ("TopicAlias", "MessageExpiryInterval", "WillDelayInterval")
+    passed = {name: value for name, value in values.items() if name not in own}
+    forwarded = write_properties(PacketTypes.PUBLISH, **passed)
+    start = 1
+    while forwarded[start - 1] & 0x80:
+        start += 1
+    return Publication(
+        forwarded[start:], values.get("TopicAlias"), values.get("MessageExpiryInterval")
+    )
+
+
+def _read_publication(data: bytes) -> Publication:
+    values = read_properties(PacketTypes.PUBLISH, data)
+    if "SubscriptionIdentifier" in values:
+        why = "a client must not send a subscription identifier"
+        raise PacketError(Reason.MALFORMED_PACKET, why)
+    if any(wildcard in values.get("ResponseTopic", "") for wildcard in "+#"):
+        raise PacketError(Reason.MALFORMED_PACKET, "a response topic holds a wildcard")
+    return publication_of(values)
+
+
+_cached = lru_cache(maxsize=256)(_read_publication)

@@ -1,45 +1,34 @@
-"""A session is what the broker remembers of one client id: subscriptions, messages under way."""
+"""What the broker remembers of one client id: subscriptions, and messages on their way to it."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from paho.mqtt.matcher import MQTTMatcher
 from paho.mqtt.packettypes import PacketTypes
 
 from epm_task.simulator.broker.packet import encode_reply
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
 
-    from epm_task.simulator.broker.admission import Admission
-    from epm_task.simulator.broker.limits import Limits
+    from epm_task.simulator.broker.connection import Connection, Limits
     from epm_task.simulator.broker.message import Message
-    from epm_task.simulator.broker.subscribe import Subscription
+    from epm_task.simulator.broker.parse import Subscription
+    from epm_task.simulator.processes.access import MqttAdmission
     from epm_task.simulator.trace import Trace
 
 
 _MAX_PACKET_ID: Final = 0xFFFF
 
 
-class Link(Protocol):
-    """The connection of a session's client."""
+class Terms(NamedTuple):
+    """How one session gets a message: the best of all its subscriptions that match."""
 
-    version: int
-    #: Whether the client reads too slowly for more to be written.
-    blocked: bool
-    #: Longest packet that the client takes; None for any.
-    packet_bytes: int | None
-
-    def send(self, frame: bytes) -> None:
-        """Send one packet with the next flush."""
-
-    def end(self, reason: int, why: str) -> None:
-        """Close the connection, with a DISCONNECT where the version has one."""
+    qos: int
+    retain_as_published: bool = False
+    identifiers: tuple[int, ...] = ()
 
 
 class Delivery(NamedTuple):
@@ -58,10 +47,12 @@ class Session:
         client_id: The key under which the broker keeps it.
         admission: Whose it is; nobody else ever gets it.
         limits: Bounds of what may wait here.
-        traces: Where drops are counted.
+        trace: Is told what was dropped.
     """
 
-    def __init__(self, client_id: str, admission: Admission, limits: Limits, traces: Trace) -> None:
+    def __init__(
+        self, client_id: str, admission: MqttAdmission, limits: Limits, trace: Trace
+    ) -> None:
         """Start empty and without a connection."""
         self.client_id: Final = client_id
         self.job_id: Final = admission.job_id
@@ -69,14 +60,14 @@ class Session:
         self.subscriptions: dict[str, Subscription] = {}
         #: Packet ids of QoS 2 publications whose PUBREL is still to come.
         self.incoming: set[bytes] = set()
-        self.link: Link | None = None
+        self.connection: Connection | None = None
         self.expiry_seconds = 0
         self.expiry_timer: asyncio.TimerHandle | None = None
         #: Messages that were thrown away because the client did not keep up.
         self.dropped = 0
         self._told_dropped = 0
         self._limits: Final = limits
-        self._traces: Final = traces
+        self._trace: Final = trace
         self._window = limits.window
         self._packet_id = 0
         self._queue: deque[Delivery] = deque()
@@ -84,24 +75,25 @@ class Session:
         # A delivery whose PUBREC has come is None: only its PUBCOMP is awaited.
         self._unacknowledged: dict[int, Delivery | None] = {}
 
-    def belongs_to(self, admission: Admission) -> bool:
+    def belongs_to(self, admission: MqttAdmission) -> bool:
         """Return whether it is handed over: to any run of the same job, or from admin to admin."""
         return (self.job_id, self._of_run) == (admission.job_id, admission.run_id is not None)
 
-    def attach(self, link: Link, receive_maximum: int) -> None:
+    def attach(self, connection: Connection, receive_maximum: int) -> None:
         """Continue on a new connection: first what was under way, then what waited."""
-        self.link = link
+        self.connection = connection
         self._window = min(receive_maximum, self._limits.window)
         for packet_id, delivery in list(self._unacknowledged.items()):
             if delivery is None:
-                link.send(encode_reply(PacketTypes.PUBREL, link.version, _two_bytes(packet_id)))
+                number = packet_id.to_bytes(2, "big")
+                connection.send(encode_reply(PacketTypes.PUBREL, connection.version, number))
             else:
-                self._write(link, packet_id, delivery, again=True)
+                self._write(connection, packet_id, delivery, again=True)
         self.drain()
 
     def detach(self) -> None:
         """Let the connection go; what waits with QoS 0 goes with it."""
-        self.link = None
+        self.connection = None
         self._tell_dropped()
         self._queue = deque(delivery for delivery in self._queue if delivery.qos)
         self._queued_bytes = sum(len(delivery.message.payload) for delivery in self._queue)
@@ -109,25 +101,26 @@ class Session:
     def deliver(self, message: Message, terms: Terms, *, retain: bool) -> None:
         """Send *message* now if the client keeps up, else let it wait; never blocks."""
         qos = min(message.qos, terms.qos)
-        link = self.link
-        if link is None:
+        delivery = Delivery(message, qos, retain, terms.identifiers)
+        connection = self.connection
+        if connection is None:
             if qos:
-                self._enqueue(Delivery(message, qos, retain, terms.identifiers))
-        elif self._queue or link.blocked or (qos and len(self._unacknowledged) >= self._window):
-            self._enqueue(Delivery(message, qos, retain, terms.identifiers))
+                self._enqueue(delivery)
+        elif self._queue or connection.blocked or (qos and self._window_is_full()):
+            self._enqueue(delivery)
         else:
-            self._send(link, Delivery(message, qos, retain, terms.identifiers))
+            self._send(connection, delivery)
 
     def drain(self) -> None:
         """Send what waits, as far as the client allows."""
-        link = self.link
-        while self._queue and link is not None and not link.blocked:
-            if self._queue[0].qos and len(self._unacknowledged) >= self._window:
+        connection = self.connection
+        while self._queue and connection is not None and not connection.blocked:
+            if self._queue[0].qos and self._window_is_full():
                 return
             delivery = self._queue.popleft()
             self._queued_bytes -= len(delivery.message.payload)
             if not delivery.message.expired(monotonic()):
-                self._send(link, delivery)
+                self._send(connection, delivery)
         if not self._queue:
             self._tell_dropped()
 
@@ -144,18 +137,23 @@ class Session:
             self._unacknowledged[packet_id] = None
         return known
 
-    def _send(self, link: Link, delivery: Delivery) -> None:
+    def _window_is_full(self) -> bool:
+        return len(self._unacknowledged) >= self._window
+
+    def _send(self, connection: Connection, delivery: Delivery) -> None:
         packet_id = 0
         if delivery.qos:
             packet_id = self._next_packet_id()
             self._unacknowledged[packet_id] = delivery
-        self._write(link, packet_id, delivery, again=False)
+        self._write(connection, packet_id, delivery, again=False)
 
-    def _write(self, link: Link, packet_id: int, delivery: Delivery, *, again: bool) -> None:
+    def _write(
+        self, connection: Connection, packet_id: int, delivery: Delivery, *, again: bool
+    ) -> None:
         message, qos, retain, identifiers = delivery
         if again or retain or identifiers or message.expires_at is not None:
             frame = message.encode_specially(
-                link.version,
+                connection.version,
                 qos,
                 packet_id,
                 retain=retain,
@@ -164,13 +162,14 @@ class Session:
                 now=monotonic(),
             )
         else:
-            frame = message.encode(link.version, qos, packet_id)
-        if link.packet_bytes is not None and len(frame) > link.packet_bytes:
+            frame = message.encode(connection.version, qos, packet_id)
+        limit = connection.packet_bytes
+        if limit is not None and len(frame) > limit:
             # Section 3.1.2.11.4 of MQTT 5: behave as if it had been delivered.
             self._unacknowledged.pop(packet_id, None)
-            self._drop(f"{len(frame)} bytes are more than the client takes ({link.packet_bytes})")
+            self._drop(f"{len(frame)} bytes are more than the client takes ({limit})")
         else:
-            link.send(frame)
+            connection.send(frame)
 
     def _next_packet_id(self) -> int:
         # The window is far smaller than the number of ids, so a free one is near.
@@ -202,109 +201,5 @@ class Session:
             self._told_dropped = self.dropped
 
     def _tell(self, what: str, why: str, count: int) -> None:
-        self._traces.add(
-            "mqtt",
-            "dropped",
-            what,
-            reason=why,
-            client_id=self.client_id,
-            job_id=self.job_id,
-            dropped=count,
-        )
-
-
-def _two_bytes(packet_id: int) -> bytes:
-    return packet_id.to_bytes(2, "big")
-
-
-#: Routes of so many topics are remembered between two changes of the table.
-_REMEMBERED: Final = 1_000
-
-
-class Terms(NamedTuple):
-    """How one session gets a message: the best of all its subscriptions that match."""
-
-    qos: int
-    retain_as_published: bool = False
-    identifiers: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A session that gets messages of a topic; `own` are the terms for what it published itself."""
-
-    session: Session
-    terms: Terms
-    own: Terms | None
-
-
-class SubscriptionTable:
-    """All subscriptions of one broker."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._filters: dict[str, dict[Session, Subscription]] = {}
-        self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
-        self._routes: dict[str, list[Target]] = {}
-
-    def add(self, session: Session, subscription: Subscription) -> bool:
-        """Add or replace a subscription; return whether it is new."""
-        self._routes.clear()
-        topic_filter = subscription.topic_filter
-        holders = self._filters.get(topic_filter)
-        if holders is None:
-            holders = self._filters[topic_filter] = {}
-            self._matcher[topic_filter] = holders
-        new = session not in holders
-        holders[session] = subscription
-        session.subscriptions[topic_filter] = subscription
-        return new
-
-    def remove(self, session: Session, topic_filter: str) -> bool:
-        """Remove a subscription; return whether it was there."""
-        if session.subscriptions.pop(topic_filter, None) is None:
-            return False
-        self._routes.clear()
-        holders = self._filters[topic_filter]
-        del holders[session]
-        if not holders:
-            del self._filters[topic_filter]
-            del self._matcher[topic_filter]  # type: ignore[no-untyped-call]
-        return True
-
-    def remove_all(self, session: Session) -> None:
-        """Remove all subscriptions of a session."""
-        for topic_filter in list(session.subscriptions):
-            self.remove(session, topic_filter)
-
-    def route(self, topic: str) -> list[Target]:
-        """Return who gets messages of *topic*, each session once."""
-        route = self._routes.get(topic)
-        if route is None:
-            if len(self._routes) >= _REMEMBERED:
-                self._routes.clear()
-            route = self._routes[topic] = self._find(topic)
-        return route
-
-    def _find(self, topic: str) -> list[Target]:
-        matches: dict[Session, list[Subscription]] = {}
-        for holders in self._matcher.iter_match(topic):  # type: ignore[no-untyped-call]
-            for session, subscription in holders.items():
-                matches.setdefault(session, []).append(subscription)
-        return [
-            Target(
-                session,
-                _terms(subscriptions),
-                _terms(own) if (own := [s for s in subscriptions if not s.no_local]) else None,
-            )
-            for session, subscriptions in matches.items()
-        ]
-
-
-def _terms(subscriptions: Iterable[Subscription]) -> Terms:
-    subscriptions = list(subscriptions)
-    return Terms(
-        qos=max(subscription.qos for subscription in subscriptions),
-        retain_as_published=any(s.retain_as_published for s in subscriptions),
-        identifiers=tuple(s.identifier for s in subscriptions if s.identifier is not None),
-    )
+        facts: dict[str, Any] = {"client_id": self.client_id, "job_id": self.job_id}
+        self._trace.add("mqtt", "dropped", what, reason=why, dropped=count, **facts)

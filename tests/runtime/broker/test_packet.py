@@ -18,7 +18,7 @@ from epm_task.runtime.broker.packet import (
     read_packets,
 )
 from epm_task.simulator.broker.packet import V5, V311, body_bounds, encode_reply
-from epm_task.simulator.broker.publisher import parse_publish
+from epm_task.simulator.broker.parse import parse_publish
 
 PINGRESP = b"\xd0\x00"
 PUBACK_1 = b"\x40\x02\x00\x01"

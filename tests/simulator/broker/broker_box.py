@@ -1,4 +1,4 @@
-"""A broker box is a real broker in a thread of the test, with rules and a trace of its own."""
+"""Run a real broker in a thread of the test, with rules and a trace of its own."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from peers.patience import PATIENCE
 
 from epm_task.simulator.broker import Broker, Message
+from epm_task.simulator.processes.access import Access, MqttAdmission
+from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from epm_task.simulator.trace import TraceEvent
 
@@ -32,39 +33,51 @@ class Events(Trace):
         return list(self)[place]
 
 
-@dataclass
-class Rule:
-    """What one client may do; None stands for everything."""
+class _Everything(frozenset[str]):
+    """A set that holds every topic."""
 
-    allowed: bool = True
-    reason: str = "a rule of the test"
-    job_id: str | None = "job"
-    run_id: str | None = "run"
-    publications: set[str] | None = None
-    subscriptions: set[str] | None = None
-
-    def may_publish(self, topic: str) -> bool:
-        """Return whether the test allows the topic."""
-        return self.publications is None or topic in self.publications
-
-    def may_subscribe(self, topic_filter: str) -> bool:
-        """Return whether the test allows the filter."""
-        return self.subscriptions is None or topic_filter in self.subscriptions
+    def __contains__(self, _: object) -> bool:
+        return True
 
 
-@dataclass
-class Rules:
+def rule(  # noqa: PLR0913 - the fields of an admission
+    *,
+    allowed: bool = True,
+    reason: str = "a rule of the test",
+    job_id: str | None = "job",
+    run_id: str | None = "run",
+    publications: set[str] | None = None,
+    subscriptions: set[str] | None = None,
+) -> MqttAdmission:
+    """Return what one client may do; None is everything."""
+    return MqttAdmission(
+        allowed=allowed,
+        reason=reason,
+        job_id=job_id,
+        run_id=run_id,
+        publications=_Everything() if publications is None else frozenset(publications),
+        subscriptions=_Everything() if subscriptions is None else frozenset(subscriptions),
+    )
+
+
+class Rules(Access):
     """Access rules by client id; all others may do everything."""
 
-    by_client_id: dict[str, Rule] = field(default_factory=dict)
-    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__(ProcessRegistry())
+        self.by_client_id: dict[str, MqttAdmission] = {}
+        self.asked: list[tuple[Any, ...]] = []
 
     def admit(
-        self, client_id: str, local: tuple[str, int], peer: tuple[str, int], certificate: Any
-    ) -> Rule:
+        self,
+        client_id: str,
+        local: tuple[str, int],
+        peer: tuple[str, int],
+        peer_certificate: Mapping[str, Any] | None,
+    ) -> MqttAdmission:
         """Return the rule of the client."""
-        self.asked.append((client_id, local, peer, certificate))
-        return self.by_client_id.get(client_id, Rule())
+        self.asked.append((client_id, local, peer, peer_certificate))
+        return self.by_client_id.get(client_id, rule())
 
 
 class BrokerBox:

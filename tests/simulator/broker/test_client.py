@@ -5,28 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from simulator.broker.broker_box import Rule, running_broker
-from simulator.broker.raw_client import (
-    AUTH,
-    CONNACK,
-    DISCONNECT,
-    PUBACK,
-    PUBCOMP,
-    PUBLISH,
-    PUBREC,
-    PUBREL,
-    SUBACK,
-    UNSUBACK,
-    Packet,
-    RawClient,
-    packet,
-    publish,
-    reply,
-    subscribe,
-    text,
-)
+from peers.mqtt_client import RawClient
+from peers.mqtt_packet import Kind, Packet, connect, packet, publish, reply, subscribe, text
+from simulator.broker.broker_box import rule, running_broker
 
-from epm_task.simulator.broker import Limits, Message, reason
+from epm_task.simulator.broker import Limits, Message, Reason
+from epm_task.simulator.broker.client import encode_connack, encode_suback, encode_unsuback
+from epm_task.simulator.broker.packet import V5, V311
+from epm_task.simulator.broker.properties import read_properties
 
 if TYPE_CHECKING:
     from simulator.broker.broker_box import BrokerBox
@@ -51,13 +37,13 @@ def test_the_exchange_of_a_qos_2_delivery(box: BrokerBox) -> None:
     with RawClient.connected(box.port, "c", version=5) as client:
         client.ask(subscribe(("t", 2), version=5))
         box.call(lambda: box.broker.publish(_message(qos=2)))
-        assert client.read() == Packet(PUBLISH, 4, b"\0\1t\0\1\0x")
-        assert client.ask(reply(PUBREC, 1)) == Packet(PUBREL, 2, b"\0\1")
-        client.send(reply(PUBCOMP, 1))
-        assert client.ask(reply(PUBREC, 1)) == Packet(PUBREL, 2, b"\0\1\x92")
+        assert client.read() == Packet(Kind.PUBLISH, 4, b"\0\1t\0\1\0x")
+        assert client.ask(reply(Kind.PUBREC, 1)) == Packet(Kind.PUBREL, 2, b"\0\1")
+        client.send(reply(Kind.PUBCOMP, 1))
+        assert client.ask(reply(Kind.PUBREC, 1)) == Packet(Kind.PUBREL, 2, b"\0\1\x92")
         box.call(lambda: box.broker.publish(_message(qos=2)))
         assert client.read().body[3:5] == b"\0\2"
-        client.send(reply(PUBREC, 2, 0x97, 0))
+        client.send(reply(Kind.PUBREC, 2, 0x97, 0))
         assert client.silent()
 
 
@@ -71,7 +57,7 @@ def test_retained_messages_come_with_the_subscription(box: BrokerBox) -> None:
         publisher.ask(publish("t", b"kept", retain=True, qos=1))
         with RawClient.connected(box.port, "s", version=5) as client:
             client.ask(subscribe(("t", 0), version=5))
-            assert client.read() == Packet(PUBLISH, 1, b"\0\1t\0kept")
+            assert client.read() == Packet(Kind.PUBLISH, 1, b"\0\1t\0kept")
             publisher.ask(publish("t", b"new", retain=True, qos=1))
             assert client.read().flags == 0
             client.ask(subscribe(("t", _AS_PUBLISHED | _NEVER), version=5))
@@ -83,13 +69,13 @@ def test_retain_handling_is_kept(box: BrokerBox) -> None:
     """1 sends to a new subscription only, 2 never."""
     with RawClient.connected(box.port, "c", version=5) as client:
         client.send(publish("t", b"kept", retain=True, version=5))
-        assert client.ask(subscribe(("t", _NEVER), version=5)).kind == SUBACK
+        assert client.ask(subscribe(("t", _NEVER), version=5)).kind == Kind.SUBACK
         assert client.silent()
-        assert client.ask(subscribe(("t", _NEW_ONLY), version=5)).kind == SUBACK
+        assert client.ask(subscribe(("t", _NEW_ONLY), version=5)).kind == Kind.SUBACK
         assert client.silent()
         client.ask(packet(0xA2, b"\0\1\0", text("t")))
         client.ask(subscribe(("t", _NEW_ONLY), version=5))
-        assert client.read().kind == PUBLISH
+        assert client.read().kind == Kind.PUBLISH
 
 
 def test_no_local_keeps_own_messages_away(box: BrokerBox) -> None:
@@ -142,15 +128,15 @@ def test_a_message_expires(box: BrokerBox) -> None:
 @pytest.mark.parametrize("version", [4, 5])
 def test_a_denied_subscription_is_silent(box: BrokerBox, version: int) -> None:
     """The SUBACK grants it, the UNSUBACK ends it, nothing ever comes."""
-    box.rules.by_client_id["c"] = Rule(subscriptions={"mine"})
+    box.rules.by_client_id["c"] = rule(subscriptions={"mine"})
     properties = b"\0" if version == 5 else b""
     with RawClient.connected(box.port, "c", version=version) as client:
         answer = client.ask(subscribe(("mine", 1), ("other", 2), ("#", 1), version=version))
-        assert answer == Packet(SUBACK, 0, b"\0\1" + properties + b"\1\2\1")
+        assert answer == Packet(Kind.SUBACK, 0, b"\0\1" + properties + b"\1\2\1")
         client.send(publish("other", version=version))
         assert client.silent()
         answer = client.ask(packet(0xA2, b"\0\2", properties, text("other")))
-        assert answer == Packet(UNSUBACK, 0, b"\0\2" + properties * 2)
+        assert answer == Packet(Kind.UNSUBACK, 0, b"\0\2" + properties * 2)
     assert [event.facts["topic"] for event in box.events.denials] == ["other", "#"]
     assert "allowedSubscriptions" in box.events.denials[0].reason
 
@@ -158,7 +144,7 @@ def test_a_denied_subscription_is_silent(box: BrokerBox, version: int) -> None:
 def test_a_denied_subscription_can_be_visible() -> None:
     """0x87 in the SUBACK of MQTT 5."""
     with running_broker(deny_visibly=True) as box:
-        box.rules.by_client_id["c"] = Rule(subscriptions=set())
+        box.rules.by_client_id["c"] = rule(subscriptions=set())
         with RawClient.connected(box.port, "c", version=5) as client:
             assert client.ask(subscribe(("t", 1), version=5)).body == b"\0\1\0\x87"
             assert client.ask(packet(0xA2, b"\0\2\0", text("t"))).body == b"\0\2\0\x11"
@@ -176,32 +162,21 @@ def test_each_filter_has_its_own_code(box: BrokerBox) -> None:
         assert client.ask(packet(0xA2, b"\0\2", text("b"))).body == b"\0\2"
 
 
-def test_subscriptions_are_bounded() -> None:
-    """0x97, and the trace says so; replacing one is always possible."""
-    with running_broker(limits=Limits(subscriptions=2)) as box:
-        with RawClient.connected(box.port, "c", version=5) as client:
-            answer = client.ask(subscribe(*((name, 0) for name in "abca"), version=5))
-            assert answer.body[3:] == bytes((0, 0, 0x97, 0))
-            answer = client.ask(subscribe(*((name, 1) for name in "bd"), version=5))
-            assert answer.body[3:] == bytes((1, 0x97))
-        assert box.events.having("too many subscriptions")
-
-
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (packet(CONNACK << 4, b"\0\0"), reason.PROTOCOL_ERROR),
-        (packet(AUTH << 4), reason.PROTOCOL_ERROR),
-        (packet(0x00), reason.PROTOCOL_ERROR),
-        (packet(0xC1), reason.MALFORMED_PACKET),
-        (packet(0xC0, b"x"), reason.MALFORMED_PACKET),
-        (packet(0x80, b"\0\1\0", text("t"), b"\0"), reason.MALFORMED_PACKET),
-        (packet(0x60, b"\0\1"), reason.MALFORMED_PACKET),
-        (packet(PUBACK << 4, b"\0"), reason.MALFORMED_PACKET),
-        (packet(PUBACK << 4, b"\0\1\0\5x"), reason.MALFORMED_PACKET),
-        (packet(0x82, b"\0\1\0"), reason.PROTOCOL_ERROR),
-        (packet(0xA2, b"\0\1\0"), reason.PROTOCOL_ERROR),
-        (b"\x30\xff\xff\xff\xff", reason.MALFORMED_PACKET),
+        (packet(Kind.CONNACK << 4, b"\0\0"), Reason.PROTOCOL_ERROR),
+        (packet(Kind.AUTH << 4), Reason.PROTOCOL_ERROR),
+        (packet(0x00), Reason.PROTOCOL_ERROR),
+        (packet(0xC1), Reason.MALFORMED_PACKET),
+        (packet(0xC0, b"x"), Reason.MALFORMED_PACKET),
+        (packet(0x80, b"\0\1\0", text("t"), b"\0"), Reason.MALFORMED_PACKET),
+        (packet(0x60, b"\0\1"), Reason.MALFORMED_PACKET),
+        (packet(Kind.PUBACK << 4, b"\0"), Reason.MALFORMED_PACKET),
+        (packet(Kind.PUBACK << 4, b"\0\1\0\5x"), Reason.MALFORMED_PACKET),
+        (packet(0x82, b"\0\1\0"), Reason.PROTOCOL_ERROR),
+        (packet(0xA2, b"\0\1\0"), Reason.PROTOCOL_ERROR),
+        (b"\x30\xff\xff\xff\xff", Reason.MALFORMED_PACKET),
     ],
 )
 @pytest.mark.parametrize("version", [4, 5])
@@ -213,5 +188,112 @@ def test_a_wrong_packet_ends_the_connection(
         client.send(data)
         if version == 5:
             told = client.read()
-            assert (told.kind, told.body[0]) == (DISCONNECT, expected)
+            assert (told.kind, told.body[0]) == (Kind.DISCONNECT, expected)
         assert client.closed()
+
+
+def test_the_access_rules_are_asked_with_both_ends(box: BrokerBox) -> None:
+    """Client id, local end, far end, certificate."""
+    with RawClient.connected(box.port, "job_run") as client:
+        expected = ("job_run", client.socket.getpeername(), client.socket.getsockname(), None)
+    assert box.rules.asked == [expected]
+    assert box.events[0].what == '"job_run" connected with MQTT 3.1.1'
+    assert box.events[0].reason == "a rule of the test"
+
+
+def test_a_refusal_is_told_to_the_trace(box: BrokerBox) -> None:
+    """The client gets a code without a word."""
+    box.rules.by_client_id["c"] = rule(allowed=False, reason="registered in 0.2 s")
+    with RawClient(box.port) as client:
+        assert client.ask(connect("c", version=5)).body == b"\0\x87\0"
+        assert client.closed()
+    (denial,) = box.events.denials
+    assert denial.reason == "registered in 0.2 s"
+    assert denial.facts == {"client_id": "c", "job_id": "job"}
+
+
+def test_mqtt_5_learns_the_bounds_and_its_id() -> None:
+    """Maximum packet size, topic aliases, receive maximum, the assigned client id."""
+    limits = Limits(packet_bytes=5_000, receive_maximum=7, topic_aliases=3)
+    with running_broker(limits=limits) as box, RawClient(box.port) as client:
+        body = client.ask(connect("", version=5)).body
+        values = read_properties(Kind.CONNACK, body[3:])
+        assert values.pop("AssignedClientIdentifier") == box.rules.asked[0][0]
+        assert values == {
+            "MaximumPacketSize": 5_000,
+            "TopicAliasMaximum": 3,
+            "ReceiveMaximum": 7,
+            "SharedSubscriptionAvailable": 0,
+        }
+
+
+def test_mqtt_311_without_an_id_needs_a_clean_session(box: BrokerBox) -> None:
+    """Section 3.1.3.1 of MQTT 3.1.1."""
+    with RawClient.connected(box.port, "") as client:
+        assert client.silent()
+    with RawClient(box.port) as client:
+        assert client.ask(connect("", clean=False)).body == b"\0\2"
+        assert client.closed()
+
+
+@pytest.mark.parametrize("data", [connect("c", version=6), connect("c", version=3)])
+def test_another_version_is_refused_with_code_1(box: BrokerBox, data: bytes) -> None:
+    """The old CONNACK, which any version understands."""
+    with RawClient(box.port) as client:
+        assert client.ask(data).body == b"\0\1"
+        assert client.closed()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        publish("t"),
+        packet(0xC0),
+        packet(0x11, text("MQTT"), b"\4\2\0\0", text("c")),
+        connect("c", tail=b"more"),
+        connect("c", flags=1),
+        connect("c", version=5, properties=b"\x7f\0"),
+        connect("c\0"),
+        packet(0x10, text("HTTP/1.1")),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_connect_closes_the_connection(box: BrokerBox, data: bytes) -> None:
+    """Without an answer, without asking the access rules."""
+    with RawClient(box.port) as client:
+        client.send(data)
+        assert client.closed()
+    assert not box.rules.asked
+
+
+def test_a_second_connect_is_a_protocol_error(box: BrokerBox) -> None:
+    """Section 3.1 of both standards."""
+    with RawClient.connected(box.port, "c", version=5) as client:
+        told = client.ask(connect("c", version=5))
+        assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.PROTOCOL_ERROR)
+        assert client.closed()
+
+
+def test_the_end_of_a_client_is_told(box: BrokerBox) -> None:
+    """With the number of its publications."""
+    with RawClient.connected(box.port, "c") as client:
+        client.send(publish("t"), publish("t"), packet(0xE0))
+        assert client.closed()
+    (event,) = box.until(lambda: box.events.having('"c" is gone'))
+    assert event.facts["publications"] == 2
+
+
+def test_a_refusal_has_the_code_of_its_version() -> None:
+    """0x87 is 5 in MQTT 3.1.1; what has no code of its own there is 3, unavailable."""
+    assert encode_connack(V311, Reason.NOT_AUTHORIZED) == b"\x20\2\0\5"
+    assert encode_connack(V311, Reason.SERVER_SHUTTING_DOWN) == b"\x20\2\0\3"
+    assert encode_connack(V5, Reason.NOT_AUTHORIZED) == b"\x20\3\0\x87\0"
+    assert encode_connack(V311, 0, present=True) == b"\x20\2\1\0"
+
+
+def test_answers_carry_codes_where_the_version_has_them() -> None:
+    """An UNSUBACK of 3.1.1 is its packet id."""
+    assert encode_suback(V311, b"\0\1", [1, 0x80]) == b"\x90\4\0\1\1\x80"
+    assert encode_suback(V5, b"\0\1", [1]) == b"\x90\4\0\1\0\1"
+    assert encode_unsuback(V311, b"\0\1", [0]) == b"\xb0\2\0\1"
+    assert encode_unsuback(V5, b"\0\1", [0x11]) == b"\xb0\4\0\1\0\x11"

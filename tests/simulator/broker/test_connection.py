@@ -10,23 +10,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from peers.mqtt_client import RawClient
+from peers.mqtt_packet import Kind, connect, packet, publish, subscribe, text
 from peers.patience import BUSY
-from simulator.broker.broker_box import BrokerBox, Rule, running_broker
-from simulator.broker.raw_client import (
-    CONNACK,
-    DISCONNECT,
-    PUBLISH,
-    RawClient,
-    connect,
-    packet,
-    publish,
-    subscribe,
-    text,
-)
+from simulator.broker.broker_box import BrokerBox, running_broker
 
-from epm_task.simulator.broker import Limits, reason
+from epm_task.simulator.broker import Limits, Reason
 from epm_task.simulator.broker.packet import encode_length
-from epm_task.simulator.broker.properties import read_properties, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +73,7 @@ def test_the_keep_alive_is_enforced(box: BrokerBox, version: int) -> None:
         assert client.silent()
         if version == 5:
             told = client.read()
-            assert (told.kind, told.body[0]) == (DISCONNECT, reason.KEEP_ALIVE_TIMEOUT)
+            assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.KEEP_ALIVE_TIMEOUT)
             assert b"keep-alive" in told.body
         else:
             assert client.closed()
@@ -119,7 +109,7 @@ def test_a_publish_of_300_mb_is_refused_by_its_header(box: BrokerBox) -> None:
             pass
         else:
             told = client.read()
-            assert (told.kind, told.body[0]) == (DISCONNECT, reason.PACKET_TOO_LARGE)
+            assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.PACKET_TOO_LARGE)
     assert box.events.having("allowed 1048576")
     assert _resident() - before < 32 * _MIB
 
@@ -130,34 +120,7 @@ def test_a_client_reads_why_its_packet_is_too_large(box: BrokerBox) -> None:
         client.send(publish("t", b"x" * (_MIB - 10), version=5))
         assert client.silent()
         client.send(publish("t", b"x" * 2 * _MIB, version=5))
-        assert client.read().body[0] == reason.PACKET_TOO_LARGE
-
-
-def test_a_connect_is_bounded_before_anybody_is_known(box: BrokerBox) -> None:
-    """A stranger cannot make the broker hold a megabyte."""
-    with RawClient(box.port) as client:
-        client.send(b"\x10" + encode_length(Limits().connect_bytes))
-        assert client.closed()
-
-
-def test_two_thousand_half_open_connections_are_bounded() -> None:
-    """The oldest go first; a real client gets in meanwhile."""
-    with running_broker(limits=Limits(half_open=100)) as box:
-        before = _resident()
-        held = []
-        try:
-            for _ in range(2_000):
-                held.append(socket.create_connection(("127.0.0.1", box.port)))
-                if len(held) > 200:
-                    held.pop(0).close()
-            with RawClient.connected(box.port, "c") as client:
-                assert client.silent()
-            assert box.call(lambda: len(box.broker._listener._connections)) <= 101
-        finally:
-            for one in held:
-                one.close()
-        assert box.events.having("half-open")
-        assert _resident() - before < 64 * _MIB
+        assert client.read().body[0] == Reason.PACKET_TOO_LARGE
 
 
 def test_a_slow_subscriber_stops_nobody() -> None:
@@ -203,9 +166,9 @@ def test_a_maximum_packet_size_of_the_client_is_kept(box: BrokerBox) -> None:
         client.ask(subscribe(("t", 1), version=5))
         client.send(publish("t", b"x" * 100, version=5), publish("t", b"y", version=5))
         message = client.read()
-        assert (message.kind, message.body[-1:]) == (PUBLISH, b"y")
+        assert (message.kind, message.body[-1:]) == (Kind.PUBLISH, b"y")
         told = client.ask(packet(0x00))
-        assert (told.kind, told.body) == (DISCONNECT, b"\x82")
+        assert (told.kind, told.body) == (Kind.DISCONNECT, b"\x82")
     assert box.events.having("more than the client takes (20)")
 
 
@@ -213,8 +176,8 @@ def test_a_client_that_leaves_in_the_middle_of_a_packet_is_forgotten(box: Broker
     """No connection, no timer stays."""
     with RawClient.connected(box.port, "c", keep_alive=60) as client:
         client.send(publish("t", b"x" * 1_000)[:500])
-    box.until(lambda: not box.broker._listener._connections)
-    assert not len(box.broker._sessions)
+    box.until(lambda: not box.broker._state.connections)
+    assert not len(box.broker._state.sessions)
 
 
 def test_an_idle_broker_uses_no_cpu(box: BrokerBox) -> None:
@@ -223,94 +186,3 @@ def test_an_idle_broker_uses_no_cpu(box: BrokerBox) -> None:
         before = time.process_time()
         time.sleep(0.5)
         assert time.process_time() - before < 0.02
-
-
-def test_the_access_rules_are_asked_with_both_ends(box: BrokerBox) -> None:
-    """Client id, local end, far end, certificate."""
-    with RawClient.connected(box.port, "job_run") as client:
-        expected = ("job_run", client.socket.getpeername(), client.socket.getsockname(), None)
-    assert box.rules.asked == [expected]
-    assert box.events[0].what == '"job_run" connected with MQTT 3.1.1'
-    assert box.events[0].reason == "a rule of the test"
-
-
-def test_a_refusal_is_told_to_the_trace(box: BrokerBox) -> None:
-    """The client gets a code without a word."""
-    box.rules.by_client_id["c"] = Rule(allowed=False, reason="registered in 0.2 s")
-    with RawClient(box.port) as client:
-        assert client.ask(connect("c", version=5)).body == b"\0\x87\0"
-        assert client.closed()
-    (denial,) = box.events.denials
-    assert denial.reason == "registered in 0.2 s"
-    assert denial.facts == {"client_id": "c", "job_id": "job"}
-
-
-def test_mqtt_5_learns_the_bounds_and_its_id() -> None:
-    """Maximum packet size, topic aliases, receive maximum, the assigned client id."""
-    limits = Limits(packet_bytes=5_000, receive_maximum=7, topic_aliases=3)
-    with running_broker(limits=limits) as box, RawClient(box.port) as client:
-        body = client.ask(connect("", version=5)).body
-        values = values_of(read_properties(CONNACK, body[3:]))
-        assert values.pop("AssignedClientIdentifier") == box.rules.asked[0][0]
-        assert values == {
-            "MaximumPacketSize": 5_000,
-            "TopicAliasMaximum": 3,
-            "ReceiveMaximum": 7,
-            "SharedSubscriptionAvailable": 0,
-        }
-
-
-def test_mqtt_311_without_an_id_needs_a_clean_session(box: BrokerBox) -> None:
-    """Section 3.1.3.1 of MQTT 3.1.1."""
-    with RawClient.connected(box.port, "") as client:
-        assert client.silent()
-    with RawClient(box.port) as client:
-        assert client.ask(connect("", clean=False)).body == b"\0\2"
-        assert client.closed()
-
-
-@pytest.mark.parametrize("data", [connect("c", version=6), connect("c", version=3)])
-def test_another_version_is_refused_with_code_1(box: BrokerBox, data: bytes) -> None:
-    """The old CONNACK, which any version understands."""
-    with RawClient(box.port) as client:
-        assert client.ask(data).body == b"\0\1"
-        assert client.closed()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        publish("t"),
-        packet(0xC0),
-        packet(0x11, text("MQTT"), b"\4\2\0\0", text("c")),
-        connect("c", tail=b"more"),
-        connect("c", flags=1),
-        connect("c", version=5, properties=b"\x7f\0"),
-        connect("c\0"),
-        packet(0x10, text("HTTP/1.1")),
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    ],
-)
-def test_what_is_no_connect_closes_the_connection(box: BrokerBox, data: bytes) -> None:
-    """Without an answer, without asking the access rules."""
-    with RawClient(box.port) as client:
-        client.send(data)
-        assert client.closed()
-    assert not box.rules.asked
-
-
-def test_a_second_connect_is_a_protocol_error(box: BrokerBox) -> None:
-    """Section 3.1 of both standards."""
-    with RawClient.connected(box.port, "c", version=5) as client:
-        told = client.ask(connect("c", version=5))
-        assert (told.kind, told.body[0]) == (DISCONNECT, reason.PROTOCOL_ERROR)
-        assert client.closed()
-
-
-def test_the_end_of_a_client_is_told(box: BrokerBox) -> None:
-    """With the number of its publications."""
-    with RawClient.connected(box.port, "c") as client:
-        client.send(publish("t"), publish("t"), packet(0xE0))
-        assert client.closed()
-    (event,) = box.until(lambda: box.events.having('"c" is gone'))
-    assert event.facts["publications"] == 2

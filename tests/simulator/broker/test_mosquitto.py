@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.patience import PATIENCE
 from peers.tls import server_context
-from simulator.broker.broker_box import BrokerBox, Rule, running_broker
+from simulator.broker.broker_box import BrokerBox, rule, running_broker
 from simulator.broker.foreign_program import ca_file, needed_program
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def test_a_retained_message_and_a_will(box: BrokerBox, tmp_path: Path, version: 
 
 def test_a_refusal_is_understood(box: BrokerBox, tmp_path: Path) -> None:
     """It is "not authorised", in the words of each version."""
-    box.rules.by_client_id["c"] = Rule(allowed=False, reason="not registered")
+    box.rules.by_client_id["c"] = rule(allowed=False, reason="not registered")
     options = ["-i", "c", "-t", "t", "-m", "x"]
     for version, words in (("311", "not authorised"), ("5", "Not authorized")):
         got = _run(_command("mosquitto_pub", box, tmp_path, "-V", f"mqttv{version}", *options))
@@ -93,7 +93,7 @@ def test_a_refusal_is_understood(box: BrokerBox, tmp_path: Path) -> None:
 @_VERSIONS
 def test_a_denied_message_looks_like_success(box: BrokerBox, tmp_path: Path, version: str) -> None:
     """Exit code 0, no word, nothing carried."""
-    box.rules.by_client_id["c"] = Rule(publications=set())
+    box.rules.by_client_id["c"] = rule(publications=set())
     options = ["-V", f"mqttv{version}", "-i", "c", "-q", "1", "-t", "t", "-m", "x"]
     got = _run(_command("mosquitto_pub", box, tmp_path, *options))
     assert (got.returncode, got.stdout, got.stderr) == (0, "", "")

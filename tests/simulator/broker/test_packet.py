@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epm_task.simulator.broker import reason
+from epm_task.simulator.broker import Reason
 from epm_task.simulator.broker.packet import (
+    PacketError,
     Reader,
     body_bounds,
     encode_length,
     encode_packet,
     encode_reply,
 )
-from epm_task.simulator.broker.reason import PacketError
 
 
 @given(st.integers(0, 268_435_455))
@@ -47,7 +47,7 @@ def test_a_packet_over_the_limit_is_refused_by_its_header() -> None:
     """The body of 300 MB is never waited for."""
     with pytest.raises(PacketError) as caught:
         body_bounds(b"\x30" + encode_length(268_435_455), 0, 1_048_576)
-    assert caught.value.reason == reason.PACKET_TOO_LARGE
+    assert caught.value.reason == Reason.PACKET_TOO_LARGE
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300))

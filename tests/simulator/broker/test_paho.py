@@ -15,9 +15,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from peers.patience import PATIENCE
 from peers.tls import certificate_pem, server_context
-from simulator.broker.broker_box import BrokerBox, Rule, running_broker
+from simulator.broker.broker_box import BrokerBox, rule, running_broker
 
-from epm_task.simulator.broker import reason
+from epm_task.simulator.broker import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,19 +82,19 @@ def test_messages_come_back_in_order(box: BrokerBox, version: int, qos: int) -> 
 def test_a_visible_denial_reaches_the_callback() -> None:
     """0x87 in on_publish and on_subscribe, as our runtime reads it."""
     with running_broker(ssl_context=server_context(), deny_visibly=True) as box:
-        box.rules.by_client_id["c"] = Rule(publications=set(), subscriptions=set())
+        box.rules.by_client_id["c"] = rule(publications=set(), subscriptions=set())
         with _connected(box, paho.MQTTv5) as it:
             it.connects.get(timeout=PATIENCE)
             it.client.publish("t", "x", 1)
-            assert it.published.get(timeout=PATIENCE) == reason.NOT_AUTHORIZED
+            assert it.published.get(timeout=PATIENCE) == Reason.NOT_AUTHORIZED
             it.client.subscribe("t", 1)
-            assert it.subscribed.get(timeout=PATIENCE) == [reason.NOT_AUTHORIZED]
+            assert it.subscribed.get(timeout=PATIENCE) == [Reason.NOT_AUTHORIZED]
 
 
 @_VERSIONS
 def test_a_silent_denial_looks_like_success(box: BrokerBox, version: int) -> None:
     """At QoS 1 and 2."""
-    box.rules.by_client_id["c"] = Rule(publications=set())
+    box.rules.by_client_id["c"] = rule(publications=set())
     with _connected(box, version) as it:
         it.connects.get(timeout=PATIENCE)
         for qos in (1, 2):
@@ -107,7 +107,7 @@ def test_a_silent_denial_looks_like_success(box: BrokerBox, version: int) -> Non
 @_VERSIONS
 def test_a_refusal_reaches_the_callback(box: BrokerBox, version: int) -> None:
     """Not authorised."""
-    box.rules.by_client_id["c"] = Rule(allowed=False)
+    box.rules.by_client_id["c"] = rule(allowed=False)
     with _connected(box, version) as it:
         assert it.connects.get(timeout=PATIENCE) == "Not authorized"
 
@@ -117,7 +117,7 @@ def test_the_reason_of_a_disconnect_reaches_the_callback(box: BrokerBox) -> None
     with _connected(box, paho.MQTTv5) as older:
         older.connects.get(timeout=PATIENCE)
         with _connected(box, paho.MQTTv5):
-            assert older.disconnects.get(timeout=PATIENCE) == reason.SESSION_TAKEN_OVER
+            assert older.disconnects.get(timeout=PATIENCE) == Reason.SESSION_TAKEN_OVER
 
 
 def test_options_and_properties_of_mqtt_5(box: BrokerBox) -> None:

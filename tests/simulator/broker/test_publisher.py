@@ -5,34 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from simulator.broker.broker_box import Events, Rule, running_broker
-from simulator.broker.raw_client import (
-    DISCONNECT,
-    PUBACK,
-    PUBCOMP,
-    PUBREC,
-    PUBREL,
-    Packet,
-    RawClient,
-    connect,
-    publish,
-    reply,
-    subscribe,
-)
+from peers.mqtt_client import RawClient
+from peers.mqtt_packet import Kind, Packet, connect, publish, reply, subscribe
+from simulator.broker.broker_box import Events, rule, running_broker
 
-from epm_task.simulator.broker import Limits, reason
+from epm_task.simulator.broker import Limits, Reason
 from epm_task.simulator.broker.message import Message
-from epm_task.simulator.broker.packet import V5, V311, body_bounds
-from epm_task.simulator.broker.publisher import Denials, Publish, parse_publish
-from epm_task.simulator.broker.reason import PacketError
+from epm_task.simulator.broker.properties import read_properties
+from epm_task.simulator.broker.publisher import Denials
 
 if TYPE_CHECKING:
     from simulator.broker.broker_box import BrokerBox
 
 
-_LOGGER_ONLY = Rule(publications={"KeeperLogger"}, run_id="run-7")
+_LOGGER_ONLY = rule(publications={"KeeperLogger"}, run_id="run-7")
 
 
 def test_an_allowed_message_reaches_the_agent(box: BrokerBox) -> None:
@@ -42,13 +28,15 @@ def test_an_allowed_message_reaches_the_agent(box: BrokerBox) -> None:
         client.send(publish("KeeperLogger", b"0", version=5))
         properties = b"\x03\0\x04json\x26\0\1k\0\1v"
         data = publish("KeeperLogger", b"1", qos=1, version=5, retain=True, properties=properties)
-        assert client.ask(data) == Packet(PUBACK, 0, b"\0\1")
+        assert client.ask(data) == Packet(Kind.PUBACK, 0, b"\0\1")
     first, second = box.messages
     assert (first.payload, second.payload) == (b"0", b"1")
     assert (second.topic, second.qos, second.retain) == ("KeeperLogger", 1, True)
     assert (second.client_id, second.job_id, second.run_id) == ("job_run", "job", "run-7")
-    assert second.properties is not None
-    assert second.properties.json() == {"ContentType": "json", "UserProperty": [("k", "v")]}
+    assert read_properties(Kind.PUBLISH, second.forwarded) == {
+        "ContentType": "json",
+        "UserProperty": [("k", "v")],
+    }
     assert not box.events.denials
 
 
@@ -58,12 +46,14 @@ def test_a_denial_is_silent(box: BrokerBox, version: int) -> None:
     box.rules.by_client_id["c"] = _LOGGER_ONLY
     with RawClient.connected(box.port, "c", version=version) as client:
         client.send(publish("other", b"12", version=version, retain=True))
-        assert client.ask(publish("other", qos=1, version=version)) == Packet(PUBACK, 0, b"\0\1")
+        assert client.ask(publish("other", qos=1, version=version)) == Packet(
+            Kind.PUBACK, 0, b"\0\1"
+        )
         data = publish("other", qos=2, packet_id=2, version=version)
-        assert client.ask(data) == Packet(PUBREC, 0, b"\0\2")
-        assert client.ask(reply(PUBREL, 2)) == Packet(PUBCOMP, 0, b"\0\2")
+        assert client.ask(data) == Packet(Kind.PUBREC, 0, b"\0\2")
+        assert client.ask(reply(Kind.PUBREL, 2)) == Packet(Kind.PUBCOMP, 0, b"\0\2")
     assert not box.messages
-    assert not len(box.broker._exchange.retained)
+    assert not len(box.broker._state.retained)
     assert len(box.events.denials) == 3
     denial = box.events.denials[0]
     assert denial.kind == "mqtt"
@@ -78,11 +68,11 @@ def test_a_denial_can_be_visible() -> None:
         with RawClient.connected(box.port, "new", version=5) as client:
             assert client.ask(publish("x", qos=1, version=5)).body == b"\0\1\x87"
             assert client.ask(publish("x", qos=2, packet_id=2, version=5)).body == b"\0\2\x87"
-            assert client.ask(reply(PUBREL, 2)) == Packet(PUBCOMP, 0, b"\0\2\x92")
+            assert client.ask(reply(Kind.PUBREL, 2)) == Packet(Kind.PUBCOMP, 0, b"\0\2\x92")
         with RawClient.connected(box.port, "old") as client:
             assert client.ask(publish("x", qos=1)).body == b"\0\1"
             assert client.ask(publish("x", qos=2)).body == b"\0\1"
-            assert client.ask(reply(PUBREL, 1)) == Packet(PUBCOMP, 0, b"\0\1")
+            assert client.ask(reply(Kind.PUBREL, 1)) == Packet(Kind.PUBCOMP, 0, b"\0\1")
 
 
 @pytest.mark.parametrize("version", [4, 5])
@@ -94,13 +84,13 @@ def test_qos_2_is_carried_exactly_once(box: BrokerBox, version: int) -> None:
     data = publish("t", b"x", qos=2, packet_id=9, version=version)
     again = publish("t", b"x", qos=2, packet_id=9, version=version, dup=True)
     with RawClient.connected(box.port, "c", **options) as client:
-        assert client.ask(data).kind == PUBREC
-        assert client.ask(again).kind == PUBREC
+        assert client.ask(data).kind == Kind.PUBREC
+        assert client.ask(again).kind == Kind.PUBREC
     with RawClient.connected(box.port, "c", **options) as client:
-        assert client.ask(again).kind == PUBREC
-        assert client.ask(reply(PUBREL, 9)).kind == PUBCOMP
+        assert client.ask(again).kind == Kind.PUBREC
+        assert client.ask(reply(Kind.PUBREL, 9)).kind == Kind.PUBCOMP
         assert len(box.messages) == 1
-        assert client.ask(data).kind == PUBREC
+        assert client.ask(data).kind == Kind.PUBREC
         assert len(box.messages) == 2
 
 
@@ -111,9 +101,9 @@ def test_the_receive_maximum_is_kept() -> None:
         RawClient.connected(box.port, "c", version=5) as client,
     ):
         for number in (1, 2):
-            assert client.ask(publish("t", qos=2, packet_id=number, version=5)).kind == PUBREC
+            assert client.ask(publish("t", qos=2, packet_id=number, version=5)).kind == Kind.PUBREC
         told = client.ask(publish("t", qos=2, packet_id=3, version=5))
-        assert (told.kind, told.body[0]) == (DISCONNECT, reason.RECEIVE_MAXIMUM_EXCEEDED)
+        assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.RECEIVE_MAXIMUM_EXCEEDED)
 
 
 def test_a_topic_alias_stands_for_its_topic(box: BrokerBox) -> None:
@@ -133,11 +123,11 @@ def test_a_topic_alias_stands_for_its_topic(box: BrokerBox) -> None:
 @pytest.mark.parametrize(
     ("alias", "topic", "expected"),
     [
-        (b"\x23\0\x41", "t", reason.TOPIC_ALIAS_INVALID),
-        (b"\x23\0\5", "", reason.PROTOCOL_ERROR),
-        (b"", "", reason.TOPIC_NAME_INVALID),
-        (b"", "a/#", reason.TOPIC_NAME_INVALID),
-        (b"\x0b\1", "t", reason.MALFORMED_PACKET),
+        (b"\x23\0\x41", "t", Reason.TOPIC_ALIAS_INVALID),
+        (b"\x23\0\5", "", Reason.PROTOCOL_ERROR),
+        (b"", "", Reason.TOPIC_NAME_INVALID),
+        (b"", "a/#", Reason.TOPIC_NAME_INVALID),
+        (b"\x0b\1", "t", Reason.MALFORMED_PACKET),
     ],
 )
 def test_a_bad_topic_or_alias_ends_the_connection(
@@ -146,7 +136,7 @@ def test_a_bad_topic_or_alias_ends_the_connection(
     """Each with its own reason code."""
     with RawClient.connected(box.port, "c", version=5) as client:
         told = client.ask(publish(topic, version=5, properties=alias))
-        assert (told.kind, told.body[0]) == (DISCONNECT, expected)
+        assert (told.kind, told.body[0]) == (Kind.DISCONNECT, expected)
         assert client.closed()
 
 
@@ -158,16 +148,6 @@ def test_a_will_or_message_of_the_agent_reaches_subscribers(box: BrokerBox) -> N
         assert client.read().body.endswith(b"from the agent")
 
 
-def test_a_full_store_of_retained_messages_is_told() -> None:
-    """0x97 in MQTT 5; the message itself is carried."""
-    with running_broker(limits=Limits(retained_messages=0)) as box:
-        with RawClient.connected(box.port, "c", version=5) as client:
-            data = publish("t", b"x", qos=1, retain=True, version=5)
-            assert client.ask(data).body == b"\0\1\x97"
-        assert len(box.messages) == 1
-        assert box.events.having("no room for more retained")
-
-
 def test_a_broken_listener_does_not_stop_the_broker() -> None:
     """The trace tells what it raised."""
 
@@ -175,9 +155,9 @@ def test_a_broken_listener_does_not_stop_the_broker() -> None:
         raise OSError("disk full")
 
     with running_broker() as box:
-        box.broker._exchange._on_message = listener
+        box.broker._state._on_message = listener
         with RawClient.connected(box.port, "c") as client:
-            assert client.ask(publish("t", qos=1)).kind == PUBACK
+            assert client.ask(publish("t", qos=1)).kind == Kind.PUBACK
         assert box.events.having("OSError: disk full")
 
 
@@ -189,85 +169,6 @@ def test_remembered_topics_are_bounded(box: BrokerBox) -> None:
         assert client.silent()
     assert len(box.messages) == 2_500
     assert len(box.events.having("publishes on")) == 100
-
-
-_TOPIC = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-
-
-def _parsed(version: int, data: bytes) -> Publish:
-    bounds = body_bounds(data, 0, 1 << 28)
-    assert bounds is not None
-    return parse_publish(data[0], version, data, *bounds)
-
-
-@given(
-    version=st.sampled_from([V311, V5]),
-    topic=_TOPIC,
-    payload=st.binary(max_size=300),
-    qos=st.integers(0, 2),
-    packet_id=st.integers(1, 65_535),
-)
-def test_a_message_is_read_back(
-    version: int, topic: str, payload: bytes, qos: int, packet_id: int
-) -> None:
-    """What the broker writes to subscribers is what it reads from publishers."""
-    message = Message(topic, payload, qos)
-    plain = message.encode(version, qos, packet_id)
-    assert plain == publish(topic, payload, qos=qos, packet_id=packet_id, version=version)
-    special = message.encode_specially(
-        version, qos, packet_id, retain=True, again=True, subscription_ids=(5, 300), now=0
-    )
-    for data in (plain, special):
-        if version == V5 and data is special:
-            assert b"\x0b\x05\x0b\xac\x02" in data
-            continue
-        packet = _parsed(version, data)
-        assert (packet.topic.decode(), packet.payload, packet.qos) == (topic, payload, qos)
-        assert packet.packet_id == (packet_id.to_bytes(2, "big") if qos else b"")
-        assert packet.retain == (data is special)
-
-
-@pytest.mark.parametrize("version", [V311, V5])
-@given(first=st.integers(0x30, 0x3F), body=st.binary(max_size=40), tail=st.binary(max_size=40))
-def test_random_bodies_are_parsed_or_refused(
-    version: int, first: int, body: bytes, tail: bytes
-) -> None:
-    """Nothing but a packet error comes out, and nothing of the packet behind it goes in."""
-    try:
-        packet = parse_publish(first, version, body + tail, 0, len(body))
-    except PacketError:
-        return
-    assert len(packet.topic) + len(packet.payload) + len(packet.packet_id) <= len(body)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x36\5\0\1a\0\1",  # QoS 3
-        b"\x38\3\0\1a",  # DUP with QoS 0
-        b"\x32\5\0\1a\0\0",  # packet id 0
-        b"\x30\3\0\x09a",  # topic longer than the packet
-        b"\x32\3\0\1a",  # no packet id
-        b"\x30\0",
-    ],
-)
-def test_a_broken_publish_is_refused(data: bytes) -> None:
-    """What the standard calls malformed."""
-    with pytest.raises(PacketError):
-        _parsed(V311, data)
-
-
-def test_an_expiring_message_says_how_long_it_has() -> None:
-    """The interval that a subscriber sees is what is left (section 3.3.2.3.3)."""
-    message = Message("a", b"x", expires_at=100.0)
-    data = message.encode_specially(
-        V5, 0, 0, retain=False, again=False, subscription_ids=(), now=91
-    )
-    publication = _parsed(V5, data).publication
-    assert publication is not None
-    assert publication.expiry_seconds == 9
-    assert message.expired(100.0)
-    assert not message.expired(99.0)
 
 
 def test_many_denials_are_summed_up() -> None:

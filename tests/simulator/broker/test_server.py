@@ -9,21 +9,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.mqtt_client import RawClient
+from peers.mqtt_packet import Kind, connect, packet, publish, subscribe
 from peers.tls import certificate_pem, server_context
 from simulator.broker.broker_box import BrokerBox, Events, Rules, running_broker
-from simulator.broker.raw_client import (
-    CONNACK,
-    DISCONNECT,
-    RawClient,
-    connect,
-    packet,
-    publish,
-    subscribe,
-)
 
-from epm_task.simulator.broker import Broker, Limits, reason
+from epm_task.simulator.broker import Broker, Limits, Reason
 from epm_task.simulator.certificates import open_authority
 from epm_task.simulator.certificates import server_context as agent_context
+from epm_task.simulator.start_error import PortTaken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +30,7 @@ def test_a_taken_port_is_an_error() -> None:
     async def start(port: int) -> None:
         await Broker(Rules(), Events(), ssl_context=None, port=port).start()
 
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTaken, match="in use"):
         asyncio.run(start(taken.getsockname()[1]))
 
 
@@ -45,18 +39,20 @@ def test_a_restart_keeps_the_port_and_the_sessions(box: BrokerBox) -> None:
     port = box.port
     with RawClient.connected(port, "c", clean=False) as client:
         client.ask(subscribe(("t", 1)))
-        box.run(box.broker.restart())
+        box.run(box.broker.go_down())
+        box.run(box.broker.start())
         assert client.closed()
     assert box.port == port
     with RawClient(port) as client:
         assert client.ask(connect("c", clean=False)).body == b"\1\0"
 
 
-def test_a_restart_can_lose_everything(box: BrokerBox) -> None:
+def test_a_stopped_broker_has_lost_everything(box: BrokerBox) -> None:
     """Sessions and retained messages."""
     with RawClient.connected(box.port, "c", clean=False) as client:
         client.ask(publish("t", b"kept", retain=True, qos=1))
-    box.run(box.broker.restart(keep_sessions=False))
+    box.run(box.broker.stop())
+    box.run(box.broker.start())
     with RawClient(box.port) as client:
         assert client.ask(connect("c", clean=False)).body == b"\0\0"
         client.ask(subscribe(("t", 0)))
@@ -70,13 +66,13 @@ def test_a_broker_that_is_down_refuses_connections(box: BrokerBox) -> None:
         RawClient(box.port)
     box.run(box.broker.start())
     with RawClient(box.port) as client:
-        assert client.ask(connect("c")).kind == CONNACK
+        assert client.ask(connect("c")).kind == Kind.CONNACK
 
 
 def test_drop_all_breaks_every_connection(box: BrokerBox) -> None:
     """Clients may come back at once."""
     with RawClient.connected(box.port, "a", version=5) as one, RawClient(box.port) as two:
-        box.until(lambda: len(box.broker._listener._connections) == 2)
+        box.until(lambda: len(box.broker._state.connections) == 2)
         box.call(box.broker.drop_all)
         assert one.closed()
         assert two.closed()
@@ -100,20 +96,16 @@ def secure() -> Iterator[BrokerBox]:
         yield running
 
 
-class _SecureClient(RawClient):
-    """A raw client with TLS."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=certificate_pem())
-        self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
+def _secure_client(port: int) -> RawClient:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=certificate_pem())
+    return RawClient(port, context=context)
 
 
 def test_tls_comes_before_the_first_packet(secure: BrokerBox) -> None:
     """The certificate is verified by the client; no client certificate is asked for."""
-    with _SecureClient(secure.port) as client:
-        assert client.ask(connect("c")).kind == CONNACK
+    with _secure_client(secure.port) as client:
+        assert client.ask(connect("c")).kind == Kind.CONNACK
         assert client.silent()
     assert secure.rules.asked[0][3] is None
 
@@ -125,9 +117,8 @@ def test_a_client_certificate_reaches_the_access_rules(tmp_path: Path) -> None:
     context.load_cert_chain(files.admin_cert, files.admin_key)
     with (
         running_broker(ssl_context=agent_context(authority)) as box,
-        RawClient(box.port) as client,
+        RawClient(box.port, context=context) as client,
     ):
-        client.socket = context.wrap_socket(client.socket, server_hostname="127.0.0.1")
         client.ask(connect("c"))
         certificate = box.rules.asked[0][3]
         assert certificate["subject"] == ((("commonName", "epm-task admin"),),)
@@ -141,17 +132,17 @@ def test_bytes_that_are_no_tls_close_the_connection(secure: BrokerBox) -> None:
             while client.socket.recv(100):
                 pass
     secure.until(lambda: secure.events.having("no TLS"))
-    with _SecureClient(secure.port) as client:
-        assert client.ask(connect("c")).kind == CONNACK
+    with _secure_client(secure.port) as client:
+        assert client.ask(connect("c")).kind == Kind.CONNACK
 
 
 def test_a_handshake_that_does_not_come_is_ended(secure: BrokerBox) -> None:
     """In the time that a CONNECT has; nothing stays."""
     with RawClient(secure.port) as client:
         assert client.closed()
-    with _SecureClient(secure.port) as client:
+    with _secure_client(secure.port) as client:
         assert client.closed()
-    secure.until(lambda: not secure.broker._listener._connections)
+    secure.until(lambda: not secure.broker._state.connections)
     assert len(secure.events.having("a connection was closed")) == 2
 
 
@@ -161,21 +152,20 @@ def test_a_client_that_goes_away_during_the_handshake_is_forgotten(secure: Broke
         with socket.create_connection(("127.0.0.1", secure.port)) as client:
             client.sendall(data)
     secure.until(lambda: len(secure.events.having("a connection was closed")) == 2)
-    secure.until(lambda: not secure.broker._listener._connections)
-    assert not len(secure.broker._listener._parts.waiting)
+    secure.until(lambda: not secure.broker._state.connections)
 
 
 def test_a_broker_that_stops_says_goodbye() -> None:
     """0x8B to MQTT 5, the end of the connection to all, also to those half open."""
     box = BrokerBox(ssl_context=server_context())
     box.start()
-    with _SecureClient(box.port) as client, RawClient(box.port) as half_open:
+    with _secure_client(box.port) as client, RawClient(box.port) as half_open:
         client.ask(connect("c", version=5))
-        with _SecureClient(box.port) as older:
+        with _secure_client(box.port) as older:
             older.ask(connect("d"))
             box.stop()
             told = client.read()
-            assert (told.kind, told.body[0]) == (DISCONNECT, reason.SERVER_SHUTTING_DOWN)
+            assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.SERVER_SHUTTING_DOWN)
             assert client.closed()
             assert older.closed()
             assert half_open.closed()
@@ -185,7 +175,7 @@ def test_a_broker_that_stops_says_goodbye() -> None:
 
 def test_a_large_message_passes_through_tls(secure: BrokerBox) -> None:
     """Many TLS records make one packet."""
-    with _SecureClient(secure.port) as client:
+    with _secure_client(secure.port) as client:
         client.ask(connect("c"))
         client.send(packet(0x30, b"\0\1t", b"x" * 900_000))
         assert client.silent()

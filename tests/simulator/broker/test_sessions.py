@@ -5,27 +5,18 @@ from __future__ import annotations
 import time
 
 import pytest
-from simulator.broker.broker_box import BrokerBox, Rule, running_broker
-from simulator.broker.raw_client import (
-    CONNACK,
-    DISCONNECT,
-    PUBLISH,
-    RawClient,
-    connect,
-    packet,
-    publish,
-    subscribe,
-    text,
-)
+from peers.mqtt_client import RawClient
+from peers.mqtt_packet import Kind, connect, packet, publish, subscribe, text
+from simulator.broker.broker_box import BrokerBox, rule, running_broker
 
-from epm_task.simulator.broker import Limits, reason
+from epm_task.simulator.broker import Limits, Reason
 
 _HOUR = b"\x11\0\0\x0e\x10"
 
 
 def _present(client: RawClient, version: int = 5) -> bool:
     answer = client.read()
-    assert answer.kind == CONNACK
+    assert answer.kind == Kind.CONNACK
     return bool(answer.body[0])
 
 
@@ -38,7 +29,7 @@ def test_the_newer_connection_takes_over(box: BrokerBox, version: int) -> None:
     ):
         if version == 5:
             told = older.read()
-            assert (told.kind, told.body[0]) == (DISCONNECT, reason.SESSION_TAKEN_OVER)
+            assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.SESSION_TAKEN_OVER)
         assert older.closed()
         assert newer.silent()
 
@@ -48,13 +39,13 @@ def test_a_refused_client_takes_nothing_over(box: BrokerBox, version: int) -> No
     """The live session stays, its subscriptions too; 3.1.1 gets 5, MQTT 5 gets 0x87."""
     with RawClient.connected(box.port, "c", version=version) as client:
         client.ask(subscribe(("t", 0), version=version))
-        box.rules.by_client_id["c"] = Rule(allowed=False, reason="not registered")
+        box.rules.by_client_id["c"] = rule(allowed=False, reason="not registered")
         for clean in (True, False):
             with RawClient(box.port) as stranger:
                 answer = stranger.ask(connect("c", version=version, clean=clean))
                 assert answer.body[:2] == bytes((0, 0x87 if version == 5 else 5))
                 assert stranger.closed()
-        assert client.ask(publish("t", b"x", version=version)).kind == PUBLISH
+        assert client.ask(publish("t", b"x", version=version)).kind == Kind.PUBLISH
         assert client.silent()
     assert [event.reason for event in box.events.denials] == ["not registered"] * 2
 
@@ -79,7 +70,7 @@ def test_a_clean_start_ends_the_older_session(box: BrokerBox) -> None:
     with RawClient(box.port) as client:
         client.send(connect("c", version=5))
         assert not _present(client)
-        assert client.ask(publish("t", b"x", qos=1, version=5)).kind != PUBLISH
+        assert client.ask(publish("t", b"x", qos=1, version=5)).kind != Kind.PUBLISH
 
 
 def test_a_session_ends_with_its_expiry(box: BrokerBox) -> None:
@@ -89,7 +80,7 @@ def test_a_session_ends_with_its_expiry(box: BrokerBox) -> None:
     with RawClient.connected(box.port, "d", version=5, properties=_HOUR) as client:
         client.send(packet(0xE0, b"\0\x05\x11\0\0\0\0"))
         assert client.closed()
-    box.until(lambda: not len(box.broker._sessions))
+    box.until(lambda: not len(box.broker._state.sessions))
     with RawClient(box.port) as client:
         client.send(connect("c", version=5, clean=False))
         assert not _present(client)
@@ -99,19 +90,19 @@ def test_an_ended_session_cannot_be_prolonged(box: BrokerBox) -> None:
     """Section 3.14.2.2.2 of MQTT 5."""
     with RawClient.connected(box.port, "c", version=5) as client:
         told = client.ask(packet(0xE0, b"\0\x05\x11\0\0\0\1"))
-        assert (told.kind, told.body[0]) == (DISCONNECT, reason.PROTOCOL_ERROR)
+        assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.PROTOCOL_ERROR)
 
 
 def test_a_session_of_somebody_else_is_not_handed_over(box: BrokerBox) -> None:
     """A job never gets what the admin certificate subscribed to."""
-    box.rules.by_client_id["c"] = Rule(run_id=None)
+    box.rules.by_client_id["c"] = rule(run_id=None)
     with RawClient.connected(box.port, "c", version=5, properties=_HOUR) as admin:
         admin.ask(subscribe(("#", 1), version=5))
-    box.rules.by_client_id["c"] = Rule(subscriptions=set())
+    box.rules.by_client_id["c"] = rule(subscriptions=set())
     with RawClient(box.port) as task:
         task.send(connect("c", version=5, clean=False))
         assert not _present(task)
-        assert task.ask(publish("secret", b"x", qos=1, version=5)).kind != PUBLISH
+        assert task.ask(publish("secret", b"x", qos=1, version=5)).kind != Kind.PUBLISH
 
 
 def test_a_subscription_that_is_no_longer_allowed_ends_at_the_next_connection(
@@ -120,7 +111,7 @@ def test_a_subscription_that_is_no_longer_allowed_ends_at_the_next_connection(
     """The job was edited between two runs."""
     with RawClient.connected(box.port, "c", version=5, properties=_HOUR) as client:
         client.ask(subscribe(("old", 1), ("kept", 1), version=5))
-    box.rules.by_client_id["c"] = Rule(subscriptions={"kept"})
+    box.rules.by_client_id["c"] = rule(subscriptions={"kept"})
     with RawClient(box.port) as client:
         client.send(connect("c", version=5, clean=False))
         assert _present(client)
@@ -137,7 +128,7 @@ def test_the_longest_absent_client_makes_room() -> None:
                 pass
             box.until(lambda name=name: box.events.having(f'"{name}" is gone'))
         assert box.events.having('the session of "a" was ended')
-        assert len(box.broker._sessions) == 2
+        assert len(box.broker._state.sessions) == 2
 
 
 _WILL = 0x04 | 0x08
@@ -192,7 +183,7 @@ def test_a_client_can_ask_for_its_will(box: BrokerBox) -> None:
 
 def test_a_denied_will_is_dropped_silently(box: BrokerBox) -> None:
     """The client is accepted; the trace tells."""
-    box.rules.by_client_id["c"] = Rule(publications={"KeeperLogger"})
+    box.rules.by_client_id["c"] = rule(publications={"KeeperLogger"})
     with RawClient.connected(box.port, "c", version=5, flags=_WILL, tail=_tail(5)):
         pass
     box.until(lambda: box.events.having('"c" is gone'))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.mqtt_client import RawClient
+from peers.mqtt_packet import Kind, connect, packet, publish
 from simulator.broker.broker_box import BrokerBox, running_broker
-from simulator.broker.raw_client import DISCONNECT, PUBACK, RawClient, connect, packet, publish
 
-from epm_task.simulator.broker import Limits, reason
+from epm_task.simulator.broker import Limits, Reason
 from epm_task.simulator.faults.faults import Faults
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ def box(faults: Faults) -> Iterator[BrokerBox]:
 
 def test_connections_can_be_refused(box: BrokerBox, faults: Faults) -> None:
     """With a code, or without a word."""
-    faults.broker(refuse=reason.SERVER_UNAVAILABLE)
+    faults.broker(refuse=Reason.SERVER_UNAVAILABLE)
     with RawClient(box.port) as client:
         assert client.ask(connect("c")).body == b"\0\3"
     with RawClient(box.port) as client:
-        assert client.ask(connect("c", version=5)).body[1] == reason.SERVER_UNAVAILABLE
+        assert client.ask(connect("c", version=5)).body[1] == Reason.SERVER_UNAVAILABLE
     faults.clear()
     faults.broker(refuse=0)
     with RawClient(box.port) as client:
@@ -63,14 +64,14 @@ def test_acknowledgements_can_be_withheld(box: BrokerBox, faults: Faults) -> Non
         assert client.silent()
         assert len(box.messages) == 3
         told = client.ask(publish("t", qos=1, packet_id=4, version=5))
-        assert (told.kind, told.body[0]) == (DISCONNECT, reason.RECEIVE_MAXIMUM_EXCEEDED)
+        assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.RECEIVE_MAXIMUM_EXCEEDED)
 
 
 def test_the_connection_can_drop_after_some_publications(box: BrokerBox, faults: Faults) -> None:
     """The last of them is carried, acknowledged or not."""
     faults.broker(drop_after=2)
     with RawClient.connected(box.port, "c", version=5) as client:
-        assert client.ask(publish("t", qos=1, version=5)).kind == PUBACK
+        assert client.ask(publish("t", qos=1, version=5)).kind == Kind.PUBACK
         client.send(publish("t", version=5), publish("t", version=5))
         assert client.closed()
     assert len(box.messages) == 2
@@ -83,4 +84,4 @@ def test_the_packet_limit_can_change(box: BrokerBox, faults: Faults) -> None:
         faults.broker(packet_limit=50)
         assert client.ask(packet(0xC0)).kind == 13
         told = client.ask(publish("t", b"x" * 100, version=5))
-        assert (told.kind, told.body[0]) == (DISCONNECT, reason.PACKET_TOO_LARGE)
+        assert (told.kind, told.body[0]) == (Kind.DISCONNECT, Reason.PACKET_TOO_LARGE)

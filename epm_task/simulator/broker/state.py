@@ -1,0 +1,96 @@
+"""What all connections of one broker share, and the way of a message from one to the others."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from epm_task.simulator.broker.sessions import SessionTable
+from epm_task.simulator.broker.subscriptions import RetainedMessages, SubscriptionTable, terms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from epm_task.simulator.broker.connection import Connection, Limits
+    from epm_task.simulator.broker.message import Message
+    from epm_task.simulator.broker.parse import Subscription
+    from epm_task.simulator.broker.session import Session, Terms
+    from epm_task.simulator.faults.faults import Faults
+    from epm_task.simulator.processes.access import Access
+    from epm_task.simulator.trace import Trace
+
+#: Retain handling (section 3.8.3.1 of MQTT 5): 1 sends to new subscriptions only, 2 never.
+_NEW_ONLY = 1
+_NEVER = 2
+
+
+class BrokerState:
+    """The memory of one broker; its arguments are those of `Broker`."""
+
+    def __init__(  # noqa: PLR0913 - keywords only
+        self,
+        *,
+        access: Access,
+        trace: Trace,
+        limits: Limits,
+        faults: Faults,
+        deny_visibly: bool,
+        on_message: Callable[[Message], None] | None,
+    ) -> None:
+        """Start without connections, sessions and messages."""
+        self.access: Final = access
+        self.trace: Final = trace
+        self.limits: Final = limits
+        self.faults: Final = faults
+        self.deny_visibly: Final = deny_visibly
+        self.connections: Final[set[Connection]] = set()
+        self.subscriptions: Final = SubscriptionTable()
+        self.retained: Final = RetainedMessages()
+        self.sessions: Final = SessionTable(limits, trace, self.subscriptions, self.publish)
+        self._on_message: Final = on_message
+
+    def publish(self, message: Message) -> None:
+        """Carry *message* to the agent's own listener and to everyone who should have it."""
+        if message.retain:
+            self.retained.keep(message)
+        if self._on_message is not None:
+            self._inform(self._on_message, message)
+        for target in self.subscriptions.route(message.topic):
+            terms: Terms | None = target.terms
+            if target.session.client_id == message.client_id:
+                terms = target.own
+            if terms is not None:
+                retain = message.retain and terms.retain_as_published
+                target.session.deliver(message, terms, retain=retain)
+
+    def subscribe(self, session: Session, subscription: Subscription) -> None:
+        """Add a subscription, then send what is retained for it."""
+        new = self.subscriptions.add(session, subscription)
+        handling = subscription.retain_handling
+        if handling == _NEVER or (handling == _NEW_ONLY and not new):
+            return
+        terms = terms_of([subscription])
+        for message in self.retained.matching(subscription.topic_filter):
+            own = message.client_id == session.client_id
+            if not (own and subscription.no_local) and not message.expired(monotonic()):
+                session.deliver(message, terms, retain=True)
+
+    def clear(self) -> None:
+        """Forget sessions and retained messages."""
+        self.sessions.clear()
+        self.retained.clear()
+
+    def _inform(self, listener: Callable[[Message], None], message: Message) -> None:
+        try:
+            listener(message)
+        except Exception as error:  # noqa: BLE001 - a broken listener must not stop the broker
+            what = f'a message on "{message.topic}" broke the agent\'s listener'
+            self.trace.add(
+                "mqtt",
+                "failed",
+                what,
+                reason=f"{type(error).__name__}: {error}",
+                topic=message.topic,
+                client_id=message.client_id,
+                job_id=message.job_id,
+            )
