@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +26,16 @@ from epm_task.cli.options import (
     Yes,
     connected,
 )
-from epm_task.cli.output import FAILED, Failure, colorful, confirmed, say, show_record, table
+from epm_task.cli.output import (
+    FAILED,
+    Failure,
+    colorful,
+    confirmed,
+    say,
+    show_json,
+    show_record,
+    table,
+)
 from epm_task.cli.plan_view import plan_facts, plan_text
 from epm_task.cli.policy import policy
 from epm_task.contract.layout import find_root
@@ -83,7 +91,7 @@ def plan(
         plans = make_plans(root, admin, bundles)
     left = _pending(root)
     if as_json:
-        typer.echo(json.dumps({**plan_facts(plans), "pending": left}))
+        show_json({**plan_facts(plans), "pending": left})
     else:
         _show_plans(plans)
         _note(left)
@@ -173,7 +181,7 @@ def status(
     ]
     left = _pending(root)
     if as_json:
-        typer.echo(json.dumps({"versions": rows, "pending": left}))
+        show_json({"versions": rows, "pending": left})
         return
     _note(left)
     cells = [
@@ -252,7 +260,7 @@ def _carry_out(  # noqa: PLR0913  # each is an option of the command line
                 return FAILED
             done = [apply_plan(target, plan, trial=trial, keep=keep) for plan in plans]
     if as_json:
-        typer.echo(json.dumps(_facts_of_apply(plans, done, recovered)))
+        show_json(_facts_of_apply(plans, done, recovered))
     return 0
 
 
@@ -262,7 +270,7 @@ def _show_plans(plans: Sequence[Plan]) -> None:
 
 def _show_only(root: DeployRoot, plans: Sequence[Plan], *, as_json: bool) -> int:
     if as_json:
-        typer.echo(json.dumps({**_facts_of_apply(plans, [], ""), "dryRun": True}))
+        show_json({**_facts_of_apply(plans, [], ""), "dryRun": True})
     else:
         _show_plans(plans)
     _note(_pending(root))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from epm_task.admin.doctor.doctor import examine
 from epm_task.admin.doctor.finding import Finding, Setup, State
 from epm_task.cli.inputs import broker_address, job_of
 from epm_task.cli.options import AgentRoot, AsJson, Connection, connected
-from epm_task.cli.output import FAILED, Failure, colorful
+from epm_task.cli.output import FAILED, Failure, colorful, counted, show_json
 from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
 from epm_task.errors import sentence
@@ -60,9 +59,9 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
     faults = sum(finding.state is State.FAULT for finding in found)
     if as_json:
         findings = [asdict(finding) for finding in found]
-        typer.echo(json.dumps({"findings": findings, "faults": faults}))
+        show_json({"findings": findings, "faults": faults})
     else:
-        typer.echo(f"{faults} fault{'' if faults == 1 else 's'} found")
+        typer.echo(f"{counted(faults, 'fault')} found")
     return FAILED if faults else 0
 
 
@@ -84,5 +83,5 @@ def _line(finding: Finding, *, color: bool) -> str:
     state = f"{finding.state:<{_WIDTH}}"
     if color:
         state = f"\x1b[{_COLORS[finding.state]}m{state}\x1b[0m"
-    fix = f"; fix: {finding.fix}" if finding.fix else ""
-    return f"{state}  {finding.check}: {printable(sentence(finding.what, finding.why) + fix)}"
+    seen = sentence(finding.what, finding.why, finding.fix)
+    return f"{state}  {finding.check}: {printable(seen)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.cli.inputs import project_tasks, read_settings, split_target
+from epm_task.cli.inputs import one_of, project_tasks, read_settings, split_target
 from epm_task.cli.interruption import stop_signals_to, unwind
 from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
-from epm_task.cli.output import FAILED, Failure, say, table
+from epm_task.cli.output import FAILED, Failure, say, show_json, table
 from epm_task.freeze import FreezeError
 from epm_task.freeze.installed import Check, check_install, passed, read_installed
 
 if TYPE_CHECKING:
     from epm_task.freeze.freezing import Backend, Frozen
 
+_BACKENDS: tuple[Backend, ...] = ("pyinstaller", "zipapp")
 _Program = Annotated[
     Path, typer.Argument(metavar="PATH", help="An executable, or its folder.", show_default=False)
 ]
@@ -83,15 +83,13 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     from epm_task.freeze.freezing import freeze as build  # noqa: PLC0415
     from epm_task.freeze.program import read_programs  # noqa: PLC0415
 
-    if backend not in {"pyinstaller", "zipapp"}:
-        raise Failure(f"--backend {backend} is unknown", fix="choose pyinstaller or zipapp")
     files, arguments = before_and_after(targets or [])
     more: dict[str, Any] = {
         "include": tuple(include or ()),
         "exclude": tuple(exclude or ()),
         "data": tuple(map(data_pair, data or ())),
     }
-    kind: Backend = "zipapp" if backend == "zipapp" else "pyinstaller"
+    kind = one_of("--backend", backend, _BACKENDS)
     options = FreezeOptions(output, kind, python, sign_command, onefile)
     results: list[tuple[Frozen, list[Check]]] = []
     try:
@@ -122,7 +120,7 @@ def _report(results: Sequence[tuple[Frozen, list[Check]]], *, as_json: bool) -> 
     good = all(passed(checks) for _, checks in results)
     if as_json:
         programs = [_facts(*result) for result in results]
-        typer.echo(json.dumps({"passed": good, "programs": programs}))
+        show_json({"passed": good, "programs": programs})
         return 0 if good else FAILED
     for frozen, checks in results:
         if checks:
@@ -224,7 +222,7 @@ def verify_install(program: _Program, *, as_json: AsJson = False) -> int:
 def _report_checks(executable: Path, checks: Sequence[Check], *, as_json: bool) -> int:
     """Show the checks on stdout; return 0, or 1 when one has failed."""
     if as_json:
-        typer.echo(json.dumps({"program": str(executable), **_check_facts(checks)}))
+        show_json({"program": str(executable), **_check_facts(checks)})
     else:
         typer.echo(_check_table(checks))
     return 0 if passed(list(checks)) else FAILED

@@ -7,22 +7,36 @@ import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from epm_task.cli.output import Failure
 from epm_task.errors import DefinitionError
 from epm_task.job.document import JobDocument
 from epm_task.job.job import Job
 from epm_task.job.json_source import MAX_BYTES, BadSource
-from epm_task.job.project import BadProject, ProjectSettings, read_project
+from epm_task.job.project import read_project
 from epm_task.job.task_file import NoSuchTask, TaskFile, TaskFileError, find_task, read_task_file
 from epm_task.runtime.agent.address import loopback_ip
 from epm_task.simulator.faults.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from epm_task.runtime.task import Task
+
+Name = TypeVar("Name", bound=str)
+
+
+def one_of(option: str, given: str, known: Collection[Name]) -> Name:
+    """Return the one of *known* that was given, in whatever case.
+
+    Raises:
+        Failure: It is none of them.
+    """
+    for name in known:
+        if name.casefold() == given.casefold():
+            return name
+    raise Failure(f"{option} {given} is unknown", fix=f"choose one of {', '.join(known)}")
 
 
 def split_target(target: str) -> tuple[Path, str | None]:
@@ -99,25 +113,14 @@ def broker_address(text: str) -> tuple[str, int]:
     return ip, int(port)
 
 
-def project_settings(folder: Path) -> ProjectSettings:
-    """Return what the project around *folder* says below `[tool.epm-task]`.
-
-    Raises:
-        Failure: Its pyproject.toml cannot be used.
-    """
-    try:
-        return read_project(folder)
-    except BadProject as error:
-        raise Failure(error.what, error.why, error.fix) from error
-
-
 def project_tasks() -> list[Path]:
     """Return the files of `tasks` in `[tool.epm-task]`, of the project around the current folder.
 
     Raises:
-        Failure: The project names none, or its pyproject.toml cannot be read.
+        Failure: The project names none.
+        BadProject: Its pyproject.toml cannot be used.
     """
-    named = project_settings(Path.cwd()).tasks
+    named = read_project(Path.cwd()).tasks
     if not named:
         raise Failure(
             "no file with a task was given",

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.cli.inputs import job_of, project_tasks, read_job
+from epm_task.cli.inputs import job_of, one_of, project_tasks, read_job
 from epm_task.cli.options import AsJson
-from epm_task.cli.output import FAILED, Failure, say, write
-from epm_task.contract.names import OS_NAMES, OsName
-from epm_task.files import write_atomically
+from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_file
+from epm_task.contract.names import OS_NAMES
 from epm_task.job.document import encoded, write_document
 from epm_task.job.json_source import BadSource
 from epm_task.job.merge import Drift, drift
@@ -23,10 +21,6 @@ if TYPE_CHECKING:
 
     from epm_task.job.document import JobDocument
     from epm_task.job.job import Job
-
-
-#: A document holds no secrets, and is read by people and programs of other accounts.
-_NEW_FILE_MODE = 0o644
 
 
 _Targets = Annotated[
@@ -88,7 +82,7 @@ def job(  # noqa: PLR0913  # each is an option of the command line
 def _answer(built: dict[str, Any], output: Path | None, *, check: bool, as_json: bool) -> int:
     if output is None and not check:
         if as_json:
-            typer.echo(json.dumps({"document": built}))
+            show_json({"document": built})
         else:
             write(encoded(write_document(built)))
         return 0
@@ -100,21 +94,17 @@ def _answer(built: dict[str, Any], output: Path | None, *, check: bool, as_json:
     change = "created" if present is None else "updated" if found.diff else "unchanged"
     if change != "unchanged":
         file.parent.mkdir(parents=True, exist_ok=True)
-        mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else _NEW_FILE_MODE
-        write_atomically(file, encoded(found.text), mode=mode)
+        write_file(file, encoded(found.text))
     if as_json:
         answer = {"file": str(file), "change": change, "diff": found.diff}
-        typer.echo(json.dumps({**answer, "document": found.document}))
+        show_json({**answer, "document": found.document})
     else:
         say(f"{file}: {change}")
     return 0
 
 
 def _built(made: Job, systems: Sequence[str], agent_root: str | None) -> dict[str, Any]:
-    known: dict[str, OsName] = {name.casefold(): name for name in OS_NAMES}
-    if unknown := [name for name in systems if name.casefold() not in known]:
-        raise Failure(f"--os {unknown[0]} is unknown", fix=f"choose among {', '.join(OS_NAMES)}")
-    chosen = tuple(known[name.casefold()] for name in systems)
+    chosen = [one_of("--os", name, OS_NAMES) for name in systems]
     try:
         return made.document(systems=chosen, agent_root=agent_root)
     except ValueError as error:
@@ -146,7 +136,7 @@ def _present(file: Path) -> JobDocument | None:
 def _checked(file: Path, present: JobDocument | None, found: Drift, *, as_json: bool) -> int:
     drifted = present is None or bool(found.diff)
     if as_json:
-        typer.echo(json.dumps({"file": str(file), "drift": drifted, "diff": found.diff}))
+        show_json({"file": str(file), "drift": drifted, "diff": found.diff})
     elif present is None:
         say(f"{file} is missing; write it with -o {file}")
     elif drifted:

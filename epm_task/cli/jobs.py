@@ -17,7 +17,7 @@ from epm_task.admin.errors import JobRefused
 from epm_task.admin.follow import BrokerRecords, Follower, LogRecords, RecordSource
 from epm_task.cli.inputs import broker_address, read_documents
 from epm_task.cli.options import AsJson, Connection, DryRun, WaitSeconds, Yes, connected
-from epm_task.cli.output import FAILED, Failure, confirmed, say, show_record, table
+from epm_task.cli.output import FAILED, Failure, confirmed, say, show_json, show_record, table
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable
 from epm_task.contract.run_history import EndedRun
@@ -48,7 +48,7 @@ def list_jobs(connection: Connection, *, as_json: AsJson = False) -> None:
     with connection.client() as admin:
         found = admin.list_jobs()
     if as_json:
-        typer.echo(json.dumps({"jobs": found.jobs, "count": found.count}))
+        show_json({"jobs": found.jobs, "count": found.count})
         return
     rows = [
         (job.get("id", ""), _enabled(job), _starts(job), job.get("name", "")) for job in found.jobs
@@ -119,7 +119,7 @@ def apply(
                 typer.echo(f"{printable(done.job_id)}: {change}")
                 _list("warning", done.warnings)
     if as_json:
-        typer.echo(json.dumps({"jobs": applied, "dryRun": dry_run}))
+        show_json({"jobs": applied, "dryRun": dry_run})
 
 
 def _require_valid(admin: AdminClient, documents: list[tuple[Path, dict[str, Any]]]) -> None:
@@ -160,7 +160,7 @@ def delete(
             if not as_json:
                 typer.echo(f"{job_id}: deleted")
     if as_json:
-        typer.echo(json.dumps({"deleted": job_ids}))
+        show_json({"deleted": job_ids})
     return 0
 
 
@@ -177,7 +177,7 @@ def validate(connection: Connection, files: _JobFiles, *, as_json: AsJson = Fals
     if as_json:
         rows = zip(files, verdicts, strict=True)
         listed = [{"file": str(file), **asdict(verdict)} for file, verdict in rows]
-        typer.echo(json.dumps({"verdicts": listed}))
+        show_json({"verdicts": listed})
     else:
         for file, verdict in zip(files, verdicts, strict=True):
             typer.echo(f"{file}: {'valid' if verdict.valid else 'refused'}")
@@ -244,7 +244,7 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
             ended = follower.follow(job_id, started.run_id, timeout)
     if as_json:
         end = asdict(ended) if ended is not None else None
-        typer.echo(json.dumps({**asdict(started), "end": end, "records": records}))
+        show_json({**asdict(started), "end": end, "records": records})
     elif ended is None:
         say(f"the end of the run was not seen in {timeout:g} s; it may still go on")
     else:
@@ -261,14 +261,14 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _show_start(started: Started, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(asdict(started)))
+        show_json(asdict(started))
     else:
         typer.echo(f"{started.job_id}: started {printable(started.run_id)}".rstrip())
 
 
 def _show_end(ended: EndedRun) -> None:
     if ended.result is not None:
-        typer.echo(json.dumps(ended.result))
+        show_json(ended.result)
     for denial in ended.denials:
         say(f"denied, unseen by the task: {denial}")
     if why := ended.skipped or ended.problem:
@@ -330,7 +330,7 @@ def reload(connection: Connection, *, as_json: AsJson = False) -> int:
     with connection.client() as admin:
         reloaded = admin.reload_jobs()
     if as_json:
-        typer.echo(json.dumps(asdict(reloaded)))
+        show_json(asdict(reloaded))
     else:
         typer.echo(printable(reloaded.message) or "reloaded")
         _list("error", reloaded.errors)

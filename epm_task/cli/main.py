@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
@@ -16,7 +15,6 @@ from typer.core import TyperGroup
 
 from epm_task import __version__
 from epm_task.admin.errors import AdminError
-from epm_task.cli.agent import agent
 from epm_task.cli.deploy import deploy
 from epm_task.cli.doctor import doctor
 from epm_task.cli.freeze import freeze, verify, verify_install
@@ -24,8 +22,8 @@ from epm_task.cli.job import job
 from epm_task.cli.jobs import jobs
 from epm_task.cli.new import new, upgrade
 from epm_task.cli.options import AsJson
-from epm_task.cli.output import FAILED, WRONG_USE, Failure
-from epm_task.cli.run import run
+from epm_task.cli.output import FAILED, WRONG_USE, Failure, show_json
+from epm_task.cli.run import agent, run
 from epm_task.cli.validate import explain, validate
 from epm_task.contract.record import printable
 from epm_task.errors import EpmTaskError
@@ -76,7 +74,7 @@ def exit_codes(*, as_json: AsJson = False) -> None:
     if as_json:
         rows = [{"code": int(c), "name": c.name, "meaning": c.meaning} for c in ExitCode]
         author = {"first": AUTHOR_CODES[0], "last": AUTHOR_CODES[-1], "meaning": _AUTHOR_MEANING}
-        typer.echo(json.dumps({"exit_codes": rows, "author": author}))
+        show_json({"exit_codes": rows, "author": author})
         return
     for code in ExitCode:
         typer.echo(f"{code.value:>4}  {code.name:<12} {code.meaning}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epm_task.cli.options import AsJson
-from epm_task.cli.output import FAILED, Failure, say
+from epm_task.cli.output import FAILED, Failure, say, show_json
 from epm_task.scaffold.new_project import add_task, make_project
 from epm_task.scaffold.template import ScaffoldError, TemplateVersions
 from epm_task.scaffold.upgrade import Upgraded
@@ -81,7 +80,7 @@ def new(  # noqa: PLR0913  # each is an option of the command line
         files = sorted(path for path in project.rglob("*") if path.is_file())
         steps = _first_steps(project)
     if as_json:
-        typer.echo(json.dumps({"files": [path.as_posix() for path in files], "next": steps}))
+        show_json({"files": [path.as_posix() for path in files], "next": steps})
         return
     made = f"added {', '.join(path.as_posix() for path in files)}" if into else f"made {project}"
     typer.echo("\n".join([f"{made}; next:", *(f"  {step}" for step in steps)]))
@@ -166,7 +165,7 @@ def upgrade(
     versions = TemplateVersions(templates)
     upgraded = carry_out(project, versions, read_answers(versions.current, answer or ()))
     if as_json:
-        typer.echo(json.dumps(upgraded._asdict()))
+        show_json(upgraded._asdict())
     else:
         _show(upgraded)
     return FAILED if upgraded.conflicts else 0

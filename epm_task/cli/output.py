@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
@@ -11,9 +13,11 @@ import typer
 
 from epm_task.contract.record import Record, printable, view
 from epm_task.errors import EpmTaskError
+from epm_task.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from epm_task.simulator.trace import TraceEvent
 
@@ -107,6 +111,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     )
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 record` or `2 records`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def colorful(stream: TextIO) -> bool:
     """Return whether *stream* is a terminal whose user has not set NO_COLOR (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR")
@@ -125,11 +134,23 @@ def confirmed(question: str, *, yes: bool) -> bool:
     return typer.confirm(question, err=True)
 
 
+def show_json(answer: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout, in one line."""
+    typer.echo(json.dumps(answer, default=str))
+
+
 def write(data: bytes) -> None:
     """Write bytes to stdout as they are, whatever the terminal's encoding."""
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def write_file(file: Path, data: bytes) -> None:
+    """Write a job document or a policy, whole or not at all; an existing file keeps its mode."""
+    # They hold no secrets, and people and programs of other accounts read them.
+    mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o644
+    write_atomically(file, data, mode=mode)
 
 
 def say(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from epm_task.admin.deploy.plan import Action, Change, Part, Plan, count
@@ -41,11 +41,10 @@ def plan_facts(plans: Sequence[Plan]) -> dict[str, Any]:
     return {"changes": changes, "count": count(plans)}
 
 
-def part_lines(parts: Sequence[Part]) -> list[str]:
-    """Return differences of two documents as lines."""
-    return [
-        _line(part.action, part.place or "/", _values(part, ": "), color=False) for part in parts
-    ]
+def part_lines(parts: Sequence[Part], *, intro: str = ": ", color: bool = False) -> Iterator[str]:
+    """Yield the differences of two documents as lines; *intro* is written before the values."""
+    for part in parts:
+        yield _line(part.action, part.place or "/", _values(part, intro), color=color)
 
 
 def _last_line(plans: Sequence[Plan]) -> str:
@@ -58,11 +57,9 @@ def _lines(change: Change, *, color: bool) -> list[str]:
     head = _line(change.action, f"{change.kind} {change.name}", "", color=color)
     if change.action == "remove":
         return [head]
-    intro = "  sha256 " if change.kind == "program" else ": "
     shown = _shown(change)
-    parts = [
-        _line(part.action, part.place or "/", _values(part, intro), color=color) for part in shown
-    ]
+    intro = "  sha256 " if change.kind == "program" else ": "
+    parts = list(part_lines(shown, intro=intro, color=color))
     if more := len(change.parts) - len(shown):
         parts.append(f"… and {more} more files; --json lists them all")
     return [head, *(f"    {line}" for line in parts)]

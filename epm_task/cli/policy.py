@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -19,13 +19,14 @@ from epm_task.admin.deploy.policy import (
     read_policy,
 )
 from epm_task.admin.errors import BadPolicy
-from epm_task.cli.inputs import job_of, read_documents
+from epm_task.cli.inputs import job_of, one_of, read_documents
 from epm_task.cli.options import AsJson, DryRun
-from epm_task.cli.output import FAILED, Failure, say, write
+from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_file
 from epm_task.cli.plan_view import part_lines
-from epm_task.files import write_atomically
 from epm_task.job.document import encoded
 from epm_task.job.merge import merge
+
+Found = TypeVar("Found")
 
 _Targets = Annotated[
     list[str],
@@ -52,8 +53,6 @@ _Output = Annotated[
 _Check = Annotated[
     bool, typer.Option("--check", help="Compare the policy of -o with the job; 1: it differs.")
 ]
-#: A policy holds no secrets, and is read by people and programs of other accounts.
-_MODE = 0o644
 
 
 def policy(  # noqa: PLR0913  # each is an option of the command line
@@ -73,35 +72,29 @@ def policy(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task deploy policy Jobs/key-scanner.json --action Update -o key-scanner.policy.json
     """
-    present = _policy(output) if output and (check or output.exists()) else None
-    chosen = _chosen(action) if action else present.action if present else "Add"
+    present = _read(output, read_policy) if output and (check or output.exists()) else None
+    before = present.action if present else "Add"
+    chosen = one_of("--action", action, ACTIONS) if action else before
     job_id, document = _job(targets, chosen)
+    if present:
+        document = _with_additions(present, document, targets)
     if check:
         if output is None or present is None:
             raise Failure("--check has no policy to look at", fix="name its file with -o")
-        wanted = make_policy(job_id, chosen, _with_additions(present, document, targets))
-        return _show_check(output, policy_parts(present, wanted), as_json=as_json)
-    if present:
-        document = _with_additions(present, document, targets)
-    known = _read(base) if base else present.raw if present else None
+        parts = policy_parts(present, make_policy(job_id, chosen, document))
+        return _show_check(output, parts, as_json=as_json)
+    known = _read(base, read_base) if base else present.raw if present else None
     made = make_policy(job_id, chosen, document, known)
     data = encoded(made.text())
     if output is None or dry_run:
         write(data)
         return 0
-    write_atomically(output, data, mode=_MODE)
+    write_file(output, data)
     if as_json:
-        typer.echo(json.dumps({"file": str(output), "jobId": job_id, "action": chosen}))
+        show_json({"file": str(output), "jobId": job_id, "action": chosen})
     else:
         say(f"{output}: {chosen} {job_id}")
     return 0
-
-
-def _chosen(action: str) -> Action:
-    for known in ACTIONS:
-        if action.casefold() == known.casefold():
-            return known
-    raise Failure(f"--action {action} is unknown", fix=f"choose among {', '.join(ACTIONS)}")
 
 
 def _job(targets: list[str], action: Action) -> tuple[str, dict[str, Any] | None]:
@@ -133,7 +126,7 @@ def _with_additions(
 def _show_check(file: Path, parts: list[Part], *, as_json: bool) -> int:
     if as_json:
         found = [part._asdict() for part in parts]
-        typer.echo(json.dumps({"file": str(file), "drift": bool(parts), "parts": found}))
+        show_json({"file": str(file), "drift": bool(parts), "parts": found})
     else:
         for line in part_lines(parts):
             typer.echo(line)
@@ -142,22 +135,10 @@ def _show_check(file: Path, parts: list[Part], *, as_json: bool) -> int:
     return FAILED if parts else 0
 
 
-def _policy(file: Path) -> Policy:
+def _read(file: Path, read: Callable[[bytes], Found]) -> Found:
     try:
-        return read_policy(_bytes(file))
-    except BadPolicy as error:
-        raise BadPolicy(f"{file}: {error}") from error
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_base(_bytes(file))
-    except BadPolicy as error:
-        raise BadPolicy(f"--base {file}: {error}") from error
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
+        return read(file.read_bytes())
     except OSError as error:
         raise Failure(f"{file} cannot be read", error.strerror, "correct the path") from error
+    except BadPolicy as error:
+        raise BadPolicy(f"{file}: {error.what}", error.why, error.fix) from error

@@ -1,30 +1,33 @@
-"""`epm-task run`: run one task under an agent in a box, show its records, report how it ended."""
+"""`epm-task run` and `agent`: try a task under an agent in a box, once or until it is stopped."""
 
 from __future__ import annotations
 
-import json
+import asyncio
+import os
 import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from epm_task.cli import options
-from epm_task.cli.inputs import read_faults, read_settings, split_target, task_of
+from epm_task.cli.inputs import one_of, read_faults, read_settings, split_target, task_of
 from epm_task.cli.interruption import Interruption, stop_signals_to
-from epm_task.cli.output import LiveView, harmless, write
+from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
+from epm_task.cli.output import Failure, LiveView, counted, harmless, show_json, write
+from epm_task.contract.levels import NUMBERS
 from epm_task.contract.record import Record
 from epm_task.exit_code import describe
+from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
+from epm_task.simulator.options import AgentOptions
 
 if TYPE_CHECKING:
     from epm_task.simulator.background import StartedRun
     from epm_task.simulator.jobs.run import Run
-
 
 #: A task that does not stop in this time is killed; the runtime itself needs 5 s at most.
 _GRACE_SECONDS = 10.0
@@ -32,12 +35,22 @@ _GRACE_SECONDS = 10.0
 #: How long a signal may wait until it is passed on.
 _POLL_SECONDS = 0.1
 
-
+_Fault = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FAULT", help='Such as "api status=403 times=3"; repeatable.'),
+]
+_Faults = Annotated[Path | None, typer.Option(metavar="FILE", help="Faults in TOML.")]
+_Record = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write what passes, secrets masked.")
+]
+_Trace = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
+]
 _Target = Annotated[
     str,
     typer.Argument(metavar="FILE[:TASK]", help="A file with a task.", show_default=False),
 ]
-_RegistrationDelay = Annotated[
+_RunDelay = Annotated[
     float, typer.Option(min=0, help="Seconds until the agent registers the process.")
 ]
 _JobId = Annotated[str | None, typer.Option(help="Another id for the job.")]
@@ -57,21 +70,21 @@ _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the agent'
 
 def run(  # noqa: PLR0913  # each is an option of the command line
     target: _Target,
-    arguments: options.TaskArguments = None,
+    arguments: TaskArguments = None,
     *,
-    setting: options.Setting = None,
-    settings: options.Settings = None,
-    registration_delay: _RegistrationDelay = 0.0,
+    setting: Setting = None,
+    settings: Settings = None,
+    registration_delay: _RunDelay = 0.0,
     job_id: _JobId = None,
     no_broker: _NoBroker = False,
     deny: _Deny = None,
     timeout: _Timeout = 3600.0,
-    fault: options.Fault = None,
-    faults: options.Faults = None,
-    record: options.Record = None,
+    fault: _Fault = None,
+    faults: _Faults = None,
+    record: _Record = None,
     replay: _Replay = None,
-    trace: options.Trace = None,
-    as_json: options.AsJson = False,
+    trace: _Trace = None,
+    as_json: AsJson = False,
     verbose: _Verbose = False,
 ) -> int:
     """Run one task under an agent in a box; exit with the task's own exit code.
@@ -83,7 +96,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     path, name = split_target(target)
     task = task_of(path, name)  # before there is an agent: an import that hangs can just be killed
     view = LiveView(quiet=as_json, verbose=verbose)
-    agent = Agent(
+    embedded = Agent(
         registration_delay=registration_delay,
         deny=deny or (),
         settings=read_settings(settings, setting or ()),
@@ -95,9 +108,9 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     job: dict[str, Any] = {"id": job_id} if job_id else {}
     job |= {"mqttTopics": {}} if no_broker else {}
     interruption = Interruption()
-    with stop_signals_to(interruption.take), agent:
-        agent.trace.subscribe(view.event)
-        started = agent.start(
+    with stop_signals_to(interruption.take), embedded:
+        embedded.trace.subscribe(view.event)
+        started = embedded.start(
             task or path,
             arguments=arguments or (),
             job=job,
@@ -108,7 +121,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         )
         finished = _wait(started, interruption)
     if as_json:
-        typer.echo(json.dumps(document(finished), default=str))
+        show_json(document(finished))
     else:
         _show(finished, view)
     return interruption.exit_code or exit_code_of(finished)
@@ -151,7 +164,7 @@ def summary(run: Run) -> str:
     ended = f"exit {run.exit_code} ({describe(run.exit_code)})"
     if run.timed_out:
         ended += ", ended by the agent at its time-out"
-    records = _count(run.acknowledged, "record")
+    records = counted(run.acknowledged, "record")
     return f"{_registration(run)}; {records} acknowledged; {run.seconds:.2f} s; {ended}"
 
 
@@ -189,11 +202,125 @@ def document(run: Run) -> dict[str, Any]:
 
 
 def _registration(run: Run) -> str:
-    tries = _count(run.registration.tries, "try", "tries")
+    tries = counted(run.registration.tries, "try", "tries")
     if run.registration.seconds is None:
         return f"never registered ({tries})"
     return f"registered after {tries}, {run.registration.seconds * 1000:.0f} ms"
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
+_TRUST: tuple[Literal["exact", "tree"], ...] = ("exact", "tree")
+_HIGHEST_PORT = 65_535
+_Root = Annotated[
+    Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
+]
+_HttpsPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one; else that of appsettings.json."),
+]
+_HttpPort = Annotated[
+    int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
+]
+_MqttPort = Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")]
+_Trust = Annotated[
+    str, typer.Option(metavar="exact|tree", help="Launched processes, or their children too.")
+]
+_AgentDelay = Annotated[
+    str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
+]
+_LogLevel = Annotated[
+    str, typer.Option(help="Lowest level in KeeperLogger.log; the field's is Warning.")
+]
+_Condition = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JOB=true|false", help="What a condition is taken for; repeatable."),
+]
+_DenyVisibly = Annotated[
+    bool, typer.Option("--deny-visibly", help="Answer denials with 0x87 in MQTT 5.")
+]
+_StableCa = Annotated[
+    bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
+]
+
+
+def agent(  # noqa: PLR0913  # each is an option of the command line
+    *,
+    root: _Root,
+    https_port: _HttpsPort = None,
+    http_port: _HttpPort = None,
+    mqtt_port: _MqttPort = 0,
+    trust: _Trust = "exact",
+    registration_delay: _AgentDelay = "0",
+    log_level: _LogLevel = "Trace",
+    setting: Setting = None,
+    settings: Settings = None,
+    condition: _Condition = None,
+    deny_visibly: _DenyVisibly = False,
+    stable_ca: _StableCa = False,
+    fault: _Fault = None,
+    faults: _Faults = None,
+    record: _Record = None,
+    trace: _Trace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
+
+    It prints where everything is, then every decision on stderr.
+
+    Example: epm-task agent --root ./agent --https-port 6889 --mqtt-port 8675 --trust tree
+    """
+    chosen = AgentOptions(
+        https_port=https_port,
+        http_port=http_port,
+        mqtt_port=mqtt_port,
+        trust=one_of("--trust", trust, _TRUST),
+        registration_delay=_delay(registration_delay),
+        log_level=one_of("--log-level", log_level, NUMBERS).capitalize(),
+        settings=read_settings(settings, setting or ()),
+        conditions=dict(map(_condition, condition or ())),
+        deny_visibly=deny_visibly,
+        stable_ca=stable_ca,
+        faults=read_faults(faults, fault or ()),
+        record_file=record,
+        trace_file=trace,
+    )
+    asyncio.run(_serve(LocalAgent(root.absolute(), chosen), as_json=as_json))
+
+
+async def _serve(local: LocalAgent, *, as_json: bool) -> None:
+    view = LiveView(verbose=True)
+    local.trace.subscribe(view.event)
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    with stop_signals_to(lambda *_: loop.call_soon_threadsafe(stopped.set)):
+        async with local:
+            _announce({**local.facts(), "pid": os.getpid()}, as_json=as_json)
+            await stopped.wait()
+            view.say("stopping; running tasks are ended first")
+
+
+def _announce(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(facts)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+
+
+def _delay(text: str) -> float | tuple[float, float]:
+    low, dash, high = text.partition("-")
+    try:
+        shortest, longest = float(low), float(high if dash else low)
+    except ValueError:
+        shortest, longest = -1.0, -1.0
+    if not 0 <= shortest <= longest:
+        raise Failure(
+            f"--registration-delay {text} is not a number of seconds", fix="write 0.5, or 0.1-2"
+        )
+    return (shortest, longest) if dash else shortest
+
+
+def _condition(text: str) -> tuple[str, bool]:
+    job, equals, value = text.partition("=")
+    if not equals or value.lower() not in {"true", "false"}:
+        raise Failure(f"--condition {text} has another form", fix="write JOB=true or JOB=false")
+    return job, value.lower() == "true"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from epm_task.admin.client import live_verdict
-from epm_task.cli.inputs import declared_in, project_settings, read_job
+from epm_task.cli.inputs import declared_in, read_job
 from epm_task.cli.options import AsJson, Connection, connected
-from epm_task.cli.output import FAILED, Failure, say
+from epm_task.cli.output import FAILED, Failure, counted, say, show_json
 from epm_task.contract.record import printable
 from epm_task.job.document import JobDocument
 from epm_task.job.json_source import BadSource
@@ -26,8 +25,8 @@ from epm_task.job.linter import (
     page,
     unreadable,
 )
-from epm_task.job.project import ProjectSettings
-from epm_task.job.rule import Finding
+from epm_task.job.project import ProjectSettings, read_project
+from epm_task.job.rule import Finding, Severity
 from epm_task.job.rules import RULES
 from epm_task.job.sarif import sarif
 from epm_task.job.subject import Subject
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
     from epm_task.admin.client import AdminClient
     from epm_task.job.job import Job
-    from epm_task.job.project import ProjectSettings
-from epm_task.job.rule import Severity
 
 #: In the place of a rule's code; what the agent itself says has none.
 AGENT: Final = "AGENT"
@@ -85,11 +82,11 @@ def validate(  # noqa: PLR0913  # each is an option of the command line
             found |= set(_findings(target, select or (), ignore or (), admin))
     findings = sorted(found)
     if as_sarif:
-        typer.echo(json.dumps(sarif(findings)))
+        show_json(sarif(findings))
     elif as_json:
         facts = [finding.facts() for finding in findings]
         answer = {"valid": not findings, "documents": len(targets), "findings": facts}
-        typer.echo(json.dumps(answer))
+        show_json(answer)
     else:
         for finding in findings:
             typer.echo(printable(str(finding)))
@@ -131,18 +128,14 @@ def _of_the_agent(
 
 
 def _summary(targets: Sequence[LintTarget], findings: Sequence[Finding]) -> str:
-    documents = _counted(len(targets), "document")
+    documents = counted(len(targets), "document")
     if not findings:
         return f"{documents} checked, nothing found"
     files = len({finding.file for finding in findings})
     return (
-        f"{documents} checked, {_counted(len(findings), 'finding')} in {_counted(files, 'file')}; "
+        f"{documents} checked, {counted(len(findings), 'finding')} in {counted(files, 'file')}; "
         "epm-task explain CODE says more"
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class LintTarget(NamedTuple):
@@ -168,6 +161,7 @@ def lint_targets(paths: Iterable[Path]) -> list[LintTarget]:
 
     Raises:
         Failure: A path is absent or holds no document, or code cannot be imported.
+        BadProject: The pyproject.toml around a file cannot be used.
     """
     files = [file for path in paths for file in _files(path)]
     code = _Code()
@@ -206,7 +200,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
-    settings = project_settings(file.absolute().parent)
+    settings = read_project(file.absolute().parent)
     for tasks in settings.tasks:
         if not tasks.is_file():
             raise Failure(f"{tasks} does not exist", fix="correct tasks in [tool.epm-task]")
@@ -259,7 +253,7 @@ def explain(
             {"code": r.code, "title": r.title, "severity": r.severity, "page": r.page}
             for r in chosen
         ]
-        typer.echo(json.dumps({"rules": rows}))
+        show_json({"rules": rows})
     elif as_markdown:
         typer.echo(markdown(), nl=False)
     else:

@@ -189,12 +189,12 @@ def test_broken_job_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("--trust", "all", "choose exact or tree"),
+        ("--trust", "all", "choose one of exact, tree"),
         ("--registration-delay", "soon", "write 0.5, or 0.1-2"),
         ("--registration-delay", "-1", "is not a number of seconds"),
         ("--registration-delay", "2-1", "is not a number of seconds"),
         ("--registration-delay", "nan", "is not a number of seconds"),
-        ("--log-level", "loud", "choose one of Trace, Debug"),
+        ("--log-level", "loud", "choose one of trace, debug"),
         ("--condition", "job", "write JOB=true or JOB=false"),
         ("--https-port", "70000", "'--https-port'"),
         ("--http-port", "-1", "'--http-port'"),

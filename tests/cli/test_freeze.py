@@ -93,7 +93,7 @@ def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("words", "code", "sentence"),
     [
         (["--onefile"], 1, "child of the process that the agent started"),
-        (["--backend", "nuitka"], 2, "choose pyinstaller or zipapp"),
+        (["--backend", "nuitka"], 2, "choose one of pyinstaller, zipapp"),
         (["--sign-command", "codesign"], 1, "{path}"),
         (["--command", "a b"], 1, "cannot be the name of a command"),
         (["--data", "nowhere"], 2, "is not there"),

@@ -19,6 +19,7 @@ from epm_task.cli.inputs import (
     split_target,
 )
 from epm_task.cli.output import WRONG_USE, Failure
+from epm_task.errors import EpmTaskError
 from epm_task.job.json_source import MAX_BYTES, BadSource
 
 
@@ -181,7 +182,7 @@ def test_a_folder_inside_is_in_the_project(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_project_without_them_is_told(text: str, why: str, tmp_path: Path) -> None:
     """What is missing, and where to write it."""
     (tmp_path / "pyproject.toml").write_text(text)
-    with pytest.raises(Failure, match=why):
+    with pytest.raises(EpmTaskError, match=why):
         project_tasks()
 
 

@@ -103,7 +103,7 @@ def test_a_dry_run_writes_nothing() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [
-        (["probe.py", "--action", "remove"], 2, "choose among Add"),
+        (["probe.py", "--action", "remove"], 2, "choose one of Add"),
         (["probe.py", "--check"], 2, "name its file with -o"),
         (["probe.py", "--check", "-o", "absent.json"], 2, "cannot be read"),
         (["absent.json", "--action", "Delete"], 2, "absent.json does not exist"),

@@ -12,8 +12,8 @@ from cli.command import EXAMPLES, epm_task, task_file
 from cli.command_line import epm_task as in_process
 from job import sarif_rules
 
-from epm_task.cli.output import Failure
 from epm_task.cli.validate import lint_targets
+from epm_task.errors import EpmTaskError
 from epm_task.job.linter import markdown, overview, page
 from epm_task.job.rules import RULES
 from epm_task.testing import Agent
@@ -258,7 +258,7 @@ def test_wrong_paths(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "empty").mkdir()
     task_file(tmp_path, "import epm_task", "none.py")
     task_file(tmp_path, "import epm_task\n1 / 0", "broken.py")
-    with pytest.raises(Failure, match=why):
+    with pytest.raises(EpmTaskError, match=why):
         lint_targets([tmp_path / name])
 
 
