@@ -38,13 +38,7 @@ class JobList:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The agent has stored or deleted a job.
-
-    Attributes:
-        job_id: The job.
-        message: The agent's own words.
-        warnings: What it takes, and doubts.
-    """
+    """The agent has stored or deleted a job; it may have warned of what it took."""
 
     job_id: str
     message: str
@@ -84,13 +78,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The agent has started a run, and does not wait for its end.
-
-    Attributes:
-        job_id: The job.
-        run_id: The agent's id of the run; empty when it tells none.
-        message: The agent's own words.
-    """
+    """The agent has started a run, and does not wait for its end; it may tell no *run_id*."""
 
     job_id: str
     run_id: str

@@ -112,13 +112,7 @@ Change: TypeAlias = Literal["created", "updated", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was done for one document.
-
-    Attributes:
-        job_id: The job.
-        change: What became of it.
-        warnings: What the agent took, and doubts.
-    """
+    """What became of one job, with the agent's warnings of what it took."""
 
     job_id: str
     change: Change

@@ -90,7 +90,6 @@ class UnknownJob(AdminError):
     exit_code = ExitCode.NOINPUT
 
     def __init__(self, call: str, job_id: str) -> None:
-        """Take the call and the id."""
         self.job_id = job_id
         super().__init__(
             f"the agent {f'has no job {job_id!r}' if job_id else f'does not know {call}'} (404)",
@@ -104,7 +103,6 @@ class AdminUnreachable(AdminError):
     exit_code = ExitCode.UNAVAILABLE
 
     def __init__(self, url: str, why: str) -> None:
-        """Take the URL and the reason."""
         super().__init__(
             f"no answer from the agent at {url}",
             why,
@@ -119,7 +117,6 @@ class OutcomeUnknown(AdminError):
     exit_code = ExitCode.IOERR
 
     def __init__(self, call: str, url: str, why: str) -> None:
-        """Take the call, the URL and the reason."""
         super().__init__(
             f"{call} was sent to {url} and its answer did not arrive",
             f"{why}, so nobody knows whether the agent did it, and it was not sent again",
@@ -133,7 +130,6 @@ class ForeignAnswer(AdminError):
     exit_code = ExitCode.PROTOCOL
 
     def __init__(self, url: str, why: str) -> None:
-        """Take the URL and the reason."""
         super().__init__(
             f"{url} is not the agent's API, or another version of it", why, "check --base-url"
         )
@@ -149,7 +145,6 @@ class CredentialRefused(AdminError):
     exit_code = ExitCode.NOPERM
 
     def __init__(self, call: str, why: str, *, status: int) -> None:
-        """Take the call, what was refused, and the status."""
         self.status = status
         super().__init__(
             f"the agent refused {call}",
@@ -268,7 +263,6 @@ class ProgramInUse(AdminError):
     exit_code = ExitCode.TEMPFAIL
 
     def __init__(self, error: OSError, place: Path) -> None:
-        """Take the refusal and the program's place."""
         super().__init__(
             f"{place} cannot be replaced ({error.strerror})",
             "a run of it is under way, or another program, such as a virus scanner, has a file in "

@@ -217,24 +217,6 @@ def _identity(path: Path) -> tuple[int | None, int]:
     return found.st_ino, found.st_size
 
 
-#: Enough for some thousands of runs.
-_LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
-
-
-def last_run(path: Path, job_id: str) -> EndedRun | None:
-    """Return the last run of a job, None when the history knows none.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _LOOK_BACK_BYTES))
-        lines = file.read().splitlines()
-    runs = (run for line in reversed(lines) if (run := read_run(line)))
-    return next((run for run in runs if run.job_id == job_id), None)
-
-
 #: People take this for at once.
 _WAIT_SECONDS: Final = 0.1
 #: The agent may write the last records a moment after the end of the run.

@@ -35,11 +35,6 @@ class Found(NamedTuple):
     place: str
     folder: Path
 
-    @property
-    def path(self) -> Path:
-        """The value as a path."""
-        return self.folder / Path(self.value).expanduser()
-
 
 class AdminSettings(NamedTuple):
     """Where the agent is, and who calls.
@@ -94,7 +89,7 @@ def read_admin_settings(
     except UnsafeConnection as error:
         why = f"{error.why} (it came from {base_url.place})"
         raise UnsafeConnection(error.what, why, error.fix) from None
-    paths = {name: found[name].path for name in NAMES[1:] if name in found}
+    paths = {name: each.folder / Path(each.value).expanduser() for name, each in found.items()}
     return AdminSettings(
         base_url.value,
         Credential(paths.get("cert"), paths.get("key"), paths.get("cacert")),

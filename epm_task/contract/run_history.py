@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from epm_task.contract.json_text import parse_object
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+#: Enough for some thousands of runs.
+_LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
 
 
 class TaskEnd(TypedDict, total=False):
@@ -101,3 +108,17 @@ def read_run(line: bytes) -> EndedRun | None:
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def last_run(path: Path, job_id: str) -> EndedRun | None:
+    """Return the last run of a job, None when the history knows none.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _LOOK_BACK_BYTES))
+        lines = file.read().splitlines()
+    runs = (run for line in reversed(lines) if (run := read_run(line)))
+    return next((run for run in runs if run.job_id == job_id), None)

@@ -22,8 +22,9 @@ from epm_task.admin.errors import (
     CredentialRefused,
     UnsafeConnection,
 )
-from epm_task.admin.follow import BrokerRecords, Follower, LogRecords, Tail, last_run
+from epm_task.admin.follow import BrokerRecords, Follower, LogRecords, Tail
 from epm_task.contract.layout import AgentRoot
+from epm_task.contract.run_history import last_run
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.simulator.keeper_logger import RotatingFile
 from epm_task.testing import Agent
@@ -157,16 +158,6 @@ def test_the_agents_own_history_is_read(agent: Agent) -> None:
     run = last_run(AgentRoot(agent.root).run_history, "probe")
     assert run is not None
     assert (run.exit_code, run.result, run.skipped, run.timed_out) == (3, {"a": 1}, "", False)
-
-
-def test_the_last_run_of_the_job_counts(tmp_path: Path) -> None:
-    """Other jobs, and lines that are none, are passed over."""
-    path = tmp_path / "runs.jsonl"
-    path.write_bytes(line(exitCode=1) + line(id="r2") + line(jobId="other") + b"broken\n")
-    run = last_run(path, "probe")
-    assert run is not None
-    assert run.run_id == "r2"
-    assert last_run(path, "none") is None
 
 
 def test_the_end_of_one_run_is_waited_for(tmp_path: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from epm_task.contract.run_history import EndedRun, TaskEnd, read_run, write_run
+from epm_task.contract.run_history import EndedRun, TaskEnd, last_run, read_run, write_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_line_reads_back_as_the_run_that_was_written() -> None:
@@ -34,3 +39,13 @@ def test_a_line_reads_back_as_the_run_that_was_written() -> None:
 def test_other_lines_are_not_runs(data: bytes) -> None:
     """Another agent may write another kind of file there."""
     assert read_run(data) is None
+
+
+def test_the_last_run_of_the_job_counts(tmp_path: Path) -> None:
+    """Other jobs, and lines that are none, are passed over."""
+    path = tmp_path / "runs.jsonl"
+    runs = (EndedRun("r1", "scan", 1, 0), EndedRun("r2", "scan", 0, 0), EndedRun("r3", "x", 0, 0))
+    lines = [write_run(run, trigger="Startup", tasks=[]) for run in runs]
+    path.write_bytes(b"\n".join([*lines, b"broken\n"]))
+    assert last_run(path, "scan") == runs[1]
+    assert last_run(path, "none") is None

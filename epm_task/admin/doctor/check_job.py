@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from epm_task.admin.client import same_document
 from epm_task.admin.doctor.finding import Finding, fault, note, ok, unknown
 from epm_task.admin.errors import CredentialRefused, UnknownJob
-from epm_task.admin.follow import last_run
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
+from epm_task.contract.run_history import EndedRun, last_run
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.exit_code import ExitCode, describe
 from epm_task.job.merge import merge
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from epm_task.admin.answers import Document
     from epm_task.admin.doctor.finding import Setup
-    from epm_task.contract.run_history import EndedRun
 
 #: More differences than these do not help to see the first.
 _SHOWN: Final = 5
