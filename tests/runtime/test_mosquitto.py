@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.accounting import account
 from peers.mosquitto import OBSERVER, PROGRAM, Mosquitto
+from peers.patience import PATIENCE
 from peers.task_process import Ended, TaskProcess, agent_with, poll, run_task
 
 from epm_task.runtime.agent.tls import client_context
@@ -121,7 +122,7 @@ def test_killed_broker_loses_nothing(tmp_path: Path) -> None:
 def test_restarted_broker_gets_the_rest(tmp_path: Path) -> None:
     """After a restart during the handler all later records arrive, and stderr stays empty."""
     with Mosquitto(tmp_path) as broker, agent_with(broker.port) as agent:
-        how = (f"--count={COUNT}", f"--wait-at={COUNT // 2}", "--flush-timeout=5")
+        how = (f"--count={COUNT}", f"--wait-at={COUNT // 2}", f"--flush-timeout={PATIENCE}")
         with TaskProcess("records.py", *how, agent=agent.base_url) as process:
             process.await_stderr(b"waiting")
             broker.kill()

@@ -350,7 +350,8 @@ def test_trace_file(tmp_path: Path):
 def test_ctrl_c_leaves_nothing(tmp_path: Path):
     """SIGINT ends the task, the temporary root and the process."""
     code = (
-        "import sys; from epm_task.simulator.embedded import Agent\n"
+        "import signal; from epm_task.simulator.embedded import Agent\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup ignores it\n"
         "with Agent(grace_seconds=0.5) as agent:\n"
         "    started = agent.start('/bin/sleep', job={'tasks': [\n"
         "        {'id': 's', 'command': 'sleep', 'arguments': '60'}]})\n"
