@@ -11,8 +11,7 @@ import typer
 
 from epm_task.cli.options import AsJson
 from epm_task.cli.output import FAILED, Failure, say, show_json
-from epm_task.scaffold.new_project import add_task, make_project
-from epm_task.scaffold.template import ScaffoldError, TemplateVersions
+from epm_task.scaffold.template import ScaffoldError, TemplateVersions, add_task, make_project
 from epm_task.scaffold.upgrade import Upgraded
 from epm_task.scaffold.upgrade import upgrade as carry_out
 

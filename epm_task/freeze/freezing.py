@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -35,18 +36,16 @@ if TYPE_CHECKING:
 
 Backend = Literal["pyinstaller", "zipapp"]
 
+#: Zip archives know no time before 1980.
+_FIRST_ZIP_SECOND: Final = 315_532_800
 #: What a manifest keeps of each task, so that `verify` can run it without its source.
 _TASK_FACTS: Final = ("name", "job_id", "publishes", "plugin", "required")
 
 
 class Frozen(NamedTuple):
-    """A program in its place.
+    """A program in its place, `Jobs/bin/{Command}`, with its job documents.
 
     Attributes:
-        folder: `Jobs/bin/{Command}`.
-        executable: The file that the agent starts.
-        jobs: The job documents that were written.
-        size_bytes: Size of all files.
         signed: How many files were signed.
         missing: Modules that its own files import, but that are not installed.
     """
@@ -100,7 +99,11 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
     with tempfile.TemporaryDirectory(
         prefix=".freeze-", dir=options.output, ignore_cleanup_errors=True
     ) as work:
-        build = _build(program, options, Path(work).absolute(), source)
+        aside = Path(work).absolute()
+        if options.backend == "zipapp":
+            build = build_zip_program(program, aside, python=options.python, epoch=source.epoch)
+        else:
+            build = build_one_dir(program, aside, epoch=source.epoch, version=source.version)
         signed = sign(build, signer) if signer else 0
         tidy(build, source.epoch)
         _describe(program, build, source, options.backend)
@@ -109,12 +112,6 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
         put_in_place(build.folder, place)
     jobs = write_jobs(program, options.output.absolute() / "Jobs")
     return Frozen(place, place / build.executable, tuple(jobs), size, signed, build.missing)
-
-
-def _build(program: Program, options: FreezeOptions, work: Path, source: Source) -> Build:
-    if options.backend == "zipapp":
-        return build_zip_program(program, work, python=options.python, epoch=source.epoch)
-    return build_one_dir(program, work, epoch=source.epoch, version=source.version)
 
 
 def _describe(program: Program, build: Build, source: Source, backend: Backend) -> None:
@@ -149,10 +146,6 @@ def _describe(program: Program, build: Build, source: Source, backend: Backend) 
     (build.folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
 
 
-#: Zip archives know no time before 1980.
-_FIRST_ZIP_SECOND: Final = 315_532_800
-
-
 class Source(NamedTuple):
     """Where the sources of a program come from.
 
@@ -182,17 +175,11 @@ def source_of(file: Path, environ: Mapping[str, str] = os.environ) -> Source:
     text = environ.get("SOURCE_DATE_EPOCH") or second or "0"
     if not text.isdigit():
         raise FreezeError(f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds", fix="unset it")
-    epoch = max(int(text), _FIRST_ZIP_SECOND)
-    return Source(_project_version(file), commit or None, changed, epoch)
-
-
-def _project_version(file: Path) -> str:
-    project = find_project(file.resolve().parent)
-    try:
-        table = read_table(project, "project") if project else {}
-    except BadProject:
-        table = {}
-    return str(table.get("version", "0.0.0"))
+    version = "0.0.0"
+    if project := find_project(file.resolve().parent):
+        with suppress(BadProject):
+            version = str(read_table(project, "project").get("version", version))
+    return Source(version, commit or None, changed, max(int(text), _FIRST_ZIP_SECOND))
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -248,17 +235,16 @@ def put_in_place(folder: Path, place: Path) -> None:
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     old = folder.with_name(f"{folder.name}.old")
-    replaced = place.exists()
-    if replaced:
-        place.rename(old)
+    if not place.exists():
+        folder.rename(place)
+        return
+    place.rename(old)
     try:
         folder.rename(place)
     except OSError:
-        if replaced:
-            old.rename(place)
+        old.rename(place)
         raise
-    if replaced:
-        shutil.rmtree(old)
+    shutil.rmtree(old)
 
 
 def write_jobs(program: Program, folder: Path) -> list[Path]:

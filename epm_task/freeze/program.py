@@ -55,8 +55,8 @@ class Program:
 
     file: Path
     command: str
-    tasks: tuple[dict[str, Any], ...]
-    jobs: tuple[dict[str, Any], ...]
+    tasks: list[dict[str, Any]]
+    jobs: list[dict[str, Any]]
     pydantic: bool
     asyncio: bool
     modules: dict[str, str]
@@ -152,15 +152,8 @@ def _program(
         )
     own = {task["name"] for task in tasks if task["command"] == command}
     jobs = [job for job in facts["jobs"] if own & set(job["tasks"])]
-    return Program(
-        file,
-        command,
-        tuple(facts["tasks"]),
-        tuple({**job, "document": _renamed(job, own, command)} for job in jobs),
-        facts["pydantic"],
-        facts["asyncio"],
-        facts["modules"],
-    )
+    renamed = [{**job, "document": _renamed(job, own, command)} for job in jobs]
+    return Program(file, command, **{**facts, "jobs": renamed})
 
 
 def _renamed(job: dict[str, Any], own: set[str], command: str) -> dict[str, Any]:

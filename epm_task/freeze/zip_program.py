@@ -74,17 +74,23 @@ def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) 
     suffixes = tuple(EXTENSION_SUFFIXES)
     native = {name.partition("/")[0] for name in contents if name.endswith(suffixes)}
     moment = datetime.fromtimestamp(epoch, UTC).timetuple()[:6]
-    with zipfile.ZipFile(folder / f"{program.command}.pyz", "w", zipfile.ZIP_DEFLATED) as archive:
-        _add(archive, "__main__.py", _main(program), moment)
+    with zipfile.ZipFile(folder / f"{program.command}.pyz", "w") as archive:
+
+        def add(name: str, data: bytes) -> None:
+            entry = zipfile.ZipInfo(name, moment)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+
+        add("__main__.py", _main(program))
         for name, file in contents.items():
             data = Path(file).read_bytes()
             if name.partition("/")[0] in native:
                 (folder / "lib" / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / "lib" / name).write_bytes(data)
                 continue
-            _add(archive, name, data, moment)
+            add(name, data)
             if name.endswith(".py"):
-                _add(archive, f"{name}c", _compiled(name, file, work), moment)
+                add(f"{name}c", _compiled(name, file, work))
     launcher = _LAUNCHER.format(python=shlex.quote(python), command=program.command)
     (folder / program.command).write_text(launcher, encoding="utf-8")
     return Build(folder, program.command, contents)
@@ -136,15 +142,10 @@ def _files(root: Path, above: Path) -> list[tuple[str, str]]:
 
 def _main(program: Program) -> bytes:
     version = sys.version_info[:2]
-    dotted = ".".join(map(str, version))
-    return _MAIN.format(
-        module=program.file.stem,
-        version=tuple(version),
-        dotted=dotted,
-        command=program.command,
-        code=int(ExitCode.CONFIG),
-        code_name=ExitCode.CONFIG.name,
-    ).encode()
+    code = {"code": int(ExitCode.CONFIG), "code_name": ExitCode.CONFIG.name}
+    python = {"version": tuple(version), "dotted": ".".join(map(str, version))}
+    names = {"module": program.file.stem, "command": program.command}
+    return _MAIN.format(**names, **python, **code).encode()
 
 
 def _compiled(name: str, file: str, work: Path) -> bytes:
@@ -159,12 +160,3 @@ def _compiled(name: str, file: str, work: Path) -> bytes:
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     return target.read_bytes()
-
-
-def _add(
-    archive: zipfile.ZipFile, name: str, data: bytes, moment: tuple[int, int, int, int, int, int]
-) -> None:
-    entry = zipfile.ZipInfo(name, moment)
-    entry.external_attr = 0o644 << 16
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    archive.writestr(entry, data)

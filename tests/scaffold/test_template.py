@@ -6,8 +6,7 @@ import tomllib
 
 import pytest
 
-from epm_task.scaffold.new_project import with_task
-from epm_task.scaffold.template import ScaffoldError
+from epm_task.scaffold.template import ScaffoldError, with_task
 
 
 @pytest.mark.parametrize(
