@@ -13,7 +13,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 #: The longest name with which no generated line has more than 120 columns.
 NAME_LENGTH = 32
 
-#: The description stands on one line of the task, of its job and of pyproject.toml.
+#: The description is on one line of the task, of its job and of pyproject.toml.
 DESCRIPTION_LENGTH = 80
 
 #: Names that the generated files use for something else.

@@ -18,7 +18,7 @@ class Settings(TaskSettings, plugin="{{ cookiecutter.__command }}"):
 def {{ cookiecutter.__module }}(ctx: TaskContext, {{ "settings: Settings, " if cookiecutter.typed_settings }}*, root: Path = Path("/")) -> dict[str, int]:
     """{{ cookiecutter.description }}"""
     if not root.is_dir():
-        raise TaskFailed(f"{root} is no folder; give another --root")
+        raise TaskFailed(f"{root} is not a folder; give another --root")
 {% if cookiecutter.typed_settings %}
     found = [path for path in root.glob("*.pem") if path.stat().st_size <= settings.max_bytes]
 {% else %}

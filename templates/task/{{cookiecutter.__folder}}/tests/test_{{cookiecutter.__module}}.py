@@ -19,8 +19,8 @@ def test_counts_what_it_finds(tmp_path: Path) -> None:
 {% endif %}
 
 
-def test_refuses_what_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(TaskFailed, match="no folder"):
+def test_refuses_what_is_not_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(TaskFailed, match="not a folder"):
         {{ cookiecutter.__module }}(make_context(), {{ "Settings(), " if cookiecutter.typed_settings }}root=tmp_path / "missing")
 
 
