@@ -50,18 +50,13 @@ if TYPE_CHECKING:
 
 
 class LocalAgent:
-    """One agent; `async with` starts and stops it.
-
-    Args:
-        root: Its folder, which is created when it is missing.
-        options: How it is started.
+    """One agent on the folder *root*, made when it is missing; `async with` starts and stops it.
 
     Raises:
         StartError: On entry: the root is unusable or in use, a port is taken, a file is broken.
     """
 
     def __init__(self, root: Path, options: AgentOptions | None = None) -> None:
-        """Prepare what needs neither files nor an event loop."""
         self.options: Final = options or AgentOptions()
         self.root: Final = AgentRoot(root)
         self.trace: Final = Trace()
@@ -99,7 +94,7 @@ class LocalAgent:
         }
 
     def start_run(
-        self, job: Mapping[str, Any], *, trigger: str, context: Mapping[str, object] | None = None
+        self, job: Mapping[str, Any], trigger: str, context: Mapping[str, object] | None = None
     ) -> str:
         """Start a run that nobody waits for; return its id."""
         delay = self.options.registration_seconds()

@@ -33,7 +33,6 @@ class LoopThread:
     """
 
     def __init__(self, name: str) -> None:
-        """Start the loop."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -86,7 +85,6 @@ class NoProcess(EpmTaskError, RuntimeError):
     """No process was started for a run."""
 
     def __init__(self) -> None:
-        """Point at the trace."""
         super().__init__("no process was started", fix="see the run's trace: it says why")
 
 
@@ -100,7 +98,6 @@ class StartedRun:
     """
 
     def __init__(self, live: LiveRun, future: Future[Run], loop: LoopThread) -> None:
-        """Remember what belongs to the run."""
         self._live = live
         self._future = future
         self._loop = loop

@@ -59,12 +59,7 @@ class KeyPair(NamedTuple):
 
 
 class Authority:
-    """A certificate authority with an EC P-256 key.
-
-    Args:
-        certificate: Its own certificate.
-        key: Its private key.
-    """
+    """A certificate authority with an EC P-256 key."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate

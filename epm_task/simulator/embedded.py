@@ -85,7 +85,6 @@ class Agent:
         deny: Collection[str] = (),
         **options: Unpack[AgentKeywords],
     ) -> None:
-        """Take the options; nothing is started before `open` or `with`."""
         check_names("Agent", options, AgentKeywords.__annotations__, "see epm_task.testing.Agent")
         self._options = AgentOptions(**options)
         self._given_root = root
@@ -240,7 +239,6 @@ class AgentClock:
     """
 
     def __init__(self, local: LocalAgent, loop: LoopThread) -> None:
-        """Remember both."""
         self._clock = local.clock
         self._loop = loop
 
@@ -264,7 +262,6 @@ class InvalidJob(EpmTaskError, ValueError):
     """The full validator refused a job document."""
 
     def __init__(self, job_id: object, errors: Collection[str]) -> None:
-        """Take the job's id and what is wrong."""
         super().__init__(
             f"the job {job_id!r} is not valid", "; ".join(errors), "correct the document"
         )
@@ -279,7 +276,6 @@ class AgentJobs:
     """
 
     def __init__(self, agent: Agent, local: LocalAgent) -> None:
-        """Remember the agent."""
         self._agent = agent
         self._local = local
 

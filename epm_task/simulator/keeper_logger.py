@@ -30,7 +30,6 @@ class KeeperLogger:
     """
 
     def __init__(self, path: Path, level: str = "Trace") -> None:
-        """Open the file for appending."""
         if level.casefold() not in NUMBERS:
             words = ", ".join(word.capitalize() for word in NUMBERS)
             raise ValueError(f"unknown level {level!r}; one of {words}")
@@ -68,18 +67,11 @@ _OLDER_FILES: Final = 5
 
 
 class RotatingFile:
-    """Append lines to *path*; `path.1` is the youngest of the older files.
-
-    Args:
-        path: The file; its folder must exist.
-        full_bytes: Size beyond which no line is added.
-        older_files: How many full files are kept.
-    """
+    """Append lines to *path*; `path.1` is the youngest of at most *older_files* full ones."""
 
     def __init__(
         self, path: Path, *, full_bytes: int = _FULL_BYTES, older_files: int = _OLDER_FILES
     ) -> None:
-        """Open the file for appending."""
         self._path = path
         self._full_bytes = full_bytes
         self._older_files = older_files

@@ -131,7 +131,6 @@ class UnknownName(EpmTaskError, TypeError):
     """A keyword or a parameter has a name that does not exist."""
 
     def __init__(self, owner: str, kind: str, name: str, known: Iterable[str], fix: str) -> None:
-        """Take whose name it is, what kind of name, the name, those that exist, and what to do."""
         near = difflib.get_close_matches(name, known := list(known), n=1)
         super().__init__(
             f"{owner} has no {kind} {name!r}",

@@ -46,17 +46,13 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Write a recording.
-
-    Args:
-        path: The file; an older recording in it is replaced. Only its owner can read it.
+    """Write a recording to *path*, which only its owner can read; an older one in it is replaced.
 
     Raises:
         OSError: The file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        """Begin the recording."""
         path.touch(mode=0o600)
         self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
         self._began = time.monotonic()
@@ -133,18 +129,13 @@ def _json(data: bytes) -> Any:
 
 
 class Replay:
-    """The endpoints below `/api/PluginSettings`, answered from a recording.
-
-    Args:
-        path: The recording.
-        broker: Takes the recorded messages; its address replaces the recorded one.
+    """The endpoints below `/api/PluginSettings`, answered from the recording *path*.
 
     Raises:
         UnusableFile: The recording cannot be read.
     """
 
     def __init__(self, path: Path, broker: Broker) -> None:
-        """Read the recording."""
         self._broker = broker
         self._answers: defaultdict[tuple[str, str], deque[dict[str, Any]]] = defaultdict(deque)
         self._messages: list[dict[str, Any]] = []
@@ -234,12 +225,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def mask_value(value: Any, *, name: str = "") -> Any:
-    """Return *value* with every secret in it masked, however deep it stands.
-
-    Args:
-        value: A JSON value.
-        name: What it is called where it stands.
-    """
+    """Return a JSON value, called *name*, with every secret in it masked, however deep."""
     if value is not None and is_secret_name(name):
         return MASK
     if isinstance(value, dict):

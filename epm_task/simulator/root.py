@@ -39,7 +39,6 @@ class RootLock:
     """
 
     def __init__(self, root: AgentRoot) -> None:
-        """Take the lock and write this process's PID into the file."""
         try:
             self._file: IO[str] = root.lock_file.open("r+", encoding="ascii")
         except OSError as error:

@@ -37,7 +37,6 @@ class UnknownPlugin(EpmTaskError, KeyError):
     __str__ = EpmTaskError.__str__
 
     def __init__(self, plugin: str) -> None:
-        """Take its name."""
         super().__init__(
             f"plugin {plugin!r} is not known",
             fix="put its JSON into Plugins/, or correct the name",
@@ -50,7 +49,6 @@ class UnknownKey(EpmTaskError, KeyError):
     __str__ = EpmTaskError.__str__
 
     def __init__(self, plugin: str, key: str) -> None:
-        """Take the plugin and the key."""
         super().__init__(
             f"setting {key!r} of {plugin} is not known", fix="add it, or correct its key"
         )
@@ -123,7 +121,7 @@ class SettingsStore:
         return settings[key]
 
     def put(self, plugin: str, key: str, value: Any, *, create: bool = False) -> None:
-        """Write one setting into unified storage; when this returns, it survives a kill.
+        """Write one setting, text or typed, into unified storage; it survives a kill at once.
 
         Args:
             plugin: The plugin.
@@ -132,7 +130,7 @@ class SettingsStore:
             create: Make the plugin when no layer knows it.
 
         Raises:
-            UnknownPlugin: No layer knows it, or it can be no plugin's name.
+            UnknownPlugin: No layer knows it, or it cannot be a plugin's name.
             OSError: The file could not be written; nothing has changed.
         """
         with self._lock:

@@ -25,7 +25,6 @@ class RootUnusable(StartError):
     """The agent's root cannot be created or written."""
 
     def __init__(self, root: Path, why: str) -> None:
-        """Take the root and the operating system's reason."""
         super().__init__(
             f"the agent's root {root} cannot be used", why, "choose a folder that you may write"
         )
@@ -35,7 +34,6 @@ class RootHeld(StartError):
     """Another agent runs on this root."""
 
     def __init__(self, root: Path, pid: int | None) -> None:
-        """Take the root and the PID of its holder, when it is known."""
         holder = f"process {pid}" if pid else "another process"
         super().__init__(
             f"the agent's root {root} is in use by {holder}",
@@ -48,7 +46,6 @@ class FileUnwritable(StartError):
     """A file that was asked for cannot be written."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        """Take the file and the operating system's reason."""
         super().__init__(
             f"{path} cannot be written", error.strerror or str(error), "give another path"
         )
@@ -58,7 +55,6 @@ class PortTaken(StartError):
     """A port that was asked for belongs to another process."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Take the address; who has it is looked up."""
         super().__init__(
             f"port {port} is in use by {holder(host, port)}",
             fix="choose another one, or 0 for any free one",
@@ -75,7 +71,6 @@ class UnusableFile(StartError):
     """
 
     def __init__(self, path: Path, why: str, *, line: int = 0) -> None:
-        """Take the facts; the sentence says that the file was not changed."""
         super().__init__(
             f"{path}, line {line}" if line else str(path),
             why,

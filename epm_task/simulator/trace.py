@@ -18,43 +18,15 @@ if TYPE_CHECKING:
 #: Part of the agent that decided.
 Kind = Literal["api", "fault", "job", "mqtt", "record", "scheduler", "settings"]
 
-#: What was decided, for code; the sentence in `what` is for people.
-Action = Literal[
-    # A connection or a request; a request that was refused is `answered` too, and `denied`.
-    "answered",
-    "refused",
-    "connected",
-    "disconnected",
-    "closed",
-    # A message or a subscription.
-    "published",
-    "subscribed",
-    "dropped",
-    "logged",
-    # A run of a job, and the processes of its tasks.
-    "run_started",
-    "redirected",
-    "skipped",
-    "stopped",
-    "failed",
-    "not_started",
-    "process_started",
-    "process_ended",
-    "timed_out",
-    "left_behind",
-    "merge_refused",
-    "assumed",
-    "never_due",
-    # A document, a setting, or a file.
-    "saved",
-    "deleted",
-    "reverted",
-    "loaded",
-    "not_loaded",
-    "not_written",
-    # Something that goes wrong on purpose.
-    "fault",
-]
+_Connection = Literal["answered", "refused", "connected", "disconnected", "closed"]
+_Message = Literal["published", "subscribed", "dropped", "logged"]
+_Run = Literal["run_started", "redirected", "skipped", "stopped", "failed", "assumed", "never_due"]
+_Process = Literal["not_started", "process_started", "process_ended", "timed_out", "left_behind"]
+_File = Literal["saved", "deleted", "reverted", "loaded", "not_loaded", "not_written"]
+
+#: What was decided, for code; the sentence in `what` is for people. A request is `answered` when it
+#: was refused too: see `denied`. `assumed` is where the agent knows less than the vendor's.
+Action = _Connection | _Message | _Run | _Process | _File | Literal["merge_refused", "fault"]
 
 #: Enough for a test run of hundreds of tasks, about 10 MB at most.
 _KEPT: Final = 10_000

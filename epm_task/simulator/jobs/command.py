@@ -34,7 +34,6 @@ class CommandProblem(EpmTaskError):
     """
 
     def __init__(self, what: str, fix: str, exit_code: int = 126) -> None:
-        """Take what is wrong, and what to do."""
         super().__init__(what, fix=fix)
         self.exit_code = exit_code
 

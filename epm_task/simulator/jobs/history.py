@@ -38,7 +38,6 @@ class RunHistory:
     """
 
     def __init__(self, path: Path, logger: KeeperLogger, trace: Trace) -> None:
-        """Open the file for appending, and listen to the trace until `close`."""
         self._file = RotatingFile(path)
         self._logger = logger
         self._trace = trace

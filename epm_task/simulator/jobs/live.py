@@ -41,7 +41,6 @@ class LiveRun:
     def __init__(
         self, job: Mapping[str, Any], request: RunRequest | None = None, *, keep: bool = True
     ) -> None:
-        """Nothing was seen yet."""
         self.job: Final = job
         self.request: Final = request or RunRequest()
         self.run: Final = Run(uuid.uuid4().hex, str(job.get("id", "")), self.request.trigger)

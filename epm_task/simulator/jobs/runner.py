@@ -61,7 +61,6 @@ class JobRunner:
         history: RunHistory,
         conditions: Mapping[str, bool],
     ) -> None:
-        """Start with no run."""
         self._all = surroundings
         self._base_url = base_url
         self._settings = settings
@@ -225,12 +224,7 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 
 def skip_reason(task: Mapping[str, Any], settings: SettingsStore) -> str:
-    """Return why *task* is skipped, or an empty text; a setting that does not exist skips nothing.
-
-    Args:
-        task: The task as it is in the job document.
-        settings: All settings.
-    """
+    """Return why *task* is skipped, or an empty text; an absent setting skips nothing."""
     named = task.get("SkipWhenPluginSettingFalse") or task.get("skipWhenPluginSettingFalse")
     if not named:
         return ""

@@ -1,4 +1,4 @@
-"""A scheduler looks once a minute which jobs are due, and starts them.
+"""Start the jobs that are due, looking once a minute.
 
 Times are the machine's local ones, compared as the wall shows them: an hour that a change to summer
 time leaves out has no runs, one that comes twice has its runs twice. `runAt` may carry an offset.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cronsim import CronSim, CronSimError
 
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 _MINUTE: Final = timedelta(minutes=1)
 
 
-class StartsRuns(Protocol):
-    """Whoever starts a run without waiting for it."""
-
-    def __call__(self, job: Mapping[str, Any], *, trigger: str) -> str:
-        """Start a run of *job*; return its id."""
-
-
 class _Interval(NamedTuple):
     minutes: float
     due: datetime
@@ -45,7 +38,7 @@ class Scheduler:
     Args:
         clock: The time.
         jobs: Returns the job documents as they are now.
-        start_run: Starts a run; two runs of one job may overlap, as in the field.
+        start_run: Starts a run of a job for a trigger; two of one job may overlap, as in the field.
         trace: Gets what could not be understood.
     """
 
@@ -53,10 +46,9 @@ class Scheduler:
         self,
         clock: Clock,
         jobs: Callable[[], Iterable[Mapping[str, Any]]],
-        start_run: StartsRuns,
+        start_run: Callable[[Mapping[str, Any], str], object],
         trace: Trace,
     ) -> None:
-        """Nothing is started before `start`."""
         self._clock = clock
         self._jobs = jobs
         self._start_run = start_run
@@ -68,11 +60,11 @@ class Scheduler:
         clock.on_minute(self.tick)
 
     def start(self) -> None:
-        """Run the jobs of the event `Startup`, and look once a minute from now on."""
+        """Run the jobs of the event `Startup`, and look at every full minute from now on."""
         self._notice_intervals(self._clock.now())
         for job in self._enabled():
             if any(is_startup(event) for event in job.get("events") or ()):
-                self._start_run(job, trigger="Startup")
+                self._start_run(job, "Startup")
         self._arm()
 
     def stop(self) -> None:
@@ -89,7 +81,7 @@ class Scheduler:
         self._notice_intervals(minute)
         for job in self._enabled():
             if trigger := self._trigger(job, before, minute):
-                self._start_run(job, trigger=trigger)
+                self._start_run(job, trigger)
 
     def _notice_intervals(self, now: datetime) -> None:
         """Let the interval of each job that is new, or has a new interval, begin now."""
@@ -150,7 +142,7 @@ _SHORT_DAY: Final = 3
 
 
 def is_due(schedule: Mapping[str, Any], before: datetime, minute: datetime) -> bool:
-    """Return whether a job of *schedule* is due at *minute*; an interval is not decided here.
+    """Return whether a job is due at a full minute; an interval is not decided here.
 
     Args:
         schedule: `schedule` of a job document.
@@ -176,7 +168,7 @@ def _cron(expression: str, local: datetime) -> bool:
     try:
         return bool(next(CronSim(expression, local - timedelta(minutes=1))) == local)
     except CronSimError as error:
-        raise ValueError(f"{expression!r} is no cron expression: {error}") from error
+        raise ValueError(f"{expression!r} is not a cron expression: {error}") from error
 
 
 def _calendar(entry: Mapping[str, Any], local: datetime) -> bool:
@@ -204,7 +196,7 @@ def _day_number(day: object) -> int:
         return int(text) % 7
     names = [name[:_SHORT_DAY] for name in _DAYS]
     if text[:_SHORT_DAY] not in names:
-        raise ValueError(f"{day!r} is no day of the week")
+        raise ValueError(f"{day!r} is not a day of the week")
     return names.index(text[:_SHORT_DAY])
 
 
@@ -215,17 +207,11 @@ def _listed(value: object) -> Iterable[Any]:
 
 
 class Clock:
-    """The time of one agent: the machine's own, plus what it was moved by.
-
-    Args:
-        start: The moment at which the clock starts; now when None.
-        seconds: The machine's time in Unix seconds.
-    """
+    """The time of one agent, from *start* on: the machine's own, plus what it was moved by."""
 
     def __init__(
         self, start: datetime | None = None, *, seconds: Callable[[], float] = time.time
     ) -> None:
-        """Set the clock."""
         self._seconds = seconds
         self._moved = timedelta()
         self._listeners: list[Callable[[datetime], None]] = []

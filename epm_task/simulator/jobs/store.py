@@ -27,15 +27,11 @@ class UnknownJob(EpmTaskError, KeyError):
     __str__ = EpmTaskError.__str__
 
     def __init__(self, job_id: str) -> None:
-        """Take the id."""
         super().__init__(f"job {job_id!r} is not known", fix="add the job, or correct the id")
 
 
 class JobStore:
-    """The jobs of one agent; may be used from any thread.
-
-    Args:
-        folder: `Jobs/`, which exists.
+    """The jobs in the folder `Jobs/`; may be used from any thread.
 
     Attributes:
         problems: The files that the last `reload` could not use; their jobs are not there.
@@ -58,7 +54,7 @@ class JobStore:
         """Return one document.
 
         Raises:
-            UnknownJob: There is no such job.
+            UnknownJob: The agent has no such job.
         """
         with self._lock:
             try:
@@ -71,13 +67,10 @@ class JobStore:
             return job_id in self._jobs
 
     def put(self, job: Job) -> bool:
-        """Write a document; when this returns, it survives a kill.
-
-        Returns:
-            Whether the job is new.
+        """Write a document; when this returns, it survives a kill. Return whether the job is new.
 
         Raises:
-            BadJobId: Its id can be no file name.
+            BadJobId: Its id cannot be a file name.
             OSError: The file could not be written; nothing has changed.
         """
         job_id = check_job_id(str(job.get("id", "")))
@@ -91,7 +84,7 @@ class JobStore:
         """Delete one job with its file; the binary stays.
 
         Raises:
-            UnknownJob: There is no such job.
+            UnknownJob: The agent has no such job.
             OSError: The file could not be deleted; nothing has changed.
         """
         with self._lock:

@@ -61,18 +61,11 @@ class TaskSurroundings:
 
 
 class TaskRunner:
-    """Run the tasks of one run, one at a time.
-
-    Args:
-        surroundings: What all runs have in common.
-        job: The job document.
-        live: The run.
-    """
+    """Run the tasks of one run of *job*, one at a time."""
 
     def __init__(
         self, surroundings: TaskSurroundings, job: Mapping[str, Any], live: LiveRun
     ) -> None:
-        """Remember what the tasks of the run share."""
         self._all = surroundings
         self._job = job
         self._job_id = str(job.get("id", ""))
@@ -80,12 +73,7 @@ class TaskRunner:
         self._run_id = live.run.run_id
 
     async def run(self, task: Mapping[str, Any], values: Mapping[str, str]) -> TaskRun:
-        """Run one task to its end; a program that cannot be started is an exit code too.
-
-        Args:
-            task: The task as it stands in the job document.
-            values: Text by token name.
-        """
+        """Run one task with the text of each token; a failed start is an exit code too."""
         started = time.monotonic()
         outcome = TaskRun(str(task.get("id", "")))
         out = Capture(partial(self._live.line, "stdout"))

@@ -48,10 +48,10 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     parameters: Mapping[str, Any] | None = None,
     deny: Collection[str] = (),
 ) -> TrialJob:
-    """Return the job that runs *target*.
+    """Return the job that runs a task, a task file, or any other program.
 
     Args:
-        target: A task, the path of a task file, or the path of any other program.
+        target: The task, or the path of the file.
         ca_file: The agent's CA.
         task_name: Which task of a file with several.
         arguments: Further arguments, passed exactly as they are.
@@ -60,7 +60,7 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
 
     Raises:
         TaskFileError: The file cannot be imported, or holds no such task.
-        UnknownName: A parameter is unknown to the task.
+        UnknownName: The task has no parameter of that name.
     """
     path = (target.file if isinstance(target, Task) else Path(target)).absolute()
     task = target if isinstance(target, Task) else find_task(path, task_name)

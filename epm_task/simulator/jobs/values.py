@@ -37,7 +37,6 @@ class ParameterProblem(EpmTaskError):
     """A declared parameter has no usable value, so the run does not start."""
 
     def __init__(self, name: str, what: str) -> None:
-        """Take the parameter's name and what is wrong, never the value."""
         super().__init__(
             f"parameter {name!r} {what}", fix="give another value, or correct the declaration"
         )

@@ -1,4 +1,4 @@
-"""Access is the one place that decides what a connection may do, over HTTPS or over MQTT.
+"""Decide what a connection may do, over HTTPS or over MQTT.
 
 The Plugin tier belongs to registered processes, found by the PID of the connection's peer. The
 Admin tier belongs to the holder of a client certificate of this agent's CA, which the TLS layer has
@@ -46,36 +46,30 @@ class MqttAdmission:
         allowed: Whether the client may connect.
         reason: Why, or why not.
         job_id: The job that the client id names; None when it names none.
-        run_id: The run to which the process belongs; None for an admin.
-        unlimited: Whether every topic is allowed.
-        publications: Topics on which the client may publish.
-        subscriptions: Topics to which the client may subscribe.
+        launch: The client's process; None for the admin certificate, to which all is allowed.
     """
 
     allowed: bool
     reason: str
     job_id: str | None = None
-    run_id: str | None = None
-    unlimited: bool = False
-    publications: frozenset[str] = frozenset()
-    subscriptions: frozenset[str] = frozenset()
+    launch: Launch | None = None
+
+    @property
+    def run_id(self) -> str | None:
+        """The run to which the process belongs."""
+        return self.launch.run_id if self.launch else None
 
     def may_publish(self, topic: str) -> bool:
         """Return whether the job declares *topic* as a publication; names match exactly."""
-        return self.unlimited or topic in self.publications
+        return self.launch is None or topic in self.launch.publications
 
     def may_subscribe(self, topic_filter: str) -> bool:
         """Return whether the job declares *topic_filter* as a subscription; names match exactly."""
-        return self.unlimited or topic_filter in self.subscriptions
+        return self.launch is None or topic_filter in self.launch.subscriptions
 
 
 class Access:
-    """The tiers of callers.
-
-    Args:
-        registry: The processes that the agent launched.
-        client_id_template: Where the job id stands in a client id.
-    """
+    """The tiers of callers."""
 
     def __init__(
         self, registry: ProcessRegistry, *, client_id_template: str = DEFAULT_TEMPLATE
@@ -86,13 +80,7 @@ class Access:
     def identify(
         self, local: Address, peer: Address, peer_certificate: Mapping[str, Any] | None
     ) -> Caller:
-        """Return who is at the far end of a TCP connection now.
-
-        Args:
-            local: The agent's address of the connection.
-            peer: The caller's address of the connection.
-            peer_certificate: `SSLSocket.getpeercert()`: empty or None when none was verified.
-        """
+        """Return who is at the far end of a TCP connection now; see `SSLSocket.getpeercert`."""
         registry = self._registry
         pid = peer_pid(local, peer, registry.candidates())
         if pid is None:
@@ -110,22 +98,13 @@ class Access:
     ) -> MqttAdmission:
         """Decide whether a client may connect to the broker under *client_id*."""
         caller = self.identify(local, peer, peer_certificate)
-        job_id = job_id_of(client_id, template=self._template)
+        job_id, launch = job_id_of(client_id, template=self._template), caller.launch
         if caller.admin:
-            return MqttAdmission(
-                allowed=True, reason="admin certificate", job_id=job_id, unlimited=True
+            return MqttAdmission(allowed=True, reason="admin certificate", job_id=job_id)
+        why_not = "" if launch else caller.reason
+        if launch and job_id != launch.job_id:
+            why_not = (
+                f"the client id names job {job_id!r}, and the process runs job {launch.job_id!r}"
             )
-        launch = caller.launch
-        if launch is None:
-            return MqttAdmission(allowed=False, reason=caller.reason, job_id=job_id)
-        if job_id != launch.job_id:
-            why = f"the client id names job {job_id!r}, and the process runs job {launch.job_id!r}"
-            return MqttAdmission(allowed=False, reason=why, job_id=job_id)
-        return MqttAdmission(
-            allowed=True,
-            reason=caller.reason,
-            job_id=job_id,
-            run_id=launch.run_id,
-            publications=launch.publications,
-            subscriptions=launch.subscriptions,
-        )
+        allowed, reason = not why_not, why_not or caller.reason
+        return MqttAdmission(allowed=allowed, reason=reason, job_id=job_id, launch=launch)

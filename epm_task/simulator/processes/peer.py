@@ -31,7 +31,7 @@ def peer_pid(local: Address, peer: Address, candidates: Collection[int]) -> int 
     Args:
         local: Our own address of the connection (`getsockname`).
         peer: The far end's address (`getpeername`).
-        candidates: PIDs worth looking at.
+        candidates: PIDs worth a look.
 
     Raises:
         OSError: The operating system does not say who holds connections.

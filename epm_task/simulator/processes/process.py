@@ -61,7 +61,6 @@ class TaskProcess:
     def __init__(
         self, transport: asyncio.SubprocessTransport, streams: _Streams, marker: str
     ) -> None:
-        """Take what `start` made."""
         self._transport = transport
         self._streams = streams
         self._marker = marker
@@ -196,7 +195,6 @@ class Capture:
     def __init__(
         self, on_line: Callable[[bytes], None] | None = None, *, limit: int = CAPTURE_BYTES
     ) -> None:
-        """Start with an empty stream."""
         self._on_line = on_line
         self._limit = limit
         self._kept = bytearray()

@@ -1,4 +1,4 @@
-"""The process registry knows the processes that the agent launched: they have the Plugin tier."""
+"""Know the processes that the agent launched: they have the Plugin tier."""
 
 from __future__ import annotations
 

@@ -69,10 +69,8 @@ def ancestor_among(pid: int, roots: Collection[int]) -> int | None:
 def descendants(roots: Collection[int], *, newer_only: bool = False) -> frozenset[int]:
     """Return the PIDs of all living descendants of *roots*, without the roots.
 
-    Args:
-        roots: PIDs to start from.
-        newer_only: Look only at PIDs above the lowest root. A child's PID is nearly always above
-            its parent's, so this finds the same, far cheaper, until the PIDs wrap around.
+    *newer_only* looks only at PIDs above the lowest root. A child's PID is nearly always above its
+    parent's, so this finds the same, far cheaper, until the PIDs wrap around.
     """
     if not roots:
         return frozenset()

@@ -28,7 +28,7 @@ class Plan:
         self.clock = Clock(_START, seconds=lambda: 0.0)
         self.scheduler = Scheduler(self.clock, lambda: self.jobs, self._start_run, self.trace)
 
-    def _start_run(self, job: Mapping[str, Any], *, trigger: str) -> str:
+    def _start_run(self, job: Mapping[str, Any], trigger: str) -> str:
         self.started.append((f"{self.clock.now():%H:%M}", job["id"], trigger))
         return "run"
 

@@ -72,7 +72,7 @@ def test_an_empty_document_names_all_that_is_missing(tmp_path: Path) -> None:
     assert check(tmp_path, {}).errors == [
         "id is missing",
         "name is missing",
-        "tasks must be an array with at least one task",
+        "tasks is missing",
     ]
 
 
@@ -85,37 +85,37 @@ def test_an_empty_document_names_all_that_is_missing(tmp_path: Path) -> None:
         (job_document(name=1), "name must be text"),
         (job_document(enabled="yes"), "enabled must be true or false"),
         (job_document(description=1), "description must be text"),
-        (job_document(priority=0), "from 1 to 10, not 0"),
-        (job_document(priority=11), "from 1 to 10, not 11"),
-        (job_document(priority=True), "from 1 to 10, not True"),
-        (job_document(priority="5"), "from 1 to 10, not '5'"),
+        (job_document(priority=0), "priority must be at least 1"),
+        (job_document(priority=11), "priority must be at most 10"),
+        (job_document(priority=True), "priority must be a whole number"),
+        (job_document(priority="5"), "priority must be a whole number"),
         (job_document(schedule={}), "exactly one"),
         (job_document(condition="x"), "condition must be an object"),
         (job_document(parameters={}), "parameters must be an array"),
         (job_document(parameters=["x"]), "parameters[0] must be an object"),
         (job_document(parameters=[{}]), "parameters[0].name is missing"),
-        (job_document(parameters=[{"name": "a"}, {"name": "a"}]), "'a' stands twice"),
+        (job_document(parameters=[{"name": "a"}, {"name": "a"}]), "'a' is used twice"),
         (job_document(parameters=[{"name": "a", "required": 1}]), "required must be true"),
         (job_document(mqttTopics=[]), "mqttTopics must be an object"),
-        (job_document(mqttTopics={"allowedPublications": "x"}), "an array of topic names"),
-        (job_document(mqttTopics={"allowedSubscriptions": [1]}), "an array of topic names"),
+        (job_document(mqttTopics={"allowedPublications": "x"}), "must be an array"),
+        (job_document(mqttTopics={"allowedSubscriptions": [1]}), "Subscriptions[0] must be text"),
         (job_document(osFilter=[]), "osFilter must be an object"),
         (job_document(osFilter={"linux": "yes"}), "osFilter.linux must be true or false"),
-        (job_document(tasks=[]), "at least one task"),
-        (job_document(tasks="x"), "at least one task"),
+        (job_document(tasks=[]), "tasks must not be empty"),
+        (job_document(tasks="x"), "tasks must be an array"),
         (job_document(tasks=["x"]), "tasks[0] must be an object"),
         (job_document(tasks=[{}]), "tasks[0].id is missing"),
         (job_document(tasks=[{"id": "one"}]), "tasks[0].command is missing"),
-        (job_document(tasks=[{"id": "a", "command": "probe"}] * 2), "'a' stands twice"),
+        (job_document(tasks=[{"id": "a", "command": "probe"}] * 2), "'a' is used twice"),
         (with_task(command="a/b"), "a name without a path"),
         (with_task(command=".."), "a name without a path"),
         (with_task(executablePath="bin/probe"), "executablePath must be absolute"),
         (with_task(executablePath=1), "executablePath must be text"),
-        (with_task(arguments=["a"]), "arguments must be one text"),
-        (with_task(timeoutSeconds=0), "timeoutSeconds must be a whole number"),
+        (with_task(arguments=["a"]), "arguments must be text"),
+        (with_task(timeoutSeconds=0), "tasks[0].timeoutSeconds must be at least 1"),
         (with_task(timeoutSeconds=1.5), "timeoutSeconds must be a whole number"),
-        (with_task(ExecutionType="Root"), "ExecutionType must be one of"),
-        (with_task(executionType="Root"), "ExecutionType must be one of"),
+        (with_task(ExecutionType="Root"), "ExecutionType is wrong"),
+        (with_task(executionType="Root"), "executionType is wrong"),
         (with_task(continueOnFailure="no"), "continueOnFailure must be true or false"),
     ],
 )
@@ -160,7 +160,7 @@ def found(doc: dict[str, Any], *, windows: bool = False) -> list[str]:
     return pitfalls(doc, system="windows" if windows else "linux")
 
 
-def with_task_of_job_pitfalls(**fields: Any) -> dict[str, Any]:
+def with_fields(**fields: Any) -> dict[str, Any]:
     """Return a job whose one task has more fields."""
     doc = job_document()
     doc["tasks"][0] |= fields
@@ -181,17 +181,17 @@ def test_a_good_job_has_none() -> None:
         (job_document(mqttTopics={"allowedPublications": "x"}), "lacks KeeperLogger"),
         (job_document(eventTopic="my/topic"), "eventTopic my/topic is not in"),
         (job_document(events=["Startup"]), "may overlap"),
-        (with_task_of_job_pitfalls(mqttTopics={}), "belongs to the job"),
-        (with_task_of_job_pitfalls(arguments=""), "do not hold {KeeperApiBaseUrl}"),
+        (with_fields(mqttTopics={}), "belongs to the job"),
+        (with_fields(arguments=""), "do not hold {KeeperApiBaseUrl}"),
         (
-            with_task_of_job_pitfalls(arguments="--url=https://127.0.0.1:6889"),
+            with_fields(arguments="--url=https://127.0.0.1:6889"),
             "port 6889 stands in arguments",
         ),
-        (with_task_of_job_pitfalls(arguments="${KeeperApiBaseUrl}"), "without $"),
-        (with_task_of_job_pitfalls(command="probe.exe"), "without extension"),
-        (with_task_of_job_pitfalls(executablePath="/opt/probe.EXE"), "does not fit linux"),
+        (with_fields(arguments="${KeeperApiBaseUrl}"), "without $"),
+        (with_fields(command="probe.exe"), "without extension"),
+        (with_fields(executablePath="/opt/probe.EXE"), "does not fit linux"),
         (
-            with_task_of_job_pitfalls(MergeStdoutJsonIntoContext=True, ExecutionType="User"),
+            with_fields(MergeStdoutJsonIntoContext=True, ExecutionType="User"),
             "ExecutionType Service only",
         ),
     ],
@@ -204,9 +204,9 @@ def test_a_pitfall_is_one_sentence(doc: dict[str, Any], why: str) -> None:
 @pytest.mark.parametrize(
     "doc",
     [
-        with_task_of_job_pitfalls(executablePath=r"C:\probe.exe"),
-        with_task_of_job_pitfalls(arguments="{KeeperApiBaseUrl} --count=16889"),
-        with_task_of_job_pitfalls(MergeStdoutJsonIntoContext=True),
+        with_fields(executablePath=r"C:\probe.exe"),
+        with_fields(arguments="{KeeperApiBaseUrl} --count=16889"),
+        with_fields(MergeStdoutJsonIntoContext=True),
         job_document(events=["Startup"], schedule=None),
     ],
 )
