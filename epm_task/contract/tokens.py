@@ -11,12 +11,18 @@ those of `CommandLineToArgvW`. Arguments that use double quotes only mean the sa
 
 from __future__ import annotations
 
+import ntpath
+import os
 import re
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from epm_task.contract.layout import AgentRoot
     from epm_task.contract.names import OsName
 
 
@@ -213,3 +219,72 @@ PATH_TOKEN_NAMES: Final[dict[OsName, frozenset[str]]] = {
     "linux": _POSIX,
     "macOS": _POSIX | {"system", "library"},
 }
+
+
+#: Windows token names and the environment variable that holds each folder.
+_WINDOWS_VARIABLES = {
+    "systemroot": "SystemRoot",
+    "windows": "SystemRoot",
+    "systemdrive": "SystemDrive",
+    "programfiles": "ProgramFiles",
+    "programfilesx86": "ProgramFiles(x86)",
+    "userprofile": "USERPROFILE",
+    "appdata": "APPDATA",
+    "localappdata": "LOCALAPPDATA",
+    "programdata": "ProgramData",
+    "temp": "TEMP",
+}
+
+
+def path_tokens(
+    root: AgentRoot, environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform
+) -> dict[str, str]:
+    """Return the folder, as text, of each path token that *platform* has.
+
+    The user's folders are those of the account that runs the agent.
+    """
+    home = Path.home()
+    common = {
+        "rootdir": home.anchor,
+        "documents": str(home / "Documents"),
+        "userdocuments": str(home / "Documents"),
+        "userdesktop": str(home / "Desktop"),
+        "hasdesktop": str(_has_desktop(environ, platform)).lower(),
+        "approot": str(root.path),
+        "pluginroot": str(root.plugins),
+    }
+    return common | (
+        _windows_folders(environ) if platform == "win32" else _posix_folders(home, platform)
+    )
+
+
+def _posix_folders(home: Path, platform: str) -> dict[str, str]:
+    folders = {
+        "bin": "/bin",
+        "etc": "/etc",
+        "tmp": tempfile.gettempdir(),
+        "usr": "/usr",
+        "var": "/var",
+        "home": str(home),
+    }
+    if platform == "darwin":
+        folders |= {"system": "/System", "library": "/Library"}
+    return folders
+
+
+def _windows_folders(environ: Mapping[str, str]) -> dict[str, str]:
+    folders = {
+        token: environ[variable]
+        for token, variable in _WINDOWS_VARIABLES.items()
+        if variable in environ
+    }
+    if "systemroot" in folders:
+        folders["system32"] = ntpath.join(folders["systemroot"], "System32")
+        folders["syswow64"] = ntpath.join(folders["systemroot"], "SysWOW64")
+    return folders
+
+
+def _has_desktop(environ: Mapping[str, str], platform: str) -> bool:
+    if platform in {"win32", "darwin"}:
+        return True
+    return "DISPLAY" in environ or "WAYLAND_DISPLAY" in environ

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from epm_task.contract.schedule import is_startup, schedule_errors
+from epm_task.contract.schedule import is_due, is_startup, schedule_errors
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,83 @@ def test_startup_has_two_spellings() -> None:
     assert is_startup({"eventType": "Startup"})
     assert is_startup("Startup")
     assert not is_startup("Other")
+
+
+def _due(schedule: dict[str, Any], local: str, *, gap_minutes: int = 1) -> bool:
+    minute = datetime.fromisoformat(local).astimezone(UTC)
+    return is_due(schedule, minute - timedelta(minutes=gap_minutes), minute)
+
+
+@pytest.mark.parametrize(
+    ("expression", "local", "due"),
+    [
+        ("*/15 * * * *", "2026-03-02T10:15", True),
+        ("*/15 * * * *", "2026-03-02T10:16", False),
+        ("0 4 * * 0", "2026-03-01T04:00", True),
+        ("0 4 * * 7", "2026-03-01T04:00", True),
+        ("0 4 * * 0", "2026-03-02T04:00", False),
+        ("0 4 13 * 5", "2026-03-06T04:00", True),
+        ("0 4 13 * 5", "2026-03-13T04:00", True),
+        ("0 4 13 * 5", "2026-04-13T04:00", True),
+        ("0 0 29 2 *", "2026-02-28T00:00", False),
+    ],
+)
+def test_cron(expression: str, local: str, due: bool):  # noqa: FBT001 - a table of cases
+    """Weekday 0 is Sunday, and a day of the month beside a weekday means either."""
+    assert _due({"cronExpression": expression}, local) is due
+
+
+def test_run_at_is_due_once():
+    """A single run comes at its minute, also when the minutes before it were missed."""
+    schedule = {"runAt": "2026-03-02T10:15:20"}
+    assert not _due(schedule, "2026-03-02T10:15")
+    assert _due(schedule, "2026-03-02T10:16")
+    assert not _due(schedule, "2026-03-02T10:17")
+    assert _due(schedule, "2026-03-02T12:00", gap_minutes=600)
+
+
+def test_run_at_with_an_offset():
+    """A moment with an offset is that moment, wherever the machine is."""
+    minute = datetime(2026, 3, 2, 10, 16, tzinfo=UTC)
+    schedule = {"runAt": "2026-03-02T12:16:00+02:00"}
+    assert is_due(schedule, minute - timedelta(minutes=1), minute)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "local", "due"),
+    [
+        ({"times": ["04:00", "16:00"]}, "2026-03-02T16:00", True),
+        ({"time": "4:00"}, "2026-03-02T04:00", True),
+        ({"times": ["04:00"]}, "2026-03-02T04:01", False),
+        ({"time": "04:00", "daysOfWeek": ["Monday", "fri"]}, "2026-03-02T04:00", True),
+        ({"time": "04:00", "daysOfWeek": [0]}, "2026-03-02T04:00", False),
+        ({"time": "04:00", "daysOfMonth": [1, 15]}, "2026-03-15T04:00", True),
+        ({"time": "04:00", "daysOfMonth": 1, "months": [4]}, "2026-03-01T04:00", False),
+        ([{"time": "04:00"}, {"time": "05:00"}], "2026-03-02T05:00", True),
+    ],
+)
+def test_calendar(calendar: object, local: str, due: bool):  # noqa: FBT001 - a table of cases
+    """Times, narrowed by days and months."""
+    assert _due({"calendar": calendar}, local) is due
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"cronExpression": "61 * * * *"},
+        {"cronExpression": "0 0 30 2 *"},
+        {"runAt": "soon"},
+        {"calendar": {"daysOfWeek": ["Monday"]}},
+        {"calendar": {"time": "04:00", "daysOfWeek": ["Blursday"]}},
+    ],
+)
+def test_schedule_that_cannot_be_read(schedule: dict[str, Any]):
+    """The error says what is wrong."""
+    with pytest.raises(ValueError, match=r"\w"):
+        _due(schedule, "2026-03-02T04:00")
+
+
+def test_nothing_is_due_without_a_schedule():
+    """A job of events only, or of an interval, is not decided here."""
+    assert not _due({}, "2026-03-02T04:00")
+    assert not _due({"intervalMinutes": 1}, "2026-03-02T04:00")

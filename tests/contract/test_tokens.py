@@ -15,11 +15,11 @@ from epm_task.contract.names import os_name
 from epm_task.contract.tokens import (
     PATH_TOKEN_NAMES,
     ArgumentsError,
+    path_tokens,
     split_arguments,
     substitute,
     unknown_tokens,
 )
-from epm_task.simulator.jobs.values import path_tokens
 
 _TRICKY = st.text(alphabet="ab '\"\\{}x\t", max_size=16)
 
@@ -133,13 +133,37 @@ def test_open_quote_is_refused_on_posix(text: str):
         split_arguments(text, windows=False)
 
 
-VARIABLES = ("SystemRoot", "SystemDrive", "ProgramFiles", "ProgramFiles(x86)", "USERPROFILE")
-FOLDERS = ("APPDATA", "LOCALAPPDATA", "ProgramData", "TEMP")
+_WINDOWS = {
+    "systemroot": r"C:\Windows", "windows": r"C:\Windows", "systemdrive": "C:", "temp": r"C:\T",
+    "system32": r"C:\Windows\System32", "syswow64": r"C:\Windows\SysWOW64",
+    "programfiles": r"C:\P", "programfilesx86": r"C:\P86", "userprofile": r"C:\U",
+    "appdata": r"C:\A", "localappdata": r"C:\L", "programdata": r"C:\D",
+}  # fmt: skip
+_WINDOWS_ENVIRON = {
+    "SystemRoot": r"C:\Windows", "SystemDrive": "C:", "TEMP": r"C:\T", "ProgramFiles": r"C:\P",
+    "ProgramFiles(x86)": r"C:\P86", "USERPROFILE": r"C:\U", "APPDATA": r"C:\A",
+    "LOCALAPPDATA": r"C:\L", "ProgramData": r"C:\D",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin", "linux"])
-def test_the_simulator_fills_the_tokens_that_the_rules_know(platform: str) -> None:
+def test_folders_have_the_names_of_the_vendor(platform: str) -> None:
     """No more and no fewer, on each system."""
-    environ = dict.fromkeys((*VARIABLES, *FOLDERS), "x")
-    filled = path_tokens(AgentRoot(Path("/agent")), environ, platform=platform)
-    assert filled.keys() == PATH_TOKEN_NAMES[os_name(platform)]
+    folders = path_tokens(AgentRoot(Path("/agent")), _WINDOWS_ENVIRON, platform=platform)
+    assert folders.keys() == PATH_TOKEN_NAMES[os_name(platform)]
+
+
+def test_windows_folders_come_from_the_environment():
+    """The folders are those that Windows itself names."""
+    values = path_tokens(AgentRoot(Path("/agent")), _WINDOWS_ENVIRON, platform="win32")
+    assert values.items() >= _WINDOWS.items()
+
+
+def test_agent_folders_and_desktop():
+    """`approot` is the agent's root; a desktop is there when a display is."""
+    root = AgentRoot(Path("/agent"))
+    values = path_tokens(root, {}, platform="linux")
+    assert (values["approot"], values["pluginroot"]) == ("/agent", "/agent/Plugins")
+    assert values["hasdesktop"] == "false"
+    assert path_tokens(root, {"DISPLAY": ":0"}, platform="linux")["hasdesktop"] == "true"
+    assert path_tokens(root, {}, platform="darwin")["hasdesktop"] == "true"

@@ -19,9 +19,10 @@ from epm_task.contract.names import (
     execution_type_of,
     os_name,
 )
+from epm_task.contract.tokens import path_tokens
 from epm_task.simulator.jobs.run import TaskRun
 from epm_task.simulator.jobs.task import TaskRunner, TaskSurroundings
-from epm_task.simulator.jobs.values import ParameterProblem, path_tokens, run_values
+from epm_task.simulator.jobs.values import ParameterProblem, run_values
 from epm_task.simulator.settings import UnknownKey, UnknownPlugin
 
 if TYPE_CHECKING:

@@ -61,11 +61,11 @@ class MqttAdmission:
 
     def may_publish(self, topic: str) -> bool:
         """Return whether the job declares *topic* as a publication; names match exactly."""
-        return self.launch is None or topic in self.launch.publications
+        return self.allowed and (self.launch is None or topic in self.launch.publications)
 
     def may_subscribe(self, topic_filter: str) -> bool:
         """Return whether the job declares *topic_filter* as a subscription; names match exactly."""
-        return self.launch is None or topic_filter in self.launch.subscriptions
+        return self.allowed and (self.launch is None or topic_filter in self.launch.subscriptions)
 
 
 class Access:
