@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from epm_task.cli.output import Failure
+from epm_task.contract.json_text import MAX_BYTES, BadJson, read_object
 from epm_task.errors import DefinitionError
 from epm_task.job.document import JobDocument
 from epm_task.job.job import Job
-from epm_task.job.json_source import MAX_BYTES, BadSource
 from epm_task.job.project import read_project
 from epm_task.job.task_file import NoSuchTask, TaskFile, TaskFileError, find_task, read_task_file
 from epm_task.runtime.agent.address import loopback_ip
@@ -74,17 +73,16 @@ def read_settings(file: Path | None, assignments: Iterable[str]) -> dict[str, di
     return settings
 
 
+_SETTINGS_FORM: Final = 'write {"Plugin": {"key": "value"}}'
+
+
 def _settings_file(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Failure(
-            f"--settings {file} cannot be read", str(error), "give a JSON file"
-        ) from error
-    if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
-        raise Failure(
-            f"--settings {file} has another form", fix='write {"Plugin": {"key": "value"}}'
-        )
+        found = read_object(file)
+    except BadJson as error:
+        raise Failure(f"--settings {file}: {error.what}", error.why, _SETTINGS_FORM) from error
+    if not all(isinstance(v, dict) for v in found.values()):
+        raise Failure(f"--settings {file} has another form", fix=_SETTINGS_FORM)
     return found
 
 
@@ -206,7 +204,7 @@ def read_job(file: Path) -> JobDocument:
     """Return the document in *file*.
 
     Raises:
-        BadSource: The file holds no job document.
+        BadJson: The file holds no job document.
         OSError: The file cannot be read.
     """
     with file.open("rb") as stream:
@@ -227,5 +225,5 @@ def _read(file: Path) -> dict[str, Any]:
         return read_job(file).raw
     except OSError as error:
         raise Failure(f"{file} cannot be read", error.strerror, "give a job file") from error
-    except BadSource as error:
+    except BadJson as error:
         raise Failure(str(file), str(error), "correct the file") from error

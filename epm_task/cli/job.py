@@ -11,9 +11,9 @@ import typer
 from epm_task.cli.inputs import job_of, one_of, project_tasks, read_job
 from epm_task.cli.options import AsJson
 from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_file
+from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import OS_NAMES
 from epm_task.job.document import encoded, write_document
-from epm_task.job.json_source import BadSource
 from epm_task.job.merge import Drift, drift
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _present(file: Path) -> JobDocument | None:
         return read_job(file)
     except FileNotFoundError:
         return None
-    except BadSource as error:
+    except BadJson as error:
         line, column = error.place
         raise Failure(
             f"{file}:{line}:{column}: this is not a job document",

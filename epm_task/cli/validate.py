@@ -13,9 +13,9 @@ from epm_task.admin.client import live_verdict
 from epm_task.cli.inputs import declared_in, read_job
 from epm_task.cli.options import AsJson, Connection, connected
 from epm_task.cli.output import FAILED, Failure, counted, say, show_json
+from epm_task.contract.json_text import BadJson
 from epm_task.contract.record import printable
 from epm_task.job.document import JobDocument
-from epm_task.job.json_source import BadSource
 from epm_task.job.linter import (
     UnknownCode,
     choose,
@@ -219,7 +219,7 @@ def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
 def _from_file(file: Path, settings: ProjectSettings, code: _Code) -> LintTarget:
     try:
         document = read_job(file)
-    except BadSource as error:
+    except BadJson as error:
         return LintTarget(str(file), settings, None, unreadable(error, name=str(file)))
     job = code.jobs.get(str(document.raw.get("id")))
     neighbours = frozenset(other.stem for other in file.absolute().parent.glob("*.json"))

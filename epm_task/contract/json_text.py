@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import json
-import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from epm_task.errors import EpmTaskError
 
@@ -17,22 +15,15 @@ MAX_BYTES: Final = 1024 * 1024
 
 #: Python refuses to convert longer ones, because that takes quadratic time.
 _MAX_DIGITS: Final = 4300
-
-_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-class Place(NamedTuple):
-    """A place in a text, both numbers from 1; the column counts characters."""
-
-    line: int
-    column: int
+#: What UTF-16 text begins with.
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 class BadJson(EpmTaskError, ValueError):
     """A text is not the JSON that is needed.
 
     Attributes:
-        place: Where that shows; None when no place can be named.
+        place: Line and column, counted from 1, in characters; (0, 0) when no place can be named.
         pointer: The value that was being read; empty for the whole document.
     """
 
@@ -41,38 +32,37 @@ class BadJson(EpmTaskError, ValueError):
         why: str,
         fix: str = "correct it",
         *,
-        place: Place | None = None,
+        place: tuple[int, int] = (0, 0),
         pointer: str = "",
         what: str = "it is not usable JSON",
     ) -> None:
         """Take the reason and the place; *what* is said when there is no place."""
-        super().__init__(f"line {place.line}, column {place.column}" if place else what, why, fix)
+        line, column = place
+        super().__init__(f"line {line}, column {column}" if line else what, why, fix)
         self.place = place
         self.pointer = pointer
 
     @property
     def line(self) -> int:
         """The line, counted from 1; 0 when no place can be named."""
-        return self.place.line if self.place else 0
+        return self.place[0]
 
 
-_START: Final = Place(1, 1)
-
-
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes | str) -> Any:
     """Return the value that *data* holds: UTF-8, with or without a byte order mark.
 
     Raises:
         BadJson: It is not UTF-8, not JSON, nested too deeply, has a name twice in one object, or a
             number that JSON does not have.
     """
-    text = decode(data)
+    text = data if isinstance(data, str) else decode(data)
     try:
         return json.loads(
             text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
         )
     except json.JSONDecodeError as error:
-        raise BadJson(error.msg, place=Place(error.lineno, error.colno)) from None
+        place = (error.lineno, error.colno)
+        raise BadJson(f"it is not JSON ({error.msg})", place=place) from None
     except RecursionError:
         raise BadJson("it is nested too deeply") from None
     except BadJson:
@@ -89,7 +79,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     """
     value = parse_json(data)
     if not isinstance(value, dict):
-        raise BadJson("a JSON object is needed, in braces", place=_START)
+        raise BadJson("it is not an object; a JSON object is needed, in braces", place=(1, 1))
     return value
 
 
@@ -123,7 +113,7 @@ def check_size(data: bytes) -> None:
         BadJson: It is more.
     """
     if len(data) > MAX_BYTES:
-        raise BadJson(f"it has more than {MAX_BYTES} bytes", "give another file", place=_START)
+        raise BadJson(f"it has more than {MAX_BYTES} bytes", "give another file", place=(1, 1))
 
 
 def decode(data: bytes) -> str:
@@ -133,14 +123,19 @@ def decode(data: bytes) -> str:
         BadJson: It is not UTF-8.
     """
     if data.startswith(_UTF_16) or b"\0" in data[:4]:
-        why = "this is UTF-16 or UTF-32"
-        raise BadJson(why, "save it as UTF-8", place=_START)
+        raise BadJson("it is UTF-16 or UTF-32, not UTF-8", "save it as UTF-8", place=(1, 1))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", "replace")
-        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise BadJson("this is not UTF-8", "save it as UTF-8", place=place) from None
+        raise BadJson(
+            "it is not UTF-8", "save it as UTF-8", place=place_in(before, len(before))
+        ) from None
+
+
+def place_in(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column of a character, both from 1."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 class ExactNumber(float):
@@ -154,9 +149,7 @@ class ExactNumber(float):
         Raises:
             BadJson: It is beyond the range of a float.
         """
-        number = float.__new__(cls, text)
-        if math.isinf(number):
-            raise BadJson(f"the number {text[:20]} is too large")
+        number = float.__new__(cls, _finite(text))
         number.text = text
         return number
 
@@ -170,7 +163,7 @@ def read_number(text: str) -> int | ExactNumber:
     if text == "-0" or any(character in text for character in ".eE"):
         return ExactNumber(text)
     if len(text) > _MAX_DIGITS:
-        raise BadJson(f"the number {text[:20]}… has too many digits")
+        raise BadJson(f"the number {text[:20]}… has too many digits", "shorten it")
     return int(text)
 
 
@@ -184,9 +177,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(name: str) -> float:
-    raise BadJson(f"{name} is not a JSON number")
+    raise BadJson(f"it holds {name}, which is not JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
-    return _refuse(text[:40]) if math.isinf(number) else number
+    if number in {float("inf"), float("-inf")}:
+        raise BadJson(f"the number {text[:20]} is too large")
+    return number

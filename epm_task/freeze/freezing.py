@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
+from epm_task.contract.json_text import BadJson
 from epm_task.files import write_atomically
 from epm_task.freeze import FreezeError
 from epm_task.freeze.one_dir import build_one_dir
@@ -23,7 +24,6 @@ from epm_task.freeze.sbom import NAME as SBOM
 from epm_task.freeze.sbom import bill_of_materials, libraries_in, python_version
 from epm_task.freeze.zip_program import build_zip_program
 from epm_task.job.document import JobDocument, encoded, write_document
-from epm_task.job.json_source import BadSource
 from epm_task.job.merge import merge
 from epm_task.job.project import BadProject, find_project, read_table
 from epm_task.runtime.manifest import NAME as MANIFEST
@@ -273,7 +273,7 @@ def _with_additions(path: Path, built: Mapping[str, Any]) -> Mapping[str, Any]:
         present = JobDocument.parse(path.read_bytes())
     except FileNotFoundError:
         return built
-    except BadSource as error:
+    except BadJson as error:
         line, column = error.place
         raise FreezeError(
             f"{path}:{line}:{column}: this is not a job document",

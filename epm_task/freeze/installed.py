@@ -5,11 +5,11 @@ Its executable lies in a folder, mostly with a manifest and the job document tha
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from epm_task.contract.json_text import read_object
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import UnsafeConfiguration
 from epm_task.files import check_trusted
@@ -101,7 +101,7 @@ def _job_beside(program: Installed) -> dict[str, Any] | None:
         return None
     for path in sorted(program.folder.parents[1].glob("*.json")):
         try:
-            document = json.loads(path.read_bytes())
+            document = read_object(path)
             commands = [step.get("command") for step in document["tasks"]]
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             continue  # not a job document, or none that concerns this program

@@ -7,9 +7,8 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.contract.json_text import ExactNumber
+from epm_task.contract.json_text import BadJson, ExactNumber
 from epm_task.job.json_source import (
-    BadSource,
     JsonSource,
     Place,
     pointer_to,
@@ -73,11 +72,11 @@ class JobDocument:
         """Return the document in *data*.
 
         Raises:
-            BadSource: It is no JSON object in UTF-8; the error names line, column and pointer.
+            BadJson: It is no JSON object in UTF-8; the error names line, column and pointer.
         """
         source = read_source(data)
         if not isinstance(source.value, dict):
-            raise BadSource(source.place(""), "", "a job is an object, in braces")
+            raise BadJson("a job is an object, in braces", place=source.place(""))
         return cls(source.value, source)
 
     @cached_property

@@ -1,123 +1,15 @@
-"""A JSON source is a text with its value, and with the place of every part of the value."""
+"""Read a JSON text together with the place of each value, so that a finding can point at it."""
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
-from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.contract.json_text import read_number
+from epm_task.contract.json_text import BadJson, check_size, decode, place_in, read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-
-#: What an agent takes as the body of a request; a job has a few kilobytes.
-MAX_BYTES: Final = 1024 * 1024
-
-_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-class Place(NamedTuple):
-    """A place in a text, both numbers from 1; the column counts characters."""
-
-    line: int
-    column: int
-
-
-class BadSource(ValueError):
-    """A text that is no JSON document.
-
-    Attributes:
-        place: Where that shows.
-        pointer: The value that was being read; empty for the whole document.
-        why: What is wrong, with what to do.
-    """
-
-    def __init__(self, place: Place, pointer: str, why: str) -> None:
-        super().__init__(f"line {place.line}, column {place.column}: {why}")
-        self.place = place
-        self.pointer = pointer
-        self.why = why
-
-
-class JsonSource:
-    """The value of a text, and the place of each of its parts.
-
-    Attributes:
-        text: The text, without a byte order mark.
-        value: What it holds. Numbers with a fraction or an exponent keep their digits.
-    """
-
-    def __init__(self, text: str, value: Any, offsets: Mapping[str, Offsets]) -> None:
-        """Take what `read_source` found."""
-        self.text = text
-        self.value = value
-        self._offsets = offsets
-        self._starts = _line_starts(text)
-
-    def place(self, pointer: str, *, of_key: bool = False) -> Place:
-        """Return where the value at *pointer* stands, or the nearest that holds it.
-
-        Args:
-            pointer: A JSON pointer.
-            of_key: The place of the value's name instead.
-        """
-        while pointer not in self._offsets and pointer:
-            pointer = parent(pointer)
-        offsets = self._offsets[pointer]
-        return _place(self._starts, offsets.key if of_key else offsets.value)
-
-
-def read_source(data: bytes) -> JsonSource:
-    """Return the document that *data* holds: UTF-8, with or without a byte order mark.
-
-    Raises:
-        BadSource: It is too long, no UTF-8, no JSON, nested too deeply, or has a name twice.
-    """
-    text = _decoded(data)
-    scanner = JsonScanner(text)
-    try:
-        value = scanner.read()
-    except ScanError as error:
-        place = _place(_line_starts(text), error.offset)
-        raise BadSource(place, error.pointer, error.why) from None
-    return JsonSource(text, value, scanner.offsets)
-
-
-def _decoded(data: bytes) -> str:
-    start = Place(1, 1)
-    if len(data) > MAX_BYTES:
-        why = f"it has more than {MAX_BYTES} bytes; give the file of a job"
-        raise BadSource(start, "", why)
-    if data.startswith(_UTF_16) or b"\0" in data[:4]:
-        raise BadSource(start, "", "this is UTF-16 or UTF-32; save the file as UTF-8")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig", "replace")
-        place = _place(_line_starts(before), len(before))
-        raise BadSource(place, "", "this is not UTF-8; save the file as UTF-8") from None
-    if not text.strip():
-        raise BadSource(start, "", "it is empty; `epm-task job FILE` writes a job document")
-    return text
-
-
-def _line_starts(text: str) -> list[int]:
-    starts = [0]
-    position = text.find("\n")
-    while position >= 0:
-        starts.append(position + 1)
-        position = text.find("\n", position + 1)
-    return starts
-
-
-def _place(starts: list[int], offset: int) -> Place:
-    line = bisect_right(starts, offset)
-    return Place(line, offset - starts[line - 1] + 1)
-
+    from collections.abc import Iterable
 
 #: The default of .NET's JSON reader, on which an agent with Kestrel rests.
 MAX_DEPTH: Final = 64
@@ -129,62 +21,53 @@ _DECODER: Final = json.JSONDecoder()
 _LITERALS: Final = {"true": True, "false": False, "null": None}
 
 
-class ScanError(ValueError):
-    """The text is no JSON.
+class Place(NamedTuple):
+    """A place in a text, both numbers from 1; the column counts characters."""
+
+    line: int
+    column: int
+
+
+class JsonSource:
+    """The value of a text, and the place of each of its parts.
 
     Attributes:
-        offset: Where that shows, in characters.
-        pointer: The value that was being read.
-        why: What is wrong, with what to do.
-    """
-
-    def __init__(self, offset: int, pointer: str, why: str) -> None:
-        super().__init__(why)
-        self.offset = offset
-        self.pointer = pointer
-        self.why = why
-
-
-class Offsets(NamedTuple):
-    """Where a value stands, in characters.
-
-    Attributes:
-        value: Of the value.
-        key: Of its name when an object holds it, else the same as `value`.
-    """
-
-    value: int
-    key: int
-
-
-class JsonScanner:
-    """Reads one text.
-
-    Attributes:
-        offsets: Where each value stands, by JSON pointer.
+        text: The text, without a byte order mark.
+        value: What it holds. Numbers with a fraction or an exponent keep their digits.
     """
 
     def __init__(self, text: str) -> None:
-        """Take the text; nothing is read yet."""
-        self._text = text
-        self.offsets: dict[str, Offsets] = {}
-
-    def read(self) -> Any:
-        """Return the one value of the text.
+        """Read the text.
 
         Raises:
-            ScanError: It is no JSON.
+            BadJson: It is not JSON, nested too deeply, or has a name twice in one object.
         """
-        value, end = self._value(self._skip(0), "", 0, None)
-        if (rest := self._skip(end)) < len(self._text):
-            raise self._fault(rest, "", "something follows the end of the document; remove it")
-        return value
+        self.text = text
+        #: By pointer: where a value is, and where its name is when an object holds it.
+        self._offsets: dict[str, tuple[int, int]] = {}
+        self.value, end = self._value(self._skip(0), "", 0)
+        if (rest := self._skip(end)) < len(text):
+            raise self._fault(rest, "", "something follows the end of the document", "remove it")
 
-    def _value(self, start: int, pointer: str, depth: int, key: int | None) -> tuple[Any, int]:
-        self.offsets[pointer] = Offsets(start, start if key is None else key)
+    def place(self, pointer: str, *, of_key: bool = False) -> Place:
+        """Return where the value at *pointer* is, or the nearest that holds it.
+
+        Args:
+            pointer: A JSON pointer.
+            of_key: The place of the value's name instead.
+        """
+        while pointer not in self._offsets and pointer:
+            pointer = parent(pointer)
+        return Place(*place_in(self.text, self._offsets[pointer][of_key]))
+
+    def _value(
+        self, start: int, pointer: str, depth: int, key: int | None = None
+    ) -> tuple[Any, int]:
+        self._offsets[pointer] = (start, start if key is None else key)
         if depth > MAX_DEPTH:
-            raise self._fault(start, pointer, f"it is nested more than {MAX_DEPTH} deep")
-        opening = self._text[start : start + 1]
+            why = f"it is nested more than {MAX_DEPTH} deep"
+            raise self._fault(start, pointer, why)
+        opening = self.text[start : start + 1]
         if opening == "{":
             return self._object(start + 1, pointer, depth)
         if opening == "[":
@@ -196,16 +79,19 @@ class JsonScanner:
     def _object(self, position: int, pointer: str, depth: int) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
         position = self._skip(position)
-        if self._text[position : position + 1] == "}":
+        if self.text[position : position + 1] == "}":
             return found, position + 1
         while True:
-            key_start = self._skip(position)
-            key, position = self._key(key_start, pointer)
+            start = self._skip(position)
+            if self.text[start : start + 1] != '"':
+                raise self._fault(start, pointer, "a name in double quotes is needed here")
+            key, position = self._string(start, pointer)
             inner = child(pointer, key)
             if key in found:
-                raise self._fault(key_start, inner, f"the name {key!r} stands twice; remove one")
+                why = f"the name {key!r} is in one object twice"
+                raise self._fault(start, inner, why, "remove one")
             position = self._expect(self._skip(position), ":", pointer, "after a name")
-            found[key], position = self._value(self._skip(position), inner, depth + 1, key_start)
+            found[key], position = self._value(self._skip(position), inner, depth + 1, start)
             position, ended = self._next(position, "}", pointer)
             if ended:
                 return found, position
@@ -213,77 +99,83 @@ class JsonScanner:
     def _array(self, position: int, pointer: str, depth: int) -> tuple[list[Any], int]:
         found: list[Any] = []
         position = self._skip(position)
-        if self._text[position : position + 1] == "]":
+        if self.text[position : position + 1] == "]":
             return found, position + 1
         while True:
             inner = child(pointer, len(found))
-            value, position = self._value(self._skip(position), inner, depth + 1, None)
+            value, position = self._value(self._skip(position), inner, depth + 1)
             found.append(value)
             position, ended = self._next(position, "]", pointer)
             if ended:
                 return found, position
 
-    def _key(self, position: int, pointer: str) -> tuple[str, int]:
-        if self._text[position : position + 1] != '"':
-            raise self._fault(position, pointer, "a name in double quotes is needed here")
-        return self._string(position, pointer)
-
     def _string(self, position: int, pointer: str) -> tuple[str, int]:
         try:
-            text, end = _DECODER.raw_decode(self._text, position)
+            text, end = _DECODER.raw_decode(self.text, position)
         except json.JSONDecodeError as error:
             why = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
-            raise self._fault(error.pos, pointer, f"{why}; correct the text in quotes") from None
+            raise self._fault(error.pos, pointer, why, "correct the text in quotes") from None
         return str(text), end
 
     def _scalar(self, position: int, pointer: str) -> tuple[Any, int]:
-        if (number := _NUMBER.match(self._text, position)) is not None:
+        if (number := _NUMBER.match(self.text, position)) is not None:
             try:
                 return read_number(number[0]), number.end()
-            except ValueError as error:
-                raise self._fault(position, pointer, str(error)) from None
-        word = _WORD.match(self._text, position)
-        if word is not None and word[0] in _LITERALS:
-            return _LITERALS[word[0]], word.end()
-        if word is not None:
-            raise self._fault(position, pointer, f"{word[0][:20]} is no JSON value; quote a text")
-        raise self._fault(position, pointer, f"a value is needed here, not {self._shown(position)}")
+            except BadJson as error:
+                raise self._fault(position, pointer, error.why, error.fix) from None
+        word = _WORD.match(self.text, position)
+        if word is None:
+            why = f"a value is needed here, not {self._shown(position)}"
+            raise self._fault(position, pointer, why)
+        if word[0] not in _LITERALS:
+            raise self._fault(position, pointer, f"{word[0][:20]} is not JSON", "quote a text")
+        return _LITERALS[word[0]], word.end()
 
     def _next(self, position: int, closing: str, pointer: str) -> tuple[int, bool]:
         """Return the position after the comma or the closing bracket, and whether it was that."""
         position = self._skip(position)
-        if self._text[position : position + 1] == closing:
+        if self.text[position : position + 1] == closing:
             return position + 1, True
         comma = position
         position = self._expect(position, ",", pointer, f"or {closing}")
         after = self._skip(position)
-        if self._text[after : after + 1] == closing:
-            raise self._fault(
-                comma, pointer, f"the comma before {closing} is one too many; remove it"
-            )
+        if self.text[after : after + 1] == closing:
+            why = f"the comma before {closing} is one too many"
+            raise self._fault(comma, pointer, why, "remove it")
         return position, False
 
     def _expect(self, position: int, character: str, pointer: str, context: str) -> int:
-        if self._text[position : position + 1] != character:
-            found = self._shown(position)
-            raise self._fault(
-                position, pointer, f"{character} {context} is needed here, not {found}"
-            )
+        if self.text[position : position + 1] != character:
+            why = f"{character} {context} is needed here, not {self._shown(position)}"
+            raise self._fault(position, pointer, why)
         return position + 1
 
     def _skip(self, position: int) -> int:
-        match = _BLANKS.match(self._text, position)
+        match = _BLANKS.match(self.text, position)
         return match.end() if match else position
 
     def _shown(self, position: int) -> str:
-        if position >= len(self._text):
+        if position >= len(self.text):
             return "the end of the text"
-        if self._text.startswith(("//", "/*"), position):
-            return "a comment, which JSON has not"
-        return repr(self._text[position])
+        if self.text.startswith(("//", "/*"), position):
+            return "a comment, which JSON does not have"
+        return repr(self.text[position])
 
-    def _fault(self, offset: int, pointer: str, why: str) -> ScanError:
-        return ScanError(offset, pointer, why)
+    def _fault(self, offset: int, pointer: str, why: str, fix: str = "correct it") -> BadJson:
+        return BadJson(why, fix, place=place_in(self.text, offset), pointer=pointer)
+
+
+def read_source(data: bytes) -> JsonSource:
+    """Return the document that *data* holds: UTF-8, with or without a byte order mark.
+
+    Raises:
+        BadJson: It is too long, not UTF-8, not JSON, nested too deeply, or has a name twice.
+    """
+    check_size(data)
+    text = decode(data)
+    if not text.strip():
+        raise BadJson("it is empty", "write it with `epm-task job FILE`", place=(1, 1))
+    return JsonSource(text)
 
 
 def child(pointer: str, key: str | int) -> str:
@@ -308,14 +200,8 @@ def present_keys(value: Any, keys: Iterable[str | int]) -> list[str | int]:
     """Return those of *keys*, in order, that lead somewhere when followed from *value*."""
     followed: list[str | int] = []
     for key in keys:
-        if not _leads(value, key):
-            continue
-        value = value[key]
-        followed.append(key)
+        in_list = isinstance(value, list) and isinstance(key, int) and key < len(value)
+        if in_list or (isinstance(value, dict) and key in value):
+            value = value[key]
+            followed.append(key)
     return followed
-
-
-def _leads(value: Any, key: str | int) -> bool:
-    if isinstance(value, list):
-        return isinstance(key, int) and key < len(value)
-    return isinstance(value, dict) and key in value

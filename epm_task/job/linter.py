@@ -10,7 +10,7 @@ from epm_task.job.rules import RULES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from epm_task.job.json_source import BadSource
+    from epm_task.contract.json_text import BadJson
     from epm_task.job.rule import Hit, Rule
     from epm_task.job.subject import Subject
 
@@ -53,19 +53,12 @@ def lint(subject: Subject, rules: Collection[Rule], *, name: str, line: int = 1)
     return sorted(found)
 
 
-def unreadable(error: BadSource, *, name: str) -> Finding:
+def unreadable(error: BadJson, *, name: str) -> Finding:
     """Return the finding for a file that is no document."""
     rule = RULES[UNREADABLE]
-    what, _, fix = error.why.partition("; ")
-    return Finding(
-        name,
-        *error.place,
-        rule.code,
-        rule.severity,
-        error.pointer[:100],
-        f"this is no job document: {what}",
-        fix or "correct it",
-    )
+    what = f"this is not a job document: {error.why}"
+    pointer = error.pointer[:100]
+    return Finding(name, *error.place, rule.code, rule.severity, pointer, what, error.fix)
 
 
 def _finding(subject: Subject, rule: Rule, hit: Hit, *, name: str, line: int) -> Finding:

@@ -8,12 +8,13 @@ manifest too; signatures are, and the rights of the folder.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import sys
 from pathlib import Path
 from typing import Any, Final
+
+from epm_task.contract.json_text import BadJson, parse_object
 
 NAME: Final = "manifest.json"
 #: Raised when a reader of an older version could misunderstand the content.
@@ -46,12 +47,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ManifestError(f"{path} is larger than 8 MiB")
-        manifest = json.loads(path.read_bytes())
+        manifest = parse_object(path.read_bytes())
     except FileNotFoundError:
         raise ManifestError(f"there is no {path}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, BadJson) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest.get("files"), dict):
         raise ManifestError(f"{path} is no manifest")
     if manifest.get("manifest") != VERSION:
         raise ManifestError(f"{path} is of another version; use a newer epm-task")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from epm_task.contract.json_text import parse_object
 from epm_task.errors import HandlerCrashed, ResultNotSerializable, TaskError
 from epm_task.exit_code import AUTHOR_CODES, ExitCode, describe
-from epm_task.runtime.result import decode_object, encode_object
+from epm_task.runtime.result import encode_object
 
 if TYPE_CHECKING:
     from epm_task.runtime.streams import StandardStreams
@@ -105,6 +106,6 @@ def parse_result(stdout: bytes) -> dict[str, Any] | None:
     stdout is one JSON object.
     """
     try:
-        return decode_object(stdout.strip())
+        return parse_object(stdout.strip())
     except ValueError:
         return None

@@ -9,7 +9,6 @@ from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
 
 
 def encode_object(value: object) -> bytes:
@@ -27,27 +26,6 @@ def encode_object(value: object) -> bytes:
     except (TypeError, ValueError) as error:
         raise ValueError(str(error)) from None
     return text.encode("ascii")
-
-
-def decode_object(data: bytes) -> dict[str, Any]:
-    """Return the object that *data*, strict UTF-8 JSON, holds.
-
-    Raises:
-        ValueError: It is not JSON, no object, holds a key twice, or NaN; the message is the reason.
-    """
-    try:
-        value = json.loads(
-            data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique
-        )
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8 text") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON ({error.msg} at character {error.pos})") from None
-    if not isinstance(value, dict):
-        raise ValueError("it is JSON, but not an object")
-    return value
 
 
 def _plain_object(value: object) -> object:
@@ -72,14 +50,3 @@ def _plain(value: object) -> object:
     if isinstance(value, AbstractSet):
         return sorted(value, key=str)
     return _plain_object(value)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it holds a key twice")
-    return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import types
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, Union, get_args, get_origin
 
+from epm_task.contract.json_text import BadJson, parse_json
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import SettingsError
 from epm_task.runtime.start_up import slim_import
@@ -100,8 +100,8 @@ def _decoded(model: type[BaseModel], key: str, value: str) -> Any:
     if annotation is None or _takes_text(annotation) or value.lstrip()[:1] not in {"[", "{"}:
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return parse_json(value)
+    except BadJson:
         return value  # pydantic refuses it
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from epm_task.contract.json_text import BadJson, read_object
 from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
@@ -168,10 +169,10 @@ class Template:
 def _read(file: Path) -> dict[str, Any]:
     fix = "give the folder of a cookiecutter template"
     try:
-        raw = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ScaffoldError(f"{file} cannot be read", str(error), fix) from error
-    if not isinstance(raw, dict) or not {"name", "description"} <= raw.keys():
+        raw = read_object(file)
+    except BadJson as error:
+        raise ScaffoldError(f"{file}: {error.what}", error.why, fix) from error
+    if not {"name", "description"} <= raw.keys():
         raise ScaffoldError(f"{file} asks neither a name nor a description", fix=fix)
     return raw
 

@@ -19,8 +19,8 @@ from epm_task.cli.inputs import (
     split_target,
 )
 from epm_task.cli.output import WRONG_USE, Failure
+from epm_task.contract.json_text import MAX_BYTES, BadJson
 from epm_task.errors import EpmTaskError
-from epm_task.job.json_source import MAX_BYTES, BadSource
 
 
 def refused(*words: object) -> str:
@@ -37,7 +37,7 @@ def refused(*words: object) -> str:
         (["--setting", "KeyScanner=1"], "--setting KeyScanner names no plugin and key"),
         (["--setting", ".key=1"], "--setting .key names no plugin and key"),
         (["--setting", "P.=1"], "--setting P. names no plugin and key"),
-        (["--settings", "absent.json"], "absent.json cannot be read"),
+        (["--settings", "absent.json"], "absent.json: it cannot be read"),
         (["--fault", "weather bad=1"], "'weather'"),
         (["--fault", "api status=403 bogus=1"], "bogus"),
         (["--fault", ""], "choose one of api"),
@@ -56,8 +56,8 @@ def test_bad_option(words: list[str], sentence: str):
         ("{", "line 1"),
         ("[1]", '{"Plugin": {"key": "value"}}'),
         ('{"P": 1}', '{"Plugin": {"key": "value"}}'),
-        ("[" * 100_000, "cannot be read"),
-        ("\xff", "cannot be read"),
+        ("[" * 100_000, "nested too deeply"),
+        ("\xff", "not UTF-8"),
     ],
 )
 def test_bad_settings_file(tmp_path: Path, text: str, sentence: str):
@@ -278,7 +278,7 @@ def test_no_more_is_read_than_a_document_can_have(tmp_path: Path) -> None:
     """A sparse file of a terabyte is refused at once."""
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(BadSource, match=f"more than {MAX_BYTES} bytes"):
+    with pytest.raises(BadJson, match=f"more than {MAX_BYTES} bytes"):
         read_job(tmp_path / "a.json")
     with pytest.raises(FileNotFoundError):
         read_job(tmp_path / "b.json")

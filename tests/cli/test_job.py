@@ -170,5 +170,5 @@ def test_a_broken_file_is_not_overwritten(tmp_path: Path, words: list[str]) -> N
     out.write_text('{\n "id": hello\n}')
     ended = epm_task("job", EXAMPLES / "hello.py", "-o", out, *words)
     assert (ended.code, len(ended.err)) == (1, 1)
-    assert f"{out}:2:8: this is not a job document: hello is no JSON value" in ended.err[0]
+    assert f"{out}:2:8: this is not a job document: hello is not JSON" in ended.err[0]
     assert out.read_text() == '{\n "id": hello\n}'

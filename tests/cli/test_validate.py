@@ -133,8 +133,8 @@ def test_code_is_validated_too() -> None:
 def test_what_is_no_document_is_one_finding(tmp_path: Path) -> None:
     """Whatever it is."""
     broken = [
-        (b"no", "no is no JSON value"),
-        ('{"id": 1}'.encode("utf-16"), "this is UTF-16"),
+        (b"no", "no is not JSON"),
+        ('{"id": 1}'.encode("utf-16"), "it is UTF-16"),
         (b" " * 50_000_000, "more than 1048576 bytes"),
         (b"[" * 100_000, "nested more than 64 deep"),
         (b"[]", "a job is an object"),
@@ -145,7 +145,7 @@ def test_what_is_no_document_is_one_finding(tmp_path: Path) -> None:
     ended = epm_task("validate", tmp_path)
     assert ended.code == 1
     for line, (_, why) in zip(ended.out.splitlines(), broken, strict=True):
-        assert "EPM000 this is no job document: " in line
+        assert "EPM000 this is not a job document: " in line
         assert why in line
 
 

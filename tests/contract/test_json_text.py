@@ -3,38 +3,74 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from epm_task.contract.json_text import (
+    MAX_BYTES,
     BadJson,
     ExactNumber,
     parse_json,
     parse_object,
     read_number,
+    read_object,
     write_json,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @pytest.mark.parametrize(
-    ("data", "line", "why"),
+    ("data", "place", "why"),
     [
-        (b"", 1, "Expecting value"),
-        (b'{\n"a": 1\n"b"}', 3, "delimiter"),
-        (b'{\n\n"a": "\xff"}', 3, "not UTF-8"),
-        (b"[" * 100_000, 0, "nested too deeply"),
-        (b"[NaN]", 0, "NaN is not a JSON number"),
-        (b"[-Infinity]", 0, "-Infinity is not a JSON number"),
-        (b"[1e999]", 0, "1e999 is not a JSON number"),
-        (b'{"a": 1, "a": 2}', 0, "'a' is in one object twice"),
-        (b"[" + b"9" * 5000 + b"]", 0, "digits"),
+        (b"", (1, 1), "not JSON"),
+        (b"{", (1, 2), "not JSON"),
+        (b"<html>", (1, 1), "not JSON"),
+        (b'{\n"a": 1\n"b"}', (3, 1), "not JSON .*delimiter"),
+        (b'{\n\n"a": "\xff"}', (3, 7), "not UTF-8"),
+        ('{"a":1}'.encode("utf-16"), (1, 1), "UTF-16"),
+        (b"[" * 100_000, (0, 0), "nested too deeply"),
+        (b"[NaN]", (0, 0), "it holds NaN, which is not JSON"),
+        (b"[-Infinity]", (0, 0), "it holds -Infinity"),
+        (b"[1e999]", (0, 0), "1e999 is too large"),
+        (b'{"a": 1, "a": 2}', (0, 0), "'a' is in one object twice"),
+        (b"[" + b"9" * 5000 + b"]", (0, 0), "digits"),
     ],
 )
-def test_what_is_no_json_is_refused_with_line_and_reason(data: bytes, line: int, why: str) -> None:
-    """Every fault of a text becomes the same error."""
+def test_a_fault_is_one_error_with_place_and_reason(
+    data: bytes, place: tuple[int, int], why: str
+) -> None:
+    """Whatever the text is, in bounded time; a place that cannot be named is 0."""
     with pytest.raises(BadJson, match=why) as caught:
         parse_json(data)
-    assert caught.value.line == line
+    assert (caught.value.place, caught.value.line) == (place, place[0])
+    assert caught.value.fix
+
+
+@given(st.binary(max_size=40))
+def test_bytes_are_an_object_or_bad_json(data: bytes) -> None:
+    """No bytes make reading fail in another way."""
+    try:
+        found: object = parse_object(data)
+    except BadJson as error:
+        found = error
+    assert isinstance(found, dict | BadJson)
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    """One that is absent, or larger than 1 MiB, says so."""
+    file = tmp_path / "a.json"
+    with pytest.raises(BadJson, match="it cannot be read: No such file"):
+        read_object(file)
+    file.write_bytes(b'{"a": 1}' + b" " * MAX_BYTES)
+    with pytest.raises(BadJson, match="more than 1048576 bytes"):
+        read_object(file)
+    file.write_bytes(b'{"a": 1}')
+    assert read_object(file) == {"a": 1}
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
@@ -43,7 +79,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 
 
 def test_another_value_than_an_object_is_refused() -> None:
-    """An array is JSON, and no object."""
+    """An array is JSON, but not an object."""
     with pytest.raises(BadJson, match="a JSON object is needed"):
         parse_object(b"[1]")
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from epm_task.contract.json_text import BadJson
 from epm_task.job.document import JobDocument, encoded, indent_of, write_document
-from epm_task.job.json_source import BadSource, Place, read_source
+from epm_task.job.json_source import Place, read_source
 
 GOOD: dict[str, Any] = {
     "vendorField": {"z": 1, "a": [None]},
@@ -100,7 +101,7 @@ def test_an_execution_type_is_one_of_four() -> None:
 
 def test_only_an_object_is_a_document() -> None:
     """The error has a place."""
-    with pytest.raises(BadSource, match="line 2, column 1: a job is an object"):
+    with pytest.raises(BadJson, match="line 2, column 1: a job is an object"):
         JobDocument.parse(b"\n[]")
 
 

@@ -6,9 +6,8 @@ import time
 
 import pytest
 
+from epm_task.contract.json_text import MAX_BYTES, BadJson
 from epm_task.job.json_source import (
-    MAX_BYTES,
-    BadSource,
     Place,
     child,
     parent,
@@ -75,21 +74,26 @@ def test_values_are_those_of_json() -> None:
         (b'{\n "a": [1,\n]}', (2, 9), "/a", "one too many"),
         (b"[1 2]", (1, 4), "", ", or ] is needed here, not '2'"),
         (b"{'a': 1}", (1, 2), "", "a name in double quotes"),
-        (b'{"a": NaN}', (1, 7), "/a", "NaN is no JSON value"),
-        (b'{"a": -Infinity}', (1, 7), "/a", "-Infinity is no JSON value"),
-        (b'{"a": True}', (1, 7), "/a", "True is no JSON value"),
+        (b'{"a": NaN}', (1, 7), "/a", "NaN is not JSON"),
+        (b'{"a": -Infinity}', (1, 7), "/a", "-Infinity is not JSON"),
+        (b'{"a": True}', (1, 7), "/a", "True is not JSON"),
         (b'{"a": 01}', (1, 8), "", ", or } is needed"),
         (b'{"a": 1e999}', (1, 7), "/a", "is too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", (1, 7), "/a", "too many digits"),
-        (b'{"a": 1, "b": {"c": 1, "c": 2}}', (1, 24), "/b/c", "the name 'c' stands twice"),
+        (
+            b'{"a": 1, "b": {"c": 1, "c": 2}}',
+            (1, 24),
+            "/b/c",
+            "the name 'c' is in one object twice",
+        ),
         (b'{"a": "x\ty"}', (1, 9), "/a", "invalid control character"),
         (b'{"a": "x', (1, 7), "/a", "unterminated string"),
         (b'{"a": "\\x"}', (1, 8), "/a", "invalid \\escape"),
-        (b"// no\n{}", (1, 1), "", "a comment, which JSON has not"),
+        (b"// no\n{}", (1, 1), "", "a comment, which JSON does not have"),
         (b"{} {}", (1, 4), "", "something follows the end"),
-        ('{"a": 1}'.encode("utf-16"), (1, 1), "", "this is UTF-16"),
-        ('{"a": 1}'.encode("utf-16-be"), (1, 1), "", "this is UTF-16"),
-        (b'{\n "a": "\xff"}', (2, 8), "", "this is not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), (1, 1), "", "it is UTF-16"),
+        ('{"a": 1}'.encode("utf-16-be"), (1, 1), "", "it is UTF-16"),
+        (b'{\n "a": "\xff"}', (2, 8), "", "it is not UTF-8"),
         (b"[" * 100_000, (1, 66), "/0" * 65, "nested more than 64 deep"),
         (b'{"a":' * 100_000, (1, 326), "/a" * 65, "nested more than 64 deep"),
     ],
@@ -98,7 +102,7 @@ def test_bad_text_is_one_error_with_its_place(
     data: bytes, place: tuple[int, int], pointer: str, why: str
 ) -> None:
     """Line, column, pointer, and a sentence."""
-    with pytest.raises(BadSource) as caught:
+    with pytest.raises(BadJson) as caught:
         read_source(data)
     assert (caught.value.place, caught.value.pointer) == (place, pointer)
     assert why in caught.value.why
@@ -109,7 +113,7 @@ def test_a_huge_text_is_refused_at_once() -> None:
     """It is not even decoded."""
     data = b" " * 50_000_000
     started = time.thread_time()
-    with pytest.raises(BadSource, match="more than 1048576 bytes"):
+    with pytest.raises(BadJson, match="more than 1048576 bytes"):
         read_source(data)
     assert time.thread_time() - started < 0.5
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from epm_task.contract.json_text import BadJson
 from epm_task.job.document import JobDocument
-from epm_task.job.json_source import BadSource
 from epm_task.job.linter import (
     UnknownCode,
     choose,
@@ -34,7 +34,7 @@ def found_in(kind: str, code: str) -> list[str]:
     (job,) = read_task_file(LINTS / kind / "publisher.py").all_jobs()
     try:
         document = JobDocument.parse(file.read_bytes())
-    except BadSource as error:
+    except BadJson as error:
         return [unreadable(error, name=file.name).code]
     known = job if document.raw["id"] == job.id else None
     subject = Subject(document, file=file, job=known, neighbours=frozenset({file.stem}))

@@ -69,7 +69,7 @@ def test_a_change_is_named(folder: Path, change: Callable[[Path], object], words
     [
         (None, "there is no"),
         ("{", "cannot be read"),
-        ("[]", "is no manifest"),
+        ("[]", "cannot be read"),
         ('{"files": []}', "is no manifest"),
         ('{"manifest": 2, "files": {}}', "another version"),
         (" " * (8 * 1024 * 1024 + 1), "larger than 8 MiB"),

@@ -80,7 +80,7 @@ def test_broken_agent_is_69(script: answer.Answer) -> None:
         (answer.endless_chunked(), "larger than 1 MiB"),
         (answer.gzip_bomb(), "encoded body (gzip)"),
         (answer.body(b'{"broker.host": "127'), "not JSON"),
-        (answer.body(b'{"a": "1", "a": "2"}'), "a key twice"),
+        (answer.body(b'{"a": "1", "a": "2"}'), "in one object twice"),
         (answer.body(b'{"a": NaN}'), "NaN"),
         (answer.body(b"[" * 100_000 + b"]" * 100_000), "nested too deeply"),
         (answer.body(b'"text"'), "not an object"),

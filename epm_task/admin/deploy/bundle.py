@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from epm_task.admin.deploy.program import Program, executable_of, read_program
 from epm_task.admin.errors import BadBundle
 from epm_task.contract.client_id import check_job_id
+from epm_task.contract.json_text import MAX_BYTES, BadJson
 from epm_task.errors import BadJobId
 from epm_task.job.document import JobDocument
-from epm_task.job.json_source import MAX_BYTES, BadSource
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
 
@@ -106,7 +106,7 @@ def _document(file: Path) -> Document:
     try:
         document = JobDocument.parse(data).raw
         check_job_id(file.stem)
-    except (BadSource, BadJobId) as error:
+    except (BadJson, BadJobId) as error:
         raise BadBundle(f"{file} cannot be used", str(error), "correct the file") from None
     if document.get("id") != file.stem:
         raise BadBundle(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 from epm_task.admin.deploy.plan import Part, field_parts
 from epm_task.admin.errors import BadPolicy
 from epm_task.contract.client_id import check_job_id
+from epm_task.contract.json_text import BadJson
 from epm_task.errors import BadJobId
 from epm_task.job.document import JobDocument, encoded, write_document
-from epm_task.job.json_source import BadSource, read_source
+from epm_task.job.json_source import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,7 +118,7 @@ def read_base(data: bytes) -> dict[str, Any]:
     """
     try:
         value = read_source(data).value
-    except BadSource as error:
+    except BadJson as error:
         raise BadPolicy("it is not JSON", str(error), "correct the file") from None
     if not isinstance(value, dict):
         raise BadPolicy("it is not a JSON object", fix="write one, in braces")
@@ -151,7 +152,7 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
         )
     try:
         document = JobDocument.parse(encoded(text)).raw
-    except BadSource as error:
+    except BadJson as error:
         raise BadPolicy(
             "Extension.JobJson holds no job document", str(error), "correct the text"
         ) from None

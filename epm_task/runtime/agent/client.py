@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self
 from urllib.parse import quote
 
+from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
 from epm_task.errors import (
     AgentProtocolError,
@@ -18,7 +19,6 @@ from epm_task.errors import (
     UnknownSetting,
 )
 from epm_task.runtime.agent.transport import CALL_SECONDS, Answer, Transport, Unanswered
-from epm_task.runtime.result import decode_object
 
 if TYPE_CHECKING:
     import ssl
@@ -202,9 +202,10 @@ class AgentClient:
 
     def _object(self, path: str, answer: Answer) -> dict[str, Any]:
         try:
-            return decode_object(answer.body)
-        except ValueError as error:
-            raise AgentProtocolError(self._transport.url + path, f"the answer: {error}") from None
+            return parse_object(answer.body)
+        except BadJson as error:
+            why = f"the answer: {error.why}"
+            raise AgentProtocolError(self._transport.url + path, why) from None
 
     def _document(self, path: str, answer: Answer) -> dict[str, str]:
         document = self._object(path, answer)
