@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.json_text import read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 #: Where agents were seen, by `sys.platform`: the vendor's examples first, then from the field.
 PRESETS: Final = {
@@ -24,6 +25,14 @@ PRESETS: Final = {
 PORTS_SECTION: Final = "Settings"
 HTTPS_PORT_KEY: Final = "KestrelHttpsPort"
 HTTP_PORT_KEY: Final = "KestrelHttpPort"
+#: `scriptType` by the extension of a program in `Jobs/bin`. The vendor documents `Auto` only.
+SCRIPT_TYPES: Final = {
+    ".py": "python",
+    ".sh": "shell",
+    ".ps1": "powershell",
+    ".cmd": "batch",
+    ".bat": "batch",
+}
 
 
 class AgentRoot:
@@ -76,6 +85,35 @@ def find_root(given: Path | None, presets: Iterable[str] | None = None) -> Agent
         return AgentRoot(given)
     names = PRESETS.get(sys.platform, ()) if presets is None else presets
     return next((AgentRoot(path) for name in names if (path := Path(name)).is_dir()), None)
+
+
+def find_program(
+    task: Mapping[str, Any],
+    jobs_bin: Path | None,
+    search_path: str | None = None,
+    platform: str = sys.platform,
+) -> Path | None:
+    """Return the program of a task: `executablePath`, else in `Jobs/bin/{command}/`, else on PATH.
+
+    A given `executablePath` is the only place looked at: a fall-back would hide its error.
+
+    Args:
+        task: The task of a job document.
+        jobs_bin: The folder `Jobs/bin`; None when it is not known.
+        search_path: PATH; None for that of this process.
+        platform: As `sys.platform`.
+    """
+    if path := task.get("executablePath"):
+        return Path(path) if Path(path).is_file() else None
+    command = str(task.get("command") or "")
+    if not command or Path(command).name != command:
+        return None
+    extensions = ("", *SCRIPT_TYPES)
+    for extension in (".exe", *extensions) if platform == "win32" else extensions:
+        if jobs_bin and (program := jobs_bin / command / f"{command}{extension}").is_file():
+            return program
+    found = shutil.which(command, path=search_path)
+    return Path(found) if found else None
 
 
 def _port(value: object) -> int | None:

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import stat
 import struct
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from epm_task.admin.doctor.finding import Finding, fault, note, ok, unknown
+from epm_task.contract.layout import find_program
 from epm_task.contract.names import allowed_systems, os_name
 from epm_task.errors import UnsafeConfiguration, sentence
 from epm_task.files import check_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from epm_task.admin.doctor.finding import Setup
-    from epm_task.contract.layout import AgentRoot
 
 _MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64", "i386": "x86", "i686": "x86"}
 
@@ -33,40 +31,27 @@ def check_binaries(setup: Setup) -> Iterator[Finding]:
     """Look at the binary of each task of the job."""
     if setup.document is None or os_name() not in allowed_systems(setup.document):
         return
+    folder = setup.root.jobs_bin if setup.root else None
     for task in setup.tasks:
-        found = _find_binary(task, setup.root)
-        if isinstance(found, Finding):
-            yield found
-            continue
-        yield ok("binary", str(found))
-        yield _rights(found)
-        yield from _kind(found)
+        if path := find_program(task, folder):
+            yield ok("binary", str(path))
+            yield _rights(path)
+            yield from _kind(path)
+        else:
+            yield _missing(task, folder)
 
 
-def _find_binary(task: dict[str, Any], root: AgentRoot | None) -> Path | Finding:
-    """Return the program of a task: `executablePath`, else in `Jobs/bin`, else on PATH."""
+def _missing(task: dict[str, Any], folder: Path | None) -> Finding:
     given, command = task.get("executablePath"), str(task.get("command") or "")
-    places = [Path(given)] if given else _places(command, root)
-    if found := next((path for path in places if path.is_file()), None):
-        return found
-    if not given and command and (on_path := shutil.which(command)):
-        return Path(on_path)
-    if root is None and not given:
+    if folder is None and not given:
         fix = "give the agent's --agent-root"
         return unknown("binary", f"where {command} would be is not known", fix=fix)
     return fault(
         "binary",
         f"task {task.get('id')!r} has no program",
-        f"{places[0] if places else command} is missing",
+        f"{given or (folder and folder / command / command)} is missing",
         fix="build it (epm-task freeze) and put its whole folder there, before the job is applied",
     )
-
-
-def _places(command: str, root: AgentRoot | None) -> list[Path]:
-    if root is None or not command or Path(command).name != command:
-        return []
-    names = [f"{command}.exe", command] if sys.platform == "win32" else [command]
-    return [root.jobs_bin / command / name for name in names]
 
 
 def _rights(path: Path) -> Finding:

@@ -5,23 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from epm_task.contract.layout import SCRIPT_TYPES
 from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
-#: `scriptType` by extension. The vendor documents `Auto` only.
-_SCRIPT_TYPES: Final = {
-    ".py": "python",
-    ".sh": "shell",
-    ".ps1": "powershell",
-    ".cmd": "batch",
-    ".bat": "batch",
-}
 #: cmd.exe reads these again after the arguments were quoted for the program.
 _BATCH_SPECIAL: Final = frozenset('"%!&|<>^\r\n')
 
@@ -38,33 +31,13 @@ class CommandProblem(EpmTaskError):
         self.exit_code = exit_code
 
 
-def find_program(
-    task: Mapping[str, Any], jobs_bin: Path, search_path: str | None, platform: str = sys.platform
-) -> Path | None:
-    """Return the program of *task*: `executablePath`, else in `Jobs/bin/{command}/`, else on PATH.
-
-    A given `executablePath` is the only place looked at: a fall-back would hide its error.
-    """
-    if path := task.get("executablePath"):
-        return Path(path) if Path(path).is_file() else None
-    command = str(task.get("command") or "")
-    if not command or Path(command).name != command:
-        return None
-    for extension in (".exe", "", *_SCRIPT_TYPES) if platform == "win32" else ("", *_SCRIPT_TYPES):
-        candidate = jobs_bin / command / f"{command}{extension}"
-        if candidate.is_file():
-            return candidate
-    found = shutil.which(command, path=search_path)
-    return Path(found) if found else None
-
-
 def command_line(
     program: Path, script_type: str, arguments: Sequence[str], platform: str = sys.platform
 ) -> list[str]:
     """Return the argv that runs *program*, through an interpreter when it is a script.
 
     Args:
-        program: The file that `find_program` found.
+        program: The file that `contract.layout.find_program` found.
         script_type: `Auto` (shebang or extension decides), or the name of an interpreter.
         arguments: The task's own arguments.
         platform: As `sys.platform`.
@@ -88,12 +61,12 @@ def command_line(
 def _kind_of(program: Path, platform: str) -> str:
     if platform != "win32":
         if os.access(program, os.X_OK) and (
-            _shebang(program) or program.suffix not in _SCRIPT_TYPES
+            _shebang(program) or program.suffix not in SCRIPT_TYPES
         ):
             return "program"
         if _shebang(program):
             return "shebang"
-    kind = _SCRIPT_TYPES.get(program.suffix.casefold(), "program")
+    kind = SCRIPT_TYPES.get(program.suffix.casefold(), "program")
     if kind == "program" and platform != "win32":
         raise CommandProblem(
             f"{program} is not executable, and neither a #! line nor its extension names an "

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.layout import find_program
 from epm_task.contract.names import (
     JOB_ID_VARIABLE,
     JOB_NAME_VARIABLE,
@@ -19,7 +20,7 @@ from epm_task.contract.tokens import ArgumentsError, substitute, unknown_tokens
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.faults.effects import disturb
 from epm_task.simulator.faults.faults import Faults
-from epm_task.simulator.jobs.command import CommandProblem, command_line, find_program
+from epm_task.simulator.jobs.command import CommandProblem, command_line
 from epm_task.simulator.jobs.run import TaskRun
 from epm_task.simulator.processes.process import Capture, TaskProcess
 from epm_task.simulator.processes.registry import Launch

@@ -9,13 +9,13 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.client_id import check_job_id
+from epm_task.contract.layout import find_program
 from epm_task.contract.names import allowed_systems, os_name
 from epm_task.contract.schedule import schedule_errors
 from epm_task.errors import BadJobId
 from epm_task.job.document import JobDocument
 from epm_task.job.linter import choose
 from epm_task.job.subject import Subject
-from epm_task.simulator.jobs.command import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,6 @@ import pytest
 from epm_task.simulator.jobs.command import (
     CommandProblem,
     command_line,
-    find_program,
     python_program,
 )
 
@@ -25,40 +24,6 @@ def _file(path: Path, text: str = "", *, mode: int = 0o755) -> Path:
     path.write_text(text)
     path.chmod(mode)
     return path
-
-
-def test_order_of_places(tmp_path: Path):
-    """`executablePath` comes before `Jobs/bin/{command}/`, and that before PATH."""
-    on_path = _file(tmp_path / "path" / "tool")
-    assert find_program({"command": "tool"}, tmp_path, str(on_path.parent)) == on_path
-    in_bin = _file(tmp_path / "tool" / "tool")
-    assert find_program({"command": "tool"}, tmp_path, str(on_path.parent)) == in_bin
-    own = _file(tmp_path / "own")
-    task = {"command": "tool", "executablePath": str(own)}
-    assert find_program(task, tmp_path, str(on_path.parent)) == own
-
-
-def test_wrong_executable_path_is_not_papered_over(tmp_path: Path):
-    """A given path that names no file is not replaced by another program."""
-    _file(tmp_path / "tool" / "tool")
-    task = {"command": "tool", "executablePath": str(tmp_path / "absent")}
-    assert find_program(task, tmp_path, None) is None
-
-
-@pytest.mark.parametrize("command", ["", "../tool/tool", "absent-from-everywhere"])
-def test_command_is_a_bare_name(tmp_path: Path, command: str):
-    """A command with a path in it, or none, names no program."""
-    _file(tmp_path / "tool" / "tool")
-    assert find_program({"command": command}, tmp_path / "bin", "/nonexistent") is None
-
-
-def test_extensions(tmp_path: Path):
-    """A script may carry its extension; Windows looks for `.exe` first."""
-    script = _file(tmp_path / "tool" / "tool.sh")
-    assert find_program({"command": "tool"}, tmp_path, None) == script
-    exe = _file(tmp_path / "tool" / "tool.exe")
-    assert find_program({"command": "tool"}, tmp_path, None, "win32") == exe
-    assert find_program({"command": "tool"}, tmp_path, None, "linux") == script
 
 
 @pytest.mark.parametrize(
