@@ -189,21 +189,18 @@ class Exchange:
     def _failure(self, call: Call[T], error: Exception) -> AdminError:
         cause = error.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return UnsafeConnection(
-                f"the certificate at {self.url} is refused, so nothing was sent",
-                cause.verify_message,
-                "give the CA of this agent with --cacert (its certificate is new at each start of "
-                "its service), unless another program holds the port",
-            )
-        if isinstance(cause, _HungUp) or "_ALERT_" in _reason(cause):
+            return unsafe_peer(self.url, cause)
+        # OpenSSL's mnemonic, such as TLSV1_ALERT_UNKNOWN_CA, tells what the peer has refused.
+        reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
+        if isinstance(cause, _HungUp) or "_ALERT_" in reason:
             return CredentialRefused(
                 str(call),
-                f"it ended the TLS handshake ({_reason(cause)}) when it saw the client "
+                f"it ended the TLS handshake ({reason or cause}) when it saw the client "
                 "certificate, which is not one of a CA that this agent trusts",
                 status=0,
             )
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-            return ForeignAnswer(self.url, f"no TLS is spoken there ({_reason(cause)})")
+            return ForeignAnswer(self.url, f"it does not speak TLS ({reason or cause})")
         if isinstance(error, httpx.RemoteProtocolError):
             return ForeignAnswer(self.url + call.path, f"the answer is refused: {error}")
         why = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
@@ -215,7 +212,7 @@ class Exchange:
         try:
             secured = self._dialer.connect(deadline)
         except Untrusted as error:
-            raise UnsafeConnection(error.what, error.why, f"{error.fix} with --cacert") from error
+            raise unsafe_peer(self.url, error) from error
         if self._certified:
             try:
                 _hear_refusal(secured)
@@ -223,6 +220,18 @@ class Exchange:
                 secured.close()
                 raise
         return secured
+
+
+def unsafe_peer(url: str, error: Untrusted | ssl.SSLCertVerificationError) -> UnsafeConnection:
+    """Return the error for a peer at *url* that is not known to be the agent."""
+    if isinstance(error, Untrusted):
+        return UnsafeConnection(error.what, error.why, f"{error.fix} with --cacert")
+    return UnsafeConnection(
+        f"the certificate at {url} is refused, so nothing was sent",
+        error.verify_message,
+        "give the CA of this agent with --cacert (its certificate is new at each start of its "
+        "service), unless another program holds the port",
+    )
 
 
 def _as_json(call: Call[T]) -> bytes | None:
@@ -259,11 +268,6 @@ def _hear_refusal(secured: ssl.SSLSocket) -> None:
 
 class _HungUp(ConnectionResetError):
     """The peer closed the connection when it had seen the client certificate."""
-
-
-def _reason(error: BaseException | None) -> str:
-    """Return OpenSSL's mnemonic, such as `TLSV1_ALERT_UNKNOWN_CA`, where it has given one."""
-    return str(getattr(error, "reason", None) or error)
 
 
 def admin_address(base_url: str, *, allow_remote: bool = False) -> tuple[str, int]:

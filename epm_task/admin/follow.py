@@ -7,7 +7,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from epm_task.admin.errors import AdminUnreachable, CredentialRefused, UnsafeConnection
+from epm_task.admin.errors import AdminUnreachable, CredentialRefused
+from epm_task.admin.exchange import unsafe_peer
 from epm_task.contract.record import JOB_ID, read_fields
 from epm_task.contract.run_history import EndedRun, read_run
 from epm_task.contract.topic import KEEPER_LOGGER
@@ -36,7 +37,7 @@ class LogRecords:
         self._job_id = job_id
 
     def records(self, wait_seconds: float) -> list[dict[str, Any]]:  # noqa: ARG002  # as the broker's
-        """Return the records since the last look; a file needs no waiting.
+        """Return the records since the last call; a file needs no waiting.
 
         Raises:
             OSError: The file cannot be read.
@@ -45,7 +46,7 @@ class LogRecords:
         return [record for record in found if record and record.get(JOB_ID) == self._job_id]
 
     def close(self) -> None:
-        """Hold nothing: the file is open during a look only."""
+        """Hold nothing: the file is open only while it is read."""
 
 
 # With PySocks installed paho would obey MQTT_PROXY.
@@ -102,7 +103,7 @@ class BrokerRecords:
             raise
 
     def records(self, wait_seconds: float) -> list[dict[str, Any]]:
-        """Return the records since the last look, after at most *wait_seconds*.
+        """Return the records since the last call, after at most *wait_seconds*.
 
         Raises:
             AdminUnreachable: The broker has closed the connection.
@@ -123,14 +124,8 @@ class BrokerRecords:
         try:
             dialer.check_listener()
             self._client.connect(*dialer.address)
-        except Untrusted as error:
-            raise UnsafeConnection(error.what, error.why, f"{error.fix} with --cacert") from error
-        except ssl.SSLCertVerificationError as error:
-            raise UnsafeConnection(
-                f"the certificate of the broker at {self._url} is refused",
-                error.verify_message,
-                "give the CA of this agent with --cacert",
-            ) from error
+        except (Untrusted, ssl.SSLCertVerificationError) as error:
+            raise unsafe_peer(self._url, error) from error
         except OSError as error:
             raise AdminUnreachable(self._url, error.strerror or str(error)) from error
         self._await("CONNECT", lambda: self._connected)
@@ -169,7 +164,7 @@ RecordSource: TypeAlias = LogRecords | BrokerRecords
 class Tail:
     """The new lines of one file, which need not exist yet.
 
-    The file is opened for each look only: Windows could not move it aside while it is open.
+    The file is open only while it is read: Windows could not move it aside while it is open.
 
     Args:
         path: The file; `path.1` is where it moves when it is full.
@@ -182,7 +177,7 @@ class Tail:
         self._inode, self._offset = _identity(path)
 
     def lines(self) -> list[bytes]:
-        """Return the whole lines that were added since the last look.
+        """Return the whole lines that were added since the last call.
 
         Raises:
             OSError: The file cannot be read.

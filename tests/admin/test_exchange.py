@@ -62,7 +62,7 @@ def ask(
         (http_answer.gzip_bomb(30_000_000), ForeignAnswer, "encoded"),
         (http_answer.non_http(), ForeignAnswer, "not HTTP"),
         (http_answer.truncated_body(), AdminUnreachable, "too early"),
-        (http_answer.plain_tcp(), ForeignAnswer, "no TLS"),
+        (http_answer.plain_tcp(), ForeignAnswer, "not speak TLS"),
     ],
 )
 def test_a_wrong_answer_is_one_clear_error(
