@@ -62,7 +62,7 @@ def publish(agent: Agent, payloads: list[bytes]) -> None:
 
 
 def test_the_records_of_one_job_are_kept(agent: Agent) -> None:
-    """Other jobs, and payloads that are no records, are passed over."""
+    """Other jobs, and payloads that are not records, are passed over."""
     source = BrokerRecords(address_of(agent), credential_of(agent), "probe")
     try:
         records = [{"jobId": job, "message": job} for job in ("other", "probe")]

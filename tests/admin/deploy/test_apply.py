@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -225,10 +224,3 @@ def test_an_interruption_is_undone(agent: Agent, target: Target, tmp_path: Path)
     with pytest.raises(RolledBack, match=r"rolled back, .* as before: stopped by Ctrl-C") as error:
         deploy(target._replace(say=say), write_bundle(tmp_path))
     assert (error.value.exit_code, installed(agent)) == (130, None)
-
-
-def test_a_journal_of_somebody_else_is_not_guessed_at(target: Target) -> None:
-    """It says what to look at."""
-    target.root.journal.write_text(json.dumps({"journal": 2}))
-    with pytest.raises(Exception, match="another version of epm-task"):
-        recover(target)
