@@ -17,15 +17,7 @@ from epm_task.admin.deploy.journal import read_journal
 from epm_task.admin.deploy.plan import Plan, make_plans
 from epm_task.admin.deploy.program import read_installed
 from epm_task.admin.deploy.versions import Version, VersionStore
-from epm_task.cli.options import (
-    AgentRoot,
-    AsJson,
-    Connection,
-    DryRun,
-    WaitSeconds,
-    Yes,
-    connected,
-)
+from epm_task.cli.options import AgentRoot, AsJson, Connection, DryRun, WaitSeconds, Yes, connected
 from epm_task.cli.output import (
     FAILED,
     Failure,
@@ -162,11 +154,7 @@ def rollback(  # noqa: PLR0913  # each is an option of the command line
 
 
 @deploy.command()
-def status(
-    *,
-    agent_root: AgentRoot = None,
-    as_json: AsJson = False,
-) -> None:
+def status(*, agent_root: AgentRoot = None, as_json: AsJson = False) -> None:
     """List the versions: which one is current, when it was made, its SHA-256.
 
     The digest covers programs and jobs. The agent is not asked: only programs are looked at.

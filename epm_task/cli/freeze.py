@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epm_task.cli.inputs import one_of, project_tasks, read_settings, split_target
-from epm_task.cli.interruption import stop_signals_to, unwind
+from epm_task.cli.interruption import stop_signals_to
 from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
 from epm_task.cli.output import FAILED, Failure, say, show_json, table
 from epm_task.freeze import FreezeError
 from epm_task.freeze.installed import Check, check_install, passed, read_installed
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from epm_task.freeze.freezing import Backend, Frozen
 
 _BACKENDS: tuple[Backend, ...] = ("pyinstaller", "zipapp")
@@ -55,8 +57,7 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
         typer.Option(metavar="MODULE", help="A module that is imported by name; repeatable."),
     ] = None,
     exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODULE", help="A module to leave out; repeatable."),
+        list[str] | None, typer.Option(metavar="MODULE", help="A module to leave out; repeatable.")
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -93,7 +94,7 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     options = FreezeOptions(output, kind, python, sign_command, onefile)
     results: list[tuple[Frozen, list[Check]]] = []
     try:
-        with stop_signals_to(unwind):  # so that what a build made aside is removed
+        with stop_signals_to(_unwind):  # so that what a build made aside is removed
             for file, names in files_and_tasks(files or map(str, project_tasks())).items():
                 for program in read_programs(file, names, command=command):
                     say(f"building {program.command} from {file}")
@@ -103,6 +104,10 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     except FreezeError as error:
         raise Failure(error.what, error.why, error.fix, exit_code=FAILED) from error
     return _report(results, as_json=as_json)
+
+
+def _unwind(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _verify(
@@ -225,11 +230,11 @@ def _report_checks(executable: Path, checks: Sequence[Check], *, as_json: bool) 
         show_json({"program": str(executable), **_check_facts(checks)})
     else:
         typer.echo(_check_table(checks))
-    return 0 if passed(list(checks)) else FAILED
+    return 0 if passed(checks) else FAILED
 
 
 def _check_facts(checks: Sequence[Check]) -> dict[str, Any]:
-    return {"passed": passed(list(checks)), "checks": [check._asdict() for check in checks]}
+    return {"passed": passed(checks), "checks": [check._asdict() for check in checks]}
 
 
 def _check_table(checks: Sequence[Check]) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from epm_task.cli.output import Failure
 from epm_task.contract.json_text import MAX_BYTES, BadJson, read_object
-from epm_task.errors import DefinitionError
 from epm_task.job.document import JobDocument
 from epm_task.job.job import Job
 from epm_task.job.project import read_project
@@ -163,41 +162,34 @@ def job_of(targets: Sequence[str]) -> Job:
 
     Raises:
         Failure: A file cannot be imported, or it holds several tasks and none was named.
+        DefinitionError: The tasks cannot be those of one job.
     """
-    if len(targets) == 1:
-        path, name = split_target(targets[0])
-        return _only_job(path, declared_in(path), name)
     files: dict[Path, TaskFile] = {}
-    tasks: list[Task[..., object]] = []
+    chosen: list[Job] = []
     for target in targets:
         path, name = split_target(target)
         if path not in files:
             files[path] = declared_in(path)
-        tasks += _only_job(path, files[path], name).tasks
-    return _made(tasks)
+        chosen.append(_only_job(path, files[path], name))
+    if len(chosen) == 1:
+        return chosen[0]
+    return Job(tasks=[task for job in chosen for task in job.tasks])
 
 
 def _only_job(path: Path, declared: TaskFile, name: str | None) -> Job:
     if name in declared.jobs:
         return declared.jobs[name]
     if name in declared.tasks:
-        return _made([declared.tasks[name]])
+        return Job(tasks=[declared.tasks[name]])
     if name is None and len(declared.jobs) == 1:
         return next(iter(declared.jobs.values()))
     if name is None and not declared.jobs and len(declared.tasks) == 1:
-        return _made(list(declared.tasks.values()))
+        return Job(tasks=list(declared.tasks.values()))
     found = ", ".join([*declared.jobs, *declared.tasks])
     if not found:
         raise Failure(f"{path} holds no task", fix="decorate a function of it with @task")
     problem = f"has no task or job {name!r}" if name else "holds several tasks or jobs"
     raise Failure(f"{path} {problem}", fix=f"choose one, as {path}:NAME: {found}")
-
-
-def _made(tasks: Sequence[Task[..., object]]) -> Job:
-    try:
-        return Job(tasks=tasks)
-    except DefinitionError as error:
-        raise Failure(str(error), fix="correct the declarations") from error
 
 
 def read_job(file: Path) -> JobDocument:

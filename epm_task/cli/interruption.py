@@ -31,11 +31,6 @@ def stop_signals_to(handler: Callable[[int, FrameType | None], object]) -> Itera
             signal.signal(number, earlier)
 
 
-def unwind(number: int, _frame: FrameType | None) -> None:
-    """Raise SystemExit, so that every `with` and `finally` on the way tidies up."""
-    raise SystemExit(128 + number)
-
-
 class Interruption:
     """Counts the signals that mean "stop".
 

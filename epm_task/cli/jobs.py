@@ -76,12 +76,7 @@ def _starts(job: dict[str, Any]) -> str:
 
 @jobs.command()
 @connected
-def get(
-    connection: Connection,
-    job_id: _JobId,
-    *,
-    as_json: AsJson = False,
-) -> None:
+def get(connection: Connection, job_id: _JobId, *, as_json: AsJson = False) -> None:
     """Print one job document; with --json in one line.
 
     Example: epm-task jobs get key-scanner > Jobs/key-scanner.json
@@ -94,11 +89,7 @@ def get(
 @jobs.command()
 @connected
 def apply(
-    connection: Connection,
-    files: _JobFiles,
-    *,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+    connection: Connection, files: _JobFiles, *, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Create or replace jobs; one that the agent has already is left alone.
 
@@ -197,8 +188,7 @@ _AgentRoot = Annotated[
 ]
 _Log = Annotated[Path | None, typer.Option(metavar="FILE", help="Another KeeperLogger.log.")]
 _Broker = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="Read the records by an admin subscription."),
+    str | None, typer.Option(metavar="HOST:PORT", help="Read the records by an admin subscription.")
 ]
 
 

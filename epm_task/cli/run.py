@@ -47,8 +47,7 @@ _Trace = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
 ]
 _Target = Annotated[
-    str,
-    typer.Argument(metavar="FILE[:TASK]", help="A file with a task.", show_default=False),
+    str, typer.Argument(metavar="FILE[:TASK]", help="A file with a task.", show_default=False)
 ]
 _RunDelay = Annotated[
     float, typer.Option(min=0, help="Seconds until the agent registers the process.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 
 import typer
 
@@ -16,15 +16,7 @@ from epm_task.cli.output import FAILED, Failure, counted, say, show_json
 from epm_task.contract.json_text import BadJson
 from epm_task.contract.record import printable
 from epm_task.job.document import JobDocument
-from epm_task.job.linter import (
-    UnknownCode,
-    choose,
-    lint,
-    markdown,
-    overview,
-    page,
-    unreadable,
-)
+from epm_task.job.linter import UnknownCode, choose, lint, markdown, overview, page, unreadable
 from epm_task.job.project import ProjectSettings, read_project
 from epm_task.job.rule import Finding, Severity
 from epm_task.job.rules import RULES
@@ -39,6 +31,8 @@ if TYPE_CHECKING:
 
 #: In the place of a rule's code; what the agent itself says has none.
 AGENT: Final = "AGENT"
+#: The jobs in Python files; each file is imported once.
+_Code: TypeAlias = "dict[Path, list[Job]]"
 
 
 @connected
@@ -58,8 +52,7 @@ def validate(  # noqa: PLR0913  # each is an option of the command line
         typer.Option(metavar="CODES", help="Only these rules: EPM003,EPM004; repeatable."),
     ] = None,
     ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CODES", help="Not these rules; repeatable."),
+        list[str] | None, typer.Option(metavar="CODES", help="Not these rules; repeatable.")
     ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Add the verdict of a running agent; see `jobs`.")
@@ -164,28 +157,18 @@ def lint_targets(paths: Iterable[Path]) -> list[LintTarget]:
         BadProject: The pyproject.toml around a file cannot be used.
     """
     files = [file for path in paths for file in _files(path)]
-    code = _Code()
+    code: _Code = {}
     for file in files:
         if file.suffix == ".py":
-            code.add(file)
+            _jobs_in(file, code)
     return [target for file in files for target in _targets(file, code)]
 
 
-class _Code:
-    """The jobs in code, by id; each file is imported once."""
-
-    def __init__(self) -> None:
-        self._by_file: dict[Path, list[Job]] = {}
-        self.jobs: dict[str, Job] = {}
-
-    def add(self, file: Path) -> list[Job]:
-        """Import the file unless that is done, and return its jobs."""
-        file = file.resolve()
-        if file not in self._by_file:
-            self._by_file[file] = declared_in(file).all_jobs()
-            for job in self._by_file[file]:
-                self.jobs.setdefault(job.id, job)
-        return self._by_file[file]
+def _jobs_in(file: Path, code: _Code) -> list[Job]:
+    file = file.resolve()
+    if file not in code:
+        code[file] = declared_in(file).all_jobs()
+    return code[file]
 
 
 def _files(path: Path) -> list[Path]:
@@ -204,9 +187,9 @@ def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
     for tasks in settings.tasks:
         if not tasks.is_file():
             raise Failure(f"{tasks} does not exist", fix="correct tasks in [tool.epm-task]")
-        code.add(tasks)
+        _jobs_in(tasks, code)
     if file.suffix == ".py":
-        jobs = code.add(file)
+        jobs = _jobs_in(file, code)
         if not jobs:
             raise Failure(f"{file} holds no task", fix="decorate a function of it with @task")
         for job in jobs:
@@ -221,7 +204,8 @@ def _from_file(file: Path, settings: ProjectSettings, code: _Code) -> LintTarget
         document = read_job(file)
     except BadJson as error:
         return LintTarget(str(file), settings, None, unreadable(error, name=str(file)))
-    job = code.jobs.get(str(document.raw.get("id")))
+    known = {job.id: job for jobs in reversed(code.values()) for job in reversed(jobs)}
+    job = known.get(str(document.raw.get("id")))
     neighbours = frozenset(other.stem for other in file.absolute().parent.glob("*.json"))
     subject = Subject(document, file=file.absolute(), job=job, neighbours=neighbours)
     return LintTarget(str(file), settings, subject)
