@@ -97,8 +97,8 @@ def _kill_at_random(editions: Editions, forked: Forked, times: int) -> None:
 
 
 def test_a_kill_at_any_instant_leaves_one_version(editions: Editions, forked: Forked) -> None:
-    """Twenty random instants of an apply."""
-    _kill_at_random(editions, forked, 20)
+    """Ten random instants of an apply."""
+    _kill_at_random(editions, forked, 10)
 
 
 @pytest.mark.slow
@@ -122,10 +122,11 @@ def test_two_hundred_kills_leave_one_version_each(editions: Editions, forked: Fo
 def test_a_kill_in_each_step_is_put_right_and_told(
     words: str, undone: str, editions: Editions, forked: Forked
 ) -> None:
-    """The next apply says what it found; a fast machine may be one step ahead of the kill."""
+    """The next apply says what it found; the program may be some steps ahead of the kill."""
     editions.write_next()
     forked.start(*editions.words("--trigger"))
     code = forked.kill_at(words)
     editions.check_whole()
     said = editions.apply()
-    assert undone in said or "is undone" in said or "finished now" in said or code == 0
+    ended = code == 0 or said.startswith("Nothing to do")
+    assert undone in said or "is undone" in said or "finished now" in said or ended
