@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,7 +15,7 @@ from epm_task.admin.deploy.apply import Deployed, Target, Trial, apply_plan, rec
 from epm_task.admin.deploy.bundle import read_bundles
 from epm_task.admin.deploy.deploy_root import DeployRoot
 from epm_task.admin.deploy.journal import read_journal
-from epm_task.admin.deploy.plan import Plan, make_plans
+from epm_task.admin.deploy.plan import Action, Change, Part, Plan, count, make_plans
 from epm_task.admin.deploy.program import read_installed
 from epm_task.admin.deploy.versions import Version, VersionStore
 from epm_task.cli.options import AgentRoot, AsJson, Connection, DryRun, WaitSeconds, Yes, connected
@@ -28,9 +29,8 @@ from epm_task.cli.output import (
     show_record,
     table,
 )
-from epm_task.cli.plan_view import plan_facts, plan_text
-from epm_task.cli.policy import policy
 from epm_task.contract.layout import find_root
+from epm_task.contract.record import printable
 
 deploy = typer.Typer(
     help="Bring programs and their jobs to an agent, and back.",
@@ -40,8 +40,9 @@ deploy = typer.Typer(
 
 #: As Terraform has it, whose users wrote scripts for it.
 _CHANGES = 2
-#: Enough for people to tell two digests apart; programs get all of them.
+#: Enough for people to tell two digests apart; programs get all 64.
 _DIGEST_DIGITS = 12
+_DIGEST: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 _Dist = Annotated[
     Path, typer.Argument(metavar="[DIST]", help="The folder that holds Jobs, as freeze makes it.")
@@ -217,9 +218,6 @@ def _state(row: dict[str, Any]) -> str:
     return "previous" if row["previous"] else ""
 
 
-deploy.command()(policy)
-
-
 def _carry_out(  # noqa: PLR0913  # each is an option of the command line
     connection: Connection,
     root: DeployRoot,
@@ -248,7 +246,7 @@ def _carry_out(  # noqa: PLR0913  # each is an option of the command line
                 return FAILED
             done = [apply_plan(target, plan, trial=trial, keep=keep) for plan in plans]
     if as_json:
-        show_json(_facts_of_apply(plans, done, recovered))
+        show_json(_facts_of_apply(plans, done, recovered, dry_run=False))
     return 0
 
 
@@ -258,7 +256,7 @@ def _show_plans(plans: Sequence[Plan]) -> None:
 
 def _show_only(root: DeployRoot, plans: Sequence[Plan], *, as_json: bool) -> int:
     if as_json:
-        show_json({**_facts_of_apply(plans, [], ""), "dryRun": True})
+        show_json(_facts_of_apply(plans, [], "", dry_run=True))
     else:
         _show_plans(plans)
     _note(_pending(root))
@@ -267,14 +265,14 @@ def _show_only(root: DeployRoot, plans: Sequence[Plan], *, as_json: bool) -> int
 
 
 def _facts_of_apply(
-    plans: Sequence[Plan], done: Sequence[Deployed], recovered: str
+    plans: Sequence[Plan], done: Sequence[Deployed], recovered: str, *, dry_run: bool
 ) -> dict[str, Any]:
     deployed = [
         {"name": each.name, "version": each.number, "before": each.before}
         for each in done
         if each.number is not None
     ]
-    return {**plan_facts(plans), "deployed": deployed, "recovered": recovered, "dryRun": False}
+    return {**plan_facts(plans), "deployed": deployed, "recovered": recovered, "dryRun": dry_run}
 
 
 def _deploy_root_of(agent_root: Path | None) -> DeployRoot:
@@ -302,3 +300,77 @@ def _pending(root: DeployRoot) -> str:
 def _note(pending: str) -> None:
     if pending:
         say(f"note: {pending}")
+
+
+_MARKS: Final[dict[Action, str]] = {"add": "+", "change": "~", "remove": "-"}
+#: A one-dir program has hundreds of files, and people read a screen.
+_MOST_FILES: Final = 20
+_COLORS: Final[dict[Action, str]] = {"add": "32", "change": "33", "remove": "31"}
+
+
+def plan_text(plans: Sequence[Plan], *, color: bool = False) -> str:
+    """Return the plans as lines, and the numbers in the last one."""
+    lines = [
+        line for plan in plans for change in plan.changes for line in _lines(change, color=color)
+    ]
+    return "\n".join([*lines, _last_line(plans)])
+
+
+def plan_facts(plans: Sequence[Plan]) -> dict[str, Any]:
+    """Return the plans as plain data."""
+    changes = [
+        {
+            "action": change.action,
+            "kind": change.kind,
+            "name": change.name,
+            "bundle": plan.bundle.name,
+            "parts": [part._asdict() for part in change.parts],
+        }
+        for plan in plans
+        for change in plan.changes
+    ]
+    return {"changes": changes, "count": count(plans)}
+
+
+def part_lines(parts: Sequence[Part], *, intro: str = ": ", color: bool = False) -> Iterator[str]:
+    """Yield the differences of two documents as lines; *intro* is written before the values."""
+    for part in parts:
+        yield _line(part.action, part.place or "/", _values(part, intro), color=color)
+
+
+def _last_line(plans: Sequence[Plan]) -> str:
+    numbers = count(plans)
+    head = "Plan" if any(numbers.values()) else "Nothing to do"
+    return f"{head}: " + ", ".join(f"{numbers[action]} to {action}" for action in _MARKS) + "."
+
+
+def _lines(change: Change, *, color: bool) -> list[str]:
+    head = _line(change.action, f"{change.kind} {change.name}", "", color=color)
+    if change.action == "remove":
+        return [head]
+    shown = _shown(change)
+    intro = "  sha256 " if change.kind == "program" else ": "
+    parts = list(part_lines(shown, intro=intro, color=color))
+    if more := len(change.parts) - len(shown):
+        parts.append(f"… and {more} more files; --json lists them all")
+    return [head, *(f"    {line}" for line in parts)]
+
+
+def _shown(change: Change) -> Sequence[Part]:
+    if change.kind != "program" or len(change.parts) <= _MOST_FILES:
+        return change.parts
+    # The program's own files before those of the libraries below it.
+    return sorted(change.parts, key=lambda part: "/" in part.place)[:_MOST_FILES]
+
+
+def _line(action: Action, name: str, values: str, *, color: bool) -> str:
+    mark = _MARKS[action]
+    if color:
+        mark = f"\x1b[{_COLORS[action]}m{mark}\x1b[0m"
+    return f"{mark} {printable(name)}{printable(values)}"
+
+
+def _values(part: Part, intro: str) -> str:
+    """Return `: 60 -> 120` for a field, `  sha256 1f2e -> 9a8b` for a file."""
+    values = [value for value in (part.before, part.after) if value]
+    return intro + _DIGEST.sub(r"\1", " -> ".join(values)) if values else ""

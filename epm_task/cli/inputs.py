@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from epm_task.cli.output import Failure
 from epm_task.contract.json_text import MAX_BYTES, BadJson, read_object
@@ -72,16 +72,14 @@ def read_settings(file: Path | None, assignments: Iterable[str]) -> dict[str, di
     return settings
 
 
-_SETTINGS_FORM: Final = 'write {"Plugin": {"key": "value"}}'
-
-
 def _settings_file(file: Path) -> dict[str, dict[str, Any]]:
+    form = 'write {"Plugin": {"key": "value"}}'
     try:
         found = read_object(file)
     except BadJson as error:
-        raise Failure(f"--settings {file}: {error.what}", error.why, _SETTINGS_FORM) from error
+        raise Failure(f"--settings {file}: {error.what}", error.why, form) from error
     if not all(isinstance(v, dict) for v in found.values()):
-        raise Failure(f"--settings {file} has another form", fix=_SETTINGS_FORM)
+        raise Failure(f"--settings {file} has another form", fix=form)
     return found
 
 
@@ -209,13 +207,12 @@ def read_documents(files: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
     Raises:
         Failure: A file cannot be read, or holds no job document; the place in it is told.
     """
-    return [(file, _read(file)) for file in files]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_job(file).raw
-    except OSError as error:
-        raise Failure(f"{file} cannot be read", error.strerror, "give a job file") from error
-    except BadJson as error:
-        raise Failure(str(file), str(error), "correct the file") from error
+    documents = []
+    for file in files:
+        try:
+            documents.append((file, read_job(file).raw))
+        except OSError as error:
+            raise Failure(f"{file} cannot be read", error.strerror, "give a job file") from error
+        except BadJson as error:
+            raise Failure(f"{file}: {error.what}", error.why, error.fix) from error
+    return documents

@@ -219,15 +219,9 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
             _show_start(admin.trigger_job(job_id, context), as_json=as_json)
             return 0
         records: list[dict[str, Any]] = []
-        follower = make_follower(
-            job_id,
-            connection.settings().credential,
-            agent_root=agent_root,
-            log=log,
-            broker=broker,
-            show=records.append if as_json else show_record,
-        )
-        with closing(follower):
+        show = records.append if as_json else show_record
+        credential = connection.settings().credential
+        with closing(_follower(job_id, credential, agent_root, log, broker, show=show)) as follower:
             started = admin.trigger_job(job_id, context)
             if not as_json:
                 say(f"{job_id}: started {started.run_id}".rstrip())
@@ -267,21 +261,16 @@ def _show_end(ended: EndedRun) -> None:
     say(f"{ended.seconds:.2f} s; exit {ended.exit_code} ({describe(ended.exit_code)}){late}")
 
 
-def make_follower(  # noqa: PLR0913 - each is an option of the command line
+def _follower(  # noqa: PLR0913  # each is an option of the command line
     job_id: str,
     credential: Credential,
-    *,
     agent_root: Path | None,
     log: Path | None,
     broker: str | None,
+    *,
     show: Callable[[dict[str, Any]], None],
 ) -> Follower:
-    """Return a follower that sees everything from now on.
-
-    Raises:
-        Failure: None of the sources was given, or a file cannot be read.
-        AdminError: The broker cannot be used.
-    """
+    """Return what sees everything of the job from now on."""
     if agent_root is None and log is None and broker is None:
         raise Failure(
             "--wait needs something to read the run from",

@@ -23,6 +23,7 @@ from epm_task.cli.jobs import jobs
 from epm_task.cli.new import new, upgrade
 from epm_task.cli.options import AsJson
 from epm_task.cli.output import FAILED, WRONG_USE, Failure, show_json
+from epm_task.cli.policy import policy
 from epm_task.cli.run import agent, run
 from epm_task.cli.validate import explain, validate
 from epm_task.contract.record import printable
@@ -94,6 +95,7 @@ app.command("verify-install", rich_help_panel="Build and check executables")(ver
 app.command(rich_help_panel="Understand a run")(doctor)
 app.command("exit-codes", rich_help_panel="Understand a run")(exit_codes)
 app.add_typer(jobs, name="jobs", rich_help_panel="Administer an agent")
+deploy.command()(policy)
 app.add_typer(deploy, name="deploy", rich_help_panel="Administer an agent")
 
 

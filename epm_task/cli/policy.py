@@ -19,10 +19,10 @@ from epm_task.admin.deploy.policy import (
     read_policy,
 )
 from epm_task.admin.errors import BadPolicy
+from epm_task.cli.deploy import part_lines
 from epm_task.cli.inputs import job_of, one_of, read_documents
 from epm_task.cli.options import AsJson, DryRun
 from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_file
-from epm_task.cli.plan_view import part_lines
 from epm_task.job.document import encoded
 from epm_task.job.merge import merge
 

@@ -11,7 +11,7 @@ from admin.deploy.bundle_files import BROKEN, GOOD, installed, write_bundle, wri
 
 from epm_task.admin.deploy.bundle import Bundle, read_bundles
 from epm_task.admin.deploy.plan import Change, Part, Plan, job_change
-from epm_task.cli.plan_view import plan_text
+from epm_task.cli.deploy import plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

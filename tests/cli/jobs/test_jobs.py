@@ -62,7 +62,7 @@ def test_one_refused_file_keeps_all_from_being_applied(
         (b"[" * 100_000, "64 deep"),
         (b" " * 50_000_000, "1048576 bytes"),
         (b"[]", "a job is an object"),
-        (b'{"id": "a", "id": "b"}', "stands twice"),
+        (b'{"id": "a", "id": "b"}', "'id' is in one object twice"),
     ],
 )
 def test_a_broken_file_is_named_and_nothing_is_sent(
