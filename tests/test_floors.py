@@ -50,7 +50,6 @@ LIBRARIES = {
 }
 #: Imports that close a circle and have not been dissolved yet.
 KNOWN_CIRCLES = {
-    ("job.job", "job.build"),
     ("runtime.task", ""),
     ("runtime.task", "runtime.selftest"),
     ("runtime.task", "runtime.spine"),

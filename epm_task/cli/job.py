@@ -14,6 +14,7 @@ from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_fi
 from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import OS_NAMES
 from epm_task.job.document import encoded, write_document
+from epm_task.job.job import NoCommonPath
 from epm_task.job.merge import Drift, drift
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def _built(made: Job, systems: Sequence[str], agent_root: str | None) -> dict[st
     chosen = [one_of("--os", name, OS_NAMES) for name in systems]
     try:
         return made.document(systems=chosen, agent_root=agent_root)
-    except ValueError as error:
-        raise Failure(str(error), fix="give --os and --agent-root that fit together") from error
+    except NoCommonPath as error:
+        raise Failure(error.what, error.why, error.fix) from error
 
 
 def _file(output: Path | None, job_id: str) -> Path:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from epm_task import runtime
 from epm_task.freeze import FreezeError
 from epm_task.freeze.unused import OTHER_SYSTEMS, SETTINGS
-from epm_task.job.build import command_name
+from epm_task.job.step import command_name
 from epm_task.job.task_file import TaskFileError, read_task_file
 from epm_task.runtime.start_up import PUT_OFF
 

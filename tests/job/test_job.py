@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from job.task_code import declared
+from job.task_code import declared, only_job
 
 from epm_task import Topic, task
 from epm_task.errors import DefinitionError
 from epm_task.job import Job
+from epm_task.job.document import JobDocument
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ def test_what_is_given_counts() -> None:
     ("words", "why"),
     [
         ({"tasks": []}, "at least one task"),
-        ({"tasks": [scan, scan]}, "the task scan stands twice"),
+        ({"tasks": [scan, scan]}, "the task scan is there twice"),
         ({"tasks": [scan], "id": "a_b"}, "holds an underscore"),
         ({"tasks": [scan], "priority": 11}, "priority must be 1 to 10"),
         ({"tasks": [scan], "cron": "* * * * *", "every_minutes": 5}, "only one of"),
@@ -115,6 +116,130 @@ def test_nobody_pays_for_this_package_unasked() -> None:
         "import sys, epm_task\n"
         "assert not [m for m in sys.modules if m.startswith('epm_task.job')]\n"
         "from epm_task.job import Job\n"
-        "assert not {'pydantic', 'cronsim', 'epm_task.job.build'} & set(sys.modules)\n"
+        "assert not {'pydantic', 'cronsim', 'epm_task.job.step'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+FULL = '''
+FINDINGS = Topic("Jobs/key-scan/findings")
+
+@task(
+    job_id="key-scan", job_name="Key scan", cron="0 4 * * *", events=["Startup", "Custom"],
+    priority=7, timeout_seconds=30.5, publishes=[FINDINGS], subscribes=[Topic("Orders")],
+    event_topic=Topic("Jobs/key-scan/done"), os_filter=["linux", "macOS"], command="KeyScan",
+)
+def scan(ctx: TaskContext, *, root: Path, suffix: str = ".pem") -> dict[str, int]:
+    """Count keys.
+
+    More about it.
+    """
+'''
+
+
+def test_a_full_declaration(tmp_path: Path) -> None:
+    """Every fact of the code is in the document, in the order in which people read it."""
+    assert list(only_job(tmp_path, FULL).document().items()) == list(
+        {
+            "id": "key-scan",
+            "name": "Key scan",
+            "description": "Count keys.",
+            "enabled": True,
+            "priority": 7,
+            "schedule": {"cronExpression": "0 4 * * *"},
+            "events": [{"eventType": "Startup"}, {"eventType": "Custom"}],
+            "osFilter": {"windows": False, "linux": True, "macOS": True},
+            "mqttTopics": {
+                "allowedPublications": [
+                    "KeeperLogger",
+                    "Jobs/key-scan/findings",
+                    "Jobs/key-scan/done",
+                ],
+                "allowedSubscriptions": ["Orders"],
+            },
+            "eventTopic": "Jobs/key-scan/done",
+            "parameters": [
+                {"name": "Root", "type": "string", "required": True},
+                {"name": "Suffix", "type": "string", "defaultValue": ".pem", "required": False},
+            ],
+            "tasks": [
+                {
+                    "id": "scan",
+                    "name": "Key scan",
+                    "ExecutionType": "Service",
+                    "command": "KeyScan",
+                    "arguments": "--keeper-api-base={KeeperApiBaseUrl} "
+                    '--root="{Root}" --suffix="{Suffix}"',
+                    "timeoutSeconds": 31,
+                    "continueOnFailure": False,
+                    "scriptType": "Auto",
+                    "MergeStdoutJsonIntoContext": True,
+                }
+            ],
+        }.items()
+    )
+
+
+def test_the_smallest_declaration(tmp_path: Path) -> None:
+    """What the code does not state is left out."""
+    document = only_job(tmp_path, "@task\ndef scan(): ...").document()
+    assert list(document) == [
+        *("id", "name", "enabled", "priority", "mqttTopics", "parameters", "tasks")
+    ]
+    assert document["mqttTopics"]["allowedPublications"] == ["KeeperLogger"]
+    assert "timeoutSeconds" not in document["tasks"][0]
+    assert JobDocument(document).misfits == ()
+
+
+@pytest.mark.parametrize(
+    ("declared_schedule", "schedule"),
+    [
+        ("every_minutes=5", {"intervalMinutes": 5}),
+        ('cron="* * * * *"', {"cronExpression": "* * * * *"}),
+        ('run_at="2026-01-31T04:00:00Z"', {"runAt": "2026-01-31T04:00:00Z"}),
+    ],
+)
+def test_each_kind_of_schedule(
+    tmp_path: Path, declared_schedule: str, schedule: dict[str, Any]
+) -> None:
+    """In the document's words."""
+    job = only_job(tmp_path, f"@task({declared_schedule})\ndef scan(): ...")
+    assert job.document()["schedule"] == schedule
+
+
+@pytest.mark.parametrize(
+    ("systems", "root", "path"),
+    [
+        (
+            ["windows"],
+            r"C:\Program Files\KPM",
+            r"C:\Program Files\KPM\Jobs\bin\Scan\Scan.exe",
+        ),
+        (["linux"], "/opt/kpm", "/opt/kpm/Jobs/bin/Scan/Scan"),
+        (["linux", "macOS"], "/opt/kpm/", "/opt/kpm/Jobs/bin/Scan/Scan"),
+    ],
+)
+def test_a_path_is_spelled_for_its_system(
+    tmp_path: Path, systems: list[Any], root: str, path: str
+) -> None:
+    """Separators and extension; the filter says for which."""
+    job = only_job(tmp_path, "@task\ndef scan(): ...")
+    document = job.document(systems=systems, agent_root=root)
+    assert document["tasks"][0]["executablePath"] == path
+    assert [name for name, on in document["osFilter"].items() if on] == systems
+
+
+@pytest.mark.parametrize(
+    ("systems", "root", "why"),
+    [
+        (["windows", "linux"], "/opt", "no executablePath fits"),
+        (["windows"], "/opt", "not absolute on windows"),
+        (["linux"], r"C:\x", "not absolute on linux"),
+    ],
+)
+def test_a_path_that_fits_nowhere_is_refused(
+    tmp_path: Path, systems: list[Any], root: str, why: str
+) -> None:
+    """With the reason."""
+    with pytest.raises(ValueError, match=why):
+        only_job(tmp_path, "@task\ndef scan(): ...").document(systems=systems, agent_root=root)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from epm_task.contract.client_id import usable_job_id
 from epm_task.contract.names import API_BASE_ARGUMENT, SERVICE
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.job.build import argument_text
+from epm_task.job.step import argument_text
 from epm_task.job.task_file import find_task
 from epm_task.runtime.parameter import make_parameter
 from epm_task.runtime.task import Task

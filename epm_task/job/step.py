@@ -1,4 +1,4 @@
-"""Building makes the document of a job from its tasks, in the order in which people read it."""
+"""Make a step of a job document from a task: its command, and its line of arguments."""
 
 from __future__ import annotations
 
@@ -9,24 +9,13 @@ import math
 import re
 from datetime import date, timedelta
 from enum import Enum
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.names import (
-    API_BASE_ARGUMENT,
-    API_BASE_URL,
-    OS_NAMES,
-    SERVICE,
-    os_name,
-)
+from epm_task.contract.names import API_BASE_ARGUMENT, API_BASE_URL, SERVICE
 from epm_task.contract.tokens import PATH_TOKEN_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from epm_task.contract.names import OsName
-    from epm_task.job.job import Job
-    from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.parameter import Parameter
     from epm_task.runtime.task import Task
 
@@ -35,94 +24,46 @@ if TYPE_CHECKING:
 _NO_RESULT: Final = (None, type(None), "None")
 
 
-def build(
-    job: Job, *, systems: Sequence[OsName] = (), agent_root: str | None = None
+def step_of(
+    task: Task[..., Any],
+    lines: ArgumentLines,
+    folder: PurePath | None,
+    extension: str,
+    *,
+    continue_on_failure: bool,
 ) -> dict[str, Any]:
-    """Return the document; a fact that the code does not state is left out.
+    """Return the step that runs *task*; a fact that the code does not state is left out.
 
     Args:
-        job: The job.
-        systems: The systems on which it runs; empty stands for what the code says.
-        agent_root: Folder of the agent; every task then gets its `executablePath` below it.
-
-    Raises:
-        ValueError: No path fits all the systems.
+        task: The task.
+        lines: The arguments of the job's other tasks.
+        folder: `Jobs/bin` of the agent; the step then names its program by `executablePath`.
+        extension: What the program's file name ends with.
+        continue_on_failure: Whether the tasks after it run when it has failed.
     """
-    declared = job.declaration
-    lines = ArgumentLines()
-    allowed = tuple(systems) or declared.os_filter
-    tasks = [_step(job, task, lines) for task in job.tasks]
-    if agent_root is not None:
-        tasks = [_with_path(step, agent_root, allowed or (os_name(),)) for step in tasks]
-    document: dict[str, Any] = {"id": job.id, "name": declared.job_name}
-    if declared.description:
-        document["description"] = declared.description
-    document |= {"enabled": True, "priority": declared.priority, **_starts(declared)}
-    if allowed:
-        document["osFilter"] = {name: name in allowed for name in OS_NAMES}
-    document["mqttTopics"] = {
-        "allowedPublications": job.publications,
-        "allowedSubscriptions": job.subscriptions,
-    }
-    if declared.event_topic is not None:
-        document["eventTopic"] = declared.event_topic.name
-    return {**document, "parameters": lines.parameters, "tasks": tasks}
-
-
-def returns_result(task: Task[..., Any]) -> bool:
-    """Return whether the handler's annotation promises a result; one without does not."""
-    annotation = inspect.signature(task.handler.function).return_annotation
-    return annotation is not inspect.Signature.empty and annotation not in _NO_RESULT
-
-
-def _starts(declared: Declaration) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    kinds = (
-        ("intervalMinutes", declared.every_minutes),
-        ("cronExpression", declared.cron),
-        ("runAt", declared.run_at),
-    )
-    schedule = {kind: value for kind, value in kinds if value is not None}
-    if schedule:
-        found["schedule"] = schedule
-    if declared.events:
-        found["events"] = [{"eventType": event} for event in declared.events]
-    return found
-
-
-def _with_path(step: dict[str, Any], root: str, systems: Sequence[OsName]) -> dict[str, Any]:
-    windows = "windows" in systems
-    if windows and len(systems) > 1:
-        raise ValueError("no executablePath fits Windows and another system")
-    kind, extension = (PureWindowsPath, ".exe") if windows else (PurePosixPath, "")
-    folder = kind(root)
-    if not folder.is_absolute():
-        raise ValueError(f"the agent's folder {root} is not absolute on {' and '.join(systems)}")
-    path = folder / "Jobs" / "bin" / step["command"] / f"{step['command']}{extension}"
-    found: dict[str, Any] = {}
-    for name, value in step.items():
-        found[name] = value
-        if name == "command":
-            found["executablePath"] = str(path)
-    return found
-
-
-def _step(job: Job, task: Task[..., Any], lines: ArgumentLines) -> dict[str, Any]:
-    declared = task.declaration
+    declared, command = task.declaration, command_name(task)
     step: dict[str, Any] = {
         "id": task.name,
         "name": declared.job_name,
         "ExecutionType": declared.execution_type,
-        "command": command_name(task),
-        "arguments": lines.line(task),
+        "command": command,
     }
+    if folder is not None:
+        step["executablePath"] = str(folder / command / f"{command}{extension}")
+    step["arguments"] = lines.line(task)
     if declared.timeout_seconds is not None:
         # The agent takes whole seconds; the task's own deadline stays below the rounded value.
         step["timeoutSeconds"] = math.ceil(declared.timeout_seconds)
-    step |= {"continueOnFailure": job.continue_on_failure, "scriptType": "Auto"}
-    if returns_result(task) and declared.execution_type == SERVICE:
+    step |= {"continueOnFailure": continue_on_failure, "scriptType": "Auto"}
+    if _returns_result(task) and declared.execution_type == SERVICE:
         step["MergeStdoutJsonIntoContext"] = True
     return step
+
+
+def _returns_result(task: Task[..., Any]) -> bool:
+    """Return whether the handler's annotation promises a result; one without does not."""
+    annotation = inspect.signature(task.handler.function).return_annotation
+    return annotation is not inspect.Signature.empty and annotation not in _NO_RESULT
 
 
 def command_name(task: Task[..., Any]) -> str:
