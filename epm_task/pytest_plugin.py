@@ -1,4 +1,4 @@
-"""The pytest plugin gives tests of tasks a running agent; pytest loads it by itself."""
+"""Give tests of tasks a running agent; pytest loads this plugin by itself."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from epm_task.contract.names import JOB_ID_VARIABLE, JOB_NAME_VARIABLE
 from epm_task.contract.record import Record
+from epm_task.errors import EpmTaskError
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.declaration import Declaration
 from epm_task.runtime.invocation import Invocation, read_invocation
@@ -110,11 +111,15 @@ class _NoStop:
         return self._remaining_seconds
 
 
+class NoAgentGiven(EpmTaskError, RuntimeError):
+    """The handler asked the agent, and its context has none."""
+
+
 class _NoAgent:
-    """Stands where `make_context` was given no agent."""
+    """Refuses every use, with a clear error."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise RuntimeError(
-            f"ctx.agent.{name} was used, and make_context() has no agent; run the task under the "
-            "fixture `agent`, or pass agent="
+        raise NoAgentGiven(
+            f"ctx.agent.{name} was used, and make_context() has no agent",
+            fix="run the task under the fixture `agent`, or pass agent=",
         )

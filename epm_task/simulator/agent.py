@@ -6,15 +6,10 @@ import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
-from epm_task.contract.json_text import write_json
 from epm_task.contract.layout import (
-    HTTP_PORT_KEY,
-    HTTPS_PORT_KEY,
-    PORTS_SECTION,
     AgentRoot,
 )
 from epm_task.contract.names import BROKER_HOST, BROKER_PORT, SYSTEM_PLUGIN
-from epm_task.files import write_atomically
 from epm_task.simulator.api.endpoints import PublicApi, endpoints
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
@@ -35,15 +30,14 @@ from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.processes.access import Access
 from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.recording import Recorder, Replay
-from epm_task.simulator.root import RootLock, create_root
-from epm_task.simulator.settings import SettingsStore, setting_text
-from epm_task.simulator.start_error import FileUnwritable, UnusableFile, read_object
+from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
+from epm_task.simulator.settings import SettingsStore
+from epm_task.simulator.start_error import FileUnwritable
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from epm_task.simulator.faults.rule import FaultRule
     from epm_task.simulator.trace import TraceEvent
@@ -73,12 +67,7 @@ class LocalAgent:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     def facts(self) -> dict[str, Any]:
@@ -119,15 +108,11 @@ class LocalAgent:
     def _open_root(self) -> None:
         root, options = self.root, self.options
         create_root(root)
-        self._stack.callback(RootLock(root).close)
+        self._stack.enter_context(hold_root(root))
         if options.trace_file is not None:
             lines = self._stack.enter_context(_open(options.trace_file))
             self._stack.callback(self.trace.subscribe(lambda event: _write_event(lines, event)))
-        compiled_in = {
-            plugin: {key: setting_text(value) for key, value in settings.items()}
-            for plugin, settings in options.settings.items()
-        }
-        self.settings = SettingsStore(root.plugins, root.store, compiled_in)
+        self.settings = SettingsStore(root.plugins, root.store, options.settings)
         self.jobs = JobStore(root.jobs)
         for problem in (*self.jobs.problems, *self.settings.problems):
             self.trace.add("job", "not_loaded", "a file was not loaded", reason=str(problem))
@@ -235,38 +220,3 @@ def _open(path: Path) -> TextIO:
 def _write_event(file: TextIO, event: TraceEvent) -> None:
     file.write(json.dumps(event.document(), ensure_ascii=False, default=str) + "\n")
     file.flush()
-
-
-def read_ports(path: Path) -> tuple[int, int]:
-    """Return the HTTPS and the HTTP port that the file names; 0 for one that it does not.
-
-    Raises:
-        UnusableFile: The file is broken; it is not overwritten.
-    """
-    section = (read_object(path) if path.exists() else {}).get(PORTS_SECTION)
-    named = section if isinstance(section, dict) else {}
-    return _port(path, named.get(HTTPS_PORT_KEY)), _port(path, named.get(HTTP_PORT_KEY))
-
-
-def write_ports(path: Path, https_port: int, http_port: int | None) -> None:
-    """Write the ports that are in use; everything else in the file stays.
-
-    Raises:
-        UnusableFile: The file is broken; it is not overwritten.
-    """
-    document = read_object(path) if path.exists() else {}
-    section = document.get(PORTS_SECTION)
-    ports: dict[str, Any] = {HTTPS_PORT_KEY: https_port}
-    if http_port is not None:
-        ports[HTTP_PORT_KEY] = http_port
-    document[PORTS_SECTION] = {**(section if isinstance(section, dict) else {}), **ports}
-    write_atomically(path, write_json(document))
-
-
-def _port(path: Path, value: object) -> int:
-    if value is None:
-        return 0
-    text = str(value)
-    if not text.isdecimal() or int(text) > 65_535:
-        raise UnusableFile(path, f"{PORTS_SECTION}: {value!r} is no port")
-    return int(text)

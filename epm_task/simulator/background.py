@@ -26,11 +26,7 @@ _START_SECONDS: Final = 10.0
 
 
 class LoopThread:
-    """An event loop in a daemon thread.
-
-    Args:
-        name: Name of the thread, for debuggers.
-    """
+    """An event loop in a daemon thread called *name*."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -89,13 +85,7 @@ class NoProcess(EpmTaskError, RuntimeError):
 
 
 class StartedRun:
-    """One run in the background; made by `Agent.start`.
-
-    Args:
-        live: The run.
-        future: Becomes the same run when it has ended.
-        loop: The thread in which the agent runs.
-    """
+    """One run in the background; made by `Agent.start`."""
 
     def __init__(self, live: LiveRun, future: Future[Run], loop: LoopThread) -> None:
         self._live = live

@@ -1,4 +1,4 @@
-"""A certificate authority of the agent signs the server's certificate, and the admin's."""
+"""Make the certificates of the agent and of its admin, signed by an authority of its own."""
 
 from __future__ import annotations
 
@@ -31,15 +31,8 @@ _SERVER_NAME: Final = "Localhost"
 _STABLE_CA: Final = "stable-ca.pem"
 
 _USAGES: Final = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+    *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
 )
 
 
@@ -83,7 +76,7 @@ class Authority:
         """Return the authority that `save` wrote.
 
         Raises:
-            UnusableFile: The file holds no authority, or cannot be read.
+            UnusableFile: The file does not hold an authority, or cannot be read.
         """
         try:
             data = path.read_bytes()
@@ -92,7 +85,7 @@ class Authority:
         except OSError as error:
             raise UnusableFile(path, error.strerror or str(error)) from error
         except (ValueError, TypeError) as error:
-            raise UnusableFile(path, "it holds no certificate with its private key") from error
+            raise UnusableFile(path, "it must hold a certificate with its private key") from error
         public: CertificatePublicKeyTypes = certificate.public_key()
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != public:
             raise UnusableFile(path, "its certificate and its private key do not belong together")

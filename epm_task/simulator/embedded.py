@@ -21,7 +21,6 @@ from epm_task.simulator.settings import LiveSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
-    from types import TracebackType
 
     from epm_task.runtime.task import Task
     from epm_task.simulator.faults.faults import Faults
@@ -44,37 +43,22 @@ class Agent:
         deny: Topics that are left out of the `mqttTopics` of the runs that this agent starts.
         **options: The fields of `AgentOptions`.
 
-    Attributes:
-        trace: Every decision of the agent, with its reason.
-        settings: The settings: `agent.settings["KeyScanner"]["max_bytes"] = "10"`.
-        faults: What goes wrong on purpose.
-        base_url: The value of `{KeeperApiBaseUrl}`.
-        broker_host: The broker's address.
-        broker_port: The broker's port.
-        ca: The certificate of the agent's CA.
-        admin_cert: The client certificate of the Admin tier.
-        admin_key: The private key of the Admin tier.
-        root: The agent's folder.
-        log: The KeeperLogger file.
-        clock: The clock of the scheduler.
-        jobs: The stored jobs.
-
     Raises:
         UnknownName: An option has a wrong name.
         StartError: On entry: the root is unusable or in use, a port is taken, a file is broken.
     """
 
-    trace: Trace
-    settings: LiveSettings
-    faults: Faults
-    base_url: str
+    trace: Trace  #: Every decision of the agent, with its reason.
+    settings: LiveSettings  #: `agent.settings["KeyScanner"]["max_bytes"] = "10"`.
+    faults: Faults  #: What goes wrong on purpose.
+    base_url: str  #: The value of `{KeeperApiBaseUrl}`.
     broker_host: str
     broker_port: int
-    root: Path
-    log: Path
-    ca: Path
-    admin_cert: Path
-    admin_key: Path
+    root: Path  #: The agent's folder.
+    log: Path  #: The KeeperLogger file.
+    ca: Path  #: The certificate of the agent's CA.
+    admin_cert: Path  #: The client certificate of the Admin tier.
+    admin_key: Path  #: Its private key.
     clock: AgentClock
     jobs: AgentJobs
 
@@ -95,12 +79,7 @@ class Agent:
         self.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def open(self) -> None:
@@ -231,12 +210,7 @@ class Agent:
 
 
 class AgentClock:
-    """The clock of one embedded agent.
-
-    Args:
-        local: Has the clock that the scheduler reads.
-        loop: The thread in which the agent runs.
-    """
+    """The clock that the scheduler of one embedded agent reads."""
 
     def __init__(self, local: LocalAgent, loop: LoopThread) -> None:
         self._clock = local.clock
@@ -268,12 +242,7 @@ class InvalidJob(EpmTaskError, ValueError):
 
 
 class AgentJobs:
-    """The jobs of one embedded agent.
-
-    Args:
-        agent: Runs them.
-        local: Holds them.
-    """
+    """The jobs of one embedded agent."""
 
     def __init__(self, agent: Agent, local: LocalAgent) -> None:
         self._agent = agent
@@ -291,19 +260,11 @@ class AgentJobs:
         self._local.jobs.put(dict(document))
 
     def get(self, job_id: str) -> dict[str, Any]:
-        """Return a stored document.
-
-        Raises:
-            UnknownJob: The agent has no such job.
-        """
+        """Return a stored document; raise `UnknownJob` for another id."""
         return self._local.jobs.get(job_id)
 
     def delete(self, job_id: str) -> None:
-        """Delete a stored document.
-
-        Raises:
-            UnknownJob: The agent has no such job.
-        """
+        """Delete a stored document; raise `UnknownJob` for another id."""
         self._local.jobs.delete(job_id)
 
     def clear(self) -> None:
@@ -321,11 +282,7 @@ class AgentJobs:
         return [str(job["id"]) for job in self._local.jobs.all()]
 
     def trigger(self, job_id: str, context: Mapping[str, object] | None = None) -> Run:
-        """Run a stored job with an event context, and wait for its end.
-
-        Raises:
-            UnknownJob: The agent has no such job.
-        """
+        """Run a stored job with an event context, and wait for its end."""
         return self._agent.run_job(self.get(job_id), trigger="trigger", context=context)
 
     def ended(self, job_id: str | None = None) -> list[Run]:

@@ -1,4 +1,4 @@
-"""The KeeperLogger file holds what tasks publish on the topic KeeperLogger, one JSON line each."""
+"""Write what tasks publish on the topic KeeperLogger into a file, one JSON line for each record."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from epm_task.contract.levels import INFORMATION, NUMBERS
 from epm_task.contract.record import JOB_ID, LEVEL, MESSAGE, TIMESTAMP, read_fields
+from epm_task.simulator.start_error import UnknownLevel
 
 if TYPE_CHECKING:
     import io
@@ -26,13 +27,12 @@ class KeeperLogger:
             author wants to see; so ours is Trace.
 
     Raises:
-        ValueError: The level is unknown.
+        UnknownLevel: The level has a wrong name.
     """
 
     def __init__(self, path: Path, level: str = "Trace") -> None:
         if level.casefold() not in NUMBERS:
-            words = ", ".join(word.capitalize() for word in NUMBERS)
-            raise ValueError(f"unknown level {level!r}; one of {words}")
+            raise UnknownLevel(level, NUMBERS)
         self._least = NUMBERS[level.casefold()]
         self._file = RotatingFile(path)
 

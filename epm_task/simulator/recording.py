@@ -1,10 +1,10 @@
-"""A recording is every API exchange and every MQTT message of an agent, one JSON line each.
+"""Record every API exchange and every MQTT message of an agent, and answer from a recording.
 
     {"at": 0.01, "kind": "api", "method": "GET", "path": "/api/…", "status": 200, "body": {…}}
     {"at": 0.05, "kind": "mqtt", "topic": "…", "payload": {…}, "qos": 1, "jobId": "…"}
 
 `at` is in seconds since the recording began. Secrets are masked by name before they are written. A
-payload that is no UTF-8 stands as `payloadBase64`.
+payload that is not UTF-8 is written as `payloadBase64`.
 
 Each request takes the next answer that was recorded for its method and path; the last one is given
 again and again. What was not recorded is 404. Messages that the recorded job did not publish itself
@@ -105,7 +105,7 @@ def _masked_body(path: str, body: bytes) -> Any:
     if value is None:
         return mask_text(body.decode("utf-8", "replace"))
     last = path.rsplit("/", 1)[-1]
-    # One setting is answered as a bare string, or below `value`: its name stands in the path.
+    # One setting is answered as a bare string, or below `value`: its name is in the path.
     if is_secret_name(last):
         return MASK if isinstance(value, str) else {"value": MASK}
     return mask_value(value)
@@ -219,7 +219,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         if document.get("kind") not in {"api", "mqtt"} or not isinstance(
             document.get("at"), float | int
         ):
-            raise UnusableFile(path, "this is no line of a recording", line=number)
+            raise UnusableFile(path, "this is not a line of a recording", line=number)
         found.append(document)
     return found
 

@@ -1,16 +1,19 @@
-"""Create the folders of an agent's root, and keep a second agent off it."""
+"""Create the folders of an agent's root, keep a second agent off it, and note its ports there."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any
 
-from epm_task.files import try_lock
-from epm_task.simulator.start_error import RootHeld, RootUnusable
+from epm_task.contract.json_text import write_json
+from epm_task.contract.layout import HTTP_PORT_KEY, HTTPS_PORT_KEY, PORTS_SECTION
+from epm_task.files import try_lock, write_atomically
+from epm_task.simulator.start_error import RootHeld, RootUnusable, UnusableFile, read_object
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from epm_task.contract.layout import AgentRoot
 
@@ -30,49 +33,35 @@ def create_root(root: AgentRoot) -> None:
         raise RootUnusable(root.path, error.strerror or str(error)) from error
 
 
-class RootLock:
-    """Hold a root for this process until `close`, or until the process ends.
+@contextlib.contextmanager
+def hold_root(root: AgentRoot) -> Iterator[None]:
+    """Hold a root for this process until the end of the block, or until the process ends.
 
     Raises:
         RootHeld: Another agent has it.
         RootUnusable: The lock file cannot be opened.
     """
-
-    def __init__(self, root: AgentRoot) -> None:
+    try:
+        file: IO[str] = root.lock_file.open("r+", encoding="ascii")
+    except OSError as error:
+        raise RootUnusable(root.path, error.strerror or str(error)) from error
+    with file:
+        if not try_lock(file.fileno()):
+            raise RootHeld(root.path, _pid_in(file))
+        _write(file, str(os.getpid()))
         try:
-            self._file: IO[str] = root.lock_file.open("r+", encoding="ascii")
-        except OSError as error:
-            raise RootUnusable(root.path, error.strerror or str(error)) from error
-        if not try_lock(self._file.fileno()):
-            holder = _pid_in(self._file)
-            self._file.close()
-            raise RootHeld(root.path, holder)
-        self._write(str(os.getpid()))
+            yield
+        finally:
+            _write(file, "")
 
-    def close(self) -> None:
-        """Empty the file and let go of it."""
-        if not self._file.closed:
-            self._write("")
-            self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _write(self, text: str) -> None:
-        # The root itself may be gone by now: a test, or its user, removed it under a running agent.
-        with contextlib.suppress(OSError):
-            self._file.seek(0)
-            self._file.truncate()
-            self._file.write(text)
-            self._file.flush()
+def _write(file: IO[str], text: str) -> None:
+    # The root itself may be gone by now: a test, or its user, removed it under a running agent.
+    with contextlib.suppress(OSError):
+        file.seek(0)
+        file.truncate()
+        file.write(text)
+        file.flush()
 
 
 def _pid_in(file: IO[str]) -> int | None:
@@ -81,3 +70,41 @@ def _pid_in(file: IO[str]) -> int | None:
     except OSError:  # Windows refuses to read a locked range
         return None
     return int(text) if text.isdigit() else None
+
+
+def read_ports(path: Path) -> tuple[int, int]:
+    """Return the HTTPS and the HTTP port that the file names; 0 for one that it does not.
+
+    Raises:
+        UnusableFile: The file is broken; it is not overwritten.
+    """
+    _, ports = _settings_of(path)
+    return _port(path, ports.get(HTTPS_PORT_KEY)), _port(path, ports.get(HTTP_PORT_KEY))
+
+
+def write_ports(path: Path, https_port: int, http_port: int | None) -> None:
+    """Write the ports that are in use; everything else in the file stays.
+
+    Raises:
+        UnusableFile: The file is broken; it is not overwritten.
+    """
+    document, ports = _settings_of(path)
+    ports[HTTPS_PORT_KEY] = https_port
+    if http_port is not None:
+        ports[HTTP_PORT_KEY] = http_port
+    write_atomically(path, write_json({**document, PORTS_SECTION: ports}))
+
+
+def _settings_of(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    document = read_object(path) if path.exists() else {}
+    section = document.get(PORTS_SECTION)
+    return document, section if isinstance(section, dict) else {}
+
+
+def _port(path: Path, value: object) -> int:
+    if value is None:
+        return 0
+    text = str(value)
+    if not text.isdecimal() or int(text) > 65_535:
+        raise UnusableFile(path, f"{PORTS_SECTION}: {value!r} is not a port")
+    return int(text)

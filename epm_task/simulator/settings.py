@@ -60,7 +60,7 @@ class SettingsStore:
     Args:
         plugins: Folder of the plugins' JSON on disk.
         store_file: File of the unified storage; made at the first write.
-        compiled_in: Defaults by plugin and key.
+        compiled_in: Defaults by plugin and key, typed or text.
 
     Raises:
         UnusableFile: The store file is broken. It is not overwritten.
@@ -73,7 +73,7 @@ class SettingsStore:
         self,
         plugins: Path,
         store_file: Path,
-        compiled_in: Mapping[str, Mapping[str, str]] | None = None,
+        compiled_in: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._plugins = plugins
         self._file = store_file
@@ -87,10 +87,11 @@ class SettingsStore:
         self.problems: list[UnusableFile] = []
         self._import_all()
 
-    def define(self, plugin: str, settings: Mapping[str, str]) -> None:
+    def define(self, plugin: str, settings: Mapping[str, Any]) -> None:
         """Add compiled-in defaults, such as the broker's address once it is known."""
+        texts = {key: setting_text(value) for key, value in settings.items()}
         with self._lock:
-            self._compiled_in.setdefault(plugin, {}).update(settings)
+            self._compiled_in.setdefault(plugin, {}).update(texts)
 
     def plugins(self) -> list[str]:
         """Return the names of all plugins, sorted."""
@@ -112,8 +113,7 @@ class SettingsStore:
         """Return one effective setting.
 
         Raises:
-            UnknownPlugin: No layer knows the plugin.
-            UnknownKey: No layer of it knows the key.
+            UnknownPlugin, UnknownKey: The name is not known.
         """
         settings = self.merged(plugin)
         if key not in settings:
@@ -144,8 +144,7 @@ class SettingsStore:
 
         Raises:
             UnknownPlugin: No layer knows it.
-            UnusableFile: Its JSON on disk is broken; nothing has changed.
-            OSError: The store could not be written; nothing has changed.
+            UnusableFile, OSError: A file could not be read or written; nothing has changed.
         """
         with self._lock:
             self._require(plugin)
@@ -194,24 +193,28 @@ class SettingsStore:
         if any(plugin in layer for layer in (self._compiled_in, self._disk, self._unified)):
             return
         # A plugin that was deployed while the agent runs is imported when it is first asked for.
-        disk = self._on_disk(plugin) if is_plugin_name(plugin) else None
+        disk = self._on_disk(plugin)
         if disk is None:
             raise UnknownPlugin(plugin)
         self._disk[plugin] = disk
 
     def _on_disk(self, plugin: str) -> dict[str, str] | None:
         path = self._plugins / f"{plugin}.json"
-        return read_plugin_file(path) if path.is_file() else None
+        if not (is_plugin_name(plugin) and path.is_file()):
+            return None
+        return {key: setting_text(value) for key, value in read_object(path).items()}
 
     def _import_all(self) -> None:
         self.problems = []
         before, self._disk = self._disk, {}
-        for plugin, path in plugin_files(self._plugins):
+        for plugin in sorted(path.stem for path in self._plugins.glob("*.json")):
             try:
-                self._disk[plugin] = read_plugin_file(path)
+                disk = self._on_disk(plugin)
             except UnusableFile as error:
                 self.problems.append(error)
-                self._disk[plugin] = before.get(plugin, {})
+                disk = before.get(plugin, {})
+            if disk is not None:
+                self._disk[plugin] = disk
 
     def _write(self, unified: _Layer) -> None:
         if unified != self._unified:
@@ -256,22 +259,6 @@ def is_plugin_name(name: str) -> bool:
     return _PLUGIN.fullmatch(name) is not None
 
 
-def read_plugin_file(path: Path) -> dict[str, str]:
-    """Return the settings of one `Plugins/{id}.json`.
-
-    Raises:
-        UnusableFile: It does not hold a JSON object, or cannot be read.
-    """
-    return {key: setting_text(value) for key, value in read_object(path).items()}
-
-
-def plugin_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Iterate over plugin ids and their files; other names in the folder are passed over."""
-    for path in sorted(folder.glob("*.json")):
-        if is_plugin_name(path.stem) and path.is_file():
-            yield path.stem, path
-
-
 def settings_hash(settings: Mapping[str, str]) -> str:
     """Return the SHA-256 of settings, which does not depend on their order."""
     text = json.dumps(dict(settings), sort_keys=True)
@@ -300,11 +287,9 @@ class LiveSettings:
 
 
 class PluginSettings(MutableMapping[str, str]):
-    """One plugin's settings: a read merges all layers, a write goes to unified storage.
+    """One plugin's settings: a read merges all layers, a write is a PUT of the API.
 
-    So a write here is the same as a PUT of the API: it wins over the disk, it is durable, and
-    `revert` takes it back. Typed values become text. A key cannot be deleted, as the API has no way
-    to do so.
+    It wins over the disk, it is durable, and `revert` takes it back. Typed values become text.
     """
 
     def __init__(self, store: SettingsStore, plugin: str) -> None:

@@ -11,9 +11,9 @@ import psutil
 
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.errors import EpmTaskError
-from epm_task.runtime.attestation import linux as attestation_linux
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -54,12 +54,20 @@ class FileUnwritable(StartError):
 class PortTaken(StartError):
     """A port that was asked for belongs to another process."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, port: int) -> None:
         super().__init__(
-            f"port {port} is in use by {holder(host, port)}",
+            f"port {port} is in use by {holder(port)}",
             fix="choose another one, or 0 for any free one",
         )
         self.port = port
+
+
+class UnknownLevel(StartError, ValueError):
+    """The lowest level of the KeeperLogger file is not one of the product's."""
+
+    def __init__(self, level: str, known: Iterable[str]) -> None:
+        words = ", ".join(word.capitalize() for word in known)
+        super().__init__(f"unknown level {level!r}", fix=f"choose one of {words}")
 
 
 class UnusableFile(StartError):
@@ -119,39 +127,17 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         if error.errno in PORT_TAKEN:
-            raise PortTaken(host, port) from error
+            raise PortTaken(port) from error
         raise
     listening.settimeout(0)
     return listening
 
 
-def holder(host: str, port: int) -> str:
-    """Return in words who listens on *host* and *port*, as far as this user may know."""
-    pid = _listening_pid(host, port)
-    if pid is None:
-        return "another process"
+def holder(port: int) -> str:
+    """Return in words who listens on *port*, as far as this user may know."""
     try:
+        found = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
+        pid = next(c.pid for c in found if c.laddr.port == port and c.pid)
         return f"process {pid} ({psutil.Process(pid).name()})"
-    except psutil.Error:
-        return f"process {pid}"
-
-
-def _listening_pid(host: str, port: int) -> int | None:
-    if sys.platform != "linux":
-        return _by_psutil(port)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        owners = attestation_linux.listeners(socket.inet_pton(family, host), port)
-    except OSError:
-        return None
-    pids = (attestation_linux.find_pid(owner.inode) for owner in owners if owner.inode)
-    return next((pid for pid in pids if pid), None)
-
-
-def _by_psutil(port: int) -> int | None:
-    try:
-        connections = psutil.net_connections(kind="tcp")
-    except psutil.Error:  # macOS tells only root
-        return None
-    found = (c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == port)
-    return next((pid for pid in found if pid), None)
+    except (psutil.Error, StopIteration):  # macOS tells only root
+        return "another process"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.simulator.agent import LocalAgent, read_ports, write_ports
+from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.live import LiveRun
 from epm_task.simulator.options import AgentOptions
@@ -88,25 +87,11 @@ def test_random_registration_delay():
     assert all(0.1 <= delay <= 0.2 for delay in delays)
 
 
-def test_ports_are_written_and_read(tmp_path: Path):
-    """What else stands in the file stays."""
-    file = tmp_path / "appsettings.json"
-    assert read_ports(file) == (0, 0)
-    file.write_text('{"Other": 1, "Settings": {"KestrelHttpsPort": "6889", "More": 2}}')
-    assert read_ports(file) == (6889, 0)
-    write_ports(file, 7000, 7001)
-    assert read_ports(file) == (7000, 7001)
-    document = json.loads(file.read_text())
-    assert (document["Other"], document["Settings"]["More"]) == (1, 2)
-
-
 @pytest.mark.parametrize("text", ["{", '{"Settings": {"KestrelHttpsPort": "many"}}'])
 def test_broken_file_is_not_overwritten(tmp_path: Path, text: str):
     """An agent that takes its port from the file does not start."""
     file = tmp_path / "appsettings.json"
     file.write_text(text)
-    with pytest.raises(UnusableFile):
-        read_ports(file)
     with pytest.raises(UnusableFile):
         Agent(tmp_path, https_port=None).open()
     assert file.read_text() == text

@@ -45,7 +45,7 @@ def test_minimum_level(tmp_path: Path):
 
 def test_unknown_level(tmp_path: Path):
     """The error lists the levels."""
-    with pytest.raises(ValueError, match="'Loud'; one of Trace, Debug"):
+    with pytest.raises(ValueError, match="'Loud'; choose one of Trace, Debug"):
         KeeperLogger(tmp_path / "log", "Loud")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from epm_task.contract.layout import AgentRoot
-from epm_task.simulator.root import RootLock, create_root
+from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
 from epm_task.simulator.start_error import RootHeld, RootUnusable
 
 if TYPE_CHECKING:
@@ -46,42 +47,53 @@ def test_second_lock_names_the_holder(tmp_path: Path):
     """Two agents on one root: the second is refused and says who holds it."""
     root = AgentRoot(tmp_path)
     create_root(root)
-    with (
-        RootLock(root),
-        pytest.raises(RootHeld, match=f"in use by process {os.getpid()}") as caught,
-    ):
-        RootLock(root)
+    refused = pytest.raises(RootHeld, match=f"in use by process {os.getpid()}")
+    with hold_root(root), refused as caught, hold_root(root):
+        pass
     assert caught.value.pid == os.getpid()
 
 
-def test_lock_can_be_taken_again_after_close(tmp_path: Path):
-    """A lock that was closed, twice even, holds nobody off."""
+def test_root_can_be_held_again_after_the_end(tmp_path: Path):
+    """A root that was let go holds nobody off."""
     root = AgentRoot(tmp_path)
     create_root(root)
-    lock = RootLock(root)
-    lock.close()
-    lock.close()
-    with RootLock(root):
+    with hold_root(root):
+        pass
+    with hold_root(root):
         assert root.lock_file.read_text() == str(os.getpid())
 
 
 def test_killed_holder_lets_go(tmp_path: Path):
-    """The lock of a process that was killed is free, although its PID still stands in the file."""
+    """The lock of a process that was killed is free, although the file still names it."""
     root = AgentRoot(tmp_path)
     create_root(root)
     code = (
         "import pathlib, sys, os, signal; from epm_task.contract.layout import AgentRoot;"
-        "from epm_task.simulator.root import RootLock;"
-        "lock = RootLock(AgentRoot(pathlib.Path(sys.argv[1])));"
+        "from epm_task.simulator.root import hold_root;"
+        "held = hold_root(AgentRoot(pathlib.Path(sys.argv[1])));"
+        "held.__enter__();"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert root.lock_file.read_text().isdigit()
-    RootLock(root).close()
+    with hold_root(root):
+        pass
     assert root.lock_file.read_text() == ""
 
 
 def test_lock_without_create_is_refused(tmp_path: Path):
     """A root without a lock file cannot be locked."""
-    with pytest.raises(RootUnusable):
-        RootLock(AgentRoot(tmp_path / "absent"))
+    with pytest.raises(RootUnusable), hold_root(AgentRoot(tmp_path / "absent")):
+        pass
+
+
+def test_ports_are_written_and_read(tmp_path: Path):
+    """What else stands in the file stays."""
+    file = tmp_path / "appsettings.json"
+    assert read_ports(file) == (0, 0)
+    file.write_text('{"Other": 1, "Settings": {"KestrelHttpsPort": "6889", "More": 2}}')
+    assert read_ports(file) == (6889, 0)
+    write_ports(file, 7000, 7001)
+    assert read_ports(file) == (7000, 7001)
+    document = json.loads(file.read_text())
+    assert (document["Other"], document["Settings"]["More"]) == (1, 2)

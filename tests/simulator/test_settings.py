@@ -17,8 +17,6 @@ from epm_task.simulator.settings import (
     UnknownKey,
     UnknownPlugin,
     is_plugin_name,
-    plugin_files,
-    read_plugin_file,
     setting_text,
     settings_hash,
 )
@@ -239,22 +237,17 @@ def test_only_json_files_with_a_plugins_name_are_plugins(tmp_path: Path) -> None
     for name in ("A.json", "b.json", ".c.json", "d.txt"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "e.json").mkdir()
-    assert [plugin for plugin, _ in plugin_files(tmp_path)] == ["A", "b"]
+    store = SettingsStore(tmp_path, tmp_path / "store")
+    assert store.plugins() == ["A", "KeeperPrivilegeManager", "b"]
 
 
 @pytest.mark.parametrize(("text", "line"), [("{\n,}", 2), ("[]", 1)])
 def test_a_broken_plugin_file_names_the_line(tmp_path: Path, text: str, line: int) -> None:
-    """An array is no object of settings."""
+    """An array is not an object of settings."""
     path = tmp_path / "A.json"
     path.write_text(text)
-    with pytest.raises(UnusableFile, match=rf"A\.json, line {line}: "):
-        read_plugin_file(path)
-
-
-def test_a_plugin_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """The reason is that of the operating system."""
-    with pytest.raises(UnusableFile, match=r"A\.json: No such file"):
-        read_plugin_file(tmp_path / "A.json")
+    (problem,) = SettingsStore(tmp_path, tmp_path / "store").problems
+    assert (problem.path, problem.line) == (path, line)
 
 
 def test_a_hash_does_not_depend_on_the_order() -> None:

@@ -6,10 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.simulator.start_error import PortTaken, holder, listen
+from epm_task.simulator.start_error import PortTaken, UnusableFile, holder, listen, read_object
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LISTEN = """
 import socket, sys
@@ -56,9 +60,15 @@ def test_an_address_of_another_machine_is_an_error() -> None:
         listen("192.0.2.1", 0)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The reason is that of the operating system."""
+    with pytest.raises(UnusableFile, match=r"A\.json: No such file"):
+        read_object(tmp_path / "A.json")
+
+
 def test_the_holder_of_a_free_port_is_not_known() -> None:
     """Nobody is named."""
     with listen("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
-        assert str(os.getpid()) in holder("127.0.0.1", port)
-    assert holder("127.0.0.1", port) == "another process"
+        assert str(os.getpid()) in holder(port)
+    assert holder(port) == "another process"

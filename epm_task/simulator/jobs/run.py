@@ -128,17 +128,21 @@ class Run:
     @property
     def stdout(self) -> bytes:
         """What was captured of stdout, of the last task that ran."""
-        return next((task.stdout for task in reversed(self.tasks) if not task.skipped), b"")
+        return self._last.stdout
 
     @property
     def stderr(self) -> bytes:
         """What was captured of stderr, of the last task that ran."""
-        return next((task.stderr for task in reversed(self.tasks) if not task.skipped), b"")
+        return self._last.stderr
 
     @property
     def pid(self) -> int | None:
         """PID of the last process; None when none was started."""
         return next((task.pid for task in reversed(self.tasks) if task.pid), None)
+
+    @property
+    def _last(self) -> TaskRun:
+        return next((task for task in reversed(self.tasks) if not task.skipped), TaskRun(""))
 
     @property
     def timed_out(self) -> bool:

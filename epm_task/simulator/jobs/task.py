@@ -83,9 +83,8 @@ class TaskRunner:
             process = await self._start(task, values, (out, err))
         except (CommandProblem, ArgumentsError, OSError, ValueError) as error:
             outcome.exit_code = getattr(error, "exit_code", _NOT_STARTED)
-            self._note(
-                "not_started", f"task {outcome.task_id} could not be started", reason=str(error)
-            )
+            what = f"task {outcome.task_id} could not be started"
+            self._note("not_started", what, reason=str(error))
             return outcome
         outcome.pid = process.pid
         try:
@@ -139,12 +138,8 @@ class TaskRunner:
 
     async def _watch(self, process: TaskProcess, task: Mapping[str, Any], outcome: TaskRun) -> None:
         seconds = task.get("timeoutSeconds")
-        timers = disturb(
-            process,
-            self._all.faults,
-            lambda: self._all.registry.lose(self._run_id),
-            self._note,
-        )
+        lose = partial(self._all.registry.lose, self._run_id)
+        timers = disturb(process, self._all.faults, lose, self._note)
         try:
             async with asyncio.timeout(float(seconds) if seconds else None):
                 await process.exited()

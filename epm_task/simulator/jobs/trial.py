@@ -67,10 +67,7 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     program, env = python_program() if path.suffix == ".py" else (str(path), {})
     values = _Values()
     line = [values.quoted("TaskFile", str(path))] if path.suffix == ".py" else []
-    line += [
-        API_BASE_ARGUMENT,
-        f"--ca-file={values.quoted('CaFile', str(ca_file))}",
-    ]
+    line += [API_BASE_ARGUMENT, f"--ca-file={values.quoted('CaFile', str(ca_file))}"]
     if task is not None and len(task.siblings()) > 1:
         line.append(f"--task={task.name}")
     for option, token, text in _spelled(task, parameters or {}):

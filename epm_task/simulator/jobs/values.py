@@ -55,12 +55,13 @@ def run_values(
     Raises:
         ParameterProblem: A required parameter has no value, or a value is not of its type.
     """
+    key = str.casefold if windows else str
     values = {name: as_text(value) for name, value in context.items() if value is not None}
     values |= paths
-    given = {_key(name, windows=windows): value for name, value in context.items()}
+    given = {key(name): value for name, value in context.items()}
     for parameter in job.get("parameters") or []:
         name = str(parameter.get("name", ""))
-        value = given.get(_key(name, windows=windows))
+        value = given.get(key(name))
         if value is None:
             value = parameter.get("defaultValue", parameter.get("default"))
         if value is None and parameter.get("required"):
@@ -77,20 +78,16 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _key(name: str, *, windows: bool) -> str:
-    return name.casefold() if windows else name
-
-
 def _typed(name: str, kind: str, value: object) -> str:
     """Check the text against the type words that are known; an unknown word accepts everything."""
     text, kind = as_text(value), kind.casefold()
     if "\0" in text:
-        raise ParameterProblem(name, "holds a NUL character, which no argument can carry")
-    if kind in _WHOLE and not text.strip().lstrip("+-").isdecimal():
-        raise ParameterProblem(name, f"is declared as {kind}, and its value is not one")
-    if kind in _NUMBERS and not _is_number(text):
-        raise ParameterProblem(name, f"is declared as {kind}, and its value is not one")
-    if kind in _FLAGS and text.strip().casefold() not in _FLAG_WORDS:
+        raise ParameterProblem(name, "holds a NUL character, which an argument cannot carry")
+    if (
+        (kind in _WHOLE and not text.strip().lstrip("+-").isdecimal())
+        or (kind in _NUMBERS and not _is_number(text))
+        or (kind in _FLAGS and text.strip().casefold() not in _FLAG_WORDS)
+    ):
         raise ParameterProblem(name, f"is declared as {kind}, and its value is not one")
     return text
 

@@ -1,4 +1,4 @@
-"""A peer is the process at the other end of a TCP connection on this machine.
+"""Find the process at the other end of a TCP connection on this machine.
 
 On Linux the kernel names the inode of exactly one connection, and only the open files of the
 candidate processes are compared with it: no scan of all processes, no rights needed. Elsewhere

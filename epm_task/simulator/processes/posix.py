@@ -1,4 +1,4 @@
-"""A process group, on Linux and macOS, is what a task and its children can be ended by."""
+"""End a task with its children, on Linux and macOS: by its process group."""
 
 from __future__ import annotations
 

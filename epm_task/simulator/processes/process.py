@@ -1,4 +1,4 @@
-"""A task process is what the agent started for one task, with all that descends from it."""
+"""Start the process of a task, capture its output, and end it with all that descends from it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import psutil
 
+from epm_task.simulator.processes.tree import started_at
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
 
 if sys.platform == "win32":
     from epm_task.simulator.processes import windows as platform
@@ -65,7 +66,8 @@ class TaskProcess:
         self._streams = streams
         self._marker = marker
         self.pid: Final[int] = transport.get_pid() or 0
-        self.started: Final = _started(self.pid)
+        #: In Unix seconds; guards the PID against reuse. A process that has ended has no start.
+        self.started: Final = started_at(self.pid) or time.time()
 
     @classmethod
     async def start(
@@ -135,7 +137,7 @@ class TaskProcess:
 
     async def close(self) -> None:
         """Wait for the end of the outputs, and let go of the process; call it after `exited`."""
-        # After that a process that is none of this run's holds the pipe; closing our end is enough.
+        # After that a process of another run holds the pipe; closing our end is enough.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_OF_OUTPUT_SECONDS):
                 await self._streams.ended.wait()
@@ -162,18 +164,8 @@ class TaskProcess:
 
 
 def _signal(process: psutil.Process, verb: str) -> None:
-    try:
+    with contextlib.suppress(psutil.Error):  # it is gone, or it is no longer ours to end
         getattr(process, verb)()
-    except psutil.Error:
-        return  # it is gone, or it is no longer ours to end
-
-
-def _started(pid: int) -> float:
-    """Return the start time that guards the PID against reuse, in Unix seconds."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:  # it has ended already
-        return time.time()
 
 
 #: Bytes kept of each stream; the agent must not grow with what a task writes.

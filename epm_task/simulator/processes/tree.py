@@ -1,7 +1,7 @@
-"""A process tree is a process with its living descendants.
+"""Find the start, the parent and the living descendants of a process.
 
 Linux reads `/proc` directly, because psutil's objects cost more than the whole lookup may take;
-other systems ask psutil (untested here). A process whose parent has ended belongs to no tree.
+other systems ask psutil (untested here). A process whose parent has ended is not found.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process group, on Windows, is what a task and its children can be ended by.
+"""End a task with its children, on Windows: by its process group.
 
 Written from the platform's documentation; untested.
 """
