@@ -49,9 +49,11 @@ class AdminError(EpmTaskError):
     exit_code: int = ExitCode.SOFTWARE
 
     @classmethod
-    def of(cls, error: EpmTaskError) -> Self:
-        """Return an error of this class that says the same as another one."""
-        return cls(error.what, error.why, error.fix)
+    def of(cls, error: EpmTaskError, what: str = "") -> Self:
+        """Return an error of this class with the reason of another one, of *what* when given."""
+        if not what:
+            return cls(error.what, error.why, error.fix)
+        return cls(what, sentence(error.what, error.why), error.fix)
 
 
 class WrongUse(AdminError):

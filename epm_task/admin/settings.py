@@ -14,7 +14,7 @@ from epm_task.admin.credential import Credential
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.admin.exchange import admin_address
 from epm_task.contract.names import HTTPS_PORT
-from epm_task.errors import UnsafeConfiguration, sentence
+from epm_task.errors import UnsafeConfiguration
 from epm_task.files import check_trusted
 from epm_task.job.project import BadProject, find_project, read_table
 
@@ -108,9 +108,7 @@ def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:
         try:
             check_trusted(file)
         except UnsafeConfiguration as error:
-            raise UnsafeConnection(
-                f"{_TABLE} of {file} was not used", sentence(error.what, error.why), error.fix
-            ) from None
+            raise UnsafeConnection.of(error, f"{_TABLE} of {file} was not used") from None
     place = f"{_TABLE} of {file}"
     for name, value in table.items():
         if name not in NAMES:

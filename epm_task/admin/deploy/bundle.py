@@ -107,7 +107,7 @@ def _document(file: Path) -> Document:
         document = JobDocument.parse(data).raw
         check_job_id(file.stem)
     except (BadJson, BadJobId) as error:
-        raise BadBundle(f"{file} cannot be used", str(error), "correct the file") from None
+        raise BadBundle.of(error, f"{file} cannot be used") from None
     if document.get("id") != file.stem:
         raise BadBundle(
             f"{file}: the id is {document.get('id')!r} and must equal the file's name",

@@ -119,7 +119,7 @@ def read_base(data: bytes) -> dict[str, Any]:
     try:
         value = read_source(data).value
     except BadJson as error:
-        raise BadPolicy("it is not JSON", str(error), "correct the file") from None
+        raise BadPolicy.of(error, "it is not JSON") from None
     if not isinstance(value, dict):
         raise BadPolicy("it is not a JSON object", fix="write one, in braces")
     return value
@@ -153,9 +153,7 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         document = JobDocument.parse(encoded(text)).raw
     except BadJson as error:
-        raise BadPolicy(
-            "Extension.JobJson holds no job document", str(error), "correct the text"
-        ) from None
+        raise BadPolicy.of(error, "Extension.JobJson holds no job document") from None
     if document.get("id") != extension["JobId"]:
         raise BadPolicy(
             f"JobJson is the job {document.get('id')!r}, and JobId names another",
