@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
+from epm_task.admin.deploy.program import put_in_place
 from epm_task.contract.json_text import BadJson
 from epm_task.files import write_atomically
 from epm_task.freeze import FreezeError
@@ -109,6 +110,7 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
         _describe(program, build, source, options.backend)
         tidy(build, source.epoch)
         size = sum(path.lstat().st_size for path in build.folder.rglob("*") if path.is_file())
+        place.parent.mkdir(parents=True, exist_ok=True)
         put_in_place(build.folder, place)
     jobs = write_jobs(program, options.output.absolute() / "Jobs")
     return Frozen(place, place / build.executable, tuple(jobs), size, signed, build.missing)
@@ -225,26 +227,6 @@ def check_place(place: Path) -> None:
             f"it holds no {MANIFEST} of an earlier build",
             "remove it, or choose another --output",
         )
-
-
-def put_in_place(folder: Path, place: Path) -> None:
-    """Move the built folder to its place; what was there before goes away afterwards.
-
-    Raises:
-        OSError: It cannot be moved; then the old one is back.
-    """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    old = folder.with_name(f"{folder.name}.old")
-    if not place.exists():
-        folder.rename(place)
-        return
-    place.rename(old)
-    try:
-        folder.rename(place)
-    except OSError:
-        old.rename(place)
-        raise
-    shutil.rmtree(old)
 
 
 def write_jobs(program: Program, folder: Path) -> list[Path]:

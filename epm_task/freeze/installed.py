@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from epm_task.contract.json_text import read_object
+from epm_task.admin.deploy.bundle import commands_of
+from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import UnsafeConfiguration
 from epm_task.files import check_trusted
@@ -96,18 +98,14 @@ def read_installed(path: Path) -> Installed:
 
 
 def _job_beside(program: Installed) -> dict[str, Any] | None:
-    """Return the document in `Jobs/` whose first task starts the program in `Jobs/bin/`."""
+    """Return the document in `Jobs/` with a task that starts the program in `Jobs/bin/`."""
     if program.folder is None or program.folder.parent.name != "bin":
         return None
     for path in sorted(program.folder.parents[1].glob("*.json")):
-        try:
+        with suppress(BadJson):  # not a job document
             document = read_object(path)
-            commands = [step.get("command") for step in document["tasks"]]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            continue  # not a job document, or none that concerns this program
-        if program.command in commands:
-            found: dict[str, Any] = document
-            return found
+            if program.command in commands_of(document):
+                return document
     return None
 
 

@@ -16,7 +16,6 @@ from epm_task.freeze.freezing import (
     check_place,
     check_sign_command,
     native_files,
-    put_in_place,
     sign,
     source_of,
     tidy,
@@ -49,29 +48,6 @@ def test_modes_and_times_do_not_depend_on_the_builder(tmp_path: Path):
     }
     assert found["Hello"] == found["_internal"] == (0o755, 1_700_000_000)
     assert found["lib.so"] == found["manifest.json"] == (0o644, 1_700_000_000)
-
-
-def test_an_earlier_build_is_replaced_whole(tmp_path: Path):
-    """Nothing of it is left, beside the place neither."""
-    place = tmp_path / "dist" / "Hello"
-    put_in_place(_built(tmp_path / "work1" / "Hello", "old").folder, place)
-    (place / "stale").touch()
-    check_place(place)
-    put_in_place(_built(tmp_path / "work2" / "Hello", "new").folder, place)
-    assert (place / "Hello").read_text() == "new"
-    assert not (place / "stale").exists()
-    assert [path.name for path in (tmp_path / "dist").iterdir()] == ["Hello"]
-    assert list((tmp_path / "work2").iterdir()) == []
-
-
-def test_a_failed_move_leaves_the_earlier_build(tmp_path: Path):
-    """The folder of the agent is never without a program that it had."""
-    place = tmp_path / "dist" / "Hello"
-    put_in_place(_built(tmp_path / "work1" / "Hello", "old").folder, place)
-    (tmp_path / "work2").mkdir()
-    with pytest.raises(OSError, match="No such file"):
-        put_in_place(tmp_path / "work2" / "Hello", place)
-    assert (place / "Hello").read_text() == "old"
 
 
 def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path):

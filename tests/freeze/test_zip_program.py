@@ -97,6 +97,16 @@ def test_two_builds_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert contents[0] == contents[1]
 
 
+def test_a_second_build_replaces_the_first_whole(tmp_path: Path):
+    """Nothing of the first is left, neither in the place nor beside it."""
+    place = zipped(EXAMPLES / "hello.py", tmp_path).folder
+    (place / "stale").touch()
+    zipped(EXAMPLES / "hello.py", tmp_path)
+    assert not (place / "stale").exists()
+    assert [path.name for path in place.parent.iterdir()] == ["Hello"]
+    assert [path.name for path in tmp_path.iterdir()] == ["Jobs"]
+
+
 def test_own_modules_and_data_come_along(tmp_path: Path):
     """A module beside the task, one that is imported by name, and a file."""
     folder = tmp_path / "project"
