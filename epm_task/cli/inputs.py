@@ -13,7 +13,7 @@ from epm_task.contract.json_text import MAX_BYTES, BadJson, read_object
 from epm_task.job.document import JobDocument
 from epm_task.job.job import Job
 from epm_task.job.project import read_project
-from epm_task.job.task_file import NoSuchTask, TaskFile, TaskFileError, find_task, read_task_file
+from epm_task.job.task_file import TaskFile, TaskFileError, find_task, read_task_file
 from epm_task.runtime.agent.address import loopback_ip
 from epm_task.simulator.faults.faults import Faults
 
@@ -134,10 +134,8 @@ def task_of(path: Path, name: str | None) -> Task[..., object] | None:
     try:
         with redirect_stdout(sys.stderr):  # the file may print
             return find_task(path, name)
-    except NoSuchTask as error:
-        raise Failure(str(error), fix="write FILE:TASK") from error
     except TaskFileError as error:
-        raise Failure(str(error), fix=f"`python {path} --help` must work") from error
+        raise Failure(error.what, error.why, error.fix) from error
 
 
 def declared_in(path: Path) -> TaskFile:
@@ -150,7 +148,7 @@ def declared_in(path: Path) -> TaskFile:
         with redirect_stdout(sys.stderr):
             return read_task_file(path)
     except TaskFileError as error:
-        raise Failure(str(error), fix=f"`python {path} --help` must work") from error
+        raise Failure(error.what, error.why, error.fix) from error
 
 
 def job_of(targets: Sequence[str]) -> Job:

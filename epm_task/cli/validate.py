@@ -98,7 +98,7 @@ def _findings(
     try:
         rules = choose(select or project.select, [*ignore, *project.ignore])
     except UnknownCode as error:
-        raise Failure(str(error), fix="correct --select, --ignore or [tool.epm-task]") from error
+        raise Failure(error.what, error.why, error.fix) from error
     if target.subject is None:
         return [target.broken] if target.broken else []
     found = lint(target.subject, rules, name=target.name, line=target.line)

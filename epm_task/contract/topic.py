@@ -1,4 +1,4 @@
-"""A topic is an MQTT name that a task declares before it publishes on it."""
+"""The topics that a task declares before it publishes on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Topic(Generic[Payload]):
     """An MQTT topic with the type of its payload.
 
     Args:
-        name: Exact name, as it stands in `mqttTopics.allowedPublications`; no wildcards.
+        name: Exact name, as in `mqttTopics.allowedPublications`; no wildcards.
         payload: Type of the payload: a mapping, a dataclass or a pydantic model.
 
     Raises:
@@ -31,11 +31,11 @@ class Topic(Generic[Payload]):
     def __init__(self, name: str, payload: type[Payload] | None = None) -> None:
         """Check the name."""
         if not name or len(name.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
-            raise DefinitionError(f"Topic({name[:40]!r}): a topic name has 1 to {_MAX_BYTES} bytes")
+            what = f"Topic({name[:40]!r}): a topic name has 1 to {_MAX_BYTES} bytes"
+            raise DefinitionError(what, fix="give another name")
         if name.startswith("$") or any(character in name for character in "+#\0"):
-            raise DefinitionError(
-                f"Topic({name!r}): the agent allows exact names; remove '+', '#', NUL or the '$'"
-            )
+            what = f"Topic({name!r}): the agent allows exact names"
+            raise DefinitionError(what, fix="remove '+', '#', NUL or the '$'")
         self.name: Final = name
         self.payload: Final = payload
 

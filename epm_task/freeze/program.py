@@ -193,7 +193,7 @@ def _facts_of(file: Path) -> dict[str, Any]:
             "`python FILE --help` must work",
         ) from None
     if problem := facts.get("error"):
-        raise FreezeError(str(problem), fix=f"`{sys.executable} {file} --help` must work")
+        raise FreezeError(*problem)
     return facts
 
 
@@ -204,7 +204,7 @@ def main() -> None:
         with redirect_stdout(sys.stderr):  # the file may print
             facts = _examine(path)
     except TaskFileError as error:
-        facts = {"error": str(error)}
+        facts = {"error": [error.what, error.why, error.fix]}
     sys.stdout.write(json.dumps(facts))
 
 

@@ -1,9 +1,10 @@
-"""The linter runs rules over documents; what it says has a place in a file."""
+"""Run the rules over job documents, and write their pages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from epm_task.errors import EpmTaskError
 from epm_task.job.rule import Finding
 from epm_task.job.rules import RULES
 
@@ -15,15 +16,17 @@ if TYPE_CHECKING:
     from epm_task.job.subject import Subject
 
 
-#: The rule that finds what is no document; it cannot be ignored.
+#: The rule that finds what cannot be read; it cannot be ignored.
 UNREADABLE = "EPM000"
 
 
-class UnknownCode(ValueError):
+class UnknownCode(EpmTaskError, ValueError):
     """A code that no rule has."""
 
     def __init__(self, code: str) -> None:
-        super().__init__(f"there is no rule {code}; `epm-task explain` lists them")
+        """Take the code."""
+        fix = "choose among those of `epm-task explain`, in --select, --ignore or [tool.epm-task]"
+        super().__init__(f"no rule has the code {code}", fix=fix)
 
 
 def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule, ...]:
@@ -54,7 +57,7 @@ def lint(subject: Subject, rules: Collection[Rule], *, name: str, line: int = 1)
 
 
 def unreadable(error: BadJson, *, name: str) -> Finding:
-    """Return the finding for a file that is no document."""
+    """Return the finding for a file that is not a document."""
     rule = RULES[UNREADABLE]
     what = f"this is not a job document: {error.why}"
     pointer = error.pointer[:100]

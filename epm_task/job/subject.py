@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.names import allowed_systems
-from epm_task.contract.tokens import ArgumentsError, FoundToken, tokens_in
+from epm_task.contract.tokens import FoundToken, tokens_in
 from epm_task.job.json_source import child
 
 if TYPE_CHECKING:

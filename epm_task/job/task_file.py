@@ -1,4 +1,4 @@
-"""A task file is a Python file whose tasks and jobs are read by importing it."""
+"""Read the tasks and jobs that a Python file declares, by importing it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from epm_task.errors import EpmTaskError
 from epm_task.job.job import Job
 from epm_task.runtime.task import LOOKED_AT, Task
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TaskFileError(Exception):
-    """A task file, or a task in it, cannot be used; the text says why."""
+class TaskFileError(EpmTaskError):
+    """A task file, or a task in it, cannot be used."""
 
 
 class NoSuchTask(TaskFileError):
@@ -26,7 +27,7 @@ class TaskFile(NamedTuple):
     """What a file declares.
 
     Attributes:
-        tasks: The tasks whose functions stand in the file, by name.
+        tasks: The tasks whose functions are in the file, by name.
         jobs: The jobs, by id.
     """
 
@@ -58,9 +59,9 @@ def find_task(path: Path, name: str | None = None) -> Task[..., object] | None:
         return next(iter(tasks.values()), None)
     if name in tasks:
         return tasks[name]
+    problem = f"has no task {name!r}" if name else "holds several tasks"
     found = ", ".join(tasks) or "no task"
-    problem = f"has no task {name!r}" if name else "holds several tasks; choose one"
-    raise NoSuchTask(f"{path} {problem}: it holds {found}")
+    raise NoSuchTask(f"{path} {problem}", f"it holds {found}", "choose one: FILE:TASK")
 
 
 def tasks_in(path: Path) -> dict[str, Task[..., object]]:
@@ -83,7 +84,7 @@ def read_task_file(path: Path) -> TaskFile:
     name = f"{LOOKED_AT}{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise TaskFileError(f"{path} is no Python file")
+        raise TaskFileError(f"{path} is not a Python file", fix="give a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses, pydantic and `Task.siblings` look their module up
     sys.path.insert(0, str(path.resolve().parent))  # as `python FILE` has it
@@ -91,9 +92,9 @@ def read_task_file(path: Path) -> TaskFile:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise TaskFileError(
-            f"{path} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        why = f"{type(error).__name__}: {error}"
+        fix = f"`python {path} --help` must work"
+        raise TaskFileError(f"{path} cannot be imported", why, fix) from error
     finally:
         sys.path.remove(str(path.resolve().parent))
     values = list(vars(module).values())

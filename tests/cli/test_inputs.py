@@ -256,7 +256,7 @@ def test_words_that_do_not_choose(tmp_path: Path, code: str, name: str, why: str
 def test_a_task_stands_once_in_a_job(tmp_path: Path) -> None:
     """The declarations are checked."""
     file = task_file(tmp_path, TASKS)
-    with pytest.raises(DefinitionError, match="the task scan stands twice"):
+    with pytest.raises(DefinitionError, match="the task scan is there twice"):
         job_of([f"{file}:scan", f"{file}:scan"])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,9 +12,7 @@ from epm_task.contract.layout import AgentRoot
 from epm_task.contract.names import os_name
 from epm_task.contract.tokens import (
     PATH_TOKEN_NAMES,
-    ArgumentsError,
     path_tokens,
-    split_arguments,
     substitute,
     unknown_tokens,
 )
@@ -86,51 +82,6 @@ def test_tokens_without_a_value():
     text = '{"a": 1} {1} {Root} {a.b-c} {root}'
     assert unknown_tokens(text, {"Root": ""}, windows=False) == ["a.b-c", "root"]
     assert unknown_tokens(text, {"ROOT": ""}, windows=True) == ["a.b-c"]
-
-
-@given(_TRICKY)
-def test_posix_split_agrees_with_shlex(text: str):
-    """Whatever shlex can split, we split in the same way."""
-    try:
-        wanted = shlex.split(text)
-    except ValueError:
-        return
-    assert split_arguments(text, windows=False) == wanted
-
-
-def test_shell_escapes_inside_double_quotes():
-    """A backslash goes before the four characters of a POSIX shell, and stays elsewhere."""
-    assert split_arguments(r'"\$a \`b \"c \\d \e"', windows=False) == [r'$a `b "c \d \e']
-
-
-@given(st.lists(_TRICKY, max_size=4))
-def test_windows_split_undoes_list2cmdline(argv: list[str]):
-    """The split is the inverse of what the standard library writes for Windows."""
-    assert split_arguments(subprocess.list2cmdline(argv), windows=True) == argv
-
-
-@pytest.mark.parametrize(
-    ("text", "argv"),
-    [
-        (r'"a b" c', ["a b", "c"]),
-        (r'"ab\"c" "\\" d', ['ab"c', "\\", "d"]),
-        (r"a\\\b d", [r"a\\\b", "d"]),
-        (r"a\\\"b c", [r"a\"b", "c"]),
-        (r'"a""b"', ['a"b']),
-        ("'a b'", ["'a", "b'"]),
-        ('"open end', ["open end"]),
-    ],
-)
-def test_windows_rules(text: str, argv: list[str]):
-    """The documented examples of `CommandLineToArgvW`; a single quote is nothing special."""
-    assert split_arguments(text, windows=True) == argv
-
-
-@pytest.mark.parametrize("text", ['--a="x', "--a='x", "a\\"])
-def test_open_quote_is_refused_on_posix(text: str):
-    """A quote that is not closed is an error, and says where."""
-    with pytest.raises(ArgumentsError, match="not closed"):
-        split_arguments(text, windows=False)
 
 
 _WINDOWS = {

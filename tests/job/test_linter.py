@@ -78,7 +78,7 @@ def test_rules_are_chosen_by_code() -> None:
         *("EPM001", "EPM002", "EPM003")
     ]
     assert len(choose((), ["EPM003"])) == len(RULES) - 1
-    with pytest.raises(UnknownCode, match="there is no rule EPM999"):
+    with pytest.raises(UnknownCode, match="no rule has the code EPM999"):
         choose(["EPM999"])
 
 

@@ -27,7 +27,7 @@ def test_one_of_several(tmp_path: Path):
     task = find_task(path, "talker")
     assert task is not None
     assert task.siblings().keys() == {"sleeper", "talker"}
-    with pytest.raises(TaskFileError, match="several tasks; choose one: it holds sleeper, talker"):
+    with pytest.raises(TaskFileError, match="several tasks: it holds sleeper, talker; choose one"):
         find_task(path)
     with pytest.raises(TaskFileError, match="no task 'nobody'"):
         find_task(path, "nobody")

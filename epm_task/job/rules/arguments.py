@@ -6,6 +6,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.names import (
     API_BASE_ARGUMENT,
     API_BASE_URL,
@@ -13,7 +14,7 @@ from epm_task.contract.names import (
     HTTPS_PORT,
     MQTT_PORT,
 )
-from epm_task.contract.tokens import PATH_TOKEN_NAMES, ArgumentsError, tokens_in
+from epm_task.contract.tokens import PATH_TOKEN_NAMES, tokens_in
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:

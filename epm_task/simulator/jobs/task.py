@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.layout import find_program
 from epm_task.contract.names import (
     JOB_ID_VARIABLE,
@@ -16,7 +17,7 @@ from epm_task.contract.names import (
     SERVICE,
     execution_type_of,
 )
-from epm_task.contract.tokens import ArgumentsError, substitute, unknown_tokens
+from epm_task.contract.tokens import substitute, unknown_tokens
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.faults.effects import disturb
 from epm_task.simulator.faults.faults import Faults

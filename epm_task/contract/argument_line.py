@@ -1,0 +1,102 @@
+"""Split the one argument string of a task by the quoting rules of its system.
+
+The vendor does not state these rules. Ours are those of the platform: a POSIX shell's, or those of
+`CommandLineToArgvW`. Arguments that use double quotes only mean the same in both.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from epm_task.errors import EpmTaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_POSIX_PIECE: Final = re.compile(
+    r"""(?P<blank>\s+)"""
+    r"""|'(?P<single>[^']*)'"""
+    r"""|"(?P<double>(?:\\.|[^"\\])*)\""""
+    r"""|\\(?P<escaped>.)"""
+    r"""|(?P<plain>[^\s'"\\]+)""",
+    re.DOTALL,
+)
+#: Inside double quotes a POSIX shell takes the backslash away before these characters only.
+_POSIX_ESCAPE: Final = re.compile(r'\\([$`"\\\n])')
+
+_WINDOWS_PIECE: Final = re.compile(
+    r"""(?P<blank>[ \t]+)|(?P<slashes>\\*)(?P<quote>")|(?P<plain>\\+|[^ \t"\\]+)"""
+)
+
+
+class ArgumentsError(EpmTaskError, ValueError):
+    """The argument string of a task cannot be split."""
+
+
+class Piece(NamedTuple):
+    """A stretch of one argument: inside quotes, or outside."""
+
+    text: str
+    quoted: bool
+
+
+def split_line(text: str, *, windows: bool) -> list[list[Piece]]:
+    """Return the arguments in *text*, each as its stretches.
+
+    Raises:
+        ArgumentsError: A quote is not closed (POSIX only; Windows takes the rest of the string).
+    """
+    pieces = _windows_pieces(text) if windows else _posix_pieces(text)
+    arguments: list[list[Piece]] = []
+    inside = False
+    for piece in pieces:
+        if piece is None:
+            inside = False
+        elif inside:
+            arguments[-1].append(piece)
+        else:
+            arguments.append([piece])
+            inside = True
+    return arguments
+
+
+def _posix_pieces(text: str) -> Iterator[Piece | None]:
+    """Yield the pieces; None means the blanks between two arguments."""
+    position = 0
+    while position < len(text):
+        match = _POSIX_PIECE.match(text, position)
+        if match is None:
+            what = f"the arguments hold a quote that is not closed: {text[position:]}"
+            raise ArgumentsError(what, fix="close the quote")
+        position = match.end()
+        kind, found = match.lastgroup, match[match.lastgroup or 0]
+        if kind == "blank":
+            yield None
+        elif kind == "double":
+            yield Piece(_POSIX_ESCAPE.sub(r"\1", found), quoted=True)
+        else:
+            yield Piece(found, quoted=kind != "plain")
+
+
+def _windows_pieces(text: str) -> Iterator[Piece | None]:
+    """Yield the pieces; 2n backslashes before a quote are n, and 2n+1 are n and a literal quote."""
+    quoted, position = False, 0
+    while position < len(text):
+        match = _WINDOWS_PIECE.match(text, position)
+        if match is None:
+            what = f"the arguments cannot be split: {text[position:]}"
+            raise ArgumentsError(what, fix="correct the quotes")
+        position = match.end()
+        if match["blank"]:
+            yield Piece(match["blank"], quoted=True) if quoted else None
+        elif match["quote"]:
+            half, odd = divmod(len(match["slashes"]), 2)
+            literal = "\\" * half + ('"' if odd else "")
+            if not odd and quoted and text[position : position + 1] == '"':
+                literal, position = literal + '"', position + 1  # "" inside quotes is one quote
+            elif not odd:
+                quoted = not quoted
+            yield Piece(literal, quoted=True)
+        else:
+            yield Piece(match["plain"], quoted)
