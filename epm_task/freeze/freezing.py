@@ -20,10 +20,9 @@ from epm_task.admin.deploy.program import put_in_place
 from epm_task.contract.json_text import BadJson
 from epm_task.files import write_atomically
 from epm_task.freeze import FreezeError
-from epm_task.freeze.one_dir import build_one_dir
+from epm_task.freeze.backends import build_one_dir, build_zip_program
 from epm_task.freeze.sbom import NAME as SBOM
 from epm_task.freeze.sbom import bill_of_materials, libraries_in, python_version
-from epm_task.freeze.zip_program import build_zip_program
 from epm_task.job.document import JobDocument, encoded, write_document
 from epm_task.job.merge import merge
 from epm_task.job.project import BadProject, find_project, read_table

@@ -1,4 +1,4 @@
-"""Tests of building with PyInstaller, as far as they need no build."""
+"""Tests of the two ways to build a program, as far as they need no build."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from epm_task.freeze import FreezeError
-from epm_task.freeze.one_dir import (
+from epm_task.freeze.backends import (
     build_environment,
     can_strip,
     check_tools,
