@@ -61,15 +61,8 @@ def make_context(  # noqa: PLR0913  # keywords only, each with a default
     """Return a context for calling a handler as a plain function, without any agent.
 
     `key_scanner(make_context(), ScannerSettings(), root=tmp_path)` just calls the function. Set
-    `ctx.stopping` to test how the handler stops.
-
-    Args:
-        job_id: What `ctx.job_id` shall be.
-        job_name: What `ctx.job_name` shall be.
-        run_id: What `ctx.run_id` shall be.
-        publishes: Topics that the handler may publish on.
-        remaining_seconds: What `ctx.remaining()` shall return.
-        agent: What `ctx.agent` shall be; a handler that asks the agent is better run under one.
+    `ctx.stopping` to test how the handler stops. A handler that asks `ctx.agent` is better run
+    under one; *publishes* are the topics on which the handler may publish.
     """
     environ = {JOB_ID_VARIABLE: job_id, JOB_NAME_VARIABLE: job_name}
     invocation = read_invocation((), [], environ)._replace(run_id=run_id)

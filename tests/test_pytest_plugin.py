@@ -134,7 +134,7 @@ def test_agents_of_a_factory_are_stopped(tester: pytest.Pytester):
 
 
 def test_failed_assertion_prints_the_trace(tester: pytest.Pytester):
-    """The agent's decisions of this test stand below the failure, denials marked; no one else's."""
+    """The agent's decisions of this test come below the failure, denials marked; no one else's."""
     text = """
     from scanner import key_scanner
 

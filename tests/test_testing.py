@@ -36,7 +36,7 @@ def teller(ctx: TaskContext, *, words: int = 2) -> dict[str, int]:
 
 
 def test_records_and_publications_are_kept():
-    """What the handler writes and publishes stands in the context, in order."""
+    """What the handler writes and publishes is in the context, in order."""
     ctx = make_context(publishes=[NEWS])
     assert teller(ctx, words=2) == {"told": 2}
     assert [record.message for record in ctx.records] == ["told", "told"]

@@ -16,7 +16,6 @@ from epm_task.simulator.jobs.live import LiveRun
 from epm_task.simulator.jobs.run import RunRequest
 from epm_task.simulator.jobs.trial import trial_job
 from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords, check_names
-from epm_task.simulator.settings import LiveSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from epm_task.runtime.task import Task
     from epm_task.simulator.faults.faults import Faults
     from epm_task.simulator.jobs.run import Run
+    from epm_task.simulator.settings import SettingsStore
     from epm_task.simulator.trace import Trace
 
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class Agent:
     """
 
     trace: Trace  #: Every decision of the agent, with its reason.
-    settings: LiveSettings  #: `agent.settings["KeyScanner"]["max_bytes"] = "10"`.
+    settings: SettingsStore  #: `agent.settings["KeyScanner"]["max_bytes"] = "10"`.
     faults: Faults  #: What goes wrong on purpose.
     base_url: str  #: The value of `{KeeperApiBaseUrl}`.
     broker_host: str
@@ -99,8 +99,7 @@ class Agent:
         except BaseException:
             self._end_thread()
             raise
-        self.trace, self.faults = local.trace, local.faults
-        self.settings = LiveSettings(local.settings)
+        self.trace, self.faults, self.settings = local.trace, local.faults, local.settings
         self.base_url = local.api.base_url
         self.broker_host, self.broker_port = local.broker.host, local.broker.port
         self.root, self.log = local.root.path, local.root.keeper_logger
@@ -166,11 +165,7 @@ class Agent:
     ) -> Run:
         """Run a job document, which need not be stored, and wait for its end.
 
-        Args:
-            document: The job.
-            trigger: What the history names as the trigger.
-            context: Event context.
-            registration_delay: Seconds; None for the agent's own.
+        *registration_delay* is in seconds; None for the agent's own.
         """
         delay = self._delay(registration_delay)
         request = RunRequest(trigger=trigger, context=context or {}, registration_delay=delay)

@@ -22,50 +22,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
-    """How an agent is started.
+    """How an agent is started."""
 
-    Attributes:
-        trust: Whether a launched process alone has the Plugin tier, or its descendants too.
-        registration_delay: Seconds from the start of a process to its registration, or a range
-            from which each run takes its own.
-        log_level: Lowest level that goes to the KeeperLogger file; the field's default is Warning.
-        host: Loopback address.
-        https_port: 0 for any free one; None for that of `appsettings.json`, when it has one.
-        http_port: The same for plain HTTP.
-        mqtt_port: 0 for any free one.
-        deny_visibly: Whether the broker answers denials with 0x87 where MQTT 5 has room for it.
-        stable_ca: Whether the certificate authority is kept over restarts.
-        client_id_template: Where the job id is in a client id.
-        bare_values: Whether the API answers one setting as a bare JSON string.
-        grace_seconds: Between SIGTERM and SIGKILL.
-        settings: Compiled-in settings by plugin and key.
-        conditions: What the `condition` of a job is taken for, by job id.
-        faults: What goes wrong on purpose.
-        start_time: Where the scheduler's clock starts; now when None.
-        trace_file: Takes every decision as a JSON line.
-        record_file: Takes every API exchange and every MQTT message as a JSON line.
-        replay_file: A recording that answers the tasks' API requests.
-    """
-
+    #: Whether a launched process alone has the Plugin tier, or its descendants too.
     trust: Literal["exact", "tree"] = "exact"
+    #: Seconds from the start of a process to its registration, or a range from which each run takes
+    #: its own.
     registration_delay: float | tuple[float, float] = 0.0
+    #: Lowest level that goes to the KeeperLogger file; the field's default is Warning.
     log_level: str = "Trace"
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  #: Loopback address.
+    #: 0 for any free one; None for that of `appsettings.json`, when it has one.
     https_port: int | None = 0
-    http_port: int | None = 0
-    mqtt_port: int = 0
+    http_port: int | None = 0  #: The same for plain HTTP.
+    mqtt_port: int = 0  #: 0 for any free one.
+    #: Whether the broker answers denials with 0x87 where MQTT 5 has room for it.
     deny_visibly: bool = False
-    stable_ca: bool = False
-    client_id_template: str = DEFAULT_TEMPLATE
-    bare_values: bool = True
-    grace_seconds: float = GRACE_SECONDS
+    stable_ca: bool = False  #: Whether the certificate authority is kept over restarts.
+    client_id_template: str = DEFAULT_TEMPLATE  #: Where the job id is in a client id.
+    bare_values: bool = True  #: Whether the API answers one setting as a bare JSON string.
+    grace_seconds: float = GRACE_SECONDS  #: Between SIGTERM and SIGKILL.
+    #: Compiled-in settings by plugin and key.
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: What the `condition` of a job is taken for, by job id.
     conditions: Mapping[str, bool] = field(default_factory=dict)
-    faults: Faults | None = None
-    start_time: datetime | None = None
-    trace_file: Path | None = None
+    faults: Faults | None = None  #: What goes wrong on purpose.
+    start_time: datetime | None = None  #: Where the scheduler's clock starts; now when None.
+    trace_file: Path | None = None  #: Takes every decision as a JSON line.
+    #: Takes every API exchange and every MQTT message as a JSON line.
     record_file: Path | None = None
-    replay_file: Path | None = None
+    replay_file: Path | None = None  #: A recording that answers the tasks' API requests.
 
     def registration_seconds(self) -> float:
         """Return the registration delay of the next run."""
@@ -99,31 +85,22 @@ class AgentKeywords(TypedDict, total=False):
 
 
 class RunKeywords(TypedDict, total=False):
-    """How `Agent.run` and `Agent.start` run a task.
+    """How `Agent.run` and `Agent.start` run a task."""
 
-    Attributes:
-        parameters: Values of the task's own parameters by name; None leaves one out.
-        arguments: Further arguments, passed exactly as they are.
-        task: Which task of a file with several.
-        job: Fields of the job document that replace those that are made from the task.
-        timeout: `timeoutSeconds` of the job; else the task's own, or 60 s.
-        registration_delay: Seconds from the start of the process to its registration; else the
-            agent's own.
-        env: Environment variables beside those that the agent passes on.
-        cwd: Working directory of the process; else the agent's root.
-        on_line: Called, in the agent's thread, with `stdout` or `stderr` and each line.
-        on_record: Called, in the agent's thread, with each record once.
-    """
-
+    #: Values of the task's own parameters by name; None leaves one out.
     parameters: Mapping[str, Any]
-    arguments: Sequence[str]
-    task: str | None
+    arguments: Sequence[str]  #: Further arguments, passed exactly as they are.
+    task: str | None  #: Which task of a file with several.
+    #: Fields of the job document that replace those that are made from the task.
     job: Mapping[str, Any]
-    timeout: float | None
+    timeout: float | None  #: `timeoutSeconds` of the job; else the task's own, or 60 s.
+    #: Seconds from the start of the process to its registration; else the agent's own.
     registration_delay: float | None
-    env: Mapping[str, str]
-    cwd: Path | None
+    env: Mapping[str, str]  #: Environment variables beside those that the agent passes on.
+    cwd: Path | None  #: Working directory of the process; else the agent's root.
+    #: Called, in the agent's thread, with `stdout` or `stderr` and each line.
     on_line: Callable[[str, bytes], None] | None
+    #: Called, in the agent's thread, with each record once.
     on_record: Callable[[Record], None] | None
 
 
@@ -140,11 +117,7 @@ class UnknownName(EpmTaskError, TypeError):
 
 
 def check_names(owner: str, given: Iterable[str], known: Iterable[str], fix: str) -> None:
-    """Refuse a keyword whose name is not one of *known*.
-
-    Raises:
-        UnknownName: There is one.
-    """
+    """Raise `UnknownName` for a keyword whose name is not one of *known*."""
     known = list(known)
     for name in given:
         if name not in known:

@@ -57,6 +57,8 @@ class UnknownKey(EpmTaskError, KeyError):
 class SettingsStore:
     """The settings of all plugins; may be used from any thread.
 
+    `store["P"]["k"] = 1` makes the plugin P when it does not exist; other keys of it stay.
+
     Args:
         plugins: Folder of the plugins' JSON on disk.
         store_file: File of the unified storage; made at the first write.
@@ -92,6 +94,19 @@ class SettingsStore:
         texts = {key: setting_text(value) for key, value in settings.items()}
         with self._lock:
             self._compiled_in.setdefault(plugin, {}).update(texts)
+
+    def __getitem__(self, plugin: str) -> PluginSettings:
+        return PluginSettings(self, plugin)
+
+    def __setitem__(self, plugin: str, settings: Mapping[str, Any]) -> None:
+        for key, value in settings.items():
+            self.put(plugin, key, value, create=True)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plugins())
+
+    def __contains__(self, plugin: object) -> bool:
+        return plugin in self.plugins()
 
     def plugins(self) -> list[str]:
         """Return the names of all plugins, sorted."""
@@ -174,8 +189,7 @@ class SettingsStore:
         `effectiveHash`, `importedHash`, and `diskHash` of the file as it is now (null: no file).
 
         Raises:
-            UnknownPlugin: No layer knows it.
-            UnusableFile: Its JSON on disk is broken.
+            UnknownPlugin, UnusableFile: No layer knows it, or its JSON on disk is broken.
         """
         with self._lock:
             effective = self.merged(plugin)
@@ -265,27 +279,6 @@ def settings_hash(settings: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class LiveSettings:
-    """All plugins of a store, by name; the first write makes a plugin that does not exist yet."""
-
-    def __init__(self, store: SettingsStore) -> None:
-        self._store = store
-
-    def __getitem__(self, plugin: str) -> PluginSettings:
-        return PluginSettings(self._store, plugin)
-
-    def __setitem__(self, plugin: str, settings: dict[str, Any]) -> None:
-        """Write every setting of *settings*; other keys of the plugin stay."""
-        for key, value in settings.items():
-            self[plugin][key] = value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._store.plugins())
-
-    def __contains__(self, plugin: object) -> bool:
-        return plugin in self._store.plugins()
-
-
 class PluginSettings(MutableMapping[str, str]):
     """One plugin's settings: a read merges all layers, a write is a PUT of the API.
 
@@ -312,5 +305,4 @@ class PluginSettings(MutableMapping[str, str]):
         return len(self._merged())
 
     def _merged(self) -> dict[str, str]:
-        known = self._plugin in self._store.plugins()
-        return self._store.merged(self._plugin) if known else {}
+        return self._store.merged(self._plugin) if self._plugin in self._store else {}

@@ -34,25 +34,15 @@ _KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """One decision.
+    """One decision."""
 
-    Attributes:
-        at: When, in seconds since the epoch.
-        kind: Part of the agent that decided.
-        action: What was decided.
-        what: One plain sentence for people.
-        denied: Whether something was refused.
-        reason: Why; empty when nothing needs a reason.
-        facts: Details that can be written as JSON.
-    """
-
-    at: float
-    kind: Kind
-    action: Action
-    what: str
-    denied: bool = False
-    reason: str = ""
-    facts: dict[str, object] = field(default_factory=dict)
+    at: float  #: When, in seconds since the epoch.
+    kind: Kind  #: Part of the agent that decided.
+    action: Action  #: What was decided.
+    what: str  #: One plain sentence for people.
+    denied: bool = False  #: Whether something was refused.
+    reason: str = ""  #: Why; empty when nothing needs a reason.
+    facts: dict[str, object] = field(default_factory=dict)  #: Details that can be written as JSON.
 
     def document(self) -> dict[str, object]:
         """Return the event as one flat mapping, for a line of JSON."""
@@ -72,11 +62,7 @@ class TraceEvent:
 
 
 class Trace:
-    """The last 10 000 decisions; may be read from any thread.
-
-    Args:
-        kept: How many events are remembered.
-    """
+    """The last decisions; may be read from any thread."""
 
     def __init__(self, *, kept: int = _KEPT) -> None:
         self._events: deque[TraceEvent] = deque(maxlen=kept)

@@ -37,7 +37,7 @@ def task_file(tmp_path: Path) -> Path:
 
 
 def test_forbidden_three_times(agent: Agent, task_file: Path):
-    """The task tries again; the refusals before its registration are no denials."""
+    """The task tries again; the refusals before its registration are not denials."""
     agent.faults.api(status=403, times=3)
     run = agent.run(task_file, task="talker", arguments=_HASTE)
     assert run.exit_code == 0, run.stderr
@@ -73,7 +73,7 @@ def test_api_faults(agent: Agent, task_file: Path, words: str, exit_code: int):
 
 
 def test_broker_without_acknowledgement(agent: Agent, task_file: Path):
-    """Every record stands on stderr, each is there once, and the run's records know where from."""
+    """Every record is on stderr, each is there once, and the run's records know where from."""
     agent.faults.broker(no_ack=True)
     run = agent.run(task_file, task="talker", arguments=_HASTE)
     assert run.exit_code == 0, run.stderr

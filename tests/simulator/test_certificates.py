@@ -165,7 +165,7 @@ def test_a_broken_stable_authority_is_reported_and_not_overwritten(
 
 
 def test_an_unreadable_stable_authority_is_reported(tmp_path: Path) -> None:
-    """A folder in its place is no authority."""
+    """A folder in its place is not an authority."""
     (tmp_path / "stable-ca.pem").mkdir()
     with pytest.raises(UnusableFile, match="directory"):
         open_authority(tmp_path, stable=True)

@@ -131,7 +131,7 @@ def test_a_task_is_no_admin(agent: Agent) -> None:
 
 
 def test_the_system_settings_name_the_running_broker(agent: Agent) -> None:
-    """Host and port are those of this agent, as text, whatever else stands there."""
+    """Host and port are those of this agent, as text, whatever else is there."""
     agent.settings["KeeperPrivilegeManager"]["some.other.key"] = "value"
     ((_, settings),) = _answers(agent, ("GET", "/api/PluginSettings/KeeperPrivilegeManager", None))
     assert settings == {
@@ -226,7 +226,7 @@ def test_a_password_opens_nothing(agent: Agent) -> None:
 
 
 def test_an_event_topic_alone_allows_nothing(agent: Agent, tmp_path: Path) -> None:
-    """Its messages vanish until it stands in `allowedPublications`, and validate says so."""
+    """Its messages vanish until it is in `allowedPublications`, and validate says so."""
     job = {
         "eventTopic": "Jobs/talker/news",
         "mqttTopics": {"allowedPublications": ["KeeperLogger"]},

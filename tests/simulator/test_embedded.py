@@ -40,7 +40,7 @@ def agent() -> Iterator[Agent]:
 
 
 def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
-    """Settings are served, the result and the records come back, and waiting is no denial."""
+    """Settings are served, the result and the records come back, and waiting is not a denial."""
     (tmp_path / "a.pem").write_text("x" * 11)
     task = write(tmp_path, SCANNER)
     agent.settings["KeyScanner"]["max_bytes"] = "10"
@@ -78,7 +78,7 @@ def test_temporary_root_is_removed():
 
 
 def test_given_root_is_kept_and_used_again(tmp_path: Path):
-    """Jobs, settings and logs survive; the ports stand in `appsettings.json`."""
+    """Jobs, settings and logs survive; the ports are in `appsettings.json`."""
     job = {"id": "j", "name": "J", "schedule": {"intervalMinutes": 5}, "x": [1]}
     job["tasks"] = [{"id": "t", "name": "T", "command": "true"}]
     with Agent(tmp_path) as agent:
@@ -195,7 +195,7 @@ def test_other_processes_are_refused(agent: Agent):
 
 
 def test_job_over_the_api(agent: Agent):
-    """A stored job is triggered with a context, and its run stands in the history."""
+    """A stored job is triggered with a context, and its run is in the history."""
     job = {
         "id": "by-api",
         "name": "By API",

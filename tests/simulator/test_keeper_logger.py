@@ -31,7 +31,7 @@ def test_record_is_kept_as_it_is(tmp_path: Path):
 
 
 def test_text_becomes_a_record(tmp_path: Path):
-    """What is no JSON object is wrapped, with the job that the broker knows."""
+    """What is not a JSON object is wrapped, with the job that the broker knows."""
     (line,) = _lines(tmp_path, [b"plain\n{}"])
     assert line.pop("timestamp")
     assert line == {"level": "Information", "message": "plain\n{}", "jobId": "j"}

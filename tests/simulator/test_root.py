@@ -88,7 +88,7 @@ def test_lock_without_create_is_refused(tmp_path: Path):
 
 
 def test_ports_are_written_and_read(tmp_path: Path):
-    """What else stands in the file stays."""
+    """What else the file holds stays."""
     file = tmp_path / "appsettings.json"
     assert read_ports(file) == (0, 0)
     file.write_text('{"Other": 1, "Settings": {"KestrelHttpsPort": "6889", "More": 2}}')

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from epm_task.simulator.settings import (
-    LiveSettings,
     SettingsStore,
     UnknownKey,
     UnknownPlugin,
@@ -173,7 +172,7 @@ def test_a_corrupt_store_is_reported_and_not_overwritten(root: Path, content: by
 
 
 def test_a_store_that_cannot_be_read_is_reported(root: Path) -> None:
-    """A folder in its place is no store."""
+    """A folder in its place is not a store."""
     (root / "store.json").mkdir()
     with pytest.raises(UnusableFile, match="directory"):
         open_store(root)
@@ -189,7 +188,7 @@ def test_a_write_that_fails_changes_nothing(root: Path) -> None:
     assert store.value("Scanner", "a") == "disk"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL does not exist")
 def test_every_acknowledged_write_survives_a_kill(tmp_path: Path) -> None:
     """At ten instants the store is whole and has the last value, or the one after it."""
     (tmp_path / "Plugins").mkdir()
@@ -265,16 +264,16 @@ def store(tmp_path: Path) -> SettingsStore:
 
 def test_a_write_makes_the_plugin(store: SettingsStore) -> None:
     """Typed values become text."""
-    LiveSettings(store)["KeyScanner"]["max_bytes"] = 10  # type: ignore[assignment]
+    store["KeyScanner"]["max_bytes"] = 10  # type: ignore[assignment]
     assert store.merged("KeyScanner") == {"max_bytes": "10"}
-    assert "KeyScanner" in LiveSettings(store)
-    assert list(LiveSettings(store)) == ["KeeperPrivilegeManager", "KeyScanner"]
+    assert "KeyScanner" in store
+    assert list(store) == ["KeeperPrivilegeManager", "KeyScanner"]
 
 
 def test_a_whole_plugin_can_be_written(store: SettingsStore) -> None:
     """Other keys stay."""
-    LiveSettings(store)["KeeperPrivilegeManager"] = {"a": "1", "b": True}
-    assert dict(LiveSettings(store)["KeeperPrivilegeManager"]) == {
+    store["KeeperPrivilegeManager"] = {"a": "1", "b": True}
+    assert dict(store["KeeperPrivilegeManager"]) == {
         "broker.port": "1",
         "a": "1",
         "b": "true",
@@ -283,7 +282,7 @@ def test_a_whole_plugin_can_be_written(store: SettingsStore) -> None:
 
 def test_a_read_merges_the_layers(store: SettingsStore) -> None:
     """It is a mapping like any other."""
-    settings = LiveSettings(store)["KeeperPrivilegeManager"]
+    settings = store["KeeperPrivilegeManager"]
     assert settings["broker.port"] == "1"
     assert settings.get("nothing") is None
     assert len(settings) == 1
@@ -291,11 +290,11 @@ def test_a_read_merges_the_layers(store: SettingsStore) -> None:
 
 def test_a_plugin_that_does_not_exist_is_empty(store: SettingsStore) -> None:
     """Looking does not make it."""
-    assert dict(LiveSettings(store)["Nobody"]) == {}
-    assert "Nobody" not in LiveSettings(store)
+    assert dict(store["Nobody"]) == {}
+    assert "Nobody" not in store
 
 
 def test_a_setting_cannot_be_deleted(store: SettingsStore) -> None:
     """The API has no way to do so; the error says what to do."""
     with pytest.raises(TypeError, match="revert the plugin"):
-        del LiveSettings(store)["KeeperPrivilegeManager"]["broker.port"]
+        del store["KeeperPrivilegeManager"]["broker.port"]

@@ -20,7 +20,7 @@ def test_an_event_carries_sentence_reason_and_facts() -> None:
 
 
 def test_an_event_without_a_reason_reads_as_its_sentence() -> None:
-    """No colon stands at the end when nothing follows it."""
+    """No colon comes at the end when nothing follows it."""
     assert str(Trace().add("job", "loaded", "job a started")) == "job a started"
 
 
@@ -32,7 +32,7 @@ def test_an_event_can_be_written_as_json() -> None:
 
 
 def test_denials_are_the_refused_events_only() -> None:
-    """Decisions that let something through are no denials."""
+    """Decisions that let something through are not denials."""
     trace = Trace()
     trace.add("api", "answered", "allowed")
     denied = trace.add("api", "answered", "refused", denied=True)

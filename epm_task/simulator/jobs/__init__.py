@@ -1,1 +1,1 @@
-"""Package jobs."""
+"""Jobs: stored, checked, started when they are due, and run."""

@@ -36,11 +36,7 @@ def command_line(
 ) -> list[str]:
     """Return the argv that runs *program*, through an interpreter when it is a script.
 
-    Args:
-        program: The file that `contract.layout.find_program` found.
-        script_type: `Auto` (shebang or extension decides), or the name of an interpreter.
-        arguments: The task's own arguments.
-        platform: As `sys.platform`.
+    *script_type* is `Auto` (shebang or extension decides), or the name of an interpreter.
 
     Raises:
         CommandProblem: The file is neither executable nor a script with a known interpreter, or an

@@ -32,10 +32,6 @@ class LiveRun:
         job: The job document.
         request: What the starter of the run asks for.
         keep: Whether records and decisions are kept; else only what was refused.
-
-    Attributes:
-        run: What came of it so far.
-        process: The process that was started last; None before the first.
     """
 
     def __init__(

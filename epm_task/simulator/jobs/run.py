@@ -15,103 +15,69 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What the starter of a run asks for beside the job document.
+    """What the starter of a run asks for beside the job document."""
 
-    Attributes:
-        trigger: What makes it run: `Startup`, `interval`, `cronExpression`, `trigger`, `run`, ….
-        context: Event context; its fields are tokens.
-        registration_delay: Seconds between the start of a process and its registration.
-        env: Environment variables beside those that the agent passes on.
-        cwd: Working directory; the agent's root when None.
-        on_line: Called with `stdout` or `stderr` and each line as it is written.
-        on_record: Called with each record once, as it comes.
-    """
-
+    #: What makes it run: `Startup`, `interval`, `cronExpression`, `trigger`, `run`, ….
     trigger: str = "trigger"
+    #: Event context; its fields are tokens.
     context: Mapping[str, object] = field(default_factory=dict)
-    registration_delay: float = 0.0
+    registration_delay: float = 0.0  #: Seconds between the start of a process and its registration.
+    #: Environment variables beside those that the agent passes on.
     env: Mapping[str, str] = field(default_factory=dict)
-    cwd: Path | None = None
+    cwd: Path | None = None  #: Working directory; the agent's root when None.
+    #: Called with `stdout` or `stderr` and each line as it is written.
     on_line: Callable[[str, bytes], None] | None = None
-    on_record: Callable[[Record], None] | None = None
+    on_record: Callable[[Record], None] | None = None  #: Called with each record once, as it comes.
 
 
 @dataclass(slots=True)
 class TaskRun:
-    """What came of one task of a run.
+    """What came of one task of a run."""
 
-    Attributes:
-        task_id: Id of the task in the job document.
-        pid: PID of the process; None when none was started.
-        exit_code: Negative for a signal; 127: the program was not found, 126: it could not start.
-        seconds: Wall time.
-        stdout: What was captured of stdout.
-        stderr: What was captured of stderr.
-        stdout_dropped: Bytes of stdout beyond the cap.
-        stderr_dropped: Bytes of stderr beyond the cap.
-        result: The JSON object that the task printed, when it printed one.
-        timed_out: Whether the agent ended it at `timeoutSeconds`.
-        left_behind: Processes that the task left running; the agent ended them.
-        skipped: Why the task was not run; empty when it was.
-    """
-
-    task_id: str
-    pid: int | None = None
+    task_id: str  #: Id of the task in the job document.
+    pid: int | None = None  #: PID of the process; None when none was started.
+    #: Negative for a signal; 127: the program was not found, 126: it could not start.
     exit_code: int = 0
-    seconds: float = 0.0
-    stdout: bytes = b""
-    stderr: bytes = b""
-    stdout_dropped: int = 0
-    stderr_dropped: int = 0
+    seconds: float = 0.0  #: Wall time.
+    stdout: bytes = b""  #: What was captured of stdout.
+    stderr: bytes = b""  #: What was captured of stderr.
+    stdout_dropped: int = 0  #: Bytes of stdout beyond the cap.
+    stderr_dropped: int = 0  #: Bytes of stderr beyond the cap.
+    #: The JSON object that the task printed, when it printed one.
     result: dict[str, Any] | None = None
-    timed_out: bool = False
-    left_behind: int = 0
-    skipped: str = ""
+    timed_out: bool = False  #: Whether the agent ended it at `timeoutSeconds`.
+    left_behind: int = 0  #: Processes that the task left running; the agent ended them.
+    skipped: str = ""  #: Why the task was not run; empty when it was.
 
 
 @dataclass(slots=True)
 class Registration:
-    """How a process came to its Plugin tier.
+    """How a process came to its Plugin tier."""
 
-    Attributes:
-        tries: Requests to the Plugin Settings API up to the first that was served.
-        seconds: From the start of the process to that request; None when none was served.
-    """
-
-    tries: int = 0
+    tries: int = 0  #: Requests to the Plugin Settings API up to the first that was served.
+    #: From the start of the process to that request; None when none was served.
     seconds: float | None = None
 
 
 @dataclass(slots=True)
 class Run:
-    """What one run of a job did, and what the agent saw of it.
+    """What one run of a job did, and what the agent saw of it."""
 
-    Attributes:
-        run_id: Unique text of this run.
-        job_id: Id of the job that ran.
-        trigger: What made it run.
-        tasks: The tasks that were reached, in order.
-        seconds: Wall time.
-        skipped: Why nothing was run; empty when something was.
-        problem: Why the run failed before its first task; empty when it did not.
-        records: The records that came over the broker, or on stderr only, each once.
-        acknowledged: Records that the broker accepted.
-        denials: What the agent refused; mostly the task cannot see it.
-        registration: How often the task asked until it was registered, and how long that took.
-        trace: The agent's decisions that concern this run.
-    """
-
-    run_id: str
-    job_id: str
-    trigger: str
-    tasks: list[TaskRun] = field(default_factory=list)
-    seconds: float = 0.0
-    skipped: str = ""
-    problem: str = ""
+    run_id: str  #: Unique text of this run.
+    job_id: str  #: Id of the job that ran.
+    trigger: str  #: What made it run.
+    tasks: list[TaskRun] = field(default_factory=list)  #: The tasks that were reached, in order.
+    seconds: float = 0.0  #: Wall time.
+    skipped: str = ""  #: Why nothing was run; empty when something was.
+    problem: str = ""  #: Why the run failed before its first task; empty when it did not.
+    #: The records that came over the broker, or on stderr only, each once.
     records: list[Record] = field(default_factory=list, repr=False)
-    acknowledged: int = 0
+    acknowledged: int = 0  #: Records that the broker accepted.
+    #: What the agent refused; mostly the task cannot see it.
     denials: list[TraceEvent] = field(default_factory=list)
+    #: How often the task asked until it was registered, and how long that took.
     registration: Registration = field(default_factory=Registration)
+    #: The agent's decisions that concern this run.
     trace: list[TraceEvent] = field(default_factory=list, repr=False)
 
     @property

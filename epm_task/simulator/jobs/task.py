@@ -43,23 +43,14 @@ _WINDOWS: Final = sys.platform == "win32"
 
 @dataclass(frozen=True, slots=True)
 class TaskSurroundings:
-    """What the tasks of every run have in common.
+    """What the tasks of every run have in common."""
 
-    Attributes:
-        root: Layout of the agent; its root is the tasks' working directory.
-        registry: Where the processes are registered.
-        trace: Where decisions are noted.
-        environ: Environment of the agent, without `KEEPER_*`.
-        grace_seconds: Between SIGTERM and SIGKILL.
-        faults: What happens to the processes on purpose.
-    """
-
-    root: AgentRoot
-    registry: ProcessRegistry
-    trace: Trace
-    environ: Mapping[str, str]
-    grace_seconds: float = GRACE_SECONDS
-    faults: Faults = field(default_factory=Faults)
+    root: AgentRoot  #: Layout of the agent; its root is the tasks' working directory.
+    registry: ProcessRegistry  #: Where the processes are registered.
+    trace: Trace  #: Where decisions are noted.
+    environ: Mapping[str, str]  #: Environment of the agent, without `KEEPER_*`.
+    grace_seconds: float = GRACE_SECONDS  #: Between SIGTERM and SIGKILL.
+    faults: Faults = field(default_factory=Faults)  #: What happens to the processes on purpose.
 
 
 class TaskRunner:

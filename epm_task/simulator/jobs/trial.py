@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 
 
 class TrialJob(NamedTuple):
-    """What one run needs.
+    """A job document, and what its run needs beside it.
 
-    Attributes:
-        document: The job document.
-        context: The event context, which holds the values of the parameters.
-        env: Environment variables that the interpreter needs.
-        task: The task that runs; None for a program that is not one of ours.
+    The context holds the values of the parameters, *env* what the interpreter needs; *task* is None
+    for a program that is not one of ours.
     """
 
     document: dict[str, Any]

@@ -27,15 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Validation:
-    """What the validator found.
+    """What the validator found."""
 
-    Attributes:
-        errors: Why the agent refuses the document; empty when it takes it.
-        warnings: What works, and rarely as it was meant.
-    """
-
+    #: Why the agent refuses the document; empty when it takes it.
     errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  #: What works, and rarely as it was meant.
 
     @property
     def valid(self) -> bool:
@@ -46,7 +42,7 @@ class Validation:
 def validate(
     doc: Any, *, layout_bin: Path, platform: str = sys.platform, search_path: str | None = None
 ) -> Validation:
-    """Check a job document as `POST /api/Jobs` does; unknown fields are no fault.
+    """Check a parsed document as `POST /api/Jobs` does; unknown fields are right.
 
     Args:
         doc: The parsed document.

@@ -1,1 +1,1 @@
-"""Package processes."""
+"""Processes: started for tasks, registered, recognised, and ended."""

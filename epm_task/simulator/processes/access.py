@@ -23,35 +23,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who holds the far end of a connection.
+    """Who holds the far end of a connection."""
 
-    Attributes:
-        launch: The registered process, which has the Plugin tier; else None.
-        admin: Whether the client certificate is one of this agent's CA.
-        reason: Why the process has the Plugin tier, or why not.
-        pid: PID of the process when it was launched by this agent or descends from such a one.
-    """
-
-    launch: Launch | None
-    admin: bool
-    reason: str
+    launch: Launch | None  #: The registered process, which has the Plugin tier; else None.
+    admin: bool  #: Whether the client certificate is one of this agent's CA.
+    reason: str  #: Why the process has the Plugin tier, or why not.
+    #: PID of the process when it was launched by this agent or descends from such a one.
     pid: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class MqttAdmission:
-    """What a client may do on the broker.
+    """What a client may do on the broker."""
 
-    Attributes:
-        allowed: Whether the client may connect.
-        reason: Why, or why not.
-        job_id: The job that the client id names; None when it names none.
-        launch: The client's process; None for the admin certificate, to which all is allowed.
-    """
-
-    allowed: bool
-    reason: str
-    job_id: str | None = None
+    allowed: bool  #: Whether the client may connect.
+    reason: str  #: Why, or why not.
+    job_id: str | None = None  #: The job that the client id names; None when it names none.
+    #: The client's process; None for the admin certificate, to which all is allowed.
     launch: Launch | None = None
 
     @property

@@ -178,10 +178,8 @@ _LINE_BYTES: Final = 1 << 20
 class Capture:
     """Keep the first bytes of a stream, count the rest, and report each line when it is whole.
 
-    Args:
-        on_line: Called with each line, without its end; past the cap only with lines that start
-            with a brace, and so may be records.
-        limit: Number of bytes to keep.
+    Past *limit* bytes *on_line* is called only with lines that start with a brace, and so may be
+    records.
     """
 
     def __init__(

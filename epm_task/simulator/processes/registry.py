@@ -18,34 +18,22 @@ _START_TOLERANCE_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One process that the agent started.
+    """One process that the agent started."""
 
-    Attributes:
-        pid: PID of the process.
-        started: Its start in seconds since the epoch (`psutil.Process.create_time`).
-        run_id: Run to which it belongs.
-        job_id: Job to which the run belongs.
-        publications: Topics on which the job may publish.
-        subscriptions: Topics to which the job may subscribe.
-    """
-
-    pid: int
-    started: float
-    run_id: str
-    job_id: str
-    publications: frozenset[str] = frozenset()
-    subscriptions: frozenset[str] = frozenset()
+    pid: int  #: PID of the process.
+    started: float  #: Its start in seconds since the epoch (`psutil.Process.create_time`).
+    run_id: str  #: Run to which it belongs.
+    job_id: str  #: Job to which the run belongs.
+    publications: frozenset[str] = frozenset()  #: Topics on which the job may publish.
+    subscriptions: frozenset[str] = frozenset()  #: Topics to which the job may subscribe.
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The registry's answer about one PID; true when the process is registered."""
+    """The registry's answer about one PID; *launch* is None when it is not registered."""
 
     launch: Launch | None
     reason: str
-
-    def __bool__(self) -> bool:
-        return self.launch is not None
 
 
 @dataclass(slots=True)

@@ -100,5 +100,5 @@ def _stat(pid: int) -> list[bytes] | None:
         text = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return None
-    # The command name stands in parentheses and may hold both spaces and parentheses.
+    # The command name is in parentheses and may hold both spaces and parentheses.
     return text.rpartition(b")")[2].split()

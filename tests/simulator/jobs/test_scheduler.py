@@ -19,7 +19,7 @@ _START = datetime(2026, 3, 2, 12, 0, 30, tzinfo=UTC)
 
 
 class Plan:
-    """A scheduler over a list of jobs, with a clock that stands still between steps."""
+    """A scheduler over a list of jobs, with a clock that moves by steps only."""
 
     def __init__(self, *jobs: dict[str, Any]) -> None:
         self.jobs = list(jobs)

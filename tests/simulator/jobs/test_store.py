@@ -78,7 +78,7 @@ def test_a_broken_file_is_reported_and_the_others_load(
 
 
 def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
-    """A folder with a job's name is no job."""
+    """A folder with a job's name is not a job."""
     (tmp_path / "a.json").mkdir()
     (problem,) = JobStore(tmp_path).problems
     assert "directory" in str(problem)

@@ -31,7 +31,7 @@ def test_a_foreign_process_has_no_tier() -> None:
 
 
 def test_a_certificate_gives_the_admin_tier_alone() -> None:
-    """An admin is no plugin."""
+    """An admin is not a plugin."""
     with connected_process() as peer:
         caller = Access(ProcessRegistry()).identify(peer.local, peer.peer, CERTIFICATE)
     assert caller.admin
@@ -51,7 +51,7 @@ def test_a_refusal_is_not_remembered() -> None:
 
 
 def test_a_child_is_named_in_the_refusal_under_exact_trust() -> None:
-    """The reason finds the child although it is no candidate."""
+    """The reason finds the child although it is not a candidate."""
     with connected_process(by_child=True) as peer:
         registry = ProcessRegistry()
         registry.add(launch_of(peer.pid))

@@ -47,7 +47,7 @@ def test_a_process_that_is_no_candidate_is_not_found() -> None:
 
 
 def test_a_candidate_that_has_ended_is_passed_over() -> None:
-    """A PID without a process is no error."""
+    """A PID without a process is not an error."""
     with connected_process() as peer:
         assert peer_pid(peer.local, peer.peer, {peer.pid, 2**22 + 1}) == peer.pid
 

@@ -25,19 +25,18 @@ class Seconds:
 
 
 def test_a_launched_process_is_registered() -> None:
-    """A verdict is true and carries the launch."""
+    """The verdict carries the launch."""
     registry = ProcessRegistry()
     launch = launch_of(os.getpid())
     registry.add(launch)
     verdict = registry.judge(os.getpid())
-    assert verdict
     assert verdict.launch is launch
 
 
 def test_no_process_is_not_registered() -> None:
     """A connection whose process is unknown gives no launch."""
     verdict = ProcessRegistry().judge(None)
-    assert not verdict
+    assert not verdict.launch
     assert "no process launched by this agent" in verdict.reason
 
 
@@ -55,7 +54,7 @@ def test_a_delay_postpones_the_registration() -> None:
     clock.now += 0.3
     assert "it will be in 0.200 s" in registry.judge(os.getpid()).reason
     clock.now += 0.2
-    assert registry.judge(os.getpid())
+    assert registry.judge(os.getpid()).launch
 
 
 def test_an_infinite_delay_is_never_registered() -> None:
@@ -70,7 +69,7 @@ def test_a_lost_registration_is_not_registered() -> None:
     registry = ProcessRegistry()
     registry.add(launch_of(os.getpid()))
     registry.lose("other")
-    assert registry.judge(os.getpid())
+    assert registry.judge(os.getpid()).launch
     registry.lose("run1")
     assert "was lost" in registry.judge(os.getpid()).reason
 
@@ -99,9 +98,9 @@ def test_a_process_that_has_ended_is_not_registered() -> None:
     with process:
         registry = ProcessRegistry()
         registry.add(launch_of(process.pid))
-        assert registry.judge(process.pid)
+        assert registry.judge(process.pid).launch
         process.communicate(b"\n")
-    assert not registry.judge(process.pid)
+    assert not registry.judge(process.pid).launch
 
 
 def test_the_next_task_of_a_run_replaces_the_one_before() -> None:
@@ -121,7 +120,7 @@ def test_exact_trust_ends_at_the_launched_process() -> None:
         assert registry.candidates() == {peer.pid}
         (child,) = registry.relatives()
         verdict = registry.judge(child)
-    assert not verdict
+    assert not verdict.launch
     assert f"process {child} is a child of launched process {peer.pid}" in verdict.reason
     assert "--trust tree" in verdict.reason
 
@@ -135,4 +134,4 @@ def test_tree_trust_covers_children() -> None:
         (child,) = registry.candidates() - {peer.pid}
         assert registry.judge(child).launch is launch
         registry.lose("run1")
-        assert not registry.judge(child)
+        assert not registry.judge(child).launch
