@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 import time
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from epm_task.errors import EpmTaskError
@@ -127,12 +126,8 @@ class StartedRun:
 
     def _process(self) -> TaskProcess:
         deadline = time.monotonic() + _START_SECONDS
-        while self._live.process is None and time.monotonic() < deadline:
-            try:
-                self._future.result(0.005)
-            except FutureTimeoutError:
-                continue
-            break
+        while self._live.process is None and self.running and time.monotonic() < deadline:
+            time.sleep(0.005)
         if self._live.process is None:
             raise NoProcess
         return self._live.process

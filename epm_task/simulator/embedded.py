@@ -90,9 +90,8 @@ class Agent:
         """
         if self._given_root is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="epm-agent-"))
-        self._local = local = LocalAgent(
-            Path(self._given_root or self._temporary or ""), self._options
-        )
+        root = Path(self._given_root or self._temporary or "")
+        self._local = local = LocalAgent(root, self._options)
         self._loop = LoopThread("epm-agent")
         try:
             self._loop.call(local.__aenter__())

@@ -28,10 +28,8 @@ _REMEMBERED: Final = 50
 class RunHistory:
     """The runs of one agent.
 
-    Args:
-        path: Gets one JSON line for each run; its folder must exist.
-        logger: Gets the records of all runs.
-        trace: Every decision; those that concern a run are given to it.
+    *path* gets one JSON line for each run, *logger* the records of all; every decision of *trace*
+    that concerns a run is given to it.
 
     Attributes:
         ended: The last runs that have ended, the oldest first, without records and decisions.

@@ -26,13 +26,7 @@ _LAST_WORDS_SECONDS: Final = 1.0
 
 
 class LiveRun:
-    """A run that goes on.
-
-    Args:
-        job: The job document.
-        request: What the starter of the run asks for.
-        keep: Whether records and decisions are kept; else only what was refused.
-    """
+    """A run that goes on; without *keep* only what was refused is kept of it."""
 
     def __init__(
         self, job: Mapping[str, Any], request: RunRequest | None = None, *, keep: bool = True

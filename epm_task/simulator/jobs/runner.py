@@ -43,13 +43,8 @@ _MOST_ALTERNATIVES: Final = 5
 class JobRunner:
     """Run jobs, several at a time.
 
-    Args:
-        surroundings: What the tasks of every run have in common.
-        base_url: Base URL of the local HTTPS API.
-        settings: Tells whether a setting lets a task be skipped.
-        jobs: Holds the jobs that `alternateJobId` names.
-        history: Takes every run.
-        conditions: What the `condition` of a job is taken for, by job id; else it is met.
+    *jobs* holds those that `alternateJobId` names; *conditions* says what the `condition` of a job
+    is taken for, by job id: without an entry it is met.
     """
 
     def __init__(  # noqa: PLR0913 - keywords only, one for each part of the agent

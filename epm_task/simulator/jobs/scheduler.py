@@ -26,11 +26,8 @@ class _Interval(NamedTuple):
 class Scheduler:
     """Start the jobs that are due.
 
-    Args:
-        clock: The time.
-        jobs: Returns the job documents as they are now.
-        start_run: Starts a run of a job for a trigger; two of one job may overlap, as in the field.
-        trace: Gets what could not be understood.
+    *jobs* returns the job documents as they are now. *start_run* starts a run of a job for a
+    trigger; two runs may overlap, as in the field. *trace* gets what could not be understood.
     """
 
     def __init__(

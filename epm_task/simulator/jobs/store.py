@@ -123,6 +123,6 @@ def _read(path: Path) -> Job:
     except BadJobId as error:
         why = why or str(error)
     if why:
-        before_id = path.read_bytes().partition(b'"id"')[0]
-        raise UnusableFile(path, why, line=before_id.count(b"\n") + 1)
+        data = path.read_bytes() if path.exists() else b""
+        raise UnusableFile(path, why, line=data.partition(b'"id"')[0].count(b"\n") + 1)
     return job

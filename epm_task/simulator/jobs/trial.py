@@ -45,15 +45,9 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     parameters: Mapping[str, Any] | None = None,
     deny: Collection[str] = (),
 ) -> TrialJob:
-    """Return the job that runs a task, a task file, or any other program.
+    """Return the job that runs a task, a task file, or any other program; see `RunKeywords`.
 
-    Args:
-        target: The task, or the path of the file.
-        ca_file: The agent's CA.
-        task_name: Which task of a file with several.
-        arguments: Further arguments, passed exactly as they are.
-        parameters: Values of the task's parameters by name; None leaves one out.
-        deny: Topics that are left out of `mqttTopics`.
+    *deny* are topics that are left out of `mqttTopics`.
 
     Raises:
         TaskFileError: The file cannot be imported, or holds no such task.

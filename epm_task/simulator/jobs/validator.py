@@ -44,11 +44,7 @@ def validate(
 ) -> Validation:
     """Check a parsed document as `POST /api/Jobs` does; unknown fields are right.
 
-    Args:
-        doc: The parsed document.
-        layout_bin: `Jobs/bin` of the agent.
-        platform: As `sys.platform`.
-        search_path: `PATH` of the agent; None is that of this process.
+    *layout_bin* is `Jobs/bin` of the agent, *search_path* its `PATH`: None is that of this process.
     """
     if not isinstance(doc, dict):
         return Validation(["the job must be a JSON object"])

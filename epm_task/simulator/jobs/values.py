@@ -45,12 +45,8 @@ def run_values(
 ) -> dict[str, str]:
     """Return the text of every token of one run.
 
-    Args:
-        job: The job document.
-        context: Event context, merged with the results of earlier tasks.
-        paths: The path tokens.
-        base_url: Base URL of the local HTTPS API.
-        windows: Whether the case of names does not count.
+    *context* is merged with the results of earlier tasks; with *windows* the case of names does not
+    count.
 
     Raises:
         ParameterProblem: A required parameter has no value, or a value is not of its type.

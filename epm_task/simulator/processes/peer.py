@@ -28,10 +28,7 @@ Address = tuple[str, int]
 def peer_pid(local: Address, peer: Address, candidates: Collection[int]) -> int | None:
     """Return which of *candidates* holds the far end of a connection, or None.
 
-    Args:
-        local: Our own address of the connection (`getsockname`).
-        peer: The far end's address (`getpeername`).
-        candidates: PIDs worth a look.
+    *local* is our own address of the connection (`getsockname`), *peer* the far end's.
 
     Raises:
         OSError: The operating system does not say who holds connections.
