@@ -1,6 +1,6 @@
-"""An atomic file holds either all of its old bytes or all of its new ones, at every instant.
+"""Files that survive: written whole, locked against a second process, and trusted only when safe.
 
-The Windows branch is written from the platform's documentation and is untested.
+The Windows branches are written from the platform's documentation and are untested.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ def sync_folder(folder: Path) -> None:
 
 if sys.platform == "win32":
     import msvcrt
-    import os
 
     #: The locked byte lies beyond the text, so that the holder's PID stays readable.
     _LOCKED_BYTE = 1 << 30
@@ -155,13 +154,9 @@ def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
 def _check_owner_and_mode(path: Path, *, forbidden: int) -> None:
     found = path.stat()
     if found.st_uid not in {0, os.geteuid()}:
-        raise UnsafeConfiguration(
-            f"{path} belongs to uid {found.st_uid}, who could replace it; "
-            "chown it to root or to the user of this process"
-        )
+        what = f"{path} belongs to uid {found.st_uid}, who could replace it"
+        raise UnsafeConfiguration(what, fix="chown it to root or to the user of this process")
     if found.st_mode & forbidden:
-        raise UnsafeConfiguration(
-            f"{path} has mode {stat.S_IMODE(found.st_mode):04o}, which lets other users "
-            f"{'read it' if forbidden == 0o077 else 'write it'}; "
-            f"chmod {'0600' if forbidden == 0o077 else 'go-w'} {path}"
-        )
+        act, mode = ("read", "0600") if forbidden == 0o077 else ("write", "go-w")
+        what = f"{path} has mode {stat.S_IMODE(found.st_mode):04o}, which lets other users {act} it"
+        raise UnsafeConfiguration(what, fix=f"chmod {mode} {path}")

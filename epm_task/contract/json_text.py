@@ -36,7 +36,7 @@ class BadJson(EpmTaskError, ValueError):
         pointer: str = "",
         what: str = "it is not usable JSON",
     ) -> None:
-        """Take the reason and the place; *what* is said when there is no place."""
+        """Take the reason and the place; *what* is for when no place is known."""
         line, column = place
         super().__init__(f"line {line}, column {column}" if line else what, why, fix)
         self.place = place

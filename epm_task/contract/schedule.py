@@ -55,7 +55,7 @@ def schedule_kinds(schedule: object) -> list[str]:
 
 
 def kind_problem(kind: str, value: object) -> str:
-    """Return why *value* is no value for that kind of schedule; empty when it is one."""
+    """Return why *value* does not fit that kind of schedule; empty when it does."""
     return _KINDS[kind](value)
 
 
@@ -89,7 +89,7 @@ def _cron(value: object) -> str:
     try:
         CronSim(value, _ANY_MOMENT)
     except CronSimError as error:
-        return f"{value!r} is no cron expression: {error}"
+        return f"{value!r} is not a cron expression: {error}"
     return ""
 
 

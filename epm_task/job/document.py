@@ -1,4 +1,4 @@
-"""A job document is the ordered object of a job, with its typed view and its places."""
+"""Hold a job document: the object, where it is wrong, and how it is written."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.json_text import BadJson, ExactNumber
-from epm_task.job.json_source import (
-    JsonSource,
-    Place,
-    pointer_to,
-    present_keys,
-    read_source,
-)
+from epm_task.job.json_source import JsonSource, Place, pointer_to, present_keys, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from epm_task.job.model import JobModel
 
 
 #: Pydantic's kinds of error, for people who never heard of it.
@@ -46,19 +38,20 @@ class Misfit(NamedTuple):
         pointer: The part; the object that lacks it when it is missing.
         field: Its last name, for people.
         why: What it must be.
+        missing: Whether it is not there at all.
     """
 
     pointer: str
     field: str
     why: str
+    missing: bool
 
 
 class JobDocument:
     """One job document.
 
     Attributes:
-        raw: The object itself. Unknown fields and the order of names are part of it; it is the
-            truth, and everything else is a view of it. It must not be changed.
+        raw: The object itself, with its unknown fields and the order of its names; not changed.
         source: The text that it came from; None when it was made by a program.
     """
 
@@ -72,7 +65,7 @@ class JobDocument:
         """Return the document in *data*.
 
         Raises:
-            BadJson: It is no JSON object in UTF-8; the error names line, column and pointer.
+            BadJson: It is not a JSON object in UTF-8.
         """
         source = read_source(data)
         if not isinstance(source.value, dict):
@@ -80,23 +73,14 @@ class JobDocument:
         return cls(source.value, source)
 
     @cached_property
-    def model(self) -> JobModel:
-        """The typed view.
-
-        Raises:
-            pydantic.ValidationError: The document has another shape; `misfits` says it with places.
-        """
-        from epm_task.job.model import JobModel  # noqa: PLC0415  # pydantic: 60 ms
-
-        return JobModel.model_validate(self.raw)
-
-    @cached_property
     def misfits(self) -> tuple[Misfit, ...]:
-        """Where the document is not what the model says; empty when `model` can be used."""
-        from pydantic import ValidationError  # noqa: PLC0415  # as above
+        """Where the document is not what the model says."""
+        from pydantic import ValidationError  # noqa: PLC0415  # 60 ms
+
+        from epm_task.job.model import JobModel  # noqa: PLC0415  # as above
 
         try:
-            _ = self.model
+            JobModel.model_validate(self.raw)
         except ValidationError as error:
             first: dict[object, Misfit] = {}
             for problem in error.errors(include_input=False, include_url=False):
@@ -108,26 +92,22 @@ class JobDocument:
         return ()
 
     def place(self, pointer: str, *, of_key: bool = False) -> Place | None:
-        """Return where the value at *pointer* stands in the file; None without a file."""
+        """Return where the value at *pointer* is in the text; None without a text."""
         return self.source.place(pointer, of_key=of_key) if self.source else None
 
-    def text(self) -> str:
-        """Return the document as JSON; the indent is that of the text that it came from."""
+    def text(self, value: Mapping[str, Any]) -> str:
+        """Return *value* as JSON, indented as the text that this document came from."""
         indent = indent_of(self.source.text) if self.source else INDENT
-        return write_document(self.raw, indent=indent)
-
-    def to_bytes(self) -> bytes:
-        """Return `text()` in UTF-8."""
-        return encoded(self.text())
+        return write_document(value, indent=indent)
 
     def _misfit(self, location: tuple[str | int, ...], problem: Mapping[str, Any]) -> Misfit:
-        # The alternatives of a type have names in the location that are no keys of the document.
+        # The alternatives of a type have names in the location that the document does not have.
         keys = present_keys(self.raw, location)
         kind, message = str(problem["type"]), str(problem["msg"])
         why = _IN_WORDS.get(kind) or f"is wrong: {message[:1].lower()}{message[1:]}"
         missing = kind == "missing"
         field = str(location[-1] if missing else (keys or ["job"])[-1])
-        return Misfit(pointer_to(keys), field, why)
+        return Misfit(pointer_to(keys), field, why, missing)
 
 
 INDENT: Final = "  "

@@ -41,7 +41,7 @@ class Job:
         run_at: Moment of a single run, ISO 8601.
         events: Event types that start the job.
         priority: 1 to 10.
-        os_filter: The systems on which the job runs; empty stands for all.
+        os_filter: The systems on which the job runs; empty means all.
         event_topic: The job's `eventTopic`.
         continue_on_failure: Whether the tasks after a failed one run nevertheless.
 
@@ -112,7 +112,7 @@ class Job:
         """Return the job document, in the order in which people read it.
 
         Args:
-            systems: The systems on which the job runs; empty stands for what the code says.
+            systems: The systems on which the job runs; empty means what the code says.
             agent_root: Folder of the agent; every task then gets its `executablePath` below it.
 
         Raises:

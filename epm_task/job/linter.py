@@ -33,7 +33,7 @@ def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule
     """Return the rules of *select*, all when it is empty, without those of *ignore*.
 
     Raises:
-        UnknownCode: There is no such rule.
+        UnknownCode: No rule has such a code.
     """
     selected, ignored = _codes(select) or RULES.keys(), _codes(ignore)
     return tuple(r for code, r in RULES.items() if code in selected and code not in ignored)

@@ -1,4 +1,4 @@
-"""Merging puts what the code states into a document that people may have added to.
+"""Put what the code states into a document that people may have added to.
 
 What the code states wins. What it does not state stays: unknown fields, `condition`, `enabled`, a
 default for a required parameter, a schedule when the code has none, tasks of other programs. Topics
@@ -11,7 +11,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.schedule import SCHEDULE_KINDS
-from epm_task.job.document import INDENT, indent_of, write_document
+from epm_task.job.document import write_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,9 +159,8 @@ def drift(present: JobDocument | None, built: Mapping[str, Any], file: str) -> D
         text = write_document(built)
         return Drift(dict(built), text, unified_diff("", text, file))
     merged = merge(present.raw, built)
-    indent = indent_of(present.source.text) if present.source else INDENT
-    text = write_document(merged, indent=indent)
-    return Drift(merged, text, unified_diff(write_document(present.raw, indent=indent), text, file))
+    text = present.text(merged)
+    return Drift(merged, text, unified_diff(present.text(present.raw), text, file))
 
 
 def unified_diff(before: str, after: str, file: str) -> str:

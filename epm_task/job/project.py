@@ -19,7 +19,7 @@ class ProjectSettings(NamedTuple):
     """What `[tool.epm-task]` says.
 
     Attributes:
-        select: Codes of the lints; empty stands for all.
+        select: Codes of the lints; empty means all.
         ignore: Codes of the lints that do not count.
         tasks: Python files of the project that hold tasks; they are imported.
     """

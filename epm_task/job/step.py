@@ -133,7 +133,7 @@ class ArgumentLines:
 
 
 def argument_text(value: Any) -> str:
-    """Return the text by which an argument stands for *value*; structures are JSON."""
+    """Return *value* as the text of an argument; structures are JSON."""
     if isinstance(value, Enum):
         return argument_text(value.value)
     if isinstance(value, str | int | float | PurePath):

@@ -1,4 +1,4 @@
-"""A subject is what a rule looks at: the document, its tasks, its file, and the code behind it."""
+"""What a rule looks at: the document, its tasks, its file, and the code behind it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ class Part(NamedTuple):
         """Return the field when it is text, else nothing; a wrong type is another rule's matter."""
         value = self.fields.get(key)
         return value if isinstance(value, str) else ""
+
+    def listed(self, key: str) -> list[Any]:
+        """Return the field when it is an array, else an empty one."""
+        value = self.fields.get(key)
+        return value if isinstance(value, list) else []
 
     def at(self, key: str) -> str:
         """Return the pointer of the field when it is there, else that of the object."""
@@ -83,14 +88,13 @@ class Subject:
     def mqtt_topics(self) -> Part:
         """The job's `mqttTopics`; empty when there is none."""
         value = self.document.raw.get("mqttTopics")
-        present = isinstance(value, dict)
-        return Part("/mqttTopics" if present else "", value if isinstance(value, dict) else {})
+        return Part("/mqttTopics", value) if isinstance(value, dict) else Part("", {})
 
     @property
     def allowed_publications(self) -> list[str]:
         """The topics on which the job may publish."""
-        listed = self.mqtt_topics.fields.get("allowedPublications")
-        return [t for t in listed if isinstance(t, str)] if isinstance(listed, list) else []
+        listed = self.mqtt_topics.listed("allowedPublications")
+        return [topic for topic in listed if isinstance(topic, str)]
 
     @property
     def windows_only(self) -> bool:
@@ -106,8 +110,7 @@ class Subject:
     @property
     def events(self) -> list[Any]:
         """The job's `events`."""
-        value = self.document.raw.get("events")
-        return value if isinstance(value, list) else []
+        return self.root.listed("events")
 
     def tokens(self, task: Part) -> list[FoundToken]:
         """Return the tokens of a task's arguments; none when they cannot be split."""
@@ -121,10 +124,8 @@ class Subject:
         return one.casefold() == other.casefold() if self.windows_only else one == other
 
     def _objects(self, key: str) -> list[Part]:
-        value = self.document.raw.get(key)
-        listed = value if isinstance(value, list) else []
         return [
             Part(child(f"/{key}", index), entry)
-            for index, entry in enumerate(listed)
+            for index, entry in enumerate(self.root.listed(key))
             if isinstance(entry, dict)
         ]

@@ -43,7 +43,7 @@ def test_a_job_that_can_start_has_no_errors(doc: dict[str, Any]) -> None:
         ({"schedule": {"intervalMinutes": "5"}}, "whole number of minutes"),
         ({"schedule": {"cronExpression": "0 * * * * *"}}, "five fields"),
         ({"schedule": {"cronExpression": 5}}, "five fields"),
-        ({"schedule": {"cronExpression": "61 * * * *"}}, "is no cron expression: Bad minute"),
+        ({"schedule": {"cronExpression": "61 * * * *"}}, "is not a cron expression: Bad minute"),
         ({"schedule": {"runAt": "tomorrow"}}, "ISO 8601"),
         ({"schedule": {"calendar": {}}}, "not empty"),
         ({"events": "Startup"}, "events must be an array"),

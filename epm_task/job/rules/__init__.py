@@ -6,16 +6,12 @@ from typing import Final
 
 from epm_task.job.rule import Rule
 from epm_task.job.rules import arguments, identity, programs, timing, topics
-from epm_task.job.rules import identity as secrets
-from epm_task.job.rules import identity as text
-
-_THEMES: Final = (text, identity, topics, arguments, secrets, timing, programs)
 
 #: All rules by code, in the order of the codes.
 RULES: Final[dict[str, Rule]] = dict(
     sorted(
         (value.code, value)
-        for theme in _THEMES
+        for theme in (arguments, identity, programs, timing, topics)
         for value in vars(theme).values()
         if isinstance(value, Rule)
     )

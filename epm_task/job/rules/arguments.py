@@ -68,7 +68,7 @@ def fixed_address(subject: Subject) -> Iterator[Hit]:
             kind = "address" if match[0].casefold().startswith("http") else "port"
             yield Hit(
                 task.at("arguments"),
-                f"{kind} {match[0]} stands in arguments; another agent may use another one",
+                f"{kind} {match[0]} is written in arguments; another agent may use another one",
                 f"use {{{API_BASE_URL}}}; the broker's port comes from the settings",
             )
 
@@ -133,7 +133,7 @@ def unused_parameter(subject: Subject) -> Iterator[Hit]:
 
 @rule("EPM020", "token without quotes")
 def unquoted_token(subject: Subject) -> Iterator[Hit]:
-    r"""A value with a blank becomes two arguments unless its token stands in double quotes.
+    r"""A value with a blank becomes two arguments unless its token is in double quotes.
 
     `C:\Program Files` is such a value. Double quotes mean the same on every system. Numbers, true
     and false, and the API's address hold no blank.
@@ -150,7 +150,7 @@ def unquoted_token(subject: Subject) -> Iterator[Hit]:
             if not quoted and any(subject.same(name, holder) for holder in holders):
                 yield Hit(
                     task.at("arguments"),
-                    f"{{{name}}} stands without quotes: a value with a blank is torn in two",
+                    f"{{{name}}} is not in quotes: a value with a blank is torn in two",
                     f'write "{{{name}}}" in double quotes',
                 )
 

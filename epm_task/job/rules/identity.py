@@ -61,7 +61,7 @@ def id_is_file_name(subject: Subject) -> Iterator[Hit]:
 def field_shapes(subject: Subject) -> Iterator[Hit]:
     """A required field is missing, or a field has a value that the agent does not take.
 
-    The agent reads JSON strictly: `"5"` is no number, `"yes"` is not true. `priority` is a whole
+    The agent reads JSON strictly: `"5"` is not a number, `"yes"` is not true. `priority` is a whole
     number from 1 to 10. A job needs `id`, `name` and `tasks`, a task needs `id` and `command`.
     `epm-task job --schema` prints the schema of all fields, for your editor.
 
@@ -70,7 +70,7 @@ def field_shapes(subject: Subject) -> Iterator[Hit]:
     """
     for misfit in subject.document.misfits:
         if not _said_elsewhere(subject, misfit):
-            place = f" in {misfit.pointer}" if misfit.why == "is missing" and misfit.pointer else ""
+            place = f" in {misfit.pointer}" if misfit.missing and misfit.pointer else ""
             yield Hit(
                 misfit.pointer,
                 f"{misfit.field} {misfit.why}{place}",
@@ -98,7 +98,7 @@ def references(subject: Subject) -> Iterator[Hit]:
             if values[index] and values[index] in values[:index]:
                 yield Hit(
                     part.at(key),
-                    f"the {kind} {values[index]!r} stands twice, so nobody can tell them apart",
+                    f"the {kind} {values[index]!r} is used twice, so nobody can tell them apart",
                     "give each another one",
                 )
     alternate = subject.root.text("alternateJobId")
@@ -111,7 +111,7 @@ def references(subject: Subject) -> Iterator[Hit]:
     elif alternate and subject.neighbours is not None and alternate not in subject.neighbours:
         yield Hit(
             "/alternateJobId",
-            f"there is no job {alternate!r} beside this file, so nothing runs in its place",
+            f"no job {alternate!r} is beside this file, so nothing runs in its place",
             f"add {alternate}.json, or name a job that is there",
         )
 
@@ -119,15 +119,15 @@ def references(subject: Subject) -> Iterator[Hit]:
 def _said_elsewhere(subject: Subject, misfit: Misfit) -> bool:
     if misfit.pointer == "/id" and "_" in subject.root.text("id"):
         return True
-    missing_command = misfit.why == "is missing" and misfit.field == "command"
+    missing_command = misfit.missing and misfit.field == "command"
     return missing_command or bool(_SAID_ELSEWHERE.fullmatch(misfit.pointer))
 
 
-@rule("EPM000", "no job document", "error")
+@rule("EPM000", "not a job document", "error")
 def readable(subject: Subject) -> Iterator[Hit]:  # noqa: ARG001  # the linter finds it, on reading
-    """The file is no JSON object in UTF-8, so no other rule can look at it.
+    """The file is not a JSON object in UTF-8, so no other rule can look at it.
 
-    JSON has no comments, no comma after the last entry, no single quotes, no NaN. A name stands
+    JSON has no comments, no comma after the last entry, no single quotes, no NaN. A name is
     once in an object. Editors on Windows may save UTF-16: choose UTF-8. A byte order mark does no
     harm. A job is at most 1 MiB long and 64 levels deep. This rule cannot be ignored.
 
@@ -139,7 +139,7 @@ def readable(subject: Subject) -> Iterator[Hit]:  # noqa: ARG001  # the linter f
 
 @rule("EPM022", "secret in the arguments", "error")
 def secret_in_arguments(subject: Subject) -> Iterator[Hit]:
-    r"""Every local user can read the arguments of every process, so no secret may stand there.
+    r"""Every local user can read the arguments of every process, so no secret may be there.
 
     The job document is a file, too, and travels in policies and logs. Let the argument name a file
     that only its owner can read: a parameter of the type `SecretStr` does that in a task of this

@@ -44,7 +44,7 @@ def command_is_name(subject: Subject) -> Iterator[Hit]:
         elif command.casefold().endswith(_EXTENSIONS):
             yield Hit(
                 task.at("command"),
-                f"command {command!r} must stand without extension, which the agent adds",
+                f"command {command!r} must be without extension, which the agent adds",
                 f"write {PureWindowsPath(command).stem!r}",
             )
 

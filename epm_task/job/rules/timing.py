@@ -45,7 +45,7 @@ def usable_schedule(subject: Subject) -> Iterator[Hit]:
     """The interval, cron expression or moment cannot be read.
 
     `intervalMinutes` is a whole number from 1. `cronExpression` has five fields: minute, hour, day,
-    month, weekday; there are no seconds. `runAt` is a moment in ISO 8601.
+    month, weekday, and no seconds. `runAt` is a moment in ISO 8601.
 
     - wrong: `"cronExpression": "0 0 * * * *"`
     - right: `"cronExpression": "0 * * * *"`

@@ -56,7 +56,7 @@ def topics_present(subject: Subject) -> Iterator[Hit]:
 def event_topic_allowed(subject: Subject) -> Iterator[Hit]:
     """`eventTopic` names a topic; it does not allow it.
 
-    Its messages vanish unless the same name stands in `mqttTopics.allowedPublications`. That is
+    Its messages vanish unless the same name is in `mqttTopics.allowedPublications`. That is
     easily forgotten when only one of the two is changed.
 
     - wrong: `"eventTopic": "Jobs/scan/done"` with `"allowedPublications": ["KeeperLogger"]`
@@ -96,8 +96,7 @@ def exact_topics(subject: Subject) -> Iterator[Hit]:
     - right: `"allowedPublications": ["KeeperLogger", "Jobs/scan/findings"]`
     """
     for key in ("allowedPublications", "allowedSubscriptions"):
-        listed = subject.mqtt_topics.fields.get(key)
-        for index, topic in enumerate(listed if isinstance(listed, list) else []):
+        for index, topic in enumerate(subject.mqtt_topics.listed(key)):
             if isinstance(topic, str) and any(wildcard in topic for wildcard in "+#"):
                 yield Hit(
                     child(child("/mqttTopics", key), index),

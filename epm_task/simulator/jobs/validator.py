@@ -64,7 +64,7 @@ _TIMES: Final = ("/schedule", "/events")
 
 def _shape_errors(doc: dict[str, Any]) -> Iterator[str]:
     for misfit in JobDocument(doc).misfits:
-        if misfit.why == "is missing":
+        if misfit.missing:
             yield f"{_dotted(f'{misfit.pointer}/{misfit.field}')} is missing"
         elif misfit.pointer != "/id" and not misfit.pointer.startswith(_TIMES):
             yield f"{_dotted(misfit.pointer)} {misfit.why}"

@@ -47,7 +47,7 @@ def test_on_windows_the_case_of_a_token_does_not_count() -> None:
 def test_fixed_addresses(arguments: str, what: str) -> None:
     """Each is one finding."""
     (found,) = with_arguments("EPM007", arguments)
-    assert found.startswith(f"{what} stands in arguments")
+    assert found.startswith(f"{what} is written in arguments")
 
 
 @pytest.mark.parametrize("arguments", ["--count=16889", "--size=66880", "--url=https://x"])

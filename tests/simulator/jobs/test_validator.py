@@ -185,7 +185,7 @@ def test_a_good_job_has_none() -> None:
         (with_fields(arguments=""), "do not hold {KeeperApiBaseUrl}"),
         (
             with_fields(arguments="--url=https://127.0.0.1:6889"),
-            "port 6889 stands in arguments",
+            "port 6889 is written in arguments",
         ),
         (with_fields(arguments="${KeeperApiBaseUrl}"), "without $"),
         (with_fields(command="probe.exe"), "without extension"),
