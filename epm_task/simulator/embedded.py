@@ -235,6 +235,15 @@ class InvalidJob(EpmTaskError, ValueError):
         )
 
 
+class StillRunning(EpmTaskError, TimeoutError):
+    """A run goes on for longer than it was waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"a run still goes on after {seconds} s", fix="wait longer, or call agent.reset()"
+        )
+
+
 class AgentJobs:
     """The jobs of one embedded agent."""
 
@@ -288,10 +297,10 @@ class AgentJobs:
         """Wait until no run goes on, such as after `agent.clock.advance(…)`.
 
         Raises:
-            TimeoutError: One still goes on after *timeout* seconds.
+            StillRunning: One still goes on after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
         while self._agent.call_in_loop(lambda: self._local.history.live):
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"a run still goes on after {timeout} s")
+                raise StillRunning(timeout)
             time.sleep(0.005)

@@ -79,14 +79,6 @@ def test_failed_start_closes_everything(tmp_path: Path):
     asyncio.run(main())
 
 
-def test_random_registration_delay():
-    """A range gives each run its own delay."""
-    options = AgentOptions(registration_delay=(0.1, 0.2))
-    delays = {options.registration_seconds() for _ in range(20)}
-    assert len(delays) > 1
-    assert all(0.1 <= delay <= 0.2 for delay in delays)
-
-
 @pytest.mark.parametrize("text", ["{", '{"Settings": {"KestrelHttpsPort": "many"}}'])
 def test_broken_file_is_not_overwritten(tmp_path: Path, text: str):
     """An agent that takes its port from the file does not start."""

@@ -72,10 +72,10 @@ class LiveRun:
         elif event.action == "connected":
             self._clients.add(event.facts.get("client_id"))
         (self._no_client.clear if self._clients else self._no_client.set)()
+        if event.denied:
+            self.run.denials.append(event)
         if event.facts.get("tier") == "Plugin" and event.facts.get("pid") in self._began:
             self._note_request(event)
-        elif event.denied:
-            self.run.denials.append(event)
 
     async def end(self) -> None:
         """Wait until the broker has read what the ended process has sent, and sort what was seen.
@@ -87,8 +87,8 @@ class LiveRun:
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await self._no_client.wait()
         run = self.run
-        if run.registration.seconds is None:
-            run.denials[:] = sorted([*self._too_early, *run.denials], key=lambda event: event.at)
+        if run.registration.seconds is not None:
+            run.denials[:] = [event for event in run.denials if event not in self._too_early]
         one_process = len({record.run_id for record in run.records}) == 1
         if one_process and all(record.seq is not None for record in run.records):
             run.records.sort(key=lambda record: record.seq or 0)
@@ -96,8 +96,6 @@ class LiveRun:
     def _note_request(self, event: TraceEvent) -> None:
         registration = self.run.registration
         if registration.seconds is not None:
-            if event.denied:
-                self.run.denials.append(event)
             return
         registration.tries += 1
         if event.facts.get("status") == 200:

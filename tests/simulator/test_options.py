@@ -1,0 +1,49 @@
+"""Tests of the options of an agent and of a run."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from simulator.task_files import TWO_TASKS, write
+
+from epm_task.simulator.embedded import Agent
+from epm_task.simulator.options import AgentKeywords, AgentOptions, UnknownName
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_random_registration_delay():
+    """A range gives each run its own delay."""
+    options = AgentOptions(registration_delay=(0.1, 0.2))
+    delays = {options.registration_seconds() for _ in range(20)}
+    assert len(delays) > 1
+    assert all(0.1 <= delay <= 0.2 for delay in delays)
+
+
+def test_keywords_are_the_fields_of_the_options():
+    """Both lists name the same, in the same order."""
+    assert list(AgentKeywords.__annotations__) == [field.name for field in fields(AgentOptions)]
+
+
+@pytest.mark.parametrize(
+    ("options", "near"),
+    [
+        ({"root": "/"}, r"no option 'root'.*parameters=\{'root': …\}"),
+        ({"arguements": []}, "did you mean 'arguments'"),
+        ({"task": "talker", "parameters": {"word": 1}}, "talker has no parameter.*mean 'words'"),
+        ({"task": "talker", "parameters": {"timeout": 9.0}}, "no parameter 'timeout'"),
+    ],
+)
+def test_wrong_name_is_refused(agent: Agent, tmp_path: Path, options: dict[str, Any], near: str):
+    """Options of a run and parameters of the task are told apart; the error has the near name."""
+    with pytest.raises(UnknownName, match=near):
+        agent.run(write(tmp_path, TWO_TASKS), **options)
+
+
+def test_wrong_option_of_an_agent_is_refused():
+    """The error names the near one, before anything is started."""
+    with pytest.raises(UnknownName, match="did you mean 'trust'"):
+        Agent(trusted="tree")
