@@ -18,8 +18,7 @@ from epm_task.simulator.broker import Broker, Message
 from epm_task.simulator.certificates import open_authority, server_context
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.history import RunHistory
-from epm_task.simulator.jobs.live import LiveRun
-from epm_task.simulator.jobs.run import RunRequest
+from epm_task.simulator.jobs.run import LiveRun, RunRequest
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment
 from epm_task.simulator.jobs.scheduler import Clock, Scheduler
 from epm_task.simulator.jobs.store import JobStore

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
-    from epm_task.simulator.jobs.live import LiveRun
-    from epm_task.simulator.jobs.run import Run
+    from epm_task.simulator.jobs.run import LiveRun, Run
     from epm_task.simulator.processes.process import TaskProcess
 
 Result = TypeVar("Result")

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 from epm_task.errors import EpmTaskError
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import LoopThread, StartedRun
-from epm_task.simulator.jobs.live import LiveRun
-from epm_task.simulator.jobs.run import RunRequest
+from epm_task.simulator.jobs.run import LiveRun, RunRequest
 from epm_task.simulator.jobs.trial import trial_job
 from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords, check_names
 

@@ -9,7 +9,7 @@ import pytest
 
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.embedded import Agent
-from epm_task.simulator.jobs.live import LiveRun
+from epm_task.simulator.jobs.run import LiveRun
 from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.start_error import StartError, UnusableFile
 

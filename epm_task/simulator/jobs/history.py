@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.simulator.broker import Message
-    from epm_task.simulator.jobs.live import LiveRun
-    from epm_task.simulator.jobs.run import Run, TaskRun
+    from epm_task.simulator.jobs.run import LiveRun, Run, TaskRun
     from epm_task.simulator.keeper_logger import KeeperLogger
     from epm_task.simulator.trace import Trace, TraceEvent
 

@@ -20,17 +20,16 @@ from epm_task.contract.names import (
     os_name,
 )
 from epm_task.contract.tokens import path_tokens
+from epm_task.simulator.jobs.command import ParameterProblem, run_values
 from epm_task.simulator.jobs.run import TaskRun
 from epm_task.simulator.jobs.task import TaskRunner, TaskSurroundings
-from epm_task.simulator.jobs.values import ParameterProblem, run_values
 from epm_task.simulator.settings import UnknownKey, UnknownPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from epm_task.simulator.jobs.history import RunHistory
-    from epm_task.simulator.jobs.live import LiveRun
-    from epm_task.simulator.jobs.run import Run
+    from epm_task.simulator.jobs.run import LiveRun, Run
     from epm_task.simulator.jobs.store import JobStore
     from epm_task.simulator.settings import SettingsStore
     from epm_task.simulator.trace import Action

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from epm_task.contract.layout import AgentRoot
-    from epm_task.simulator.jobs.live import LiveRun
+    from epm_task.simulator.jobs.run import LiveRun
     from epm_task.simulator.processes.registry import ProcessRegistry
     from epm_task.simulator.trace import Action, Trace
 

@@ -12,8 +12,7 @@ from simulator.task_files import TWO_TASKS, write
 
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.history import RunHistory
-from epm_task.simulator.jobs.live import LiveRun
-from epm_task.simulator.jobs.run import RunRequest, TaskRun
+from epm_task.simulator.jobs.run import LiveRun, RunRequest, TaskRun
 from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.trace import Trace
 

@@ -14,8 +14,7 @@ from peers.patience import BUSY, PATIENCE
 from epm_task.contract.layout import AgentRoot
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.history import RunHistory
-from epm_task.simulator.jobs.live import LiveRun
-from epm_task.simulator.jobs.run import RunRequest
+from epm_task.simulator.jobs.run import LiveRun, RunRequest
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment, skip_reason
 from epm_task.simulator.jobs.store import JobStore
 from epm_task.simulator.jobs.task import TaskSurroundings
