@@ -149,8 +149,8 @@ def test_read_faults(tmp_path: Path):
     """The faults of the file and of the command line hold both."""
     file = task_file(tmp_path, "[[run]]\ndisk_full = true\n", "faults.toml")
     faults = read_faults(file, ["run kill_after=1.5"])
-    assert faults.disk_full()
-    assert faults.kill_after() == 1.5
+    assert faults.take("run", "disk_full")
+    assert faults.take("run", "kill_after") == 1.5
 
 
 @pytest.fixture(autouse=True)

@@ -100,7 +100,7 @@ class Client(Connection):
             PacketError: The packet ends the connection.
         """
         faults = self._broker.faults
-        if faults.silent():
+        if faults.value("broker", "silence"):
             return
         if not self._admitted:
             self._greet(first, data, start, end)
@@ -111,7 +111,7 @@ class Client(Connection):
         else:
             self._act(kind, first, data, start, end)
         self._apply_packet_limit()
-        after = faults.drop_after()
+        after = faults.value("broker", "drop_after")
         if after is not None and self._publisher.count >= after:
             self.end(Reason.SUCCESS, f"dropped after {after} publications")
 
@@ -122,7 +122,7 @@ class Client(Connection):
 
     def overdue(self) -> None:
         """End the connection, unless the broker is silent on purpose."""
-        if self._broker.faults.silent():
+        if self._broker.faults.value("broker", "silence"):
             self.await_connect()
         else:
             self.end(Reason.SUCCESS, f"no CONNECT within {self._limits.connect_seconds:g} s")
@@ -137,15 +137,8 @@ class Client(Connection):
         self._denials.sum_up()
         session = self._session
         self._broker.sessions.leave(session, self._will)
-        self._broker.trace.add(
-            "mqtt",
-            "disconnected",
-            f'"{session.client_id}" is gone',
-            reason=why,
-            client_id=session.client_id,
-            job_id=session.job_id,
-            publications=self._publisher.count,
-        )
+        what = f'"{session.client_id}" is gone'
+        session.note("disconnected", what, why, publications=self._publisher.count)
         return True
 
     def _greet(self, first: int, data: bytes, start: int, end: int) -> None:
@@ -204,7 +197,8 @@ class Client(Connection):
             if admission.may_publish(message.topic):
                 self._will = connect.will
             else:
-                self._denials.will(message.topic, len(message.payload))
+                size = len(message.payload)
+                self._denials.add("will on", message.topic, "allowedPublications", size)
         session, present = self._broker.sessions.open(connect, client_id, admission)
         self.packet_bytes = connect.packet_bytes
         self._session, self._admission = session, admission
@@ -233,7 +227,7 @@ class Client(Connection):
         self.end(Reason.SUCCESS, why)
 
     def _apply_packet_limit(self) -> None:
-        limit = self._broker.faults.packet_limit()
+        limit = self._broker.faults.value("broker", "packet_limit")
         self.limit = self._limits.packet_bytes if limit is None else limit
 
     def _act(self, kind: int, first: int, data: bytes, start: int, end: int) -> None:
@@ -293,20 +287,12 @@ class Client(Connection):
         if self.version == V5 and topic_filter.startswith(_SHARED):
             return Reason.SHARED_SUBSCRIPTION_NOT_SUPPORTED
         if not self._admission.may_subscribe(topic_filter):
-            self._denials.subscription(topic_filter)
+            self._denials.add("subscription to", topic_filter, "allowedSubscriptions")
             visible = self._broker.deny_visibly and self.version == V5
             return Reason.NOT_AUTHORIZED if visible else wanted.qos
         kept[topic_filter] = wanted
-        session = self._session
-        self._broker.trace.add(
-            "mqtt",
-            "subscribed",
-            f'"{session.client_id}" subscribes to "{topic_filter}"',
-            reason="the topic is allowed",
-            topic=topic_filter,
-            client_id=session.client_id,
-            job_id=session.job_id,
-        )
+        what = f'"{self._session.client_id}" subscribes to "{topic_filter}"'
+        self._session.note("subscribed", what, "the topic is allowed", topic=topic_filter)
         return wanted.qos
 
     def _unsubscribe(self, data: bytes, start: int, end: int) -> None:

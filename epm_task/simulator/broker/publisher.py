@@ -71,7 +71,8 @@ class Publisher:
         if allowed:
             self._broker.publish(self._message(packet, topic))
         else:
-            self._denials.publication(topic, len(packet.payload))
+            size = len(packet.payload)
+            self._denials.add("publication on", topic, "allowedPublications", size)
             if self._broker.deny_visibly:
                 reason = Reason.NOT_AUTHORIZED
         if packet.qos:
@@ -81,7 +82,7 @@ class Publisher:
         """Take a PUBREL: the exchange of a QoS 2 publication is complete."""
         known = packet_id in self._session.incoming
         self._session.incoming.discard(packet_id)
-        if self._broker.faults.acknowledges():
+        if not self._broker.faults.value("broker", "no_ack"):
             reason = Reason.SUCCESS if known else Reason.PACKET_ID_NOT_FOUND
             version = self._connection.version
             self._connection.send(encode_reply(PacketTypes.PUBCOMP, version, packet_id, reason))
@@ -123,16 +124,8 @@ class Publisher:
         self._known[name] = (topic, allowed)
         if allowed and self._told < _TOLD_TOPICS:
             self._told += 1
-            client_id = self._session.client_id
-            self._broker.trace.add(
-                "mqtt",
-                "published",
-                f'"{client_id}" publishes on "{topic}"',
-                reason="the topic is allowed",
-                topic=topic,
-                client_id=client_id,
-                job_id=self._session.job_id,
-            )
+            what = f'"{self._session.client_id}" publishes on "{topic}"'
+            self._session.note("published", what, "the topic is allowed", topic=topic)
         return topic, allowed
 
     def _message(self, packet: Publish, topic: str) -> Message:
@@ -160,7 +153,7 @@ class Publisher:
             # MQTT 3.1.1 cannot refuse, so its client releases what was not carried, too.
             if reason < Reason.FAILURE or version < V5:
                 self._session.incoming.add(packet.packet_id)
-        if self._broker.faults.acknowledges():
+        if not self._broker.faults.value("broker", "no_ack"):
             self._connection.send(encode_reply(kind, version, packet.packet_id, reason))
         elif packet.qos < _EXACTLY_ONCE:
             self._withheld += 1
@@ -190,31 +183,27 @@ class Denials:
         self._left = told
         self._untold: dict[tuple[str, str, str], int] = {}
 
-    def publication(self, topic: str, payload_bytes: int) -> None:
-        """A publication was denied."""
-        self._deny("publication on", topic, "allowedPublications", payload_bytes)
+    def add(self, what: str, topic: str, where: str, payload_bytes: int = 0) -> None:
+        """Something was denied.
 
-    def subscription(self, topic_filter: str) -> None:
-        """A subscription was denied."""
-        self._deny("subscription to", topic_filter, "allowedSubscriptions")
-
-    def will(self, topic: str, payload_bytes: int) -> None:
-        """A will was denied."""
-        self._deny("will on", topic, "allowedPublications", payload_bytes)
-
-    def sum_up(self) -> None:
-        """Note how many more there were."""
-        for (what, topic, where), count in self._untold.items():
-            self._tell(f'{count} times more: a {what} "{topic}" was dropped', topic, where)
-        self._untold.clear()
-
-    def _deny(self, what: str, topic: str, where: str, payload_bytes: int = 0) -> None:
+        Args:
+            what: Such as `publication on`.
+            topic: The topic or the filter.
+            where: The list in the job's `mqttTopics` in which it would have to be.
+            payload_bytes: Of the message.
+        """
         key = (what, topic, where)
         if self._left > 0:
             self._left -= 1
             self._tell(f'a {what} "{topic}" was dropped', topic, where, payload_bytes)
         elif key in self._untold or len(self._untold) < _UNTOLD_TOPICS:
             self._untold[key] = self._untold.get(key, 0) + 1
+
+    def sum_up(self) -> None:
+        """Note how many more there were."""
+        for (what, topic, where), count in self._untold.items():
+            self._tell(f'{count} times more: a {what} "{topic}" was dropped', topic, where)
+        self._untold.clear()
 
     def _tell(self, what: str, topic: str, where: str, payload_bytes: int = 0) -> None:
         self._trace.add(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paho.mqtt.packettypes import PacketTypes
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.message import Message
     from epm_task.simulator.broker.parse import Subscription
     from epm_task.simulator.processes.access import MqttAdmission
-    from epm_task.simulator.trace import Trace
+    from epm_task.simulator.trace import Action, Trace
 
 
 _MAX_PACKET_ID: Final = 0xFFFF
@@ -137,6 +137,13 @@ class Session:
             self._unacknowledged[packet_id] = None
         return known
 
+    def note(
+        self, action: Action, what: str, why: str, *, denied: bool = False, **facts: object
+    ) -> None:
+        """Add to the trace what was decided about this client, and the reason."""
+        facts |= {"client_id": self.client_id, "job_id": self.job_id}
+        self._trace.add("mqtt", action, what, denied=denied, reason=why, **facts)
+
     def _window_is_full(self) -> bool:
         return len(self._unacknowledged) >= self._window
 
@@ -192,14 +199,12 @@ class Session:
     def _drop(self, why: str) -> None:
         self.dropped += 1
         if self.dropped == self._told_dropped + 1:
-            self._tell(f'a message to "{self.client_id}" was dropped', why, 1)
+            what = f'a message to "{self.client_id}" was dropped'
+            self.note("dropped", what, why, dropped=1)
 
     def _tell_dropped(self) -> None:
         count = self.dropped - self._told_dropped
         if count:
-            self._tell(f'{count} messages to "{self.client_id}" were dropped', "summed up", count)
+            what = f'{count} messages to "{self.client_id}" were dropped'
+            self.note("dropped", what, "summed up", dropped=count)
             self._told_dropped = self.dropped
-
-    def _tell(self, what: str, why: str, count: int) -> None:
-        facts: dict[str, Any] = {"client_id": self.client_id, "job_id": self.job_id}
-        self._trace.add("mqtt", "dropped", what, reason=why, dropped=count, **facts)

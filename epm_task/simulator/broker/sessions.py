@@ -82,7 +82,7 @@ class SessionTable:
                 self._subscriptions.remove(session, topic_filter)
                 what = f'the subscription of "{session.client_id}" to "{topic_filter}" was ended'
                 why = "it is no longer allowed to this job"
-                self._tell(session, what, why, denied=True, topic=topic_filter)
+                session.note("dropped", what, why, denied=True, topic=topic_filter)
 
     def leave(self, session: Session, will: Will | None) -> None:
         """Let the client of *session* go; the session ends now or after its expiry.
@@ -114,7 +114,8 @@ class SessionTable:
         absent = [session for session in self._sessions.values() if session.connection is None]
         for longest in absent[: max(0, len(absent) - self._limits.absent_sessions)]:
             what = f'the session of "{longest.client_id}" was ended'
-            self._tell(longest, what, f"more than {self._limits.absent_sessions} clients are away")
+            why = f"more than {self._limits.absent_sessions} clients are away"
+            longest.note("dropped", what, why)
             self.end(longest)
 
     def end(self, session: Session) -> None:
@@ -147,12 +148,6 @@ class SessionTable:
         if will.expiry_seconds is not None:
             will.message.expires_at = monotonic() + will.expiry_seconds
         self._publish(will.message)
-
-    def _tell(
-        self, session: Session, what: str, why: str, *, denied: bool = False, **facts: object
-    ) -> None:
-        facts |= {"client_id": session.client_id, "job_id": session.job_id}
-        self._trace.add("mqtt", "dropped", what, denied=denied, reason=why, **facts)
 
 
 def _stop_timer(session: Session) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from epm_task.simulator.broker.sessions import SessionTable
 from epm_task.simulator.broker.subscriptions import RetainedMessages, SubscriptionTable, terms_of
@@ -24,37 +25,30 @@ _NEW_ONLY = 1
 _NEVER = 2
 
 
+@dataclass(kw_only=True, eq=False)
 class BrokerState:
     """The memory of one broker; its arguments are those of `Broker`."""
 
-    def __init__(  # noqa: PLR0913 - keywords only
-        self,
-        *,
-        access: Access,
-        trace: Trace,
-        limits: Limits,
-        faults: Faults,
-        deny_visibly: bool,
-        on_message: Callable[[Message], None] | None,
-    ) -> None:
+    access: Access
+    trace: Trace
+    limits: Limits
+    faults: Faults
+    deny_visibly: bool
+    on_message: Callable[[Message], None] | None
+
+    def __post_init__(self) -> None:
         """Start without connections, sessions and messages."""
-        self.access: Final = access
-        self.trace: Final = trace
-        self.limits: Final = limits
-        self.faults: Final = faults
-        self.deny_visibly: Final = deny_visibly
-        self.connections: Final[set[Connection]] = set()
-        self.subscriptions: Final = SubscriptionTable()
-        self.retained: Final = RetainedMessages()
-        self.sessions: Final = SessionTable(limits, trace, self.subscriptions, self.publish)
-        self._on_message: Final = on_message
+        self.connections: set[Connection] = set()
+        self.subscriptions = SubscriptionTable()
+        self.retained = RetainedMessages()
+        self.sessions = SessionTable(self.limits, self.trace, self.subscriptions, self.publish)
 
     def publish(self, message: Message) -> None:
         """Carry *message* to the agent's own listener and to everyone who should have it."""
         if message.retain:
             self.retained.keep(message)
-        if self._on_message is not None:
-            self._inform(self._on_message, message)
+        if self.on_message is not None:
+            self._inform(self.on_message, message)
         for target in self.subscriptions.route(message.topic):
             terms: Terms | None = target.terms
             if target.session.client_id == message.client_id:
@@ -85,12 +79,5 @@ class BrokerState:
             listener(message)
         except Exception as error:  # noqa: BLE001 - a broken listener must not stop the broker
             what = f'a message on "{message.topic}" broke the agent\'s listener'
-            self.trace.add(
-                "mqtt",
-                "failed",
-                what,
-                reason=f"{type(error).__name__}: {error}",
-                topic=message.topic,
-                client_id=message.client_id,
-                job_id=message.job_id,
-            )
+            why = f"{type(error).__name__}: {error}"
+            self.trace.add("mqtt", "failed", what, reason=why, topic=message.topic)

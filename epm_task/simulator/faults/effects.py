@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -45,7 +46,8 @@ async def wrong_answer(fault: FaultRule, request: Request) -> StreamResponse | N
     """
     match fault.what:
         case "status":
-            return web.json_response({"error": _phrase(fault.value)}, status=fault.value)
+            phrase = responses.get(fault.value, "fault")
+            return web.json_response({"error": phrase}, status=fault.value)
         case "redirect":
             return web.Response(status=HTTPStatus.FOUND, headers={"Location": fault.value})
         case "garbage":
@@ -98,13 +100,6 @@ def _reset(request: Request) -> web.Response:
     return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "fault"
-
-
 def disturb(
     process: TaskProcess, faults: Faults, lose: Callable[[], None], note: Callable[..., None]
 ) -> list[asyncio.TimerHandle]:
@@ -119,12 +114,12 @@ def disturb(
     Returns:
         The timers of what happens later, to be cancelled when the process has ended.
     """
-    if faults.disk_full():
+    if faults.take("run", "disk_full"):
         note("fault", "fault: disk full", reason=fill_disk(process.pid))
     wanted = (
-        ("registration lost", faults.registration_lost_after(), lose),
-        ("SIGTERM", faults.terminate_after(), process.ask_to_stop),
-        ("SIGKILL", faults.kill_after(), process.kill),
+        ("registration lost", faults.take("registration", "lost"), lose),
+        ("SIGTERM", faults.take("run", "term_after"), process.ask_to_stop),
+        ("SIGKILL", faults.take("run", "kill_after"), process.kill),
     )
     timers = []
     for name, seconds, action in wanted:

@@ -26,7 +26,11 @@ _SWITCH_SECONDS: Final = 10.0
 
 
 class Faults:
-    """What goes wrong, and how often; may be changed from any thread while the agent runs."""
+    """What goes wrong, and how often; may be changed from any thread while the agent runs.
+
+    `api`, `registration`, `broker`, `run` and `add` raise FaultError when what they get cannot be
+    understood.
+    """
 
     def __init__(self) -> None:
         """Nothing goes wrong."""
@@ -85,11 +89,7 @@ class Faults:
         await asyncio.gather(*self._bounces, return_exceptions=True)
 
     def add(self, rule: FaultRule | str) -> None:
-        """Let something go wrong; text is read as on the command line: `api status=403 times=3`.
-
-        Raises:
-            FaultError: The text cannot be understood.
-        """
+        """Let something go wrong; text is read as on the command line: `api status=403 times=3`."""
         rule = parse_rule(rule) if isinstance(rule, str) else rule
         with self._lock:
             self._rules.append(rule)
@@ -104,9 +104,6 @@ class Faults:
             **options: One of `status=403`, `delay=2.0` (seconds), `drip=0.1` (seconds per byte),
                 `redirect="https://…"`, `oversize=50_000_000` (bytes), `reset=True`, `garbage=True`;
                 and `times`, `path="/api/PluginSettings/*"`, `method="*"`.
-
-        Raises:
-            FaultError: The options cannot be understood.
         """
         self.add(make_rule("api", options))
 
@@ -116,9 +113,6 @@ class Faults:
         Args:
             **options: One of `never=True`, `late=2.0`, `lost=2.0` (seconds after the start of the
                 process); and `times`.
-
-        Raises:
-            FaultError: The options cannot be understood.
         """
         self.add(make_rule("registration", options))
 
@@ -130,9 +124,6 @@ class Faults:
                 `no_ack=True`, `drop_after=10` (publications of one connection),
                 `packet_limit=1000` (bytes), `restart=0.5` (seconds until it is up again;
                 `after=10` messages have passed); and `times`, for `refuse`.
-
-        Raises:
-            FaultError: The options cannot be understood.
         """
         self.add(make_rule("broker", options))
 
@@ -142,9 +133,6 @@ class Faults:
         Args:
             **options: One of `kill_after=1.0`, `term_after=1.0` (seconds), `disk_full=True`; and
                 `times`.
-
-        Raises:
-            FaultError: The options cannot be understood.
         """
         self.add(make_rule("run", options))
 
@@ -188,47 +176,23 @@ class Faults:
 
     def registration_delay(self, seconds: float) -> float:
         """Return the delay of a registration in place of *seconds*; infinite is never."""
-        if self._take("registration", "never"):
+        if self.take("registration", "never"):
             return math.inf
-        late = self._take("registration", "late")
+        late = self.take("registration", "late")
         return seconds if late is None else float(late)
-
-    def registration_lost_after(self) -> float | None:
-        """Return after how many seconds a registration is forgotten."""
-        return cast("float | None", self._take("registration", "lost"))
-
-    def terminate_after(self) -> float | None:
-        """Return after how many seconds a process gets SIGTERM."""
-        return cast("float | None", self._take("run", "term_after"))
-
-    def kill_after(self) -> float | None:
-        """Return after how many seconds a process gets SIGKILL."""
-        return cast("float | None", self._take("run", "kill_after"))
-
-    def disk_full(self) -> bool:
-        """Return whether a process finds no room on any disk."""
-        return bool(self._take("run", "disk_full"))
 
     def refuse(self) -> int | None:
         """Return the CONNACK reason code of a refusal; 0 hangs up without one, None accepts."""
-        value = self._take("broker", "refuse")
+        value = self.take("broker", "refuse")
         return _NOT_AUTHORIZED if value is True else cast("int | None", value)
 
-    def silent(self) -> bool:
-        """Return whether the broker reads packets, but neither carries nor answers them."""
-        return bool(self._of("broker", "silence"))
+    def take(self, kind: str, what: str) -> Any:
+        """Use the oldest rule of an effect and return its value, or None when there is none."""
+        return next((rule.value for rule in self._of(kind, what) if self._use(rule)), None)
 
-    def acknowledges(self) -> bool:
-        """Return whether the broker acknowledges publications."""
-        return not self._of("broker", "no_ack")
-
-    def drop_after(self) -> int | None:
-        """Return after how many publications a connection is dropped."""
-        return next((rule.value for rule in self._of("broker", "drop_after")), None)
-
-    def packet_limit(self) -> int | None:
-        """Return a maximum packet size in bytes that replaces the broker's own."""
-        return next((rule.value for rule in self._of("broker", "packet_limit")), None)
+    def value(self, kind: str, what: str) -> Any:
+        """Return the value of the oldest rule of an effect, or None when there is none."""
+        return next((rule.value for rule in self._of(kind, what)), None)
 
     def _of(self, kind: str | None = None, what: str | None = None) -> Sequence[FaultRule]:
         """Return the rules of a kind, or of one effect of it, the oldest first."""
@@ -247,10 +211,6 @@ class Faults:
             if once or rule.times == 0:
                 self._rules.remove(rule)
         return True
-
-    def _take(self, kind: str, what: str) -> Any:
-        """Use the oldest rule of an effect and return its value, or None when there is none."""
-        return next((rule.value for rule in self._of(kind, what) if self._use(rule)), None)
 
     def _wait_for(self, switch: _Switch) -> None:
         if self._loop is not None:

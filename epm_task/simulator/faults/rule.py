@@ -15,36 +15,41 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_FLAG: Final = (bool,)
+_INTEGER: Final = (int,)
+_SECONDS: Final = (int, float)
+_TEXT: Final = (str,)
+
 #: What can go wrong in each kind of fault, with the type of its value; the names are the same in
 #: TOML, in Python and on the command line. A rule has exactly one of them.
 EFFECTS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "api": {
-        "status": (int,),
-        "delay": (int, float),
-        "drip": (int, float),
-        "redirect": (str,),
-        "oversize": (int,),
-        "reset": (bool,),
-        "garbage": (bool,),
+        "status": _INTEGER,
+        "delay": _SECONDS,
+        "drip": _SECONDS,
+        "redirect": _TEXT,
+        "oversize": _INTEGER,
+        "reset": _FLAG,
+        "garbage": _FLAG,
     },
-    "registration": {"never": (bool,), "late": (int, float), "lost": (int, float)},
+    "registration": {"never": _FLAG, "late": _SECONDS, "lost": _SECONDS},
     "broker": {
         "refuse": (bool, int),
-        "silence": (bool,),
-        "no_ack": (bool,),
-        "drop_after": (int,),
-        "packet_limit": (int,),
-        "restart": (int, float),
+        "silence": _FLAG,
+        "no_ack": _FLAG,
+        "drop_after": _INTEGER,
+        "packet_limit": _INTEGER,
+        "restart": _SECONDS,
     },
-    "run": {"kill_after": (int, float), "term_after": (int, float), "disk_full": (bool,)},
+    "run": {"kill_after": _SECONDS, "term_after": _SECONDS, "disk_full": _FLAG},
 }
 
 #: The options that say when a rule holds.
 _LIMITS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
-    "api": {"times": (int,), "path": (str,), "method": (str,)},
-    "registration": {"times": (int,)},
-    "broker": {"times": (int,), "after": (int,)},
-    "run": {"times": (int,)},
+    "api": {"times": _INTEGER, "path": _TEXT, "method": _TEXT},
+    "registration": {"times": _INTEGER},
+    "broker": {"times": _INTEGER, "after": _INTEGER},
+    "run": {"times": _INTEGER},
 }
 
 #: Tasks call nothing else; the live view of a user must not use a fault up.

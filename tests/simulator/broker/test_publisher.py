@@ -155,7 +155,7 @@ def test_a_broken_listener_does_not_stop_the_broker() -> None:
         raise OSError("disk full")
 
     with running_broker() as box:
-        box.broker._state._on_message = listener
+        box.broker._state.on_message = listener
         with RawClient.connected(box.port, "c") as client:
             assert client.ask(publish("t", qos=1)).kind == Kind.PUBACK
         assert box.events.having("OSError: disk full")
@@ -176,7 +176,7 @@ def test_many_denials_are_summed_up() -> None:
     events = Events()
     denials = Denials(events, "job_run", "job", told=3)
     for _ in range(1_000):
-        denials.publication("KeeperLogger", 20)
+        denials.add("publication on", "KeeperLogger", "allowedPublications", 20)
     assert len(events) == 3
     denials.sum_up()
     denials.sum_up()
@@ -190,5 +190,5 @@ def test_denials_of_ever_new_topics_are_bounded() -> None:
     """Topics beyond the bound are not counted."""
     denials = Denials(Events(), "job_run", "job", told=0)
     for number in range(3_000):
-        denials.publication(f"t/{number}", 0)
+        denials.add("publication on", f"t/{number}", "allowedPublications")
     assert len(denials._untold) == 1_000

@@ -57,43 +57,38 @@ def test_times_are_counted() -> None:
 def test_registration_faults() -> None:
     """Never, late, lost; a late registration replaces the delay that a run asked for."""
     faults = Faults()
-    assert (faults.registration_delay(0.2), faults.registration_lost_after()) == (0.2, None)
+    assert (faults.registration_delay(0.2), faults.take("registration", "lost")) == (0.2, None)
     faults.registration(late=3, times=1)
     faults.registration(lost=1.5, times=1)
-    assert (faults.registration_delay(0.2), faults.registration_lost_after()) == (3.0, 1.5)
+    assert (faults.registration_delay(0.2), faults.take("registration", "lost")) == (3.0, 1.5)
     faults.registration(never=True)
     assert faults.registration_delay(0.2) == math.inf
-    assert faults.registration_lost_after() is None
+    assert faults.take("registration", "lost") is None
 
 
-def test_without_faults_broker_and_runner_go_on_as_usual() -> None:
-    """Nothing is refused, withheld, limited or killed."""
+def test_without_faults_nothing_is_wrong() -> None:
+    """There is no value to take or to keep, and no refusal."""
     faults = Faults()
-    answers = (faults.refuse(), faults.silent(), faults.acknowledges(), faults.drop_after())
-    assert answers == (None, False, True, None)
-    assert (faults.packet_limit(), faults.kill_after(), faults.disk_full()) == (None, None, False)
+    assert faults.refuse() is faults.value("broker", "silence") is None
+    assert faults.take("run", "kill_after") is None
 
 
-def test_broker_faults() -> None:
-    """Each is what the broker is told; a refusal can have a code of its own."""
+def test_a_refusal_has_a_code() -> None:
+    """Not authorized, unless the fault names another."""
     faults = Faults()
-    for effect in ("refuse times=1", "silence", "no_ack", "drop_after=4", "packet_limit=100"):
-        faults.add(f"broker {effect}")
+    faults.add("broker refuse times=1")
     assert [faults.refuse(), faults.refuse()] == [0x87, None]
-    answers = (faults.silent(), faults.acknowledges(), faults.drop_after(), faults.packet_limit())
-    assert answers == (True, False, 4, 100)
     faults.broker(refuse=0x88)
     assert faults.refuse() == 0x88
 
 
-def test_run_faults() -> None:
-    """Each happens to one process when `times` is 1."""
+def test_a_value_stays_and_what_is_taken_is_counted() -> None:
+    """The broker asks again and again, the runner once for each process."""
     faults = Faults()
-    for effect in ("kill_after=1", "term_after=2", "disk_full"):
-        faults.add(f"run {effect} times=1")
-    assert (faults.kill_after(), faults.terminate_after(), faults.disk_full()) == (1, 2, True)
-    again = (faults.kill_after(), faults.terminate_after(), faults.disk_full())
-    assert again == (None, None, False)
+    faults.add("broker drop_after=4")
+    assert [faults.value("broker", "drop_after") for _ in range(2)] == [4, 4]
+    faults.add("run kill_after=1 times=1")
+    assert [faults.take("run", "kill_after") for _ in range(2)] == [1, None]
 
 
 def test_zero_is_a_value() -> None:
@@ -101,7 +96,7 @@ def test_zero_is_a_value() -> None:
     faults = Faults()
     faults.add("broker refuse=0")
     faults.add("registration lost=0")
-    assert (faults.refuse(), faults.registration_lost_after()) == (0, 0)
+    assert (faults.refuse(), faults.take("registration", "lost")) == (0, 0)
 
 
 def test_broker_is_restarted_after_messages() -> None:
@@ -159,7 +154,7 @@ def test_faults_of_a_toml_file(tmp_path: Path) -> None:
     )
     faults = Faults.from_toml(path)
     assert _effects(faults, 2) == ["status=403", "garbage=true"]
-    assert faults.silent()
+    assert faults.value("broker", "silence")
 
 
 @pytest.mark.parametrize(
