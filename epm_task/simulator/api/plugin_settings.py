@@ -13,15 +13,14 @@ from epm_task.simulator.settings import UnknownKey, UnknownPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import ParamSpec, TypeVar
+    from typing import TypeVar
 
     from aiohttp.web import Request, Response
 
     from epm_task.simulator.settings import SettingsStore
     from epm_task.simulator.trace import Trace
 
-    Parameters = ParamSpec("Parameters")
-    Result = TypeVar("Result")
+    _Result = TypeVar("_Result")
 
 
 class PluginSettingsApi:
@@ -85,11 +84,9 @@ class PluginSettingsApi:
         return answer(await _in_thread(self._store.status, request.match_info["plugin"]))
 
 
-async def _in_thread(
-    call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
-) -> Result:
+async def _in_thread(call: Callable[..., _Result], *arguments: object) -> _Result:
     """Run a call of the store beside the loop, as it may wait for the disk."""
     try:
-        return await asyncio.to_thread(call, *args, **kwargs)
+        return await asyncio.to_thread(call, *arguments)
     except (UnknownPlugin, UnknownKey) as error:
         raise absent(error.what) from error

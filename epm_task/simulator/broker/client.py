@@ -18,7 +18,6 @@ from epm_task.simulator.broker.packet import (
     encode_reply,
 )
 from epm_task.simulator.broker.parse import (
-    UnsupportedVersion,
     is_topic_filter,
     parse_connect,
     parse_subscribe,
@@ -84,15 +83,6 @@ class Client(Connection):
             PacketTypes.DISCONNECT: self._disconnect,
         }
 
-    def expect(self, first: int) -> None:
-        """Check that a client begins with CONNECT; a web browser's request may never end.
-
-        Raises:
-            PacketError: It does not.
-        """
-        if not self._admitted and first != PacketTypes.CONNECT << 4:
-            raise PacketError(Reason.PROTOCOL_ERROR, "the first packet is not a CONNECT")
-
     def receive(self, first: int, data: bytes, start: int, end: int) -> None:
         """Take one packet.
 
@@ -103,7 +93,7 @@ class Client(Connection):
         if faults.value("broker", "silence"):
             return
         if not self._admitted:
-            self._greet(first, data, start, end)
+            self._greet(data, start, end)
             return
         kind = first >> 4
         if kind == PacketTypes.PUBLISH:
@@ -141,11 +131,12 @@ class Client(Connection):
         session.note("disconnected", what, why, publications=self._publisher.count)
         return True
 
-    def _greet(self, first: int, data: bytes, start: int, end: int) -> None:
-        self.expect(first)
+    def _greet(self, data: bytes, start: int, end: int) -> None:
         try:
             connect = parse_connect(data, start, end)
-        except UnsupportedVersion as error:
+        except PacketError as error:
+            if error.reason != Reason.UNSUPPORTED_VERSION:
+                raise
             self._refuse(error.reason, error.why)
             return
         self.version = connect.version

@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._heard = 0.0
         self._silence_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._greeted = False
         self._ended = False
 
     @abstractmethod
@@ -94,14 +95,6 @@ class Connection(asyncio.Protocol):
 
         Raises:
             PacketError: The packet ends the connection.
-        """
-
-    @abstractmethod
-    def expect(self, first: int) -> None:
-        """Check the first byte of a packet whose rest is still to come.
-
-        Raises:
-            PacketError: No packet that is allowed now begins like this.
         """
 
     @abstractmethod
@@ -150,9 +143,11 @@ class Connection(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         at, size = 0, len(data)
         while at < size:
+            # Looked at before the packet is whole: a web browser's request may never end.
+            if not self._greeted and data[at] != PacketTypes.CONNECT << 4:
+                raise PacketError(Reason.PROTOCOL_ERROR, "the first packet is not a CONNECT")
             bounds = body_bounds(data, at, self.limit)
             if bounds is None or bounds[1] > size:
-                self.expect(data[at])
                 self._needed = bounds[1] - at if bounds else 0
                 self._received += memoryview(data)[at:]
                 return
@@ -191,6 +186,7 @@ class Connection(asyncio.Protocol):
 
     def keep_alive(self, seconds: int) -> None:
         """End the wait for CONNECT; unless *seconds* is 0, the client must be heard within them."""
+        self._greeted = True
         self._stop_timer()
         self._silence_seconds = seconds * _KEEP_ALIVE_FACTOR
         if seconds:

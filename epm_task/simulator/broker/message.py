@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from epm_task.simulator.broker.packet import V5, encode_length
+from epm_task.simulator.broker.packet import V5, encode_length, encode_packet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,54 +44,33 @@ class Message:
     run_id: str | None = None
     forwarded: bytes = b""
     expires_at: float | None = None
-    _frames: dict[int, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
 
     def expired(self, now: float) -> bool:
         """Return whether nobody may get it any more at the monotonic second *now*."""
         return self.expires_at is not None and now >= self.expires_at
 
-    def encode(self, version: int, qos: int, packet_id: int = 0) -> bytes:
-        """Return the PUBLISH that most subscribers get; its bytes are made once for all of them."""
-        key = version << 2 | qos
-        frame = self._frames.get(key)
-        if frame is None:
-            properties = b""
-            if version == V5:
-                properties = encode_length(len(self.forwarded)) + self.forwarded
-            frame = self._frames[key] = self._around_id(_PUBLISH | qos << 1, properties)
-        if qos:
-            return b"%b%b%b" % (frame[0], packet_id.to_bytes(2, "big"), frame[1])
-        return frame[0] + frame[1]
-
-    def encode_specially(  # noqa: PLR0913 - the fields of the packet
+    def encode(  # noqa: PLR0913 - the fields of the packet
         self,
         version: int,
         qos: int,
-        packet_id: int,
+        packet_id: int = 0,
         *,
-        retain: bool,
-        again: bool,
-        subscription_ids: Sequence[int],
-        now: float,
+        retain: bool = False,
+        again: bool = False,
+        subscription_ids: Sequence[int] = (),
     ) -> bytes:
-        """Return the PUBLISH for one subscriber: retained, repeated, expiring or identified."""
+        """Return the PUBLISH for one subscriber; *again* when it was sent before."""
+        topic = self.topic.encode()
+        number = packet_id.to_bytes(2, "big") if qos else b""
+        first = _PUBLISH | qos << 1 | retain | (_DUP if again and qos else 0)
         properties = b""
         if version == V5:
             properties = self.forwarded
             if self.expires_at is not None:
-                left = max(0, round(self.expires_at - now))
+                left = max(0, round(self.expires_at - monotonic()))
                 properties += _EXPIRY_ID + struct.pack("!L", left)
-            for number in subscription_ids:
-                properties += _SUBSCRIPTION_ID + encode_length(number)
+            for identifier in subscription_ids:
+                properties += _SUBSCRIPTION_ID + encode_length(identifier)
             properties = encode_length(len(properties)) + properties
-        first = _PUBLISH | qos << 1 | retain | (_DUP if again and qos else 0)
-        head, tail = self._around_id(first, properties)
-        return head + (packet_id.to_bytes(2, "big") if qos else b"") + tail
-
-    def _around_id(self, first: int, properties: bytes) -> tuple[bytes, bytes]:
-        """Return what comes before the packet id, and what comes behind it."""
-        topic = self.topic.encode()
-        tail = properties + self.payload
-        length = 2 + len(topic) + len(tail) + (2 if first & 6 else 0)
-        head = bytes((first,)) + encode_length(length) + len(topic).to_bytes(2, "big") + topic
-        return head, tail
+        length = len(topic).to_bytes(2, "big")
+        return encode_packet(first, length, topic, number, properties, self.payload)

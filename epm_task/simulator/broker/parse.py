@@ -81,20 +81,11 @@ class Connect:
     will: Will | None
 
 
-class UnsupportedVersion(PacketError):
-    """The client speaks another MQTT."""
-
-    def __init__(self, level: int) -> None:
-        """Say which."""
-        super().__init__(Reason.UNSUPPORTED_VERSION, f"protocol level {level} is not supported")
-
-
 def parse_connect(data: bytes, start: int, end: int) -> Connect:
     """Return the CONNECT whose body lies between *start* and *end*.
 
     Raises:
-        PacketError: It is malformed.
-        UnsupportedVersion: It is neither MQTT 3.1.1 nor 5.
+        PacketError: It is malformed, or with UNSUPPORTED_VERSION neither MQTT 3.1.1 nor 5.
     """
     reader = Reader(data, start, end)
     version = _version(reader)
@@ -133,7 +124,8 @@ def _version(reader: Reader) -> int:
         raise PacketError(Reason.MALFORMED_PACKET, "the first packet is not a CONNECT of MQTT")
     level = reader.byte()
     if name != b"MQTT" or level not in (V311, V5):
-        raise UnsupportedVersion(level)
+        why = f"protocol level {level} is not supported"
+        raise PacketError(Reason.UNSUPPORTED_VERSION, why)
     return level
 
 
@@ -177,7 +169,7 @@ class Publish(NamedTuple):
     qos: int
     retain: bool
     packet_id: bytes
-    publication: Publication | None
+    publication: Publication
     payload: bytes
 
 
@@ -202,7 +194,7 @@ def parse_publish(first: int, version: int, data: bytes, start: int, end: int) -
         at += 2
         if packet_id == b"\0\0":
             raise PacketError(Reason.PROTOCOL_ERROR, "packet identifier 0")
-    publication = None
+    publication = Publication()
     if version == V5 and at < end:
         if data[at]:
             reader = Reader(data, at, end)

@@ -1,8 +1,4 @@
-"""Read and write the properties of MQTT 5 packets with paho, within bounds of our own.
-
-paho reads a property by copying all that follows it, so its time grows with the square of the
-length; and what it raises on broken bytes is not one type. Both end here.
-"""
+"""Read and write the properties of MQTT 5 packets with paho; what it raises becomes one error."""
 
 from __future__ import annotations
 
@@ -14,11 +10,8 @@ from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from epm_task.simulator.broker.packet import PacketError, Reason
+from epm_task.simulator.broker.packet import PacketError, Reader, Reason
 
-#: Longer properties are refused: 64 KiB hold one user property of the greatest length, and the
-#: square of it (5 bytes each, 13 000 properties) is still under a second.
-MAX_BYTES: Final = 65_536
 #: Only short properties are worth remembering.
 _CACHED_BYTES: Final = 512
 #: paho's upper bound for a maximum packet size; the standard's is greater.
@@ -58,11 +51,8 @@ def read_properties(kind: int, data: bytes) -> dict[str, Any]:
     """Return the values in *data*, which holds no length, by paho's names.
 
     Raises:
-        PacketError: Unknown, foreign to this packet, doubled, cut off or over 64 KiB.
+        PacketError: Unknown, foreign to this packet, doubled or cut off.
     """
-    if len(data) > MAX_BYTES:
-        why = f"properties of {len(data)} bytes, allowed {MAX_BYTES}"
-        raise PacketError(Reason.MALFORMED_PACKET, why)
     properties = _Lenient(kind)  # type: ignore[no-untyped-call]
     length: bytes = VariableByteIntegers.encode(len(data))  # type: ignore[no-untyped-call]
     try:
@@ -87,13 +77,10 @@ def publication_of(values: dict[str, Any]) -> Publication:
     """Return the properties that a PUBLISH or a will has, from the values by paho's names."""
     own = ("TopicAlias", "MessageExpiryInterval", "WillDelayInterval")
     passed = {name: value for name, value in values.items() if name not in own}
-    forwarded = write_properties(PacketTypes.PUBLISH, **passed)
-    start = 1
-    while forwarded[start - 1] & 0x80:
-        start += 1
-    return Publication(
-        forwarded[start:], values.get("TopicAlias"), values.get("MessageExpiryInterval")
-    )
+    with_length = b"\0" + write_properties(PacketTypes.PUBLISH, **passed)
+    forwarded = Reader(with_length, 1).property_bytes()
+    alias, expiry = values.get("TopicAlias"), values.get("MessageExpiryInterval")
+    return Publication(forwarded, alias, expiry)
 
 
 def _read_publication(data: bytes) -> Publication:

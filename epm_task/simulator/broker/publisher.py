@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from epm_task.simulator.trace import Trace
 
 
-#: Topics of one client whose permission is remembered.
-_REMEMBERED: Final = 1_000
 #: Topics of one client whose first publication is noted in the trace.
 _TOLD_TOPICS: Final = 100
 #: Denials of one client that are noted one by one; the rest is summed up when it leaves.
@@ -50,10 +48,9 @@ class Publisher:
         self._session: Final = session
         self._admission: Final = admission
         self._denials: Final = denials
-        self._known: dict[bytes, tuple[str, bool]] = {}
         self._aliases: dict[int, bytes] = {}
         self._withheld = 0
-        self._told = 0
+        self._told: set[str] = set()
 
     def publish(self, first: int, data: bytes, start: int, end: int) -> None:
         """Take a PUBLISH: carry it or drop it, then acknowledge it.
@@ -100,9 +97,17 @@ class Publisher:
 
     def _topic(self, packet: Publish) -> tuple[str, bool]:
         name = packet.topic
-        if packet.publication is not None and packet.publication.topic_alias is not None:
+        if packet.publication.topic_alias is not None:
             name = self._resolve(packet.publication.topic_alias, name)
-        return self._known.get(name) or self._learn(name)
+        topic = decode_text(name)
+        if not is_topic_name(topic):
+            raise PacketError(Reason.TOPIC_NAME_INVALID, "a topic is empty or holds a wildcard")
+        allowed = self._admission.may_publish(topic)
+        if allowed and topic not in self._told and len(self._told) < _TOLD_TOPICS:
+            self._told.add(topic)
+            what = f'"{self._session.client_id}" publishes on "{topic}"'
+            self._session.note("published", what, "the topic is allowed", topic=topic)
+        return topic, allowed
 
     def _resolve(self, alias: int, name: bytes) -> bytes:
         if alias > self._broker.limits.topic_aliases:
@@ -114,23 +119,10 @@ class Publisher:
             raise PacketError(Reason.PROTOCOL_ERROR, f"topic alias {alias} names no topic")
         return self._aliases[alias]
 
-    def _learn(self, name: bytes) -> tuple[str, bool]:
-        topic = decode_text(name)
-        if not is_topic_name(topic):
-            raise PacketError(Reason.TOPIC_NAME_INVALID, "a topic is empty or holds a wildcard")
-        allowed = self._admission.may_publish(topic)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[name] = (topic, allowed)
-        if allowed and self._told < _TOLD_TOPICS:
-            self._told += 1
-            what = f'"{self._session.client_id}" publishes on "{topic}"'
-            self._session.note("published", what, "the topic is allowed", topic=topic)
-        return topic, allowed
-
     def _message(self, packet: Publish, topic: str) -> Message:
-        session = self._session
-        message = Message(
+        publication, session = packet.publication, self._session
+        expiry = publication.expiry_seconds
+        return Message(
             topic,
             packet.payload,
             packet.qos,
@@ -138,13 +130,9 @@ class Publisher:
             session.client_id,
             session.job_id,
             self._admission.run_id,
+            publication.forwarded,
+            None if expiry is None else monotonic() + expiry,
         )
-        publication = packet.publication
-        if publication is not None:
-            message.forwarded = publication.forwarded
-            if publication.expiry_seconds is not None:
-                message.expires_at = monotonic() + publication.expiry_seconds
-        return message
 
     def _acknowledge(self, packet: Publish, reason: int) -> None:
         kind, version = PacketTypes.PUBACK, self._connection.version
@@ -184,14 +172,7 @@ class Denials:
         self._untold: dict[tuple[str, str, str], int] = {}
 
     def add(self, what: str, topic: str, where: str, payload_bytes: int = 0) -> None:
-        """Something was denied.
-
-        Args:
-            what: Such as `publication on`.
-            topic: The topic or the filter.
-            where: The list in the job's `mqttTopics` in which it would have to be.
-            payload_bytes: Of the message.
-        """
+        """Note that *what*, such as `publication on`, was denied: *where* does not list *topic*."""
         key = (what, topic, where)
         if self._left > 0:
             self._left -= 1

@@ -100,13 +100,9 @@ class Broker:
         """Refuse connections, as a broker that was killed; sessions survive until `stop`."""
         if self._listener is not None:
             await self._listener.close()
-            self.drop_all()
+            for connection in list(self._state.connections):
+                connection.hang_up()
             await self._listener.abort()
-
-    def drop_all(self) -> None:
-        """Drop every connection without a word; clients may come back at once."""
-        for connection in list(self._state.connections):
-            connection.hang_up()
 
     def publish(self, message: Message) -> None:
         """Carry a message of the agent itself."""

@@ -157,19 +157,14 @@ class Session:
     def _write(
         self, connection: Connection, packet_id: int, delivery: Delivery, *, again: bool
     ) -> None:
-        message, qos, retain, identifiers = delivery
-        if again or retain or identifiers or message.expires_at is not None:
-            frame = message.encode_specially(
-                connection.version,
-                qos,
-                packet_id,
-                retain=retain,
-                again=again,
-                subscription_ids=identifiers,
-                now=monotonic(),
-            )
-        else:
-            frame = message.encode(connection.version, qos, packet_id)
+        frame = delivery.message.encode(
+            connection.version,
+            delivery.qos,
+            packet_id,
+            retain=delivery.retain,
+            again=again,
+            subscription_ids=delivery.identifiers,
+        )
         limit = connection.packet_bytes
         if limit is not None and len(frame) > limit:
             # Section 3.1.2.11.4 of MQTT 5: behave as if it had been delivered.

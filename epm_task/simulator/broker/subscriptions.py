@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from paho.mqtt.matcher import MQTTMatcher
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.message import Message
     from epm_task.simulator.broker.parse import Subscription
     from epm_task.simulator.broker.session import Session
-
-#: Routes of so many topics are remembered between two changes of the table.
-_REMEMBERED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +34,9 @@ class SubscriptionTable:
         """Start empty."""
         self._filters: dict[str, dict[Session, Subscription]] = {}
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
-        self._routes: dict[str, list[Target]] = {}
 
     def add(self, session: Session, subscription: Subscription) -> bool:
         """Add or replace a subscription; return whether it is new."""
-        self._routes.clear()
         topic_filter = subscription.topic_filter
         holders = self._filters.get(topic_filter)
         if holders is None:
@@ -56,7 +51,6 @@ class SubscriptionTable:
         """Remove a subscription; return whether it was there."""
         if session.subscriptions.pop(topic_filter, None) is None:
             return False
-        self._routes.clear()
         holders = self._filters[topic_filter]
         del holders[session]
         if not holders:
@@ -71,14 +65,6 @@ class SubscriptionTable:
 
     def route(self, topic: str) -> list[Target]:
         """Return who gets messages of *topic*, each session once."""
-        route = self._routes.get(topic)
-        if route is None:
-            if len(self._routes) >= _REMEMBERED:
-                self._routes.clear()
-            route = self._routes[topic] = self._find(topic)
-        return route
-
-    def _find(self, topic: str) -> list[Target]:
         matches: dict[Session, list[Subscription]] = {}
         for holders in self._matcher.iter_match(topic):  # type: ignore[no-untyped-call]
             for session, subscription in holders.items():

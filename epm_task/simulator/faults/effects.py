@@ -21,7 +21,7 @@ from aiohttp import web
 from epm_task.simulator.api.answers import body_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aiohttp.web import Request, StreamResponse
 
@@ -66,24 +66,29 @@ async def drip(ready: StreamResponse, request: Request, *, seconds: float) -> St
     body = body_of(ready)
     response = web.StreamResponse(status=ready.status, headers=ready.headers)
     response.content_length = len(body)
-    try:
-        await response.prepare(request)
-        for start in range(len(body)):
-            await response.write(body[start : start + 1])
-            await asyncio.sleep(seconds)
-    except ConnectionError:
-        # The client has gone.
-        response.force_close()
-    return response
+    chunks = (body[start : start + 1] for start in range(len(body)))
+    return await _send(response, request, chunks, pause_seconds=seconds)
 
 
 async def _oversize(size: int, request: Request) -> StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = size
+    chunks = (_CHUNK[: size - start] for start in range(0, size, len(_CHUNK)))
+    return await _send(response, request, chunks)
+
+
+async def _send(
+    response: web.StreamResponse,
+    request: Request,
+    chunks: Iterable[bytes],
+    *,
+    pause_seconds: float = 0.0,
+) -> StreamResponse:
     try:
         await response.prepare(request)
-        for start in range(0, size, len(_CHUNK)):
-            await response.write(_CHUNK[: size - start])
+        for chunk in chunks:
+            await response.write(chunk)
+            await asyncio.sleep(pause_seconds)
     except ConnectionError:
         # The client has had enough, which is what the fault is for.
         response.force_close()

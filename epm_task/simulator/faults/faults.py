@@ -100,39 +100,33 @@ class Faults:
     def api(self, **options: Any) -> None:
         """Let requests go wrong.
 
-        Args:
-            **options: One of `status=403`, `delay=2.0` (seconds), `drip=0.1` (seconds per byte),
-                `redirect="https://…"`, `oversize=50_000_000` (bytes), `reset=True`, `garbage=True`;
-                and `times`, `path="/api/PluginSettings/*"`, `method="*"`.
+        One of `status=403`, `delay=2.0` (seconds), `drip=0.1` (seconds per byte),
+        `redirect="https://…"`, `oversize=50_000_000` (bytes), `reset=True`, `garbage=True`; and
+        `times`, `path="/api/PluginSettings/*"`, `method="*"`.
         """
         self.add(make_rule("api", options))
 
     def registration(self, **options: Any) -> None:
         """Let the registration of processes go wrong.
 
-        Args:
-            **options: One of `never=True`, `late=2.0`, `lost=2.0` (seconds after the start of the
-                process); and `times`.
+        One of `never=True`, `late=2.0`, `lost=2.0` (seconds after the start of the process); and
+        `times`.
         """
         self.add(make_rule("registration", options))
 
     def broker(self, **options: Any) -> None:
         """Let the broker go wrong.
 
-        Args:
-            **options: One of `refuse=True` (or a CONNACK reason code), `silence=True`,
-                `no_ack=True`, `drop_after=10` (publications of one connection),
-                `packet_limit=1000` (bytes), `restart=0.5` (seconds until it is up again;
-                `after=10` messages have passed); and `times`, for `refuse`.
+        One of `refuse=True` (or a CONNACK reason code), `silence=True`, `no_ack=True`,
+        `drop_after=10` (publications of one connection), `packet_limit=1000` (bytes), `restart=0.5`
+        (seconds until it is up again; `after=10` messages have passed); and `times`, for `refuse`.
         """
         self.add(make_rule("broker", options))
 
     def run(self, **options: Any) -> None:
         """Let the process of a task meet something.
 
-        Args:
-            **options: One of `kill_after=1.0`, `term_after=1.0` (seconds), `disk_full=True`; and
-                `times`.
+        One of `kill_after=1.0`, `term_after=1.0` (seconds), `disk_full=True`; and `times`.
         """
         self.add(make_rule("run", options))
 

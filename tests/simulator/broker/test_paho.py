@@ -156,5 +156,6 @@ def test_messages_under_way_survive_a_restart(box: BrokerBox, version: int) -> N
         for number in range(300):
             it.client.publish("t", str(number), 1)
             if number == 150:
-                box.call(box.broker.drop_all)
+                box.run(box.broker.go_down())
+                box.run(box.broker.start())
         box.until(lambda: {int(m.payload) for m in box.messages} == set(range(300)))

@@ -161,7 +161,7 @@ def test_a_broken_listener_does_not_stop_the_broker() -> None:
         assert box.events.having("OSError: disk full")
 
 
-def test_remembered_topics_are_bounded(box: BrokerBox) -> None:
+def test_noted_topics_are_bounded(box: BrokerBox) -> None:
     """A client with ever new topics is served all the same."""
     with RawClient(box.port) as client:
         client.ask(connect("c"))

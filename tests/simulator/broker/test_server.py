@@ -69,15 +69,13 @@ def test_a_broker_that_is_down_refuses_connections(box: BrokerBox) -> None:
         assert client.ask(connect("c")).kind == Kind.CONNACK
 
 
-def test_drop_all_breaks_every_connection(box: BrokerBox) -> None:
-    """Clients may come back at once."""
+def test_going_down_breaks_every_connection(box: BrokerBox) -> None:
+    """Also one that has not said anything yet."""
     with RawClient.connected(box.port, "a", version=5) as one, RawClient(box.port) as two:
         box.until(lambda: len(box.broker._state.connections) == 2)
-        box.call(box.broker.drop_all)
+        box.run(box.broker.go_down())
         assert one.closed()
         assert two.closed()
-    with RawClient.connected(box.port, "a") as again:
-        assert again.silent()
 
 
 def test_two_brokers_live_side_by_side(box: BrokerBox) -> None:

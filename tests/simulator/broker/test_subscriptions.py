@@ -61,14 +61,6 @@ def test_a_removed_subscription_is_gone() -> None:
     assert not table.route("a")
 
 
-def test_remembered_routes_are_bounded() -> None:
-    """A publisher of ever new topics does not fill the memory."""
-    table = SubscriptionTable()
-    for number in range(2_500):
-        table.route(f"t/{number}")
-    assert len(table._routes) <= 1_000
-
-
 def test_the_last_retained_message_of_a_topic_is_kept() -> None:
     """An empty one forgets the topic."""
     retained = RetainedMessages()
