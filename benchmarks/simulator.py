@@ -144,7 +144,7 @@ class Everybody(Access):
 
     def admit(self, client_id: str, *_more: object) -> MqttAdmission:
         """Admit."""
-        return MqttAdmission(allowed=True, reason="", job_id=client_id, unlimited=True)
+        return MqttAdmission(allowed=True, reason="", job_id=client_id)
 
 
 def messages(count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from concurrent.futures import Future
@@ -13,7 +14,7 @@ from peers.patience import PATIENCE
 
 from epm_task.simulator.broker import Broker, Message
 from epm_task.simulator.processes.access import Access, MqttAdmission
-from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.processes.registry import Launch, ProcessRegistry
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
@@ -49,15 +50,16 @@ def rule(  # noqa: PLR0913 - the fields of an admission
     publications: set[str] | None = None,
     subscriptions: set[str] | None = None,
 ) -> MqttAdmission:
-    """Return what one client may do; None is everything."""
-    return MqttAdmission(
-        allowed=allowed,
-        reason=reason,
-        job_id=job_id,
+    """Return what one client may do; None is everything, and no run the admin certificate."""
+    launch = run_id and Launch(
+        pid=os.getpid(),
+        started=0.0,
         run_id=run_id,
+        job_id=job_id or "",
         publications=_Everything() if publications is None else frozenset(publications),
         subscriptions=_Everything() if subscriptions is None else frozenset(subscriptions),
     )
+    return MqttAdmission(allowed, reason, job_id, launch or None)
 
 
 class Rules(Access):

@@ -27,7 +27,9 @@ def box() -> Iterator[BrokerBox]:
 
 def _command(program: str, box: BrokerBox, folder: Path, *arguments: str) -> list[str]:
     where = ["-h", "127.0.0.1", "-p", str(box.port), "--cafile", str(ca_file(folder))]
-    return [needed_program(program), *where, *arguments]
+    # -W ends a subscriber that waits in vain.
+    patience = ["-W", f"{PATIENCE:.0f}"] if program == "mosquitto_sub" else []
+    return [needed_program(program), *where, *patience, *arguments]
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -75,7 +77,7 @@ def test_a_retained_message_and_a_will(box: BrokerBox, tmp_path: Path, version: 
         box.until(lambda: box.events.having('subscribes to "t"'))
         subscriber.kill()
     box.until(lambda: box.messages)
-    got = _run(_command("mosquitto_sub", box, tmp_path, *options, "-t", "w", "-C", "1", "-W", "5"))
+    got = _run(_command("mosquitto_sub", box, tmp_path, *options, "-t", "w", "-C", "1"))
     assert got.stdout == "gone\n"
 
 
@@ -112,6 +114,6 @@ def test_mqtt_5_properties_are_shown(box: BrokerBox, tmp_path: Path) -> None:
     options = ["-V", "mqttv5", "-t", "t"]
     sent = _run(_command("mosquitto_pub", box, tmp_path, *options, *properties, "-m", "x", "-r"))
     assert sent.returncode == 0
-    form = ["-C", "1", "-W", "5", "-F", "%C|%R|%D|%P|%p"]
+    form = ["-C", "1", "-F", "%C|%R|%D|%P|%p"]
     got = _run(_command("mosquitto_sub", box, tmp_path, *options, *form))
     assert got.stdout == "text/plain|re|id-7|key:value|x\n"
