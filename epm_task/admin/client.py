@@ -23,7 +23,7 @@ _JOBS: Final = "/api/Jobs"
 class AdminClient(Exchange):
     """The endpoints of one agent, as methods; each raises an `AdminError` when it has no result.
 
-    They may be called from any thread, and wait for each other.
+    They may be called from any thread, and wait for each other. `Exchange` has the arguments.
     """
 
     def list_jobs(self) -> JobList:
