@@ -184,7 +184,7 @@ def source_of(file: Path, environ: Mapping[str, str] = os.environ) -> Source:
 
 
 def _git(folder: Path, *words: str) -> str:
-    """Return what git says, or nothing when there is no git or no repository."""
+    """Return what git says, or nothing without git or a repository."""
     if (git := shutil.which("git")) is None:
         return ""
     done = subprocess.run(

@@ -75,9 +75,8 @@ def read_installed(path: Path) -> Installed:
     """
     path = path.absolute()
     if not path.exists():
-        raise FreezeError(
-            f"there is no {path}", fix="give an executable, or its folder Jobs/bin/NAME"
-        )
+        fix = "give an executable, or its folder Jobs/bin/NAME"
+        raise FreezeError(f"{path} does not exist", fix=fix)
     alone = path.is_dir() or path.stem == path.parent.name or (path.parent / MANIFEST).is_file()
     folder = path if path.is_dir() else path.parent if alone else None
     manifest = None

@@ -76,7 +76,7 @@ class Program:
             top = name.partition(".")[0]
             spec = PathFinder.find_spec(top, places)
             if spec is None or spec.origin is None:
-                raise FreezeError(f"there is no module {name} to include", fix="install it")
+                raise FreezeError(f"the module {name} to include was not found", fix="install it")
             found[top] = Path(spec.origin)
         return found
 
@@ -166,9 +166,8 @@ def _renamed(job: dict[str, Any], own: set[str], command: str) -> dict[str, Any]
 def _facts_of(file: Path) -> dict[str, Any]:
     """Return what a fresh process finds out about the file."""
     if not file.is_file():
-        raise FreezeError(
-            f"there is no file {file}", fix="give the path of a Python file with a task"
-        )
+        fix = "give the path of a Python file with a task"
+        raise FreezeError(f"{file} is not a file", fix=fix)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(

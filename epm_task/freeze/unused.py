@@ -1,4 +1,4 @@
-"""Unused modules are those that libraries import and that a task never runs."""
+"""Name the modules that libraries import and a task never runs, and keep them out of a build."""
 
 from __future__ import annotations
 

@@ -56,13 +56,7 @@ def verify(
         checks = [
             _manifest(program),
             *(Check("arguments", "ok", f"{option}=(an empty folder)") for option in missing),
-            _process(run, children),
-            _registered(run),
-            _connected(run),
-            _records(run),
-            _stdout(run),
-            _left_behind(run),
-            _exit_code(run),
+            *_behaviour(run, children),
         ]
         if checks[-1].state == "ok":
             checks.append(_stop(sandbox, ours=program.manifest is not None))
@@ -97,6 +91,24 @@ def _manifest(program: Installed) -> Check:
     return judge("manifest", not found, seen, problem)
 
 
+def _behaviour(run: Run, children: frozenset[int]) -> list[Check]:
+    tries, seconds = run.registration.tries, run.registration.seconds
+    served = f"served {(seconds or 0) * 1000:.0f} ms after the start, at request {tries}"
+    never = f"never served, in {tries} requests: {_last_line(run)}"
+    left = sum(task.left_behind for task in run.tasks)
+    some_left = f"{left} were left behind; a task does its work and exits"
+    ended = f"{run.exit_code} ({describe(run.exit_code)})"
+    return [
+        _process(run, children),
+        judge("registration", seconds is not None, served, never),
+        _connected(run),
+        _records(run),
+        _stdout(run),
+        judge("processes", not left, "none was left behind", some_left),
+        judge("exit code", run.exit_code == 0, ended, f"{ended}: {_last_line(run)}"),
+    ]
+
+
 def _process(run: Run, children: frozenset[int]) -> Check:
     launched = run.pid
     if launched is None:
@@ -121,13 +133,6 @@ def _process(run: Run, children: frozenset[int]) -> Check:
     return Check("process", "failed", problem)
 
 
-def _registered(run: Run) -> Check:
-    tries, seconds = run.registration.tries, run.registration.seconds
-    detail = f"served {(seconds or 0) * 1000:.0f} ms after the start, at request {tries}"
-    problem = f"never served, in {tries} requests: {_last_line(run)}"
-    return judge("registration", seconds is not None, detail, problem)
-
-
 def _connected(run: Run) -> Check:
     mqtt = [event for event in run.trace if event.kind == "mqtt"]
     if refused := [str(event) for event in mqtt if event.action == "refused"]:
@@ -150,19 +155,6 @@ def _stdout(run: Run) -> Check:
         return Check("stdout", "ok", "nothing, so the agent takes no result")
     problem = "it is not exactly one JSON object, so the agent cannot merge it; print to stderr"
     return judge("stdout", run.result is not None, "one JSON object", problem)
-
-
-def _left_behind(run: Run) -> Check:
-    left = sum(task.left_behind for task in run.tasks)
-    problem = f"{left} were left behind; a task does its work and exits"
-    return judge("processes", not left, "none was left behind", problem)
-
-
-def _exit_code(run: Run) -> Check:
-    ended = f"{run.exit_code} ({describe(run.exit_code)})"
-    if run.exit_code == 0:
-        return Check("exit code", "ok", ended)
-    return Check("exit code", "failed", f"{ended}: {_last_line(run)}")
 
 
 def _stop(sandbox: Sandbox, *, ours: bool) -> Check:

@@ -1,1 +1,1 @@
-"""The scaffold: projects for tasks, made from a template, and brought to a newer one."""
+"""Make projects for tasks from a template, and bring them to a newer one."""

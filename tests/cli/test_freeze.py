@@ -265,7 +265,7 @@ def test_a_program_without_its_settings(place: Path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["/nowhere"], "there is no /nowhere"),
+        (["/nowhere"], "/nowhere does not exist"),
         (["/bin/sh", "--source", "/nowhere"], "is not a file"),
         (["/bin/sh", "--setting", "x"], "names no plugin"),
     ],

@@ -112,7 +112,7 @@ def test_a_bad_command_is_refused(name: str):
 
 def test_a_missing_file_or_task_is_named(tmp_path: Path):
     """The tasks that are there are listed."""
-    with pytest.raises(FreezeError, match="there is no file"):
+    with pytest.raises(FreezeError, match="is not a file"):
         read_programs(tmp_path / "none.py")
     with pytest.raises(FreezeError, match=r"choose one.*scan, report"):
         read_programs(task_file(tmp_path, SEVERAL), ["other"])

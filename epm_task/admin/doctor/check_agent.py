@@ -56,7 +56,7 @@ def check_root(setup: Setup) -> Iterator[Finding]:
         )
         return
     if not root.path.is_dir():
-        yield fault("agent root", f"there is no folder {root.path}", fix="correct --agent-root")
+        yield fault("agent root", f"{root.path} is not a folder", fix="correct --agent-root")
         setup.root = None
         return
     if missing := [str(path) for path in (root.jobs, root.jobs_bin) if not path.is_dir()]:

@@ -1,4 +1,4 @@
-"""The hook by which PyInstaller knows what a task loads late, and what it never runs."""
+"""Tell PyInstaller what a task loads late, and what it never runs."""
 
 from __future__ import annotations
 

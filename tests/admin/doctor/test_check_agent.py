@@ -34,7 +34,7 @@ def test_the_port_comes_from_the_agents_folder(agent: Agent) -> None:
 
 def test_a_folder_that_is_no_agents_is_a_fault(tmp_path: Path) -> None:
     """The folders that are missing are named."""
-    assert "no folder" in seen(check_root, setup_of(tmp_path / "none"))[0][1]
+    assert "is not a folder" in seen(check_root, setup_of(tmp_path / "none"))[0][1]
     states = seen(check_root, setup_of(tmp_path))
     assert [state for state, _ in states] == ["fault", "unknown"]
     assert "Jobs is missing" in states[0][1].replace(os.sep + "bin", "")
