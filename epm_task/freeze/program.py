@@ -76,7 +76,7 @@ class Program:
             top = name.partition(".")[0]
             spec = PathFinder.find_spec(top, places)
             if spec is None or spec.origin is None:
-                raise FreezeError(f"the module {name} to include was not found", fix="install it")
+                raise FreezeError(f"no module {name} was found to include", fix="install it")
             found[top] = Path(spec.origin)
         return found
 
