@@ -31,7 +31,7 @@ class JobList:
         """Return the list; BadJson when there is none."""
         jobs = found.get("jobs")
         if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-            raise BadJson("there is no array of jobs")
+            raise BadJson("it holds no array of jobs")
         count = found.get("count")
         return cls(tuple(jobs), count if type(count) is int else len(jobs), text(found, "message"))
 
@@ -93,12 +93,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """The agent has read its folder `Jobs/` again.
+    """The agent has read `Jobs/` again; *errors* name the files that it could not use.
 
-    Attributes:
-        count: Jobs that it has now; None when it does not tell.
-        errors: Files that it could not use, with the reason.
-        message: The agent's own words.
+    Its count of jobs is None when it does not tell.
     """
 
     count: int | None

@@ -37,13 +37,7 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """The agent to which programs and jobs are deployed.
-
-    Attributes:
-        root: Its folder for deployments.
-        admin: Its API.
-        say: Is told each step, in one line.
-    """
+    """The agent to deploy to: its folder, its API, and who is told each step in one line."""
 
     root: DeployRoot
     admin: AdminClient
@@ -51,13 +45,7 @@ class Target(NamedTuple):
 
 
 class Deployed(NamedTuple):
-    """What was done for one bundle.
-
-    Attributes:
-        name: The bundle.
-        number: The version that is in place now; None when nothing was to do.
-        before: The version that was in place; None when nothing was.
-    """
+    """The version of a bundle that is in place now, None when nothing was to do, and the former."""
 
     name: str
     number: int | None
@@ -68,12 +56,7 @@ _LEAVE_OUT: Final = "leave out --trigger"
 
 
 class Trial(NamedTuple):
-    """How runs are tried.
-
-    Attributes:
-        seconds: Longest time for each run.
-        show: Called with each record of it.
-    """
+    """How long a first run of each job may take, and who is shown its records."""
 
     seconds: float
     show: Callable[[dict[str, Any]], None]

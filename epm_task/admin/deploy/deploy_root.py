@@ -73,18 +73,16 @@ class DeployRoot:
             NoVersion: The job was never deployed from here, or it has to be named.
         """
         stores = [store for store in self.stores() if store.current is not None]
-        if job_id is None and len(stores) == 1:
-            return stores[0]
-        for store in stores:
-            if job_id is not None and job_id in store.names(store.current or 0)[1]:
-                return store
-        known = f"name one of: {', '.join(store.name for store in stores)}"
+        found = [s for s in stores if job_id in {None, *s.names(s.current or 0)[1]}]
+        if found and (job_id or len(found) == 1):
+            return found[0]
         if not stores:
             what = f"nothing was deployed to {self.agent.path} yet"
             raise NoVersion(what, fix="deploy with `epm-task deploy apply` first")
+        what = f"job {job_id} was not deployed with `epm-task deploy`"
         if job_id is None:
-            raise NoVersion("there are versions of several jobs", fix=known)
-        raise NoVersion(f"job {job_id} was not deployed with `epm-task deploy`", fix=known)
+            what = "there are versions of several jobs"
+        raise NoVersion(what, fix=f"name one of: {', '.join(store.name for store in stores)}")
 
     def place(self, command: str) -> Path:
         """Return the folder in which the agent looks for a program."""
