@@ -84,7 +84,7 @@ def read_installed(path: Path) -> Installed:
         try:
             manifest = read_manifest(folder)
         except ManifestError as error:
-            raise FreezeError(str(error), fix="build the program again") from None
+            raise FreezeError(error.what, error.why, error.fix) from None
     executable = path
     if folder is not None and path.is_dir():
         names = [(manifest or {}).get("executable"), folder.name, f"{folder.name}.exe"]

@@ -1,8 +1,8 @@
-"""A manifest is the list of files that belong to one built program, each with its digest.
+"""List the files of a built program with their digests, and compare them with such a list.
 
-`epm-task freeze` writes it beside the executable; `--selftest` and `verify-install` compare
-the files with it. It is no protection against somebody who may write the folder, and so the
-manifest too; signatures are, and the rights of the folder.
+`epm-task freeze` writes the manifest beside the executable; `--selftest` and `verify-install` read
+it. It does not protect against somebody who may write the folder, and so the manifest too:
+signatures do, and the rights of the folder.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.errors import EpmTaskError
 
 NAME: Final = "manifest.json"
 #: Raised when a reader of an older version could misunderstand the content.
@@ -24,8 +25,12 @@ _MAX_BYTES: Final = 8 * 1024 * 1024
 _EXECUTABLE_BITS: Final = 0o111
 
 
-class ManifestError(Exception):
-    """A manifest is missing or cannot be read; the text says why."""
+class ManifestError(EpmTaskError):
+    """A manifest is missing or cannot be used."""
+
+    def __init__(self, what: str, why: str = "", fix: str = "build the program again") -> None:
+        """Take the parts of the sentence."""
+        super().__init__(what, why, fix)
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -49,13 +54,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise ManifestError(f"{path} is larger than 8 MiB")
         manifest = parse_object(path.read_bytes())
     except FileNotFoundError:
-        raise ManifestError(f"there is no {path}") from None
+        raise ManifestError(f"{path} does not exist") from None
     except (OSError, BadJson) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from None
+        raise ManifestError(f"{path} cannot be read", str(error)) from None
     if not isinstance(manifest.get("files"), dict):
-        raise ManifestError(f"{path} is no manifest")
+        raise ManifestError(f"{path} is not a manifest")
     if manifest.get("manifest") != VERSION:
-        raise ManifestError(f"{path} is of another version; use a newer epm-task")
+        raise ManifestError(f"{path} is of another version", fix="use a newer epm-task")
     return manifest
 
 

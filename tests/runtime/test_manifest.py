@@ -67,10 +67,10 @@ def test_a_change_is_named(folder: Path, change: Callable[[Path], object], words
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "there is no"),
+        (None, "does not exist"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"files": []}', "is no manifest"),
+        ('{"files": []}', "is not a manifest"),
         ('{"manifest": 2, "files": {}}', "another version"),
         (" " * (8 * 1024 * 1024 + 1), "larger than 8 MiB"),
         ("[" * 100_000, "cannot be read"),

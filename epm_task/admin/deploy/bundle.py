@@ -11,7 +11,7 @@ from epm_task.admin.deploy.program import Program, executable_of, read_program
 from epm_task.admin.errors import BadBundle
 from epm_task.contract.client_id import check_job_id
 from epm_task.contract.json_text import MAX_BYTES, BadJson
-from epm_task.errors import BadJobId
+from epm_task.errors import BadJobId, sentence
 from epm_task.job.document import JobDocument
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
@@ -93,7 +93,7 @@ def _program(folder: Path) -> Program:
         try:
             changes = differences(folder, read_manifest(folder))
         except ManifestError as error:
-            changes = [str(error)]
+            changes = [sentence(error.what, error.why)]
     if changes:
         why = "; ".join(changes[:3])
         raise BadBundle(f"{folder} is not what was built", why, "build it again")
