@@ -180,6 +180,7 @@ def _take_steps(target: Target, journal: Journal, bundle: Bundle, trial: Trial |
     """Take the steps in the order that works; each is noted in the journal before it begins."""
 
     def begin(step: Step, what: str) -> None:
+        """Note a step in the journal, and tell of it."""
         journal.begin(step, target.root.journal)
         target.say(f"{journal.name}: {what}")
 
