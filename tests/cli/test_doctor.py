@@ -20,11 +20,12 @@ from peers.http_peer import HttpPeer
 from epm_task.errors import sentence
 from epm_task.job.job import Job
 from epm_task.job.task_file import find_task
-from epm_task.testing import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from epm_task.testing import Agent
 
 TASK = '''
 from epm_task import TaskContext, TaskSettings, task
@@ -46,13 +47,6 @@ if __name__ == "__main__":
 '''
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Agent]:
-    """An agent that the tests of this module share."""
-    with Agent() as agent:
-        yield agent
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """The file of the tasks."""
@@ -62,16 +56,15 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def agent(running: Agent, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
-    """An agent with the job `probe`, whose binary is a script that becomes the task."""
-    monkeypatch.chdir(file.parent)
-    path = binary_of(running)
+def agent(agent: Agent, file: Path) -> Iterator[Agent]:
+    """The agent with the job `probe`, whose binary is a script that becomes the task."""
+    path = binary_of(agent)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{file}" "$@"\n')
     path.chmod(0o755)
-    running.jobs.add(document_of(file))
-    yield running
-    running.reset()
+    agent.jobs.add(document_of(file))
+    yield agent
+    agent.reset()  # the agent must not run what is taken away
     shutil.rmtree(path.parent, ignore_errors=True)  # the agent may have been reset
 
 

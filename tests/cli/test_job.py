@@ -14,10 +14,9 @@ from cli.command import EXAMPLES, epm_task, task_file
 from peers.patience import PATIENCE
 
 from epm_task.runtime.agent.tls import client_context
-from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from epm_task.simulator.embedded import Agent
 
 SCAN = '''
 from pathlib import Path
@@ -36,13 +35,6 @@ if __name__ == "__main__":
     scan.main()
 '''
 FILES = sorted(EXAMPLES.glob("*.py"), key=lambda path: path.name)
-
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """Yield one agent for all tests of this file."""
-    with Agent() as running:
-        yield running
 
 
 def register(agent: Agent, document: dict[str, Any]) -> httpx.Response:

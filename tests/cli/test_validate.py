@@ -16,11 +16,9 @@ from epm_task.cli.validate import lint_targets
 from epm_task.errors import EpmTaskError
 from epm_task.job.linter import markdown, overview, page
 from epm_task.job.rules import RULES
-from epm_task.testing import Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from epm_task.testing import Agent
 
 LINTS = Path(__file__).parents[1] / "job" / "lints"
 GOOD = LINTS / "good" / "EPM003.json"
@@ -260,13 +258,6 @@ def test_wrong_paths(tmp_path: Path, name: str, why: str) -> None:
     task_file(tmp_path, "import epm_task\n1 / 0", "broken.py")
     with pytest.raises(EpmTaskError, match=why):
         lint_targets([tmp_path / name])
-
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """An agent without jobs."""
-    with Agent() as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,27 +10,18 @@ from admin.deploy.bundle_files import forget_deployments
 from cli.command_line import Finished, epm_task
 from cli.deploy.forked import Forked
 
-from epm_task.testing import Agent
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-
-@pytest.fixture(scope="session")
-def deploy_agent() -> Iterator[Agent]:
-    """An agent that all tests of this process share."""
-    with Agent() as running:
-        yield running
+    from epm_task.testing import Agent
 
 
 @pytest.fixture
-def agent(deploy_agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
-    """The agent with no jobs and no programs; the test runs in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    yield deploy_agent
-    deploy_agent.reset()
-    forget_deployments(deploy_agent)
+def agent(agent: Agent) -> Iterator[Agent]:
+    """The agent with no jobs and no programs."""
+    yield agent
+    agent.reset()  # the agent must not run what is taken away
+    forget_deployments(agent)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One agent for the tests of `epm-task jobs`, reset after each."""
+"""`epm-task jobs` with the credential of the agent of these tests."""
 
 from __future__ import annotations
 
@@ -8,26 +8,10 @@ import pytest
 from admin.admin_files import options_of
 from cli.command_line import Finished, epm_task
 
-from epm_task.testing import Agent
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-
-@pytest.fixture(scope="session")
-def jobs_agent() -> Iterator[Agent]:
-    """An agent that all tests of this process share."""
-    with Agent() as running:
-        yield running
-
-
-@pytest.fixture
-def agent(jobs_agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
-    """The agent, without the jobs of another test; the test runs in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    yield jobs_agent
-    jobs_agent.reset()
+    from epm_task.testing import Agent
 
 
 @pytest.fixture
