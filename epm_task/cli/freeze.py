@@ -15,6 +15,8 @@ from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
 from epm_task.cli.output import FAILED, Failure, say, show_json, table
 from epm_task.freeze import FreezeError
 from epm_task.freeze.installed import Check, check_install, passed, read_installed
+from epm_task.freeze.program import read_programs
+from epm_task.freeze.verifying import verify as check
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -80,9 +82,8 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task freeze examples/key_scanner.py --verify -- --root .
     """
-    from epm_task.freeze.freezing import FreezeOptions  # noqa: PLC0415  # slow to load
+    from epm_task.freeze.freezing import FreezeOptions  # noqa: PLC0415  # cyclonedx: 100 ms
     from epm_task.freeze.freezing import freeze as build  # noqa: PLC0415
-    from epm_task.freeze.program import read_programs  # noqa: PLC0415
 
     files, arguments = before_and_after(targets or [])
     more: dict[str, Any] = {
@@ -92,6 +93,7 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     }
     kind = one_of("--backend", backend, _BACKENDS)
     options = FreezeOptions(output, kind, python, sign_command, onefile)
+    given = read_settings(None, setting or ())
     results: list[tuple[Frozen, list[Check]]] = []
     try:
         with stop_signals_to(_unwind):  # so that what a build made aside is removed
@@ -99,7 +101,11 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
                 for program in read_programs(file, names, command=command):
                     say(f"building {program.command} from {file}")
                     frozen = build(replace(program, **more), options)
-                    checks = _verify(frozen, file, arguments, setting or ()) if verify else []
+                    checks: list[Check] = []
+                    if verify:
+                        say(f"verifying {frozen.executable}")
+                        built = read_installed(frozen.folder)
+                        checks = check(built, arguments=arguments, settings=given, source=file)
                     results.append((frozen, checks))
     except FreezeError as error:
         raise Failure(error.what, error.why, error.fix, exit_code=FAILED) from error
@@ -108,17 +114,6 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
 
 def _unwind(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
-
-
-def _verify(
-    frozen: Frozen, file: Path, arguments: Sequence[str], assignments: Sequence[str]
-) -> list[Check]:
-    from epm_task.freeze.verifying import verify  # noqa: PLC0415
-
-    say(f"verifying {frozen.executable}")
-    program = read_installed(frozen.folder)
-    settings = read_settings(None, assignments)
-    return verify(program, arguments=arguments, settings=settings, source=file)
 
 
 def _report(results: Sequence[tuple[Frozen, list[Check]]], *, as_json: bool) -> int:
@@ -203,8 +198,6 @@ def verify(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task verify dist/Jobs/bin/KeyScanner -- --root .
     """
-    from epm_task.freeze.verifying import verify as check  # noqa: PLC0415
-
     if source is not None and not source.is_file():
         raise Failure(f"--source {source} is not a file", fix="give the task file")
     found = read_installed(program)

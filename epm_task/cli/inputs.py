@@ -13,7 +13,7 @@ from epm_task.contract.json_text import MAX_BYTES, BadJson, read_object
 from epm_task.job.document import JobDocument
 from epm_task.job.job import Job
 from epm_task.job.project import read_project
-from epm_task.job.task_file import TaskFile, TaskFileError, find_task, read_task_file
+from epm_task.job.task_file import TaskFile, find_task, read_task_file
 from epm_task.runtime.agent.address import loopback_ip
 from epm_task.simulator.faults.faults import Faults
 
@@ -129,26 +129,20 @@ def task_of(path: Path, name: str | None) -> Task[..., object] | None:
     """Return the task in a file that may be a program of another kind; None when it is.
 
     Raises:
-        Failure: The file cannot be imported, or holds no such task.
+        TaskFileError: The file cannot be imported, or holds no such task.
     """
-    try:
-        with redirect_stdout(sys.stderr):  # the file may print
-            return find_task(path, name)
-    except TaskFileError as error:
-        raise Failure(error.what, error.why, error.fix) from error
+    with redirect_stdout(sys.stderr):  # the file may print
+        return find_task(path, name)
 
 
 def declared_in(path: Path) -> TaskFile:
     """Return the tasks and jobs of the file; what its import prints goes to stderr.
 
     Raises:
-        Failure: It cannot be imported.
+        TaskFileError: It cannot be imported.
     """
-    try:
-        with redirect_stdout(sys.stderr):
-            return read_task_file(path)
-    except TaskFileError as error:
-        raise Failure(error.what, error.why, error.fix) from error
+    with redirect_stdout(sys.stderr):
+        return read_task_file(path)
 
 
 def job_of(targets: Sequence[str]) -> Job:
@@ -157,7 +151,8 @@ def job_of(targets: Sequence[str]) -> Job:
     One file means its one job, or its one task; several targets mean a job of several tasks.
 
     Raises:
-        Failure: A file cannot be imported, or it holds several tasks and none was named.
+        TaskFileError: A file cannot be imported.
+        Failure: It holds several tasks and none was named.
         DefinitionError: The tasks cannot be those of one job.
     """
     files: dict[Path, TaskFile] = {}

@@ -14,14 +14,10 @@ from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_fi
 from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import OS_NAMES
 from epm_task.job.document import encoded, write_document
-from epm_task.job.job import NoCommonPath
 from epm_task.job.merge import Drift, drift
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from epm_task.job.document import JobDocument
-    from epm_task.job.job import Job
 
 
 _Targets = Annotated[
@@ -76,7 +72,8 @@ def job(  # noqa: PLR0913  # each is an option of the command line
         return 0
     wanted = [targets] if targets else [[str(path)] for path in project_tasks()]
     jobs = [job_of(each) for each in wanted]
-    built = [_built(one, systems or (), agent_root) for one in jobs]
+    chosen = [one_of("--os", name, OS_NAMES) for name in systems or ()]
+    built = [one.document(systems=chosen, agent_root=agent_root) for one in jobs]
     return max(_answer(one, output, check=check, as_json=as_json) for one in built)
 
 
@@ -102,14 +99,6 @@ def _answer(built: dict[str, Any], output: Path | None, *, check: bool, as_json:
     else:
         say(f"{file}: {change}")
     return 0
-
-
-def _built(made: Job, systems: Sequence[str], agent_root: str | None) -> dict[str, Any]:
-    chosen = [one_of("--os", name, OS_NAMES) for name in systems]
-    try:
-        return made.document(systems=chosen, agent_root=agent_root)
-    except NoCommonPath as error:
-        raise Failure(error.what, error.why, error.fix) from error
 
 
 def _file(output: Path | None, job_id: str) -> Path:

@@ -50,14 +50,11 @@ def list_jobs(connection: Connection, *, as_json: AsJson = False) -> None:
     if as_json:
         show_json({"jobs": found.jobs, "count": found.count})
         return
-    rows = [
-        (job.get("id", ""), _enabled(job), _starts(job), job.get("name", "")) for job in found.jobs
-    ]
+    rows = []
+    for job in found.jobs:
+        enabled = "no" if job.get("enabled", True) is False else "yes"
+        rows.append((job.get("id", ""), enabled, _starts(job), job.get("name", "")))
     typer.echo(table(("ID", "ENABLED", "STARTS", "NAME"), rows))
-
-
-def _enabled(job: dict[str, Any]) -> str:
-    return "no" if job.get("enabled", True) is False else "yes"
 
 
 def _starts(job: dict[str, Any]) -> str:
@@ -164,17 +161,15 @@ def validate(connection: Connection, files: _JobFiles, *, as_json: AsJson = Fals
     """
     documents = read_documents(files)
     with connection.client() as admin:
-        verdicts = [live_verdict(admin, document) for _, document in documents]
+        verdicts = [(file, live_verdict(admin, document)) for file, document in documents]
     if as_json:
-        rows = zip(files, verdicts, strict=True)
-        listed = [{"file": str(file), **asdict(verdict)} for file, verdict in rows]
-        show_json({"verdicts": listed})
+        show_json({"verdicts": [{"file": str(file), **asdict(each)} for file, each in verdicts]})
     else:
-        for file, verdict in zip(files, verdicts, strict=True):
+        for file, verdict in verdicts:
             typer.echo(f"{file}: {'valid' if verdict.valid else 'refused'}")
             _list("error", verdict.errors)
             _list("warning", verdict.warnings)
-    return 0 if all(verdict.valid for verdict in verdicts) else FAILED
+    return 0 if all(verdict.valid for _, verdict in verdicts) else FAILED
 
 
 _Values = Annotated[

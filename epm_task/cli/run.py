@@ -291,18 +291,15 @@ async def _serve(local: LocalAgent, *, as_json: bool) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     with stop_signals_to(lambda *_: loop.call_soon_threadsafe(stopped.set)):
         async with local:
-            _announce({**local.facts(), "pid": os.getpid()}, as_json=as_json)
+            facts = {**local.facts(), "pid": os.getpid()}
+            if as_json:
+                show_json(facts)
+            else:
+                typer.echo(
+                    "\n".join(f"{name.replace('_', ' '):<11}  {facts[name]}" for name in facts)
+                )
             await stopped.wait()
             view.say("stopping; running tasks are ended first")
-
-
-def _announce(facts: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        show_json(facts)
-        return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        typer.echo(f"{name.replace('_', ' '):<{width}}  {value}")
 
 
 def _delay(text: str) -> float | tuple[float, float]:

@@ -16,7 +16,7 @@ from epm_task.cli.output import FAILED, Failure, counted, say, show_json
 from epm_task.contract.json_text import BadJson
 from epm_task.contract.record import printable
 from epm_task.job.document import JobDocument
-from epm_task.job.linter import UnknownCode, choose, lint, markdown, overview, page, unreadable
+from epm_task.job.linter import choose, lint, markdown, overview, page, unreadable
 from epm_task.job.project import ProjectSettings, read_project
 from epm_task.job.rule import Finding, Severity
 from epm_task.job.rules import RULES
@@ -95,15 +95,12 @@ def _findings(
     The command line's selection replaces that of the project.
     """
     project = target.settings
-    try:
-        rules = choose(select or project.select, [*ignore, *project.ignore])
-    except UnknownCode as error:
-        raise Failure(error.what, error.why, error.fix) from error
-    if target.subject is None:
-        return [target.broken] if target.broken else []
-    found = lint(target.subject, rules, name=target.name, line=target.line)
+    rules = choose(select or project.select, [*ignore, *project.ignore])
+    if isinstance(target.content, Finding):
+        return [target.content]
+    found = lint(target.content, rules, name=target.name, line=target.line)
     if admin:
-        found += _of_the_agent(target, target.subject.document.raw, admin)
+        found += _of_the_agent(target, target.content.document.raw, admin)
     return found
 
 
@@ -137,15 +134,13 @@ class LintTarget(NamedTuple):
     Attributes:
         name: The file, as it was given.
         settings: What the project of the file says.
-        subject: The document; None when the file holds none.
-        broken: Why it holds none.
+        content: The document, or the finding that the file holds none.
         line: Where to point when the document comes from code.
     """
 
     name: str
     settings: ProjectSettings
-    subject: Subject | None
-    broken: Finding | None = None
+    content: Subject | Finding
     line: int = 1
 
 
@@ -153,7 +148,8 @@ def lint_targets(paths: Iterable[Path]) -> list[LintTarget]:
     """Return the documents in files, in the folders `Jobs/`, and in the code of Python files.
 
     Raises:
-        Failure: A path is absent or holds no document, or code cannot be imported.
+        Failure: A path is absent or holds no document.
+        TaskFileError: Code cannot be imported.
         BadProject: The pyproject.toml around a file cannot be used.
     """
     files = [file for path in paths for file in _files(path)]
@@ -203,7 +199,7 @@ def _from_file(file: Path, settings: ProjectSettings, code: _Code) -> LintTarget
     try:
         document = read_job(file)
     except BadJson as error:
-        return LintTarget(str(file), settings, None, unreadable(error, name=str(file)))
+        return LintTarget(str(file), settings, unreadable(error, name=str(file)))
     known = {job.id: job for jobs in reversed(code.values()) for job in reversed(jobs)}
     job = known.get(str(document.raw.get("id")))
     neighbours = frozenset(other.stem for other in file.absolute().parent.glob("*.json"))

@@ -15,7 +15,9 @@ from job import sarif_rules
 from epm_task.cli.validate import lint_targets
 from epm_task.errors import EpmTaskError
 from epm_task.job.linter import markdown, overview, page
+from epm_task.job.rule import Finding
 from epm_task.job.rules import RULES
+from epm_task.job.subject import Subject
 
 if TYPE_CHECKING:
     from epm_task.testing import Agent
@@ -197,16 +199,16 @@ def test_a_folder_stands_for_its_documents(tmp_path: Path) -> None:
         str(tmp_path / "b.json"),
     ]
     for target in targets:
-        assert target.subject is not None
-        assert target.subject.neighbours == {"a", "b"}
+        assert isinstance(target.content, Subject)
+        assert target.content.neighbours == {"a", "b"}
 
 
 def test_code_stands_for_its_jobs(tmp_path: Path) -> None:
     """With the line of the first task of each."""
     nightly, scan = lint_targets([task_file(tmp_path, CODE)])
     for target, job_id, line in ((nightly, "nightly", 8), (scan, "scan", 5)):
-        assert target.subject is not None
-        assert (target.subject.document.raw["id"], target.line) == (job_id, line)
+        assert isinstance(target.content, Subject)
+        assert (target.content.document.raw["id"], target.line) == (job_id, line)
 
 
 def test_documents_know_their_code(tmp_path: Path) -> None:
@@ -215,15 +217,19 @@ def test_documents_know_their_code(tmp_path: Path) -> None:
     jobs = tmp_path / "Jobs"
     jobs.mkdir()
     write_jobs(jobs, "nightly", "other")
-    known = [target.subject.job for target in lint_targets([jobs, code])[:2] if target.subject]
+    known = [
+        target.content.job
+        for target in lint_targets([jobs, code])[:2]
+        if isinstance(target.content, Subject)
+    ]
     assert [job.id if job else None for job in known] == ["nightly", None]
     (target, _) = lint_targets([jobs])
-    assert target.subject is not None
-    assert target.subject.job is None
+    assert isinstance(target.content, Subject)
+    assert target.content.job is None
     (jobs / "pyproject.toml").write_text('[tool.epm-task]\ntasks = ["../my_task.py"]\n')
     (target, _) = lint_targets([jobs])
-    assert target.subject is not None
-    assert target.subject.job is not None
+    assert isinstance(target.content, Subject)
+    assert target.content.job is not None
 
 
 def test_what_is_no_document_is_a_finding(tmp_path: Path) -> None:
@@ -231,9 +237,9 @@ def test_what_is_no_document_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[")
     write_jobs(tmp_path, "b")
     broken, good = lint_targets([tmp_path])
-    assert (broken.subject, good.broken) == (None, None)
-    assert broken.broken is not None
-    assert broken.broken.code == "EPM000"
+    assert isinstance(broken.content, Finding)
+    assert broken.content.code == "EPM000"
+    assert isinstance(good.content, Subject)
 
 
 @pytest.mark.parametrize(
