@@ -6,6 +6,7 @@ The vendor documents what the public endpoints say, not the names of the keys; t
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -32,7 +33,7 @@ def endpoints(
 ) -> list[web.AbstractRouteDef]:
     """Return the routes: three public, six of the Plugin tier, nine of the Admin tier.
 
-    The first that matches counts, so fixed words come before names. The gate finds the tier.
+    The first that matches counts, so fixed paths come before names. The gate finds the tier.
     """
     return [
         web.get("/", public.service),
@@ -56,6 +57,7 @@ def endpoints(
     ]
 
 
+@dataclass(frozen=True, slots=True)
 class PublicApi:
     """The endpoints that need no credential.
 
@@ -64,9 +66,8 @@ class PublicApi:
         jobs: Knows the jobs.
     """
 
-    def __init__(self, settings: SettingsStore, jobs: JobStore) -> None:
-        self._settings = settings
-        self._jobs = jobs
+    settings: SettingsStore
+    jobs: JobStore
 
     async def service(self, _: Request) -> Response:
         """Answer `{"service", "status", "version"}`."""
@@ -79,7 +80,7 @@ class PublicApi:
 
     async def status(self, _: Request) -> Response:
         """Answer `{"running", "plugins", "jobs": {"total", "enabled"}}`."""
-        jobs = self._jobs.all()
+        jobs = self.jobs.all()
         enabled = sum(job.get("enabled", True) is not False for job in jobs)
         counts = {"total": len(jobs), "enabled": enabled}
-        return answer({"running": True, "plugins": len(self._settings.plugins()), "jobs": counts})
+        return answer({"running": True, "plugins": len(self.settings.plugins()), "jobs": counts})

@@ -31,7 +31,7 @@ def gate(access: Access, trace: Trace, faults: Faults) -> Middleware:
     """
 
     @web.middleware
-    async def decide(request: Request, handler: Handler) -> StreamResponse:
+    async def _decide(request: Request, handler: Handler) -> StreamResponse:
         started = time.perf_counter()
         fault = faults.next_api_fault(request.method, request.path)
         response = await wrong_answer(fault, request) if fault else None
@@ -57,7 +57,7 @@ def gate(access: Access, trace: Trace, faults: Faults) -> Middleware:
             return await drip(response, request, seconds=fault.value)
         return response
 
-    return decide
+    return _decide
 
 
 _ANYONE = Caller(launch=None, admin=False, reason="", pid=None)

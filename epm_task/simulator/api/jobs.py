@@ -7,6 +7,7 @@ the other keys of the answers are ours and stated below.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from epm_task.simulator.api.answers import absent, answer, invalid, read_object
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.trace import Trace
 
 
+@dataclass(frozen=True, slots=True)
 class JobsApi:
     """The endpoints below `/api/Jobs`.
 
@@ -33,21 +35,14 @@ class JobsApi:
         trace: Gets every change.
     """
 
-    def __init__(
-        self,
-        store: JobStore,
-        validate: Callable[[Any], Validation],
-        start_run: Callable[..., str],
-        trace: Trace,
-    ) -> None:
-        self._store = store
-        self._validate = validate
-        self._start_run = start_run
-        self._trace = trace
+    store: JobStore
+    validate: Callable[[Any], Validation]
+    start_run: Callable[..., str]
+    trace: Trace
 
     async def read_all(self, _: Request) -> Response:
         """Answer `{"jobs", "count", "message"}`."""
-        jobs = self._store.all()
+        jobs = self.store.all()
         message = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
         return answer({"jobs": jobs, "count": len(jobs), "message": message})
 
@@ -72,14 +67,14 @@ class JobsApi:
     async def delete(self, request: Request) -> Response:
         """Delete the job; the answer is `{"message", "jobId"}`."""
         job_id = self._job(request)["id"]
-        await asyncio.to_thread(self._store.delete, job_id)
-        self._trace.add("job", "deleted", f"job {job_id} was deleted by the API", job_id=job_id)
+        await asyncio.to_thread(self.store.delete, job_id)
+        self.trace.add("job", "deleted", f"job {job_id} was deleted by the API", job_id=job_id)
         return answer({"message": f"Job {job_id} deleted", "jobId": job_id})
 
     async def check(self, request: Request) -> Response:
         """Answer `{"valid", "errors", "warnings", "jobId"}`, and save nothing."""
         job = await read_object(request)
-        found = await asyncio.to_thread(self._validate, job)
+        found = await asyncio.to_thread(self.validate, job)
         verdict = {"valid": found.valid, "errors": found.errors, "warnings": found.warnings}
         return answer({**verdict, "jobId": job.get("id")})
 
@@ -88,12 +83,12 @@ class JobsApi:
 
         Each entry of `errors` is `{"file", "line", "reason"}`.
         """
-        problems = await asyncio.to_thread(self._store.reload)
+        problems = await asyncio.to_thread(self.store.reload)
         for problem in problems:
             what = f"{problem.path.name} was not loaded"
-            self._trace.add("job", "not_loaded", what, reason=str(problem))
-        count = len(self._store.all())
-        self._trace.add("job", "loaded", f"{count} jobs were loaded from disk", count=count)
+            self.trace.add("job", "not_loaded", what, reason=str(problem))
+        count = len(self.store.all())
+        self.trace.add("job", "loaded", f"{count} jobs were loaded from disk", count=count)
         errors = [{"file": p.path.name, "line": p.line, "reason": p.why} for p in problems]
         return answer({"message": f"{count} jobs loaded", "count": count, "errors": errors})
 
@@ -107,18 +102,18 @@ class JobsApi:
         return self._start(self._enabled(request), "run", {})
 
     async def _save(self, job: Job) -> Response:
-        found = await asyncio.to_thread(self._validate, job)
+        found = await asyncio.to_thread(self.validate, job)
         if not found.valid:
             raise invalid(found.errors)
-        new = await asyncio.to_thread(self._store.put, job)
+        new = await asyncio.to_thread(self.store.put, job)
         job_id = job["id"]
         done = "created" if new else "updated"
-        self._trace.add("job", "saved", f"job {job_id} was {done} by the API", job_id=job_id)
+        self.trace.add("job", "saved", f"job {job_id} was {done} by the API", job_id=job_id)
         message = f"Job {job_id} {done}"
         return answer({"message": message, "jobId": job_id, "warnings": found.warnings})
 
     def _start(self, job: Job, trigger: str, context: dict[str, object]) -> Response:
-        run_id = self._start_run(job, trigger=trigger, context=context)
+        run_id = self.start_run(job, trigger=trigger, context=context)
         message = f"Job {job['id']} started"
         return answer({"message": message, "jobId": job["id"], "runId": run_id})
 
@@ -131,6 +126,6 @@ class JobsApi:
     def _job(self, request: Request) -> Job:
         job_id = request.match_info["job_id"]
         try:
-            return self._store.get(job_id)
+            return self.store.get(job_id)
         except UnknownJob as error:
             raise absent(error.what) from error

@@ -6,6 +6,7 @@ The vendor documents the paths and the first answer; the other bodies are ours a
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from epm_task.simulator.api.answers import absent, answer, invalid, read_object
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     _Result = TypeVar("_Result")
 
 
+@dataclass(frozen=True, slots=True)
 class PluginSettingsApi:
     """The endpoints below `/api/PluginSettings`.
 
@@ -33,20 +35,19 @@ class PluginSettingsApi:
             `{"value": …}`. The vendor does not say which.
     """
 
-    def __init__(self, store: SettingsStore, trace: Trace, *, bare_values: bool = True) -> None:
-        self._store = store
-        self._trace = trace
-        self._bare_values = bare_values
+    store: SettingsStore
+    trace: Trace
+    bare_values: bool = True
 
     async def read_all(self, request: Request) -> Response:
         """Answer the merged settings: one flat object of text values."""
-        return answer(await _in_thread(self._store.merged, request.match_info["plugin"]))
+        return answer(await _in_thread(self.store.merged, request.match_info["plugin"]))
 
     async def read_one(self, request: Request) -> Response:
         """Answer one merged value: a JSON string, or `{"value": …}`."""
         names = request.match_info
-        value = await _in_thread(self._store.value, names["plugin"], names["setting"])
-        return answer(value if self._bare_values else {"value": value})
+        value = await _in_thread(self.store.value, names["plugin"], names["setting"])
+        return answer(value if self.bare_values else {"value": value})
 
     async def write(self, request: Request) -> Response:
         """Write `{"value": …}` into unified storage; answered when it is durable.
@@ -57,31 +58,31 @@ class PluginSettingsApi:
         body = await read_object(request)
         if "value" not in body:
             raise invalid(['the body must be {"value": "…"}'])
-        await _in_thread(self._store.put, plugin, setting, body["value"])
+        await _in_thread(self.store.put, plugin, setting, body["value"])
         what = f"{plugin}: {setting} was written by the API"
-        self._trace.add("settings", "saved", what, plugin=plugin)
+        self.trace.add("settings", "saved", what, plugin=plugin)
         return answer({"message": "Setting saved", "pluginName": plugin, "settingName": setting})
 
     async def revert(self, request: Request) -> Response:
         """Import one plugin's JSON on disk again; the answer is `{"message", "pluginName"}`."""
         plugin = request.match_info["plugin"]
-        await _in_thread(self._store.revert, plugin)
+        await _in_thread(self.store.revert, plugin)
         what = f"{plugin}: reverted to its JSON on disk"
-        self._trace.add("settings", "reverted", what, plugin=plugin)
+        self.trace.add("settings", "reverted", what, plugin=plugin)
         return answer({"message": "Settings reverted", "pluginName": plugin})
 
     async def revert_all(self, _: Request) -> Response:
         """Import all plugins' JSON on disk again; the answer is `{"message", "count"}`."""
-        await _in_thread(self._store.revert_all)
-        self._trace.add("settings", "reverted", "all plugins: reverted to their JSON on disk")
-        for problem in self._store.problems:
+        await _in_thread(self.store.revert_all)
+        self.trace.add("settings", "reverted", "all plugins: reverted to their JSON on disk")
+        for problem in self.store.problems:
             what = "a plugin's JSON was not imported"
-            self._trace.add("settings", "not_loaded", what, reason=str(problem))
-        return answer({"message": "Settings reverted", "count": len(self._store.plugins())})
+            self.trace.add("settings", "not_loaded", what, reason=str(problem))
+        return answer({"message": "Settings reverted", "count": len(self.store.plugins())})
 
     async def status(self, request: Request) -> Response:
         """Answer what `SettingsStore.status` returns."""
-        return answer(await _in_thread(self._store.status, request.match_info["plugin"]))
+        return answer(await _in_thread(self.store.status, request.match_info["plugin"]))
 
 
 async def _in_thread(call: Callable[..., _Result], *arguments: object) -> _Result:

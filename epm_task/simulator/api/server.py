@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 #: Of a request's body; more is 413.
 _BODY_BYTES: Final = 1024 * 1024
 
-#: Between two requests of one connection, as in Kestrel.
-_IDLE_SECONDS: Final = 130.0
-
 #: For answers that are being written when the agent stops.
 _STOP_SECONDS: Final = 1.0
 
@@ -110,11 +107,7 @@ class ApiServer:
         self, app: web.Application, port: int, *, context: ssl.SSLContext | None = None
     ) -> int:
         runner = web.AppRunner(
-            app,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=_IDLE_SECONDS,
-            shutdown_timeout=_STOP_SECONDS,
+            app, access_log=None, auto_decompress=False, shutdown_timeout=_STOP_SECONDS
         )
         listening = listen(self._host, port)
         await runner.setup()
@@ -136,12 +129,12 @@ def _redirects(base_url: str) -> web.Application:
     The request's own `Host` does not count, as it may name any host.
     """
 
-    async def redirect(request: Request) -> Response:
+    async def _redirect(request: Request) -> Response:
         # A target without a leading slash is a whole URL, or `*`.
         path = request.raw_path if request.raw_path.startswith("/") else "/"
         headers = {"Location": base_url + path}
         return web.Response(status=HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
 
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", redirect)
+    app.router.add_route("*", "/{path:.*}", _redirect)
     return app

@@ -5,7 +5,6 @@ Sections are those of the OASIS standards, MQTT 3.1.1 and 5; both number them al
 
 from __future__ import annotations
 
-import struct
 from enum import IntEnum
 from typing import Final
 
@@ -151,8 +150,7 @@ class Reader:
 
     def short(self) -> int:
         """Return the next two bytes as a number."""
-        number: int = struct.unpack("!H", self.take(2))[0]
-        return number
+        return int.from_bytes(self.take(2), "big")
 
     def packet_id(self) -> bytes:
         """Return the next two bytes.
@@ -170,11 +168,7 @@ class Reader:
         return self.take(self.short())
 
     def text(self) -> str:
-        """Return the next text.
-
-        Raises:
-            PacketError: As `decode_text`.
-        """
+        """Return the next text; raises what `decode_text` does."""
         return decode_text(self.binary())
 
     def property_bytes(self) -> bytes:

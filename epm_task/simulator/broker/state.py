@@ -48,7 +48,12 @@ class BrokerState:
         if message.retain:
             self.retained.keep(message)
         if self.on_message is not None:
-            self._inform(self.on_message, message)
+            try:
+                self.on_message(message)
+            except Exception as error:  # noqa: BLE001 - a broken listener must not stop the broker
+                what = f'a message on "{message.topic}" broke the agent\'s listener'
+                why = f"{type(error).__name__}: {error}"
+                self.trace.add("mqtt", "failed", what, reason=why, topic=message.topic)
         for target in self.subscriptions.route(message.topic):
             terms: Terms | None = target.terms
             if target.session.client_id == message.client_id:
@@ -72,12 +77,4 @@ class BrokerState:
     def clear(self) -> None:
         """Forget sessions and retained messages."""
         self.sessions.clear()
-        self.retained.clear()
-
-    def _inform(self, listener: Callable[[Message], None], message: Message) -> None:
-        try:
-            listener(message)
-        except Exception as error:  # noqa: BLE001 - a broken listener must not stop the broker
-            what = f'a message on "{message.topic}" broke the agent\'s listener'
-            why = f"{type(error).__name__}: {error}"
-            self.trace.add("mqtt", "failed", what, reason=why, topic=message.topic)
+        self.retained = RetainedMessages()

@@ -112,7 +112,3 @@ class RetainedMessages:
                 del self._messages[topic]
             elif any(matcher.iter_match(topic)):  # type: ignore[no-untyped-call]
                 yield message
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._messages.clear()

@@ -55,7 +55,10 @@ async def wrong_answer(fault: FaultRule, request: Request) -> StreamResponse | N
         case "reset":
             return _reset(request)
         case "oversize":
-            return await _oversize(fault.value, request)
+            response = web.StreamResponse(headers={"Content-Type": "application/json"})
+            response.content_length = fault.value
+            sizes = range(fault.value, 0, -len(_CHUNK))
+            return await _send(response, request, (_CHUNK[:size] for size in sizes))
         case "delay":
             await asyncio.sleep(fault.value)
     return None
@@ -68,13 +71,6 @@ async def drip(ready: StreamResponse, request: Request, *, seconds: float) -> St
     response.content_length = len(body)
     chunks = (body[start : start + 1] for start in range(len(body)))
     return await _send(response, request, chunks, pause_seconds=seconds)
-
-
-async def _oversize(size: int, request: Request) -> StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/json"})
-    response.content_length = size
-    chunks = (_CHUNK[: size - start] for start in range(0, size, len(_CHUNK)))
-    return await _send(response, request, chunks)
 
 
 async def _send(
