@@ -25,9 +25,8 @@ import psutil
 
 from epm_task.simulator.background import LoopThread
 from epm_task.simulator.broker import Broker
-from epm_task.simulator.processes.access import Access, MqttAdmission
 from epm_task.simulator.processes.peer import peer_pid
-from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.processes.registry import Access, MqttAdmission, ProcessRegistry
 from epm_task.simulator.trace import Trace
 from epm_task.testing import Agent
 

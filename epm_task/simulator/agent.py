@@ -26,8 +26,7 @@ from epm_task.simulator.jobs.task import TaskSurroundings
 from epm_task.simulator.jobs.validator import Validation, validate
 from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.options import AgentOptions
-from epm_task.simulator.processes.access import Access
-from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.processes.registry import Access, ProcessRegistry
 from epm_task.simulator.recording import Recorder, Replay
 from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
 from epm_task.simulator.settings import SettingsStore

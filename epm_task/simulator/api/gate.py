@@ -11,7 +11,7 @@ from aiohttp import web
 
 from epm_task.simulator.api.answers import Refusal
 from epm_task.simulator.faults.effects import drip, wrong_answer
-from epm_task.simulator.processes.access import Caller
+from epm_task.simulator.processes.registry import Caller
 from epm_task.simulator.start_error import StartError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aiohttp.web import Request, StreamResponse
 
     from epm_task.simulator.faults.faults import Faults
-    from epm_task.simulator.processes.access import Access
+    from epm_task.simulator.processes.registry import Access
     from epm_task.simulator.trace import Trace
 
 

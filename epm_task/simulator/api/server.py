@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp.web import Request, Response
 
     from epm_task.simulator.faults.faults import Faults
-    from epm_task.simulator.processes.access import Access
+    from epm_task.simulator.processes.registry import Access
     from epm_task.simulator.trace import Trace
 
 #: Of a request's body; more is 413.

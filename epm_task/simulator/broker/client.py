@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.parse import Connect, Subscription, Will
     from epm_task.simulator.broker.session import Session
     from epm_task.simulator.broker.state import BrokerState
-    from epm_task.simulator.processes.access import MqttAdmission
+    from epm_task.simulator.processes.registry import MqttAdmission
 
 #: These three carry the flags 2, all others but PUBLISH 0 (section 2.1.3 of MQTT 5).
 _FLAGGED: Final = frozenset((PacketTypes.PUBREL, PacketTypes.SUBSCRIBE, PacketTypes.UNSUBSCRIBE))

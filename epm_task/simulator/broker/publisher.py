@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.parse import Publish
     from epm_task.simulator.broker.session import Session
     from epm_task.simulator.broker.state import BrokerState
-    from epm_task.simulator.processes.access import MqttAdmission
+    from epm_task.simulator.processes.registry import MqttAdmission
     from epm_task.simulator.trace import Trace
 
 

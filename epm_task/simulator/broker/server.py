@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from epm_task.simulator.broker.message import Message
-    from epm_task.simulator.processes.access import Access
+    from epm_task.simulator.processes.registry import Access
     from epm_task.simulator.trace import Trace
 
 #: How long clients get to read their last packet when the broker stops.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.connection import Connection, Limits
     from epm_task.simulator.broker.message import Message
     from epm_task.simulator.broker.parse import Subscription
-    from epm_task.simulator.processes.access import MqttAdmission
+    from epm_task.simulator.processes.registry import MqttAdmission
     from epm_task.simulator.trace import Action, Trace
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.message import Message
     from epm_task.simulator.broker.parse import Connect, Will
     from epm_task.simulator.broker.subscriptions import SubscriptionTable
-    from epm_task.simulator.processes.access import MqttAdmission
+    from epm_task.simulator.processes.registry import MqttAdmission
     from epm_task.simulator.trace import Trace
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.parse import Subscription
     from epm_task.simulator.broker.session import Session, Terms
     from epm_task.simulator.faults.faults import Faults
-    from epm_task.simulator.processes.access import Access
+    from epm_task.simulator.processes.registry import Access
     from epm_task.simulator.trace import Trace
 
 #: Retain handling (section 3.8.3.1 of MQTT 5): 1 sends to new subscriptions only, 2 never.

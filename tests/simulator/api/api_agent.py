@@ -22,8 +22,7 @@ from epm_task.simulator.certificates import open_authority, server_context
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.store import JobStore
 from epm_task.simulator.jobs.validator import validate
-from epm_task.simulator.processes.access import Access
-from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.processes.registry import Access, ProcessRegistry
 from epm_task.simulator.settings import SettingsStore
 from epm_task.simulator.trace import Trace
 

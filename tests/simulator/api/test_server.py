@@ -15,8 +15,7 @@ from simulator.api.api_agent import ApiAgent, job_document
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.certificates import Authority, server_context
 from epm_task.simulator.faults.faults import Faults
-from epm_task.simulator.processes.access import Access
-from epm_task.simulator.processes.registry import ProcessRegistry
+from epm_task.simulator.processes.registry import Access, ProcessRegistry
 from epm_task.simulator.start_error import PortTaken
 from epm_task.simulator.trace import Trace
 

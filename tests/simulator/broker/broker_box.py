@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from peers.patience import PATIENCE
 
 from epm_task.simulator.broker import Broker, Message
-from epm_task.simulator.processes.access import Access, MqttAdmission
-from epm_task.simulator.processes.registry import Launch, ProcessRegistry
+from epm_task.simulator.processes.registry import Access, Launch, MqttAdmission, ProcessRegistry
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
