@@ -19,7 +19,7 @@ import typer.main
 from peers.patience import PATIENCE
 
 from epm_task.cli.main import app
-from epm_task.job.task_file import tasks_in
+from epm_task.job.task_file import read_task_file
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.faults.rule import EFFECTS
 
@@ -131,7 +131,7 @@ def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "test_block.py"
     path.write_text(block.text)
     if ".main()" in block.text:
-        (task,) = tasks_in(path).values()
+        (task,) = read_task_file(path).tasks.values()
         needed = {one.name: tmp_path for one in task.parameters if one.required}
         with Agent() as agent:
             run = agent.run(task, parameters=needed)

@@ -77,7 +77,7 @@ def validate(  # noqa: PLR0913  # each is an option of the command line
     if as_sarif:
         show_json(sarif(findings))
     elif as_json:
-        facts = [finding.facts() for finding in findings]
+        facts = [finding._asdict() for finding in findings]
         answer = {"valid": not findings, "documents": len(targets), "findings": facts}
         show_json(answer)
     else:

@@ -1,4 +1,4 @@
-"""Say whether a job's `schedule` and `events` make sense, and when the job is due.
+"""Say whether a job's `schedule` makes sense, and when the job is due.
 
 Times are the machine's local ones, compared as the wall shows them: an hour that a change to summer
 time leaves out has no runs, one that comes twice has its runs twice. `runAt` may carry an offset.
@@ -23,29 +23,24 @@ _ANY_MOMENT: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
 def schedule_errors(doc: dict[str, Any]) -> list[str]:
-    """Return what is wrong with the job's schedule and events.
+    """Return what is wrong with the job's schedule.
 
-    A job with neither is right: the API, or another job's `alternateJobId`, starts it.
+    A job without one is right: events, the API, or another job's `alternateJobId` start it.
     """
-    events, schedule = doc.get("events"), doc.get("schedule")
-    errors = event_errors(events)
+    schedule = doc.get("schedule")
     if schedule is None:
-        return errors
+        return []
     if not isinstance(schedule, dict):
-        return [*errors, "schedule must be an object"]
+        return ["schedule must be an object"]
     kinds = schedule_kinds(schedule)
-    if not kinds and events:
-        return errors
+    if not kinds and doc.get("events"):
+        return []
     if len(kinds) != 1:
-        found = " and ".join(kinds) or "none"
-        names = ", ".join(SCHEDULE_KINDS)
-        return [
-            *errors,
-            f"schedule must hold exactly one of {names}, or be left out: {found} found",
-        ]
+        found, names = " and ".join(kinds) or "none", ", ".join(SCHEDULE_KINDS)
+        return [f"schedule must hold exactly one of {names}, or be left out: {found} found"]
     (kind,) = kinds
     why = kind_problem(kind, schedule[kind])
-    return [*errors, f"schedule.{kind} {why}"] if why else errors
+    return [f"schedule.{kind} {why}"] if why else []
 
 
 def schedule_kinds(schedule: object) -> list[str]:
@@ -63,19 +58,6 @@ def is_startup(event: object) -> bool:
     """Return whether an entry of `events` names the start of the agent."""
     name = event.get("eventType") if isinstance(event, dict) else event
     return name == "Startup"
-
-
-def event_errors(events: object) -> list[str]:
-    """Return what is wrong with the job's `events`."""
-    if events is None:
-        return []
-    if not isinstance(events, list):
-        return ["events must be an array"]
-    return [
-        f'events[{index}] must be {{"eventType": "…"}} or an event name'
-        for index, event in enumerate(events)
-        if not isinstance(event.get("eventType") if isinstance(event, dict) else event, str)
-    ]
 
 
 def _interval(value: object) -> str:

@@ -35,15 +35,8 @@ class Job:
         tasks: Run in this order; each name once.
         id: Id of the job document, and its file name.
         name: Name for people.
-        description: One line.
-        every_minutes: Interval in minutes.
-        cron: Cron expression of five fields.
-        run_at: Moment of a single run, ISO 8601.
-        events: Event types that start the job.
-        priority: 1 to 10.
-        os_filter: The systems on which the job runs; empty means all.
-        event_topic: The job's `eventTopic`.
         continue_on_failure: Whether the tasks after a failed one run nevertheless.
+        description: One line, and so on: the others are those of `@task(…)`.
 
     Attributes:
         tasks: The tasks.

@@ -12,12 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from epm_task.contract.json_text import BadJson
-    from epm_task.job.rule import Hit, Rule
+    from epm_task.job.rule import Rule
     from epm_task.job.subject import Subject
-
-
-#: The rule that finds what cannot be read; it cannot be ignored.
-UNREADABLE = "EPM000"
 
 
 class UnknownCode(EpmTaskError, ValueError):
@@ -48,25 +44,20 @@ def lint(subject: Subject, rules: Collection[Rule], *, name: str, line: int = 1)
         name: Name of the file, as people gave it.
         line: Where to point when the document has no text of its own: the line of the code.
     """
-    found = (
-        _finding(subject, rule, hit, name=name, line=line)
-        for rule in rules
-        for hit in rule.check(subject)
-    )
+    found = []
+    for rule in rules:
+        for hit in rule.check(subject):
+            place = subject.document.place(hit.pointer, of_key=hit.of_key) or (line, 1)
+            seen = (name, *place, rule.code, rule.severity, hit.pointer, hit.what, hit.fix)
+            found.append(Finding(*seen))
     return sorted(found)
 
 
 def unreadable(error: BadJson, *, name: str) -> Finding:
-    """Return the finding for a file that is not a document."""
-    rule = RULES[UNREADABLE]
-    what = f"this is not a job document: {error.why}"
+    """Return the finding for a file that is not a document; it cannot be ignored."""
+    rule, what = RULES["EPM000"], f"this is not a job document: {error.why}"
     pointer = error.pointer[:100]
     return Finding(name, *error.place, rule.code, rule.severity, pointer, what, error.fix)
-
-
-def _finding(subject: Subject, rule: Rule, hit: Hit, *, name: str, line: int) -> Finding:
-    place = subject.document.place(hit.pointer, of_key=hit.of_key) or (line, 1)
-    return Finding(name, *place, rule.code, rule.severity, hit.pointer, hit.what, hit.fix)
 
 
 def _codes(given: Iterable[str]) -> set[str]:
@@ -111,9 +102,8 @@ def markdown() -> str:
     """Return all pages as one Markdown document."""
     rows = [f"| [{r.code}](#{r.code.lower()}) | {r.severity} | {r.title} |" for r in RULES.values()]
     table = "\n".join(["| code | level | what |", "|---|---|---|", *rows])
-    pages = [f"## {r.code}\n\n**{_sentence(r.title)}**\n\n{r.page}\n" for r in RULES.values()]
+    pages = [
+        f"## {r.code}\n\n**{r.title[:1].upper()}{r.title[1:]}.**\n\n{r.page}\n"
+        for r in RULES.values()
+    ]
     return f"{_HEAD}{table}\n\n" + "\n".join(pages)
-
-
-def _sentence(title: str) -> str:
-    return f"{title[:1].upper()}{title[1:]}."

@@ -78,15 +78,11 @@ def _merge_entries(
     by_key = {_key(entry, key): entry for entry in present}
     merged = [_place(by_key.get(entry[key], {}), entry) for entry in built]
     stated = {entry[key] for entry in built}
-    others = [entry for entry in present if _key(entry, key) not in stated]
     if not extra:
         return merged
-    return _in_known_order(present, [*merged, *others], key)
-
-
-def _in_known_order(present: Sequence[Object], entries: list[Object], key: str) -> list[Object]:
+    merged += [entry for entry in present if _key(entry, key) not in stated]
     order = {_key(entry, key): position for position, entry in enumerate(present)}
-    return sorted(entries, key=lambda entry: order.get(_key(entry, key), len(order)))
+    return sorted(merged, key=lambda entry: order.get(_key(entry, key), len(order)))
 
 
 def _without_stale_result(task: Object, built: Mapping[str, Any]) -> Object:

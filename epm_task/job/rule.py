@@ -1,11 +1,10 @@
-"""A rule is one thing that goes wrong with job documents, with the function that finds it."""
+"""Describe what goes wrong with job documents: a rule, and what it finds."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from epm_task.job.subject import Subject
@@ -34,8 +33,7 @@ class Hit(NamedTuple):
 Check = Callable[["Subject"], Iterator[Hit]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule.
 
     Attributes:
@@ -61,8 +59,7 @@ def rule(code: str, title: str, severity: Severity = "warning") -> Callable[[Che
     return lambda check: Rule(code, title, severity, check)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class Finding(NamedTuple):
     """One finding; findings sort by file, line and code.
 
     Attributes:
@@ -89,7 +86,3 @@ class Finding:
         """Return one line: place, code, what, fix, pointer."""
         where = f" [{self.pointer}]" if self.pointer else ""
         return f"{self.file}:{self.line}:{self.column}: {self.code} {self.what}; {self.fix}{where}"
-
-    def facts(self) -> dict[str, Any]:
-        """Return the attributes by name, for JSON."""
-        return asdict(self)

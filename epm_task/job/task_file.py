@@ -19,10 +19,6 @@ class TaskFileError(EpmTaskError):
     """A task file, or a task in it, cannot be used."""
 
 
-class NoSuchTask(TaskFileError):
-    """A name does not choose one task of a file."""
-
-
 class TaskFile(NamedTuple):
     """What a file declares.
 
@@ -50,27 +46,17 @@ def find_task(path: Path, name: str | None = None) -> Task[..., object] | None:
     A file that does not name this package holds no task of ours, and is not imported.
 
     Raises:
-        TaskFileError: The file cannot be imported.
-        NoSuchTask: *name* does not choose one task.
+        TaskFileError: The file cannot be imported, or *name* does not choose one task.
     """
     ours = path.suffix == ".py" and b"epm_task" in path.read_bytes()
-    tasks = tasks_in(path) if ours else {}
+    tasks = read_task_file(path).tasks if ours else {}
     if name is None and len(tasks) <= 1:
         return next(iter(tasks.values()), None)
     if name in tasks:
         return tasks[name]
     problem = f"has no task {name!r}" if name else "holds several tasks"
     found = ", ".join(tasks) or "no task"
-    raise NoSuchTask(f"{path} {problem}", f"it holds {found}", "choose one: FILE:TASK")
-
-
-def tasks_in(path: Path) -> dict[str, Task[..., object]]:
-    """Import the file and return its tasks by name.
-
-    Raises:
-        TaskFileError: The file cannot be imported.
-    """
-    return read_task_file(path).tasks
+    raise TaskFileError(f"{path} {problem}", f"it holds {found}", "choose one: FILE:TASK")
 
 
 def read_task_file(path: Path) -> TaskFile:

@@ -14,4 +14,4 @@ def test_a_finding_is_one_line() -> None:
     whole = Finding("a.json", 1, 1, "EPM004", "error", "", "it lacks topics", "add one")
     assert str(whole) == "a.json:1:1: EPM004 it lacks topics; add one"
     assert sorted([finding, whole]) == [whole, finding]
-    assert json.loads(json.dumps(finding.facts()))["pointer"] == "/id"
+    assert json.loads(json.dumps(finding._asdict()))["pointer"] == "/id"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from simulator.task_files import SCANNER, TWO_TASKS, write
 
-from epm_task.job.task_file import TaskFileError, find_task, tasks_in
+from epm_task.job.task_file import TaskFileError, find_task, read_task_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,4 +53,4 @@ def test_imported_tasks_belong_to_their_own_file(tmp_path: Path, monkeypatch: py
     write(tmp_path, SCANNER, "scanner_of_test.py")
     monkeypatch.syspath_prepend(str(tmp_path))
     path = write(tmp_path, "from scanner_of_test import key_scanner as epm_task", "other.py")
-    assert tasks_in(path) == {}
+    assert read_task_file(path).tasks == {}

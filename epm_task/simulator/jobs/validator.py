@@ -59,7 +59,7 @@ def validate(
 
 
 #: What `schedule_errors` says better.
-_TIMES: Final = ("/schedule", "/events")
+_TIMES: Final = "/schedule"
 
 
 def _shape_errors(doc: dict[str, Any]) -> Iterator[str]:
