@@ -55,7 +55,10 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that a task pays only for what it uses."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES.get(name, "epm_task.errors")), name)
+    from epm_task.runtime.start_up import collector_paused  # noqa: PLC0415  # only who imports late
+
+    with collector_paused():
+        value: object = getattr(import_module(_HOMES.get(name, "epm_task.errors")), name)
     globals()[name] = value
     return value
 

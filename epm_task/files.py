@@ -10,7 +10,6 @@ import re
 import stat
 import sys
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from epm_task.errors import UnsafeConfiguration
 
@@ -33,7 +32,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     Raises:
         OSError: The file could not be written; the old one is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(16).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -39,9 +39,9 @@ class HandlerContext(TaskContext):
         self,
         declaration: Declaration,
         invocation: Invocation,
-        kept: _Kept,
+        kept: Any,
         agent: Any,
-        stop: _NoStop,
+        stop: Any,
     ) -> None:
         """Take what `make_context` made."""
         super().__init__(declaration, invocation, kept, agent, stop)
@@ -81,7 +81,7 @@ class _Kept:
         encoder = RecordEncoder(
             source=job_id, job_id=job_id, job_name=invocation.job_name, run_id=run_id
         )
-        self.log = Log(Sink(encoder, self), [], {})
+        self.log = Log(Sink(encoder, self.record), [], {})
         self.pipe = self
         self.records: list[Record] = []
         self.published: list[tuple[str, dict[str, Any]]] = []

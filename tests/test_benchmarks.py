@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,21 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
     "start_up": (
         ["--rounds", "2"],
         [
-            r"variant +ms +/ floor +RSS MB +modules",
-            r"stdlib floor +\d+ +1\.00 +\d+ +\d+",
-            r"naive twin, four libraries +\d+ +\d+\.\d\d +\d+ +\d+",
-            r"epm_task, no settings model +\d+ +\d+\.\d\d +\d+ +\d+",
-            r"epm_task, settings model +\d+ +\d+\.\d\d +\d+ +\d+",
+            r"variant +ms +/ floor +/ naive +RSS MB +modules",
+            r"stdlib floor +\d+ +1\.00 +\d\.\d\d +\d+ +\d+",
+            r"naive twin, four libraries +\d+ +\d+\.\d\d +1\.00 +\d+ +\d+",
+            r"epm_task, no settings model +\d+ +\d+\.\d\d +\d\.\d\d +\d+ +\d+",
+            r"epm_task, settings model +\d+ +\d+\.\d\d +\d\.\d\d +\d+ +\d+",
         ],
+    ),
+    "instructions": (
+        ["--budget", "spine"],
+        [
+            r" +M instructions +÷ floor +program",
+            r" +\d+\.\d +\d\.\d\d +spine \(budget \d+\)",
+        ]
+        if shutil.which("valgrind")
+        else [r"valgrind is not installed, .*"],
     ),
     "throughput": (
         ["--rounds", "1", "--records", "2000"],

@@ -21,7 +21,7 @@ SAMPLES = [
     errors.TemporaryFailure("the server is busy; the next run may find it idle"),
     errors.DeadlineExceeded(),
     errors.HandlerCrashed("the handler raised KeyError at task.py:3"),
-    errors.ResultNotSerializable("a set is no object"),
+    errors.ResultNotSerializable("a set is not an object"),
     errors.TopicNotDeclared("a/b", "scan", "@task(publishes=[…])"),
     errors.HandlerUnresponsive("stopped by SIGTERM", 3.5),
     errors.RecordsUndelivered(3, "no broker"),

@@ -16,8 +16,8 @@ DEFAULT_TEMPLATE: Final = "{job_id}_{run_id}"
 
 #: File name and URL segment at once: no separator, no `_`, no leading dot.
 JOB_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9.-]{0,127}"
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-_FOREIGN: Final = re.compile(r"[^A-Za-z0-9.-]")
+_PLACEHOLDER: Final = r"\{(\w+)\}"
+_FOREIGN: Final = r"[^A-Za-z0-9.-]"
 
 
 def check_job_id(job_id: str) -> str:
@@ -36,7 +36,7 @@ def check_job_id(job_id: str) -> str:
 
 def usable_job_id(text: str, *, otherwise: str = "my-job") -> str:
     """Return the job id that is nearest to *text*, or *otherwise* when nothing of it is left."""
-    return _FOREIGN.sub("-", text).strip(".-")[:128] or otherwise
+    return re.sub(_FOREIGN, "-", text).strip(".-")[:128] or otherwise
 
 
 def make_client_id(
@@ -56,7 +56,7 @@ def make_client_id(
     """
     _job_id_segment(template)
     values = {"job_id": check_job_id(job_id), "run_id": run_id, "job_name": job_name}
-    return _PLACEHOLDER.sub(lambda match: _FOREIGN.sub("-", values[match[1]]), template)
+    return re.sub(_PLACEHOLDER, lambda match: re.sub(_FOREIGN, "-", values[match[1]]), template)
 
 
 def job_id_of(client_id: str, *, template: str = DEFAULT_TEMPLATE) -> str | None:
@@ -68,11 +68,11 @@ def job_id_of(client_id: str, *, template: str = DEFAULT_TEMPLATE) -> str | None
 
 def _job_id_segment(template: str) -> int:
     # `{job_id}` itself holds an underscore: placeholders are freed of it before the split.
-    names = set(_PLACEHOLDER.findall(template))
+    names = set(re.findall(_PLACEHOLDER, template))
     if unknown := sorted(names - {"job_id", "job_name", "run_id"}):
         why = f"{{{unknown[0]}}} is not a placeholder"
         raise BadClientIdTemplate(template, why, DEFAULT_TEMPLATE)
-    segments = _PLACEHOLDER.sub(lambda m: "\0" + m[1].replace("_", ""), template).split("_")
+    segments = re.sub(_PLACEHOLDER, lambda m: "\0" + m[1].replace("_", ""), template).split("_")
     if segments.count("\0jobid") != 1:
         why = "{job_id} must be one whole segment between `_`"
         raise BadClientIdTemplate(template, why, DEFAULT_TEMPLATE)

@@ -15,6 +15,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.machinery import PathFinder
+from itertools import chain
 from pathlib import Path
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -251,11 +252,12 @@ def _load_parsers(task: Task[..., Any]) -> None:
 
 def _load_runtime() -> None:
     """Import what a run loads late, so that it is among the modules."""
-    late = (module.name for module in walk_packages(runtime.__path__, f"{runtime.__name__}."))
-    put_off = (name for names in PUT_OFF.values() for name in names)
-    for name in (*late, *put_off):
-        if name not in sys.stdlib_module_names | {SETTINGS, *OTHER_SYSTEMS}:
-            import_module(name)
+    for module in walk_packages(runtime.__path__, f"{runtime.__name__}."):
+        if module.name not in {SETTINGS, *OTHER_SYSTEMS}:
+            import_module(module.name)
+    put_off = [names for package, names in PUT_OFF.items() if package in sys.modules]
+    for name in sorted(set(chain.from_iterable(put_off)) - sys.stdlib_module_names):
+        import_module(name)
 
 
 def _files() -> dict[str, str]:

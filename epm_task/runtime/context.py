@@ -1,8 +1,8 @@
-"""A task context is what a handler can do beside its own work: log, publish, ask, stop."""
+"""What a handler can do beside its own work: log, publish, ask the agent, stop in time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from epm_task.errors import TopicNotDeclared
 from epm_task.runtime.result import encode_object
@@ -15,38 +15,10 @@ if TYPE_CHECKING:
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
     from epm_task.runtime.log.log import Log
+    from epm_task.runtime.log.pipe import RunLog
+    from epm_task.runtime.stop import Stop
 
 Payload = TypeVar("Payload")
-
-
-class Publisher(Protocol):
-    """Takes messages for the broker."""
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Accept one message."""
-
-
-class Writable(Protocol):
-    """What a context needs of a run log."""
-
-    @property
-    def log(self) -> Log:
-        """Where records are written."""
-
-    @property
-    def pipe(self) -> Publisher:
-        """Where messages go."""
-
-
-class Stoppable(Protocol):
-    """What a context needs to know about the end of the run."""
-
-    @property
-    def stopping(self) -> threading.Event:
-        """Set when the run shall end."""
-
-    def remaining(self) -> float:
-        """Return the seconds left."""
 
 
 class TaskContext:
@@ -57,16 +29,16 @@ class TaskContext:
         agent: The agent's Plugin Settings API.
         job_id: Id of the job that started the task; "" without `mqttTopics`.
         job_name: Name of that job.
-        run_id: Id of this run, as it stands in every record.
+        run_id: Id of this run, as every record has it.
     """
 
     def __init__(
         self,
         declaration: Declaration,
         invocation: Invocation,
-        run_log: Writable,
+        run_log: RunLog,
         agent: AgentClient,
-        stop: Stoppable,
+        stop: Stop,
     ) -> None:
         self.log: Log = run_log.log
         self.agent = agent
@@ -94,7 +66,7 @@ class TaskContext:
 
         Raises:
             TopicNotDeclared: `@task(publishes=[…])` does not hold the topic.
-            ValueError: The payload is no object, or has no JSON form.
+            ValueError: The payload is not an object, or has no JSON form.
         """
         if topic.name not in self._declaration.own_publications:
             line = f"@task(publishes=[…, {topic!r}])"

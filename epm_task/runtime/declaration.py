@@ -1,6 +1,6 @@
-"""A declaration is what an author states once, in `@task(…)`; the job document comes from it."""
+"""What an author declares once, in `@task(…)`; the job document is made from it."""
 
-from __future__ import annotations
+# Annotations are not texts here: a NamedTuple would compile each of them at every start.
 
 import re
 from typing import Final, Literal, NamedTuple, get_args
@@ -13,7 +13,7 @@ from epm_task.contract.topic import Topic
 _MARGIN_SECONDS: Final = 10.0
 _MARGIN_SHARE: Final = 0.05
 #: The name of a folder and of a file, on every system.
-_COMMAND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_COMMAND: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 
 
 class Declaration(NamedTuple):
@@ -95,7 +95,7 @@ def check_declaration(declaration: Declaration) -> None:
     topics = (*declaration.publishes, *declaration.subscribes, *event_topic)
     if not all(isinstance(topic, Topic) for topic in topics):
         raise ValueError('a topic must be a Topic: Topic("Jobs/my-job/results")')
-    if declaration.command is not None and not _COMMAND.fullmatch(declaration.command):
+    if declaration.command is not None and not re.fullmatch(_COMMAND, declaration.command):
         raise ValueError("command must be a name of letters, digits, `_` and `-`")
     if not 1 <= declaration.priority <= 10:
         raise ValueError("priority must be 1 to 10")

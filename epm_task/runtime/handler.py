@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from epm_task.runtime.stop import Stop
 
 #: Names whose option and whose token in the job, `--max-bytes={MaxBytes}`, are regular.
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*_?", re.ASCII)
+_NAME: Final = "[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*_?"
 
 # `inspect` says all this too, and costs a twentieth of a start. These are its CO_… flags.
 _ARGUMENTS, _KEYWORDS, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04, 0x08, 0x20, 0x80, 0x200
@@ -170,7 +170,7 @@ class Handler:
     def _check_options(self) -> None:
         taken = dict.fromkeys(RESERVED_OPTIONS, "an argument of the runtime")
         for parameter in self.parameters:
-            if not _NAME.fullmatch(parameter.name):
+            if not re.fullmatch(_NAME, parameter.name):
                 raise self._refusal(
                     f"`{parameter.name}` cannot be an option: it needs ASCII letters and digits, "
                     "with single underscores between",

@@ -1,12 +1,13 @@
 """Read what one start of the process was given, in argv and in the environment."""
 
-from __future__ import annotations
+# Annotations are not texts here: a NamedTuple would compile each of them at every start.
 
 import os
 import re
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE, check_job_id
 from epm_task.contract.levels import LogLevel
@@ -20,10 +21,6 @@ from epm_task.errors import (
     UnsubstitutedToken,
 )
 from epm_task.runtime.parameter import Parameter, parse_bool
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
 
 #: What every task understands, described once.
 RUNTIME_ARGUMENTS: Final = (
@@ -43,7 +40,7 @@ RESERVED_OPTIONS: Final = (
     *(argument.option for argument in RUNTIME_ARGUMENTS),
 )
 
-_TOKEN: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_.]*\}")
+_BRACES: Final = r"\{[A-Za-z][A-Za-z0-9_.]*\}"
 #: Seconds beyond a day cannot be meant: no agent waits so long for a task.
 _MAX_SECONDS: Final = 86_400.0
 
@@ -167,7 +164,7 @@ def _collect(parameters: Sequence[Parameter], argv: Sequence[str]) -> dict[str, 
             text = "true"
         elif not equals:
             text = _next_word(argv, next(words, None), option)
-        if (token := _TOKEN.search(text)) and not parameter.raw:
+        if (token := re.search(_BRACES, text)) and not parameter.raw:
             raise UnsubstitutedToken(option, token[0])
         given.setdefault(parameter.name, []).append(text)
     return given

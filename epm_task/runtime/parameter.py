@@ -4,23 +4,20 @@ The agent can only substitute text. The common types are read here, without pyda
 type goes to pydantic's TypeAdapter, which is imported only then.
 """
 
-from __future__ import annotations
+# Annotations are not texts here: a NamedTuple would compile each of them at every start.
 
 import re
 import types
 import typing
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin
 
 from epm_task.contract.secrets import secret_form
 from epm_task.errors import InvalidArgument
 from epm_task.files import read_secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 
 #: Neither default nor annotation: the parameter must be given, as text.
 REQUIRED: Final[Any] = object()
@@ -129,10 +126,9 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
 
 
 #: `90`, `1.5h`, `1d2h`, `P1DT2H30M`: a number of seconds, or amounts with their units.
-_DURATION: Final = re.compile(
-    r"P?(?:(?P<days>[\d.]+)D)?T?(?:(?P<hours>[\d.]+)H)?"
-    r"(?:(?P<minutes>[\d.]+)M)?(?:(?P<seconds>[\d.]+)S?)?",
-    re.IGNORECASE | re.ASCII,
+_DURATION: Final = (
+    r"(?ia)P?(?:(?P<days>[\d.]+)D)?T?(?:(?P<hours>[\d.]+)H)?"
+    r"(?:(?P<minutes>[\d.]+)M)?(?:(?P<seconds>[\d.]+)S?)?"
 )
 _SHOWN: Final = 40
 
@@ -183,7 +179,7 @@ def _parse_date(text: str) -> date:
 
 def _parse_timedelta(text: str) -> timedelta:
     refusal = ValueError(f"{text[:_SHOWN]!r} is not a duration like 90, 1h30m or PT1H30M")
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip())
     amounts = {unit: n for unit, n in match.groupdict().items() if n} if match else {}
     if not amounts:
         raise refusal

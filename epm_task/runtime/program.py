@@ -85,14 +85,15 @@ def _version() -> str:
 
 def usage(program: str, documentation: str, parameters: Iterable[Parameter]) -> str:
     """Return the help of a task: what it does, its parameters, the runtime's, the exit codes."""
-    from inspect import cleandoc  # noqa: PLC0415  # people only
+    from textwrap import dedent  # noqa: PLC0415  # people only
 
+    summary, _, more = documentation.strip().partition("\n")
     rows = list(parameters)
     required = "".join(f" {p.option}=VALUE" for p in rows if p.required)
     lines = [
         f"usage: {program} {API_BASE_ARGUMENT}{required} [options]",
         "",
-        cleandoc(documentation or "(no description)"),
+        f"{summary}\n{dedent(more)}".rstrip() or "(no description)",
         "",
         "parameters:",
         *([_row(parameter) for parameter in rows] or ["  (none)"]),

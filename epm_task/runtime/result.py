@@ -1,14 +1,14 @@
-"""A JSON object is the one form in which values leave a task: on stdout, and on its topics."""
+"""Write the JSON objects in which values leave a task: on stdout, and on its topics."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from enum import Enum
 from pathlib import PurePath
+from typing import Any
 
 
 def encode_object(value: object) -> bytes:
@@ -28,14 +28,23 @@ def encode_object(value: object) -> bytes:
     return text.encode("ascii")
 
 
+def dataclass_fields(value: object) -> dict[str, Any] | None:
+    """Return the fields of a dataclass by name, None for any other value."""
+    if isinstance(value, type) or not hasattr(type(value), "__dataclass_fields__"):
+        return None
+    from dataclasses import fields  # noqa: PLC0415  # whoever made one has loaded this
+
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+
+
 def _plain_object(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if (fields := dataclass_fields(value)) is not None:
+        return fields
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    raise ValueError(f"a {type(value).__name__} is no object")
+    raise ValueError(f"a {type(value).__name__} is not an object")
 
 
 def _plain(value: object) -> object:

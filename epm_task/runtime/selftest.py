@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _FAILED: Final = 1
 #: What every run loads, and who says its version.
-_LIBRARIES: Final = {"httpx": "httpx", "paho.mqtt": "paho-mqtt", "structlog": "structlog"}
+_LIBRARIES: Final = {"httpx": "httpx", "paho.mqtt": "paho-mqtt"}
 _TYPED: Final = {"pydantic": "pydantic", "pydantic_settings": "pydantic-settings"}
 _MOST_SHOWN: Final = 20
 
@@ -51,6 +51,8 @@ def _import_all(handlers: Collection[Handler], lines: list[str]) -> Iterator[str
     wanted = {"epm_task.runtime.spine": "", **_LIBRARIES, "ssl": "openssl"}
     if any(handler.settings_type for handler in handlers) or "pydantic" in sys.modules:
         wanted |= _TYPED
+    if "structlog" in sys.modules:  # the author's, or that of a library
+        wanted["structlog"] = "structlog"
     if any(handler.is_async for handler in handlers):
         wanted["asyncio"] = ""
     for module, name in wanted.items():

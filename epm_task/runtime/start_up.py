@@ -11,9 +11,10 @@ import gc
 import sys
 import threading
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +27,19 @@ OPTIONAL: Final[dict[str, tuple[str, ...]]] = {
     "paho": ("socks", "dns"),  # PySocks would obey MQTT_PROXY; dnspython is for SRV records
     "pydantic_settings": ("yaml", "boto3", "azure", "google", "mypy_boto3_secretsmanager"),
 }
-#: Modules that it imports at its top, and that few tasks use: each is loaded when it is used.
+#: Modules that it, or what it imports, has at its top, and that few tasks use: each is loaded when
+#: one of its names is used.
 PUT_OFF: Final[dict[str, tuple[str, ...]]] = {
-    "httpx": ("asyncio", "idna", "inspect", "mimetypes", "shutil"),
-    "structlog": ("asyncio", "inspect", "structlog.stdlib", "structlog.threadlocal"),
+    "httpx": ("asyncio", "idna", "inspect", "locale", "mimetypes", "quopri", "shutil"),
+    "structlog": ("asyncio",),
     "paho": ("uuid",),
-    "pydantic_settings": ("asyncio", "csv", "zipfile"),
+    "pydantic_settings": (
+        *("asyncio", "csv", "dotenv", "gettext"),
+        *("locale", "quopri", "secrets", "shlex", "shutil", "tokenize"),
+    ),
 }
+#: Functions that are imported by name from a module that is put off, and called late.
+_FUNCTIONS: Final = {"dotenv": ("dotenv_values",), "gettext": ("gettext", "ngettext")}
 #: Modules that it imports late, for what a task never does: an executable does not hold them.
 NEVER_RUN: Final[dict[str, tuple[str, ...]]] = {
     "httpx": (
@@ -51,11 +58,21 @@ class _StandIn(ModuleType):
     """Stands in for a module, and loads it when one of its names is used."""
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__") and name != "__path__":  # the import system looks at it
+        functions = _FUNCTIONS.get(self.__name__, ())
+        if name in functions:
+            return partial(self._call, name)
+        # The import system looks at a module; a submodule needs the path of a real one.
+        if name.startswith("__") and (functions or name != "__path__"):
             raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def _call(self, name: str, *args: Any, **words: Any) -> Any:
+        return getattr(self._real(), name)(*args, **words)
+
+    def _real(self) -> ModuleType:
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        return getattr(import_module(self.__name__), name)
+        return import_module(self.__name__)
 
 
 class _Refusal:
@@ -93,10 +110,13 @@ def slim_import(package: str) -> Iterator[None]:
 @contextmanager
 def collector_paused() -> Iterator[None]:
     """Make no search for garbage in this block: a start makes none, and looking costs 5 %."""
-    paused = gc.isenabled()
+    running = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if paused:
+        if running:
+            # Together they make all objects old at once, so that the next search skips them.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

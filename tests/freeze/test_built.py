@@ -95,7 +95,7 @@ def test_it_holds_the_runtime_and_no_tool(name: str, request: pytest.FixtureRequ
     assert ("pydantic" in inside) == ("pydantic_settings" in inside) == (name == "scanner")
     assert "asyncio" not in inside or name == "scanner"
     libraries = set(json.loads((place / "manifest.json").read_text("utf-8"))["libraries"])
-    assert {"epm-task", "httpx", "paho-mqtt", "structlog"} <= libraries
+    assert {"epm-task", "httpx", "paho-mqtt"} <= libraries
     assert libraries & {"rich", "typer", "aiohttp", "anyio"} == set()
 
 

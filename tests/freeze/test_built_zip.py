@@ -57,7 +57,7 @@ def test_it_holds_the_runtime_and_no_more(tmp_path: Path):
     with zipfile.ZipFile(built.folder / "Hello.pyz") as archive:
         names = archive.namelist()
     assert {name.partition("/")[0].partition(".")[0] for name in names} == {
-        *("__main__", "hello", "epm_task", "httpx", "idna", "paho", "structlog")
+        *("__main__", "hello", "epm_task", "httpx", "idna", "paho")
     }
     ours = {name.split("/")[1].partition(".")[0] for name in names if name.startswith("epm_task/")}
     assert ours == {"__init__", "contract", "errors", "exit_code", "files", "runtime"}

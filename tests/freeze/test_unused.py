@@ -31,7 +31,7 @@ def test_a_source_start_loads_none_of_them():
     loaded = json.loads(done.stdout)
     never = tuple(name for names in UNUSED.values() for name in names)
     assert [name for name in loaded if belongs_to(name, never)] == []
-    assert {"httpx", "paho.mqtt.client", "structlog"} <= set(loaded)
+    assert {"httpx", "paho.mqtt.client"} <= set(loaded)
     assert SETTINGS not in loaded
 
 

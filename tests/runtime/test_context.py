@@ -137,18 +137,18 @@ def test_other_topic_is_refused_with_the_line_to_write(
 @pytest.mark.parametrize(
     ("payload", "why"),
     [
-        ([1], "a list is no object"),
-        ("text", "a str is no object"),
-        (None, "a NoneType is no object"),
-        (Finding, "is no object"),
+        ([1], "a list is not an object"),
+        ("text", "a str is not an object"),
+        (None, "a NoneType is not an object"),
+        (Finding, "is not an object"),
         ({"a": float("nan")}, "not JSON compliant"),
-        ({"a": SecretStr("hunter2-secret")}, "no object"),
+        ({"a": SecretStr("hunter2-secret")}, "not an object"),
     ],
 )
 def test_payload_without_a_json_form_is_refused(
     context: TaskContext, kept: Kept, payload: Any, why: str
 ) -> None:
-    """What is no object, or holds a secret, is refused and not shown."""
+    """What is not an object, or holds a secret, is refused and not shown."""
     with pytest.raises(ValueError, match=why) as refused:
         context.publish(COUNTS, payload)
     assert "hunter2" not in str(refused.value)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
+from peers.patience import PATIENCE
 from runtime.stderr_lines import StderrLines
 
 from epm_task.contract import levels as level
 from epm_task.runtime.log.encoder import RecordEncoder
-from epm_task.runtime.log.log import Sink, joined
+from epm_task.runtime.log.log import Sink, joined, make_log
 from epm_task.runtime.log.pipe import LogPipe
 
 if TYPE_CHECKING:
@@ -32,10 +36,12 @@ def sink(stderr: StderrLines) -> Iterator[Sink]:
     """Let everything join."""
     pipe = LogPipe(stderr, mirror=level.OFF)
     pipe.without_broker("a test has none")
-    sink = Sink(RecordEncoder(source="task", job_id="job", job_name="Job", run_id="7f"), pipe)
+    sink = Sink(
+        RecordEncoder(source="task", job_id="job", job_name="Job", run_id="7f"), pipe.record
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        with joined(sink, level.INFORMATION):
+        with joined(make_log(sink, level.INFORMATION), sink, level.INFORMATION):
             yield sink
 
 
@@ -140,7 +146,7 @@ def test_everything_is_put_back(stderr: StderrLines) -> None:
     """After the block the hooks and the level are those of before."""
     root = logging.getLogger()
     pipe = LogPipe(stderr, mirror=level.OFF)
-    sink = Sink(RecordEncoder(source="t", job_id="", job_name="", run_id="7f"), pipe)
+    sink = Sink(RecordEncoder(source="t", job_id="", job_name="", run_id="7f"), pipe.record)
 
     def hooks() -> tuple[object, ...]:
         return (
@@ -153,6 +159,60 @@ def test_everything_is_put_back(stderr: StderrLines) -> None:
         )
 
     before = hooks()
-    with joined(sink, level.WARNING):
+    with joined(make_log(sink, level.WARNING), sink, level.WARNING):
         assert hooks() != before
     assert hooks() == before
+
+
+@pytest.mark.usefixtures("sink")
+def test_structlog_joins(stderr: StderrLines) -> None:
+    """A library that uses structlog joins without being asked to."""
+    structlog.get_logger("library").bind(b=2).warning("from_library", a=1)
+    structlog.reset_defaults()
+    (record,) = stderr.records
+    assert (record["message"], record["properties"]) == ("from_library", {"b": 2, "a": 1})
+
+
+STRUCTLOG_LATE = """
+import sys
+from runtime.run_parts import declared, invoked
+from runtime.stderr_lines import StderrLines
+from epm_task.runtime.log.pipe import RunLog
+
+stderr = StderrLines()
+run_log = RunLog(declared(), invoked(), stderr)
+assert "structlog" not in sys.modules
+import structlog, structlog.stdlib
+structlog.get_logger().warning("late")
+run_log.log.info("own")
+assert not {"asyncio", "rich"} & sys.modules.keys()
+assert structlog.stdlib.asyncio.get_running_loop
+assert "asyncio" in sys.modules
+run_log.pipe.without_broker("a test has none")
+print([record["message"] for record in stderr.records])
+"""
+
+
+def test_structlog_joins_when_it_is_imported_late() -> None:
+    """A task does not load it; whoever imports it during the run finds it configured."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STRUCTLOG_LATE],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (ended.stdout, ended.stderr) == ("['late', 'own']\n", "")
+
+
+def test_watch_for_structlog_ends_with_the_block(sink: Sink) -> None:
+    """A run in which nobody imports it leaves no hook behind."""
+    hooks = list(sys.meta_path)
+    hidden = sys.modules.pop("structlog")
+    try:
+        with joined(make_log(sink, level.WARNING), sink, level.WARNING):
+            assert len(sys.meta_path) == len(hooks) + 1
+    finally:
+        sys.modules["structlog"] = hidden
+    assert sys.meta_path == hooks

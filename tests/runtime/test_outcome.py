@@ -28,7 +28,7 @@ def test_empty_mapping_is_a_result() -> None:
 
 @pytest.mark.parametrize("result", [[1], object(), {"a": object()}, {"a": "x" * MAX_RESULT_BYTES}])
 def test_other_result_is_refused(result: object) -> None:
-    """What is no object, or larger than 64 KiB, is refused."""
+    """What is not an object, or larger than 64 KiB, is refused."""
     with pytest.raises(ResultNotSerializable, match="was not printed"):
         Outcome.of_result(result)
 

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from peers.patience import PATIENCE
 
 from epm_task.runtime import start_up
 from epm_task.runtime.start_up import collector_paused, slim_import
@@ -155,13 +156,28 @@ def test_rich_can_be_imported_after_the_log() -> None:
     assert printed.stdout.split() == ["7", "Console", "command"]
 
 
-def test_coroutine_methods_of_structlog_work_after_all() -> None:
-    """What structlog needs asyncio for gets it when it is used."""
+def test_what_is_put_off_for_settings_works_when_it_is_used(tmp_path: Path) -> None:
+    """pydantic-settings reads a `.env` and a command line of the author's all the same."""
+    (tmp_path / "own.env").write_text("DEPTH=3\n")
     program = (
-        "import epm_task.runtime.log.log, structlog\n"
-        "print(structlog.stdlib.asyncio.get_running_loop.__name__)\n"
+        "import epm_task.runtime.settings, sys\n"
+        f"assert not {set(start_up.PUT_OFF['pydantic_settings'])!r} & sys.modules.keys()\n"
+        "from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict\n"
+        "class Own(BaseSettings):\n"
+        "    model_config = SettingsConfigDict(env_file='own.env')\n"
+        "    depth: int = 1\n"
+        "print(Own().depth, CliApp.run(Own, ['--depth', '4']).depth)\n"
+        "import csv, gettext, locale, shutil, dotenv, tokenize\n"
+        "print(csv.reader(['a,b']).__next__(), gettext.gettext('x'), shutil.which('x-y-z'))\n"
+        "CliApp.run(Own, ['--wrong'])\n"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
-    assert printed.stdout.split() == ["get_running_loop"], printed.stderr
+    assert ended.stdout.splitlines() == ["3 4", "['a', 'b'] x None"], ended.stderr
+    assert "unrecognized arguments: --wrong" in ended.stderr

@@ -32,16 +32,21 @@ class TcpRow(NamedTuple):
     inode: int
 
 
-class Source(NamedTuple):
+class Source:
     """A way to read the kernel's socket table; both functions raise OSError when it is closed.
 
-    Attributes:
+    Args:
         listening: Returns every socket that listens on a port.
         connected: Returns the socket with these two ends, its own first.
     """
 
-    listening: Callable[[int], list[TcpRow]]
-    connected: Callable[[Endpoint, Endpoint], list[TcpRow]]
+    def __init__(
+        self,
+        listening: Callable[[int], list[TcpRow]],
+        connected: Callable[[Endpoint, Endpoint], list[TcpRow]],
+    ) -> None:
+        self.listening = listening
+        self.connected = connected
 
 
 def listeners(

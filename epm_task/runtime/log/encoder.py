@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import re
@@ -27,6 +26,7 @@ from epm_task.contract.record import (
     TIMESTAMP,
 )
 from epm_task.contract.secrets import MASK
+from epm_task.runtime.result import dataclass_fields
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -69,8 +69,8 @@ def shallow_value(value: object) -> Any:
     for kinds, form in _FORMS:
         if isinstance(value, kinds):
             return form(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if (fields := dataclass_fields(value)) is not None:
+        return fields
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json")
     return safe_text(value)
@@ -144,7 +144,7 @@ _MAX_NAME: Final = 200
 #: A shorter secret would blot out ordinary words.
 _SHORTEST_SECRET: Final = 6
 
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING: Final = r'"(?:[^"\\]|\\.)*"'
 
 _encode = json.JSONEncoder(
     default=shallow_value, allow_nan=False, check_circular=True, separators=(",", ":")
@@ -202,7 +202,7 @@ class RecordEncoder:
     def _masked(self, written: str) -> str:
         for secret in self._secrets.values():
             if secret in written:
-                return _STRING.sub(self._mask_string, written)
+                return re.sub(_STRING, self._mask_string, written)
         return written
 
     def _mask_string(self, match: re.Match[str]) -> str:
@@ -279,8 +279,8 @@ def _parts(value: Any) -> list[object]:
         return list(value.values())
     if isinstance(value, list | tuple | set | frozenset):
         return list(value)
-    if dataclasses.is_dataclass(value):
-        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if (fields := dataclass_fields(value)) is not None:
+        return list(fields.values())
     if hasattr(value, "model_dump"):
         return [part for _, part in value]
     return []

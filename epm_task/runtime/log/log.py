@@ -1,4 +1,4 @@
-"""A log is what the author writes records with; `logging` and `warnings` join it."""
+"""The log that an author writes records with; structlog, `logging` and `warnings` join it."""
 
 from __future__ import annotations
 
@@ -6,54 +6,73 @@ import logging
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from epm_task.contract import levels as level
 from epm_task.runtime.log.encoder import exception_properties, safe_text
 from epm_task.runtime.start_up import slim_import
 
-with slim_import("structlog"):
-    import structlog
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
     from epm_task.runtime.log.encoder import RecordEncoder
-
-
-class Pipe(Protocol):
-    """Takes records."""
-
-    def record(self, level: int, line: bytes) -> None:
-        """Accept one record."""
 
 
 class Sink:
     """Where the records of one run go, from the encoder into the pipe.
 
+    Args:
+        encoder: Makes each record one line.
+        accept: Takes level and line of each; `LogPipe.record`.
+
     Attributes:
         thread_errors: Names of the threads that an exception ended.
     """
 
-    def __init__(self, encoder: RecordEncoder, pipe: Pipe) -> None:
+    def __init__(self, encoder: RecordEncoder, accept: Callable[[int, bytes], None]) -> None:
         self._encoder: Final = encoder
-        self._pipe: Final = pipe
+        self._accept: Final = accept
         self.thread_errors: list[str] = []
 
     def write(
         self, number: int, message: object, properties: dict[str, Any], source: str | None = None
     ) -> None:
         """Write one record."""
-        self._pipe.record(number, self._encoder.encode(number, message, properties, source=source))
+        self._accept(number, self._encoder.encode(number, message, properties, source=source))
 
 
-class Log(structlog.BoundLoggerBase):
+class Log:
     """Writes records: `ctx.log.info("scan_finished", found=3)`.
 
     The first argument is the message, a short constant text; all else is a field. A call never
     raises, whatever it is given, and blocks for at most a second. `bind(key=value)` returns a log
-    that adds fields to every record.
+    that adds fields to every record. structlog takes it for a bound logger of its own.
     """
+
+    def __init__(self, sink: Sink, _processors: object, context: dict[str, Any]) -> None:
+        """Take what structlog gives a bound logger; its processors change nothing here."""
+        self._logger = sink
+        self._context = context
+
+    def bind(self, **fields: Any) -> Self:
+        """Return a log that adds *fields* to every record."""
+        return self.new(**{**self._context, **fields})
+
+    def unbind(self, *names: str) -> Self:
+        """Return a log that no longer adds the fields *names*; KeyError for one it does not add."""
+        for name in names:
+            self._context[name]
+        return self.try_unbind(*names)
+
+    def try_unbind(self, *names: str) -> Self:
+        """Return a log that does not add the fields *names*."""
+        return self.new(**{key: value for key, value in self._context.items() if key not in names})
+
+    def new(self, **fields: Any) -> Self:
+        """Return a log that adds *fields* and no others."""
+        return type(self)(self._logger, (), fields)
 
     def trace(self, message: object = "", /, *args: object, **fields: Any) -> None:
         """Write a record of the level Trace."""
@@ -95,10 +114,7 @@ class Log(structlog.BoundLoggerBase):
 
 
 def make_log(sink: Sink, minimum: int) -> Log:
-    """Return the log of a run, and make `structlog.get_logger()` return its like.
-
-    Methods below *minimum* do nothing at all, in less than 0.3 us.
-    """
+    """Return the log of a run; methods below *minimum* do nothing at all, in less than 0.3 us."""
     quiet = {
         name: _nothing
         for name, number in (
@@ -113,19 +129,17 @@ def make_log(sink: Sink, minimum: int) -> Log:
         if number < minimum
     }
     kind: type[Log] = type("Log", (Log,), quiet)
-    structlog.configure(
-        wrapper_class=kind,
-        processors=[],
-        context_class=dict,
-        logger_factory=lambda *_args: sink,
-        cache_logger_on_first_use=True,
-    )
-    return kind(sink, [], {})
+    return kind(sink, (), {})
 
 
 @contextmanager
-def joined(sink: Sink, minimum: int) -> Iterator[None]:
-    """Let `logging`, `warnings` and other threads' exceptions write to *sink* in this block."""
+def joined(log: Log, sink: Sink, minimum: int) -> Iterator[None]:
+    """Let structlog, `logging`, `warnings` and other threads' exceptions write to *sink*.
+
+    All but structlog are put back at the end of the block.
+    """
+    watch = _StructlogWatch(type(log), sink)
+    watch.begin()
     root = logging.getLogger()
     handler = _StandardHandler(sink)
     before = root.level, threading.excepthook, sys.unraisablehook, logging.raiseExceptions
@@ -140,10 +154,58 @@ def joined(sink: Sink, minimum: int) -> Iterator[None]:
     try:
         yield
     finally:
+        watch.end()
         root.removeHandler(handler)
         logging.captureWarnings(capture=False)
         root.setLevel(before[0])
         _, threading.excepthook, sys.unraisablehook, logging.raiseExceptions = before
+
+
+class _StructlogWatch:
+    """Configures structlog, now or when somebody imports it: most tasks need not load it."""
+
+    def __init__(self, kind: type[Log], sink: Sink) -> None:
+        self._kind = kind
+        self._sink = sink
+
+    def begin(self) -> None:
+        structlog = sys.modules.get("structlog")
+        if structlog is not None:
+            self._configure(structlog)
+        else:
+            sys.meta_path.insert(0, self)
+
+    def end(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != "structlog":
+            return None
+        self.end()
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path)
+        spec = next(filter(None, found), None)
+        if spec is not None and spec.loader is not None:
+            self._wrap(spec.loader)
+        return spec
+
+    def _wrap(self, loader: Any) -> None:
+        def exec_module(module: ModuleType) -> None:
+            del loader.exec_module  # it may load other modules, too
+            with slim_import("structlog"):
+                loader.exec_module(module)
+            self._configure(module)
+
+        loader.exec_module = exec_module
+
+    def _configure(self, structlog: Any) -> None:
+        structlog.configure(
+            wrapper_class=self._kind,
+            processors=[],
+            context_class=dict,
+            logger_factory=lambda *_args: self._sink,
+            cache_logger_on_first_use=True,
+        )
 
 
 class _StandardHandler(logging.Handler):

@@ -199,13 +199,13 @@ class RunLog:
             run_id=invocation.run_id,
         )
         self.pipe: Final = LogPipe(streams, mirror=level.NUMBERS[declaration.mirror])
-        self._sink = Sink(self._encoder, self.pipe)
+        self._sink = Sink(self._encoder, self.pipe.record)
         minimum = level.NUMBERS[invocation.log_level]
         self.log: Final = make_log(self._sink, minimum)
         self._connected = False
         self._encoder.mask(secret_texts(invocation.arguments))
         self._joined = ExitStack()
-        self._joined.enter_context(joined(self._sink, minimum))
+        self._joined.enter_context(joined(self.log, self._sink, minimum))
 
     def connect(
         self, registration: Registration, settings: TaskSettings | None, tls: SSLContext

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import structlog
 from runtime.stderr_lines import StderrLines
 
 from epm_task.contract import levels as level
 from epm_task.runtime.log.encoder import RecordEncoder
 from epm_task.runtime.log.log import Log, Sink, make_log
 from epm_task.runtime.log.pipe import LogPipe
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Hostile:
@@ -60,14 +56,15 @@ def sink(stderr: StderrLines) -> Sink:
     """Write records to stderr at once."""
     pipe = LogPipe(stderr, mirror=level.OFF)
     pipe.without_broker("a test has none")
-    return Sink(RecordEncoder(source="task", job_id="job", job_name="Job", run_id="7f"), pipe)
+    return Sink(
+        RecordEncoder(source="task", job_id="job", job_name="Job", run_id="7f"), pipe.record
+    )
 
 
 @pytest.fixture
-def log(sink: Sink) -> Iterator[Log]:
+def log(sink: Sink) -> Log:
     """Make a log of all levels."""
-    yield make_log(sink, level.TRACE)
-    structlog.reset_defaults()
+    return make_log(sink, level.TRACE)
 
 
 @pytest.mark.parametrize(
@@ -219,11 +216,12 @@ def test_bound_fields_are_in_every_record(log: Log, stderr: StderrLines) -> None
     ]
 
 
-def test_get_logger_writes_to_the_same_place(log: Log, stderr: StderrLines) -> None:
-    """A library that uses structlog joins without being asked to."""
-    structlog.get_logger("library").warning("from_library", a=1)
-    log.info("own")
-    assert [record["message"] for record in stderr.records] == ["from_library", "own"]
+def test_unbind_of_a_missing_field_is_an_error(log: Log) -> None:
+    """As in structlog, `unbind` raises where `try_unbind` does not."""
+    bound = log.bind(a=1)
+    with pytest.raises(KeyError):
+        bound.unbind("a", "b")
+    assert bound.try_unbind("a", "b")._context == {}
 
 
 def test_lower_levels_are_silent(sink: Sink, stderr: StderrLines) -> None:
@@ -234,4 +232,3 @@ def test_lower_levels_are_silent(sink: Sink, stderr: StderrLines) -> None:
     for write in (log.warning, log.exception):
         write("m")
     assert [record["level"] for record in stderr.records] == ["Warning", "Error"]
-    structlog.reset_defaults()

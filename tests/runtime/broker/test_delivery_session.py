@@ -16,7 +16,7 @@ from peers.task_process import poll
 
 from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.broker.connection import BrokerAddress, ConnectionLost, MqttConnection
-from epm_task.runtime.broker.session import STALL_SECONDS, MqttSession, Stalled
+from epm_task.runtime.broker.delivery import STALL_SECONDS, MqttSession, Stalled
 from epm_task.runtime.log.outbox import Message, Outbox
 
 if TYPE_CHECKING:
