@@ -1,4 +1,4 @@
-"""The account of a run says where each accepted record ended: at the broker, on stderr, nowhere."""
+"""Account for each record that a run accepted: at the broker, on stderr, or nowhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer is one way, right or wrong, in which an HTTP peer meets one request."""
+"""The ways, right and wrong, in which an HTTP peer answers one request."""
 
 from __future__ import annotations
 

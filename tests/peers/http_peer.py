@@ -1,4 +1,4 @@
-"""An HTTP peer answers a client over TLS by a script, and keeps what the client sent."""
+"""An HTTPS server for tests that answers by a script, and keeps what its clients sent."""
 
 from __future__ import annotations
 

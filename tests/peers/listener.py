@@ -1,4 +1,4 @@
-"""A listener accepts loopback connections in a thread, each served in a thread of its own."""
+"""Accept loopback connections in a thread, and serve each in a thread of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An API agent is a real API server in a thread of the test, with a store of its own."""
+"""Run a real API server in a thread of the test, with a store of its own."""
 
 from __future__ import annotations
 

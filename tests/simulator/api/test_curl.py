@@ -1,4 +1,4 @@
-"""Tests with the real curl: the examples of the vendor's page, save for paths and port."""
+"""The real curl: the examples of the vendor's page, save for paths and port."""
 
 from __future__ import annotations
 

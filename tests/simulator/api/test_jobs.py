@@ -1,4 +1,4 @@
-"""Tests of the Job Management API, with real TLS."""
+"""The Job Management API, with real TLS."""
 
 from __future__ import annotations
 

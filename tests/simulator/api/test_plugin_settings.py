@@ -1,4 +1,4 @@
-"""Tests of the Plugin Settings API, with real TLS."""
+"""The Plugin Settings API, with real TLS."""
 
 from __future__ import annotations
 

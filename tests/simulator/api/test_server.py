@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from peers.patience import PATIENCE
 from simulator.api.api_agent import ApiAgent, job_document
 
 from epm_task.simulator.api.server import ApiServer
@@ -46,7 +47,7 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 def wait_for_reason(agent: ApiAgent, reason: str) -> None:
     """Return when an event of the trace has this reason."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not any(reason in event.reason for event in agent.trace):
         assert time.monotonic() < deadline, [str(event) for event in agent.trace]
         time.sleep(0.005)

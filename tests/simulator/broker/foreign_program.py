@@ -1,4 +1,4 @@
-"""A foreign program is an MQTT client that is not ours, with the files that it needs."""
+"""What MQTT clients that are not ours need: their programs, and the broker's certificate."""
 
 from __future__ import annotations
 

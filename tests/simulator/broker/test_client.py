@@ -1,4 +1,4 @@
-"""A client: subscriptions with all their options, acknowledgements, wrong packets."""
+"""A client: greeting, subscriptions with all their options, acknowledgements, wrong packets."""
 
 from __future__ import annotations
 

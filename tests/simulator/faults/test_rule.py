@@ -1,4 +1,4 @@
-"""Tests of the fault rule."""
+"""A fault as text and as options."""
 
 from __future__ import annotations
 
