@@ -146,15 +146,11 @@ def rollback(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task deploy rollback key-scanner --agent-root ./agent --yes
     """
     root = _deploy_root_of(agent_root)
-    return _carry_out(
-        connection,
-        root,
-        lambda admin: make_plans(root, admin, [root.store_of(job_id).earlier(to).bundle]),
-        keep=keep,
-        yes=yes,
-        dry_run=dry_run,
-        as_json=as_json,
-    )
+
+    def make(admin: AdminClient) -> list[Plan]:
+        return make_plans(root, admin, [root.store_of(job_id).earlier(to).bundle])
+
+    return _carry_out(connection, root, make, keep=keep, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 @deploy.command()

@@ -19,7 +19,6 @@ from epm_task.job.merge import Drift, drift
 if TYPE_CHECKING:
     from epm_task.job.document import JobDocument
 
-
 _Targets = Annotated[
     list[str] | None,
     typer.Argument(metavar="FILE[:TASK] …", help="Files with tasks or a Job.", show_default=False),

@@ -26,13 +26,11 @@ from epm_task.exit_code import describe
 if TYPE_CHECKING:
     from epm_task.admin.credential import Credential
 
-
 jobs = typer.Typer(
     help="List, apply, trigger, delete jobs of an agent, as its administrator.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
 
 _JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 _JobFiles = Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)]

@@ -63,7 +63,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
 _AUTHOR_MEANING = "the task's author decides: TaskFailed(…, exit_code=N)"
 
 

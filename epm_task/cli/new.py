@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from epm_task.scaffold.template import Answer, Question, Template
 
-
-#: What a task does not have of its own.
-_OF_THE_PROJECT = ("licence",)
-
 _Templates = Annotated[
     Path | None,
     typer.Option(
@@ -66,7 +62,8 @@ def new(  # noqa: PLR0913  # each is an option of the command line
     if sys.stdin.isatty() and not no_input:
         if "name" in answers:
             template.complete(answers)  # a name that is refused is not worth a question
-        answers = ask(template, answers, _OF_THE_PROJECT if into else ())
+        of_the_project = ("licence",)  # a task that is added has none of its own
+        answers = ask(template, answers, of_the_project if into else ())
     elif "name" in answers:
         answers = template.complete(answers)
     else:

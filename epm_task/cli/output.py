@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from epm_task.simulator.trace import TraceEvent
 
-
 #: What people and scripts know from other tools: 1 the answer is no, 2 the question was wrong.
 FAILED = 1
 WRONG_USE = 2
