@@ -205,7 +205,7 @@ both = Job(id="both", tasks=[scan, report_all])
 
 
 def chosen(*words: object) -> tuple[str, list[str]]:
-    """Return the id and the tasks of the job that the words choose."""
+    """Return the id and the tasks of the job that the targets choose."""
     job = job_of([str(word) for word in words])
     return job.id, [task.name for task in job.tasks]
 
@@ -246,7 +246,7 @@ def test_the_only_job_or_task_of_a_file_needs_no_name(tmp_path: Path) -> None:
         ("import epm_task\n1 / 0", "", "cannot be imported: ZeroDivisionError"),
     ],
 )
-def test_words_that_do_not_choose(tmp_path: Path, code: str, name: str, why: str) -> None:
+def test_targets_that_choose_no_single_job(tmp_path: Path, code: str, name: str, why: str) -> None:
     """The sentence says what there is."""
     with pytest.raises(EpmTaskError, match=why):
         job_of([f"{task_file(tmp_path, code)}{name}"])
