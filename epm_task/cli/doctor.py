@@ -1,4 +1,4 @@
-"""`epm-task doctor`: find out why a task does not run, and change nothing."""
+"""`epm-task doctor` and `exit-codes`: find out why a task does not run, and how one ended."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from epm_task.cli.output import FAILED, Failure, colorful, counted, show_json
 from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
 from epm_task.errors import sentence
+from epm_task.exit_code import AUTHOR_CODES, ExitCode
 from epm_task.job.job import Job
 
+_AUTHOR_MEANING: Final = "the task's author decides: TaskFailed(…, exit_code=N)"
 _COLORS: Final = {State.OK: "32", State.FAULT: "1;31", State.NOTE: "33", State.UNKNOWN: "36"}
 _WIDTH: Final = max(map(len, State))
 
@@ -85,3 +87,18 @@ def _line(finding: Finding, *, color: bool) -> str:
         state = f"\x1b[{_COLORS[finding.state]}m{state}\x1b[0m"
     seen = sentence(finding.what, finding.why, finding.fix)
     return f"{state}  {finding.check}: {printable(seen)}"
+
+
+def exit_codes(*, as_json: AsJson = False) -> None:
+    """List the exit codes of a task, with their names and meanings.
+
+    Example: epm-task exit-codes --json
+    """
+    if as_json:
+        rows = [{"code": int(c), "name": c.name, "meaning": c.meaning} for c in ExitCode]
+        author = {"first": AUTHOR_CODES[0], "last": AUTHOR_CODES[-1], "meaning": _AUTHOR_MEANING}
+        show_json({"exit_codes": rows, "author": author})
+        return
+    for code in ExitCode:
+        typer.echo(f"{code.value:>4}  {code.name:<12} {code.meaning}")
+    typer.echo(f"{AUTHOR_CODES[0]}-{AUTHOR_CODES[-1]}  {'':<12} {_AUTHOR_MEANING}")

@@ -1,23 +1,36 @@
-"""`epm-task job`: write the job document of one or more tasks, or check the one on disk."""
+"""`epm-task job`, `validate` and `explain`: write job documents from code, and check them."""
 
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 
 import typer
 
-from epm_task.cli.inputs import job_of, one_of, project_tasks, read_job
-from epm_task.cli.options import AsJson
-from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_file
+from epm_task.admin.client import live_verdict
+from epm_task.cli.inputs import declared_in, job_of, one_of, project_tasks, read_job
+from epm_task.cli.options import AsJson, Connection, connected
+from epm_task.cli.output import FAILED, Failure, counted, say, show_json, write, write_file
 from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import OS_NAMES
-from epm_task.job.document import encoded, write_document
+from epm_task.contract.record import printable
+from epm_task.job.document import JobDocument, encoded, write_document
+from epm_task.job.linter import choose, lint, markdown, overview, page, unreadable
 from epm_task.job.merge import Drift, drift
+from epm_task.job.project import ProjectSettings, read_project
+from epm_task.job.rule import Finding, Severity
+from epm_task.job.rules import RULES
+from epm_task.job.sarif import sarif
+from epm_task.job.subject import Subject
 
 if TYPE_CHECKING:
-    from epm_task.job.document import JobDocument
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from epm_task.admin.client import AdminClient
+    from epm_task.job.job import Job
 
 _Targets = Annotated[
     list[str] | None,
@@ -134,3 +147,214 @@ def _checked(file: Path, present: JobDocument | None, found: Drift, *, as_json: 
     else:
         say(f"{file} says what the code says")
     return FAILED if drifted else 0
+
+
+#: In the place of a rule's code; what the agent itself says has none.
+AGENT: Final = "AGENT"
+#: The jobs in Python files; each file is imported once.
+_Code: TypeAlias = "dict[Path, list[Job]]"
+
+
+@connected
+def validate(  # noqa: PLR0913  # each is an option of the command line
+    connection: Connection,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH …",
+            help="Job documents, folders of them, Python files.",
+            show_default=False,
+        ),
+    ],
+    *,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODES", help="Only these rules: EPM003,EPM004; repeatable."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="CODES", help="Not these rules; repeatable.")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Add the verdict of a running agent; see `jobs`.")
+    ] = False,
+    as_json: AsJson = False,
+    as_sarif: Annotated[
+        bool, typer.Option("--sarif", help="A SARIF 2.1.0 log on stdout, for code hosts.")
+    ] = False,
+) -> int:
+    """Check job documents: exit 0 when nothing is found, 1 when something is, 2 on wrong use.
+
+    `epm-task explain CODE` says more about a finding.
+
+    Example: epm-task validate Jobs/ tasks.py
+    """
+    targets = lint_targets(paths)
+    found: set[Finding] = set()
+    with connection.client() if live else nullcontext() as admin:
+        for target in targets:
+            found |= set(_findings(target, select or (), ignore or (), admin))
+    findings = sorted(found)
+    if as_sarif:
+        show_json(sarif(findings))
+    elif as_json:
+        facts = [finding._asdict() for finding in findings]
+        answer = {"valid": not findings, "documents": len(targets), "findings": facts}
+        show_json(answer)
+    else:
+        for finding in findings:
+            typer.echo(printable(str(finding)))
+        say(_summary(targets, findings))
+    return FAILED if findings else 0
+
+
+def _findings(
+    target: LintTarget, select: Sequence[str], ignore: Sequence[str], admin: AdminClient | None
+) -> list[Finding]:
+    """Return what the rules, and with an *admin* the agent, find in one document.
+
+    The command line's selection replaces that of the project.
+    """
+    project = target.settings
+    rules = choose(select or project.select, [*ignore, *project.ignore])
+    if isinstance(target.content, Finding):
+        return [target.content]
+    found = lint(target.content, rules, name=target.name, line=target.line)
+    if admin:
+        found += _of_the_agent(target, target.content.document.raw, admin)
+    return found
+
+
+def _of_the_agent(
+    target: LintTarget, document: dict[str, Any], admin: AdminClient
+) -> Iterator[Finding]:
+    verdict = live_verdict(admin, document)
+    said: list[tuple[Severity, str]] = [
+        *(("error", f"the agent refuses the job: {error}") for error in verdict.errors),
+        *(("warning", f"the agent takes the job, and says: {w}") for w in verdict.warnings),
+    ]
+    fix = "correct the document; the agent's own files, such as the binary, must be in place"
+    for severity, what in said:
+        yield Finding(target.name, target.line, 1, AGENT, severity, "", what, fix)
+
+
+def _summary(targets: Sequence[LintTarget], findings: Sequence[Finding]) -> str:
+    documents = counted(len(targets), "document")
+    if not findings:
+        return f"{documents} checked, nothing found"
+    files = len({finding.file for finding in findings})
+    return (
+        f"{documents} checked, {counted(len(findings), 'finding')} in {counted(files, 'file')}; "
+        "epm-task explain CODE says more"
+    )
+
+
+class LintTarget(NamedTuple):
+    """One document to check.
+
+    Attributes:
+        name: The file, as it was given.
+        settings: What the project of the file says.
+        content: The document, or the finding that the file holds none.
+        line: Where to point when the document comes from code.
+    """
+
+    name: str
+    settings: ProjectSettings
+    content: Subject | Finding
+    line: int = 1
+
+
+def lint_targets(paths: Iterable[Path]) -> list[LintTarget]:
+    """Return the documents in files, in the folders `Jobs/`, and in the code of Python files.
+
+    Raises:
+        Failure: A path is absent or holds no document.
+        TaskFileError: Code cannot be imported.
+        BadProject: The pyproject.toml around a file cannot be used.
+    """
+    files = [file for path in paths for file in _files(path)]
+    code: _Code = {}
+    for file in files:
+        if file.suffix == ".py":
+            _jobs_in(file, code)
+    return [target for file in files for target in _targets(file, code)]
+
+
+def _jobs_in(file: Path, code: _Code) -> list[Job]:
+    file = file.resolve()
+    if file not in code:
+        code[file] = declared_in(file).all_jobs()
+    return code[file]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(path.glob("*.json"))
+        if not found:
+            raise Failure(f"{path} holds no job documents", fix="give a folder with *.json files")
+        return found
+    if not path.exists():
+        raise Failure(f"{path} does not exist", fix="give job documents, folders, or Python files")
+    return [path]
+
+
+def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
+    settings = read_project(file.absolute().parent)
+    for tasks in settings.tasks:
+        if not tasks.is_file():
+            raise Failure(f"{tasks} does not exist", fix="correct tasks in [tool.epm-task]")
+        _jobs_in(tasks, code)
+    if file.suffix == ".py":
+        jobs = _jobs_in(file, code)
+        if not jobs:
+            raise Failure(f"{file} holds no task", fix="decorate a function of it with @task")
+        for job in jobs:
+            line = job.tasks[0].handler.function.__code__.co_firstlineno
+            yield LintTarget(str(file), settings, Subject(JobDocument(job.document())), line=line)
+    else:
+        yield _from_file(file, settings, code)
+
+
+def _from_file(file: Path, settings: ProjectSettings, code: _Code) -> LintTarget:
+    try:
+        document = read_job(file)
+    except BadJson as error:
+        return LintTarget(str(file), settings, unreadable(error, name=str(file)))
+    known = {job.id: job for jobs in reversed(code.values()) for job in reversed(jobs)}
+    job = known.get(str(document.raw.get("id")))
+    neighbours = frozenset(other.stem for other in file.absolute().parent.glob("*.json"))
+    subject = Subject(document, file=file.absolute(), job=job, neighbours=neighbours)
+    return LintTarget(str(file), settings, subject)
+
+
+def explain(
+    code: Annotated[
+        str | None,
+        typer.Argument(metavar="[CODE]", help="Such as EPM003; none: all.", show_default=False),
+    ] = None,
+    *,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="All pages in Markdown, as docs/lints.md has them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a finding of `epm-task validate`; without a code, list all of them.
+
+    Example: epm-task explain EPM003
+    """
+    if code is not None and code.upper() not in RULES:
+        near = get_close_matches(code.upper(), RULES, 1) or ["EPM003"]
+        raise Failure(
+            f"no rule has the code {code}", fix=f"`epm-task explain` lists them; perhaps {near[0]}"
+        )
+    chosen = list(RULES.values()) if code is None else [RULES[code.upper()]]
+    if as_json:
+        rows = [
+            {"code": r.code, "title": r.title, "severity": r.severity, "page": r.page}
+            for r in chosen
+        ]
+        show_json({"rules": rows})
+    elif as_markdown:
+        typer.echo(markdown(), nl=False)
+    else:
+        typer.echo(overview() if code is None else page(chosen[0]), nl=False)

@@ -16,19 +16,17 @@ from typer.core import TyperGroup
 from epm_task import __version__
 from epm_task.admin.errors import AdminError
 from epm_task.cli.deploy import deploy
-from epm_task.cli.doctor import doctor
+from epm_task.cli.doctor import doctor, exit_codes
 from epm_task.cli.freeze import freeze, verify, verify_install
-from epm_task.cli.job import job
+from epm_task.cli.job import explain, job, validate
 from epm_task.cli.jobs import jobs
 from epm_task.cli.new import new, upgrade
-from epm_task.cli.options import AsJson
-from epm_task.cli.output import FAILED, WRONG_USE, Failure, show_json
+from epm_task.cli.output import FAILED, WRONG_USE, Failure
 from epm_task.cli.policy import policy
 from epm_task.cli.run import agent, run
-from epm_task.cli.validate import explain, validate
 from epm_task.contract.record import printable
 from epm_task.errors import EpmTaskError
-from epm_task.exit_code import AUTHOR_CODES, ExitCode
+from epm_task.exit_code import ExitCode
 from epm_task.simulator.start_error import StartError
 
 #: Long enough for a whole first sentence; the formatter wraps it.
@@ -63,24 +61,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_AUTHOR_MEANING = "the task's author decides: TaskFailed(…, exit_code=N)"
-
-
-def exit_codes(*, as_json: AsJson = False) -> None:
-    """List the exit codes of a task, with their names and meanings.
-
-    Example: epm-task exit-codes --json
-    """
-    if as_json:
-        rows = [{"code": int(c), "name": c.name, "meaning": c.meaning} for c in ExitCode]
-        author = {"first": AUTHOR_CODES[0], "last": AUTHOR_CODES[-1], "meaning": _AUTHOR_MEANING}
-        show_json({"exit_codes": rows, "author": author})
-        return
-    for code in ExitCode:
-        typer.echo(f"{code.value:>4}  {code.name:<12} {code.meaning}")
-    typer.echo(f"{AUTHOR_CODES[0]}-{AUTHOR_CODES[-1]}  {'':<12} {_AUTHOR_MEANING}")
-
-
 app.command(rich_help_panel="Write a task")(new)
 app.command(rich_help_panel="Write a task")(upgrade)
 app.command(rich_help_panel="Try a task on this machine")(run)
@@ -110,7 +90,7 @@ def _options(
     version: Annotated[  # the callback answers
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
-    verbose: Annotated[  # `_show` looks at the command line
+    verbose: Annotated[  # `_defect` looks at the command line
         bool, typer.Option("--verbose", "-v", help="Show a defect with its traceback.")
     ] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Tests of `epm-task doctor`: it names the cause in each of twelve broken set-ups, and no other."""
+"""Tests of `epm-task doctor`, in each of twelve broken set-ups, and of `epm-task exit-codes`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from peers import http_answer, second_user
 from peers.http_peer import HttpPeer
 
 from epm_task.errors import sentence
+from epm_task.exit_code import ExitCode
 from epm_task.job.job import Job
 from epm_task.job.task_file import find_task
 
@@ -303,3 +304,22 @@ def test_wrong_use_is_told(agent: Agent, file: Path) -> None:
     assert epm_task("doctor", file, "--job", "probe").exit_code == 2
     assert epm_task("doctor", "missing.py").exit_code == 2
     assert epm_task("doctor", file).exit_code == 2
+
+
+def test_exit_codes_for_people():
+    """Every code stands in a line with its name and meaning; the author's own come last."""
+    lines = epm_task("exit-codes").out.splitlines()
+    assert len(lines) == len(ExitCode) + 1
+    for code, line in zip(ExitCode, lines, strict=False):
+        number, name, meaning = line.split(maxsplit=2)
+        assert (int(number), name, meaning) == (code.value, code.name, code.meaning)
+    assert lines[-1].startswith("1-63")
+
+
+def test_exit_codes_for_programs():
+    """One JSON object."""
+    document = json.loads(epm_task("exit-codes", "--json").out)
+    assert {row["code"]: row["name"] for row in document["exit_codes"]} == {
+        code.value: code.name for code in ExitCode
+    }
+    assert (document["author"]["first"], document["author"]["last"]) == (1, 63)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import epm_task as package
-from epm_task import ExitCode
 from epm_task.cli.main import app
 
 if TYPE_CHECKING:
@@ -168,22 +166,3 @@ def test_verbs_stand_below_what_they_are_for() -> None:
 def test_every_verb_is_in_a_group() -> None:
     """No verb is left without a section."""
     assert set(get_command(app).commands) == set().union(*GROUPS.values())
-
-
-def test_table():
-    """Every code stands in a line with its name and meaning; the author's own come last."""
-    lines = in_process("exit-codes").out.splitlines()
-    assert len(lines) == len(ExitCode) + 1
-    for code, line in zip(ExitCode, lines, strict=False):
-        number, name, meaning = line.split(maxsplit=2)
-        assert (int(number), name, meaning) == (code.value, code.name, code.meaning)
-    assert lines[-1].startswith("1-63")
-
-
-def test_json():
-    """The same for programs."""
-    document = json.loads(in_process("exit-codes", "--json").out)
-    assert {row["code"]: row["name"] for row in document["exit_codes"]} == {
-        code.value: code.name for code in ExitCode
-    }
-    assert (document["author"]["first"], document["author"]["last"]) == (1, 63)

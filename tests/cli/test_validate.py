@@ -12,7 +12,7 @@ from cli.command import EXAMPLES, epm_task, task_file
 from cli.command_line import epm_task as in_process
 from job import sarif_rules
 
-from epm_task.cli.validate import lint_targets
+from epm_task.cli.job import lint_targets
 from epm_task.errors import EpmTaskError
 from epm_task.job.linter import markdown, overview, page
 from epm_task.job.rule import Finding
