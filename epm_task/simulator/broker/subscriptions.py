@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paho.mqtt.matcher import MQTTMatcher
 
@@ -34,9 +35,12 @@ class SubscriptionTable:
         """Start empty."""
         self._filters: dict[str, dict[Session, Subscription]] = {}
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
+        #: Returns who gets messages of a topic, each session once.
+        self.route: Final = lru_cache(maxsize=1_000)(self._find)
 
     def add(self, session: Session, subscription: Subscription) -> bool:
         """Add or replace a subscription; return whether it is new."""
+        self.route.cache_clear()
         topic_filter = subscription.topic_filter
         holders = self._filters.get(topic_filter)
         if holders is None:
@@ -51,6 +55,7 @@ class SubscriptionTable:
         """Remove a subscription; return whether it was there."""
         if session.subscriptions.pop(topic_filter, None) is None:
             return False
+        self.route.cache_clear()
         holders = self._filters[topic_filter]
         del holders[session]
         if not holders:
@@ -63,8 +68,7 @@ class SubscriptionTable:
         for topic_filter in list(session.subscriptions):
             self.remove(session, topic_filter)
 
-    def route(self, topic: str) -> list[Target]:
-        """Return who gets messages of *topic*, each session once."""
+    def _find(self, topic: str) -> list[Target]:
         matches: dict[Session, list[Subscription]] = {}
         for holders in self._matcher.iter_match(topic):  # type: ignore[no-untyped-call]
             for session, subscription in holders.items():
