@@ -40,14 +40,14 @@ def agent_factory(request: pytest.FixtureRequest) -> Iterator[Callable[..., Agen
 
     running: list[Agent] = []
 
-    def start(**options: Any) -> Agent:
+    def _start(**options: Any) -> Agent:
         made = Agent(**options)
         made.open()
         running.append(made)
         _remember(request.node, made)
         return made
 
-    yield start
+    yield _start
     for made in running:
         made.close()
 

@@ -87,9 +87,11 @@ class _Kept:
         self.published: list[tuple[str, dict[str, Any]]] = []
 
     def record(self, level: int, line: bytes) -> None:  # noqa: ARG002  # the protocol has it
+        """Keep one record."""
         self.records.append(Record.from_payload(line))
 
     def publish(self, topic: str, payload: bytes) -> None:
+        """Keep one message."""
         self.published.append((topic, json.loads(payload)))
 
 
@@ -101,6 +103,7 @@ class _NoStop:
         self._remaining_seconds = remaining_seconds
 
     def remaining(self) -> float:
+        """Return the seconds that the test gave."""
         return self._remaining_seconds
 
 

@@ -47,10 +47,10 @@ class LoopThread:
     def call_plain(self, function: Callable[[], Result]) -> Result:
         """Run a plain function in the loop's thread and return its result."""
 
-        async def run() -> Result:
+        async def _call() -> Result:
             return function()
 
-        return self.call(run())
+        return self.call(_call())
 
     def stop(self) -> None:
         """Cancel what still runs, close the loop, and end the thread."""

@@ -66,12 +66,12 @@ class Recorder:
         """What the API runs around each request."""
 
         @web.middleware
-        async def record(request: Request, handler: Handler) -> StreamResponse:
+        async def _record(request: Request, handler: Handler) -> StreamResponse:
             response = await handler(request)
             self._exchange(request, response)
             return response
 
-        return record
+        return _record
 
     def message(self, message: Message) -> None:
         """Write one message that the broker let through."""

@@ -95,12 +95,12 @@ class Trace:
         with self._lock:
             self._listeners.append(callback)
 
-        def unsubscribe() -> None:
+        def _unsubscribe() -> None:
             with self._lock:
                 if callback in self._listeners:
                     self._listeners.remove(callback)
 
-        return unsubscribe
+        return _unsubscribe
 
     @property
     def denials(self) -> list[TraceEvent]:

@@ -42,15 +42,18 @@ class _Streams(asyncio.SubprocessProtocol):
         self.ended = asyncio.Event()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take what came on stdout or stderr."""
         self._open[fd].feed(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+        """Take the end of stdout or stderr."""
         if capture := self._open.pop(fd, None):
             capture.finish()
         if not self._open:
             self.ended.set()
 
     def process_exited(self) -> None:
+        """Take the end of the process itself."""
         self.exited.set()
         if self.on_exit:
             self.on_exit()
