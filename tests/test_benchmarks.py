@@ -78,7 +78,7 @@ SLOW = {"frozen"}
     "name",
     [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TABLES],
 )
-def test_table(name: str):
+def test_table(name: str) -> None:
     """The benchmark ends well; its figures are not judged here."""
     options, patterns = TABLES[name]
     done = subprocess.run(
@@ -95,6 +95,6 @@ def test_table(name: str):
         assert re.fullmatch(pattern, line), line
 
 
-def test_all_benchmarks_are_run():
+def test_all_benchmarks_are_run() -> None:
     """Every script has its table in this test."""
     assert {file.stem for file in BENCHMARKS.glob("*.py")} == TABLES.keys()

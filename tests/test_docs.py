@@ -140,7 +140,16 @@ def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
     elif "def test_" in block.text:
         installed = importlib.metadata.entry_points(group="pytest11", name="epm_task")
         plugin = [] if installed else ["-p", "epm_task.pytest_plugin"]
-        options = ["-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, "-W", "error", *plugin]
+        options = [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            str(tmp_path),
+            "-W",
+            "error",
+            *plugin,
+        ]
         _run(folder, sys.executable, "-m", "pytest", *options, path)
     else:
         _run(folder, sys.executable, "-W", "error", path)

@@ -53,7 +53,7 @@ def by_hand(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @each_file
-def test_runs_under_an_agent(agent: Agent, file: Path):
+def test_runs_under_an_agent(agent: Agent, file: Path) -> None:
     """Exit code, result and records are as the example says; nothing was denied."""
     parameters, exit_code, result, messages = EXPECTED[file.stem]
     run = agent.run(file, parameters=parameters)
@@ -66,7 +66,7 @@ def test_runs_under_an_agent(agent: Agent, file: Path):
 
 
 @each_file
-def test_is_short_and_listed(file: Path):
+def test_is_short_and_listed(file: Path) -> None:
     """At most 40 lines; the list links it; it begins with a sentence."""
     text = file.read_text("utf-8")
     assert len(text.splitlines()) <= 40
@@ -75,7 +75,7 @@ def test_is_short_and_listed(file: Path):
 
 
 @each_file
-def test_help_needs_no_agent(file: Path):
+def test_help_needs_no_agent(file: Path) -> None:
     """`--help` shows docstring and options on stdout and ends with 0."""
     done = by_hand(file, "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -84,7 +84,7 @@ def test_help_needs_no_agent(file: Path):
         assert f"--{name}" in done.stdout
 
 
-def test_by_hand():
+def test_by_hand() -> None:
     """Without an agent an example ends with 64 and the line that runs it."""
     done = by_hand(EXAMPLES / "hello.py")
     assert (done.returncode, done.stdout) == (64, "")
@@ -92,6 +92,6 @@ def test_by_hand():
     assert done.stderr.count("\n") == 1
 
 
-def test_all_examples_are_expected():
+def test_all_examples_are_expected() -> None:
     """Every example has its row in this test, and no row is left over."""
     assert {file.stem for file in FILES} == EXPECTED.keys()

@@ -318,7 +318,7 @@ def verbs_of(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{name}", command
 
 
-def test_verbs():
+def test_verbs() -> None:
     """No verb is renamed."""
     group: Any = typer.main.get_command(app)
     assert dict(verbs_of(group)).keys() == OPTIONS.keys()
@@ -326,18 +326,18 @@ def test_verbs():
 
 
 @pytest.mark.parametrize("verb", OPTIONS)
-def test_options(verb: str):
+def test_options(verb: str) -> None:
     """The options of a verb are exactly these."""
     group: Any = typer.main.get_command(app)
     assert options_of(dict(verbs_of(group))[verb]) == OPTIONS[verb]
 
 
-def test_exit_codes_of_the_command_line():
+def test_exit_codes_of_the_command_line() -> None:
     """1 is a no, 2 is a wrong question; all others are the task's own."""
     assert (failure.FAILED, failure.WRONG_USE) == (1, 2)
 
 
-def test_fields_of_a_run_report(agent: Agent, tmp_path: Path):
+def test_fields_of_a_run_report(agent: Agent, tmp_path: Path) -> None:
     """`epm-task run --json` has these fields, whatever the task did."""
     file = tmp_path / "said.py"
     file.write_text(
@@ -377,7 +377,7 @@ def test_fields_of_a_run_report(agent: Agent, tmp_path: Path):
     assert report["denials"][0].keys() == expected
 
 
-def test_fields_of_an_agents_facts(agent: Agent):
+def test_fields_of_an_agents_facts(agent: Agent) -> None:
     """`epm-task agent --json` prints these, and its PID."""
     facts = agent.call_in_loop(agent._local.facts)
     assert facts.keys() | {"pid"} == {
@@ -393,7 +393,7 @@ def test_fields_of_an_agents_facts(agent: Agent):
     }
 
 
-def test_fields_of_the_exit_codes():
+def test_fields_of_the_exit_codes() -> None:
     """`epm-task exit-codes --json` has these fields."""
     found = json.loads(epm_task("exit-codes", "--json").out)
     assert found.keys() == {"exit_codes", "author"}
@@ -401,14 +401,14 @@ def test_fields_of_the_exit_codes():
     assert found["author"].keys() == {"first", "last", "meaning"}
 
 
-def test_fixtures():
+def test_fixtures() -> None:
     """The plugin has these fixtures; the server below `agent` is not for use."""
     kind = type(pytest_plugin.agent)
     fixtures = {name for name, value in vars(pytest_plugin).items() if isinstance(value, kind)}
     assert fixtures == {"agent", "agent_factory", "run_task", "epm_task_server"}
 
 
-def test_names_for_tests():
+def test_names_for_tests() -> None:
     """`epm_task.testing` offers these names, with these keywords."""
     assert set(testing.__all__) == {
         "Agent",
@@ -433,7 +433,9 @@ def test_names_for_tests():
     }
 
 
-def test_what_a_process_is_given(agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_a_process_is_given(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A task finds these arguments and `KEEPER_*` variables, and none of the agent's own."""
     monkeypatch.setenv("KEEPER_API_TOKEN", "of another agent")
     file = tmp_path / "probe.py"

@@ -57,7 +57,7 @@ def run(tester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:
     return tester.runpytest_subprocess(*options, timeout=60)
 
 
-def test_fixtures(tester: pytest.Pytester):
+def test_fixtures(tester: pytest.Pytester) -> None:
     """The sample of the documentation works: `agent`, `run_task`, `agent_factory`."""
     text = """
     from scanner import key_scanner
@@ -81,7 +81,7 @@ def test_fixtures(tester: pytest.Pytester):
     run(tester, text).assert_outcomes(passed=3)
 
 
-def test_isolation(tester: pytest.Pytester):
+def test_isolation(tester: pytest.Pytester) -> None:
     """Jobs, settings, faults and runs of one test are gone in the next, on the same server."""
     text = """
     import sys
@@ -114,7 +114,7 @@ def test_isolation(tester: pytest.Pytester):
     run(tester, text).assert_outcomes(passed=2)
 
 
-def test_agents_of_a_factory_are_stopped(tester: pytest.Pytester):
+def test_agents_of_a_factory_are_stopped(tester: pytest.Pytester) -> None:
     """Their folders and threads are gone after the test, also when it failed."""
     text = """
     import threading
@@ -133,7 +133,7 @@ def test_agents_of_a_factory_are_stopped(tester: pytest.Pytester):
     run(tester, text).assert_outcomes(passed=1, failed=1)
 
 
-def test_failed_assertion_prints_the_trace(tester: pytest.Pytester):
+def test_failed_assertion_prints_the_trace(tester: pytest.Pytester) -> None:
     """The agent's decisions of this test come below the failure, denials marked; no one else's."""
     text = """
     from scanner import key_scanner
@@ -160,7 +160,7 @@ def test_failed_assertion_prints_the_trace(tester: pytest.Pytester):
     assert "OfAnotherTest" not in trace
 
 
-def test_parallel(tester: pytest.Pytester):
+def test_parallel(tester: pytest.Pytester) -> None:
     """Each worker of `-n 2` has a server of its own."""
     pytest.importorskip("xdist")
     text = """
@@ -175,7 +175,7 @@ def test_parallel(tester: pytest.Pytester):
     run(tester, text, "-n", "2").assert_outcomes(passed=3)
 
 
-def test_plugin_is_cheap(tester: pytest.Pytester):
+def test_plugin_is_cheap(tester: pytest.Pytester) -> None:
     """A project that uses no fixture of it does not pay for the simulator's imports."""
     text = """
     import sys

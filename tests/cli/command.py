@@ -150,6 +150,6 @@ def _marked(mark: str) -> list[psutil.Process]:
 
 def _has(process: psutil.Process, mark: str) -> bool:
     try:
-        return process.status() != "zombie" and process.environ().get(MARK) == mark
+        return bool(process.status() != "zombie" and process.environ().get(MARK) == mark)
     except psutil.Error:
         return False

@@ -33,6 +33,7 @@ STUBBORN = "#!/bin/sh\ntrap '' TERM\nsleep 60 &\necho $$ $! > \"$1\"\nwait\nslee
 def agent(root: Path, *options: object) -> Iterator[tuple[Running, dict[str, Any]]]:
     """Run an agent; yield it with the facts that it prints."""
     with running("agent", "--root", root, "--json", *options, scratch=root.parent) as command:
+        assert command.process.stdout
         facts = json.loads(command.process.stdout.readline())
         yield command, facts
 
@@ -58,10 +59,11 @@ def refused(*options: object) -> str:
     return ended.err
 
 
-def test_table_for_people(tmp_path: Path):
+def test_table_for_people(tmp_path: Path) -> None:
     """Without `--json` a short table says where everything is, and SIGINT ends the agent with 0."""
     root = tmp_path / "agent"
     with running("agent", "--root", root, scratch=tmp_path) as command:
+        assert command.process.stdout
         lines = [command.process.stdout.readline().decode() for _ in range(9)]
         names = [line[:13].strip() for line in lines]
         assert names[:4] == ["base url", "broker host", "broker port", "ca"]
@@ -74,7 +76,7 @@ def test_table_for_people(tmp_path: Path):
         assert command.leftovers() == []
 
 
-def test_restart_finds_everything_again(tmp_path: Path):
+def test_restart_finds_everything_again(tmp_path: Path) -> None:
     """Jobs, written settings, logs and the ports of `appsettings.json` are those of before."""
     root = tmp_path / "agent"
     add_script(root, "note", "#!/bin/sh\necho '{\"noted\": 1}'\n")
@@ -92,7 +94,7 @@ def test_restart_finds_everything_again(tmp_path: Path):
     assert json.loads(history.read_text())["result"] == {"noted": 1}
 
 
-def test_stop_ends_what_runs(tmp_path: Path):
+def test_stop_ends_what_runs(tmp_path: Path) -> None:
     """A task that ignores SIGTERM is killed after the grace, with its children."""
     root, pids = tmp_path / "agent", tmp_path / "pids"
     add_script(root, "stubborn", STUBBORN)
@@ -107,7 +109,7 @@ def test_stop_ends_what_runs(tmp_path: Path):
     assert len(pids.read_text().split()) == 2
 
 
-def test_live_trace_and_trace_file(tmp_path: Path):
+def test_live_trace_and_trace_file(tmp_path: Path) -> None:
     """Decisions come on stderr as they are made, and as JSON lines in the file of `--trace`."""
     root, trace = tmp_path / "agent", tmp_path / "trace.jsonl"
     with agent(root, "--trace", trace, "--log-level", "warning") as (command, facts):
@@ -120,7 +122,7 @@ def test_live_trace_and_trace_file(tmp_path: Path):
     assert "launched" in denied["reason"]
 
 
-def test_root_in_use(tmp_path: Path):
+def test_root_in_use(tmp_path: Path) -> None:
     """The second agent on a root is refused and names the PID; another root works beside it."""
     with agent(tmp_path / "one") as (command, _), agent(tmp_path / "two"):
         line = refused("--root", tmp_path / "one")
@@ -129,7 +131,7 @@ def test_root_in_use(tmp_path: Path):
 
 
 @pytest.mark.parametrize("option", ["--https-port", "--mqtt-port", "--http-port"])
-def test_port_in_use(tmp_path: Path, option: str):
+def test_port_in_use(tmp_path: Path, option: str) -> None:
     """A port that is taken names its holder."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -138,7 +140,7 @@ def test_port_in_use(tmp_path: Path, option: str):
         assert f"port {port} is in use by process {os.getpid()}" in line
 
 
-def test_chosen_ports(tmp_path: Path):
+def test_chosen_ports(tmp_path: Path) -> None:
     """The ports that were asked for are the ones that are printed."""
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
@@ -150,7 +152,7 @@ def test_chosen_ports(tmp_path: Path):
         assert facts["broker_port"] == ports[1]
 
 
-def test_unusable_root(tmp_path: Path):
+def test_unusable_root(tmp_path: Path) -> None:
     """A root below a file, and one that nobody can write, are clear errors."""
     (tmp_path / "file").write_text("")
     assert "cannot be used: Not a directory" in refused("--root", tmp_path / "file" / "root")
@@ -162,7 +164,7 @@ def test_unusable_root(tmp_path: Path):
     ("name", "content"),
     [("settings-store.json", "{broken"), ("settings-store.json", "[1]"), ("appsettings.json", "{")],
 )
-def test_corrupt_file(tmp_path: Path, name: str, content: str):
+def test_corrupt_file(tmp_path: Path, name: str, content: str) -> None:
     """A corrupt store or configuration is refused with file and line, and is not overwritten."""
     root = tmp_path / "agent"
     root.mkdir()
@@ -173,7 +175,7 @@ def test_corrupt_file(tmp_path: Path, name: str, content: str):
     assert (root / name).read_text() == content
 
 
-def test_broken_job_file(tmp_path: Path):
+def test_broken_job_file(tmp_path: Path) -> None:
     """It is reported with file, line and reason as the agent starts, and the others load."""
     jobs = tmp_path / "agent" / "Jobs"
     jobs.mkdir(parents=True)
@@ -201,7 +203,7 @@ def test_broken_job_file(tmp_path: Path):
         ("--mqtt-port", "x", "'--mqtt-port'"),
     ],
 )
-def test_bad_option(tmp_path: Path, option: str, value: str, sentence: str):
+def test_bad_option(tmp_path: Path, option: str, value: str, sentence: str) -> None:
     """A bad value is exit 2 and one line that names the option; nothing is created."""
     ended = in_process("agent", "--root", tmp_path / "agent", option, value)
     assert (ended.exit_code, ended.out, ended.err.count("\n")) == (2, "", 1)
@@ -210,7 +212,7 @@ def test_bad_option(tmp_path: Path, option: str, value: str, sentence: str):
     assert not (tmp_path / "agent").exists()
 
 
-def test_trust_and_registration_delay(tmp_path: Path):
+def test_trust_and_registration_delay(tmp_path: Path) -> None:
     """A child of a task that asks at once gets 403, and 200 once its parent is registered."""
     if not (curl := shutil.which("curl")):
         pytest.skip("curl is not installed")

@@ -306,7 +306,7 @@ def test_wrong_use_is_told(agent: Agent, file: Path) -> None:
     assert epm_task("doctor", file).exit_code == 2
 
 
-def test_exit_codes_for_people():
+def test_exit_codes_for_people() -> None:
     """Every code stands in a line with its name and meaning; the author's own come last."""
     lines = epm_task("exit-codes").out.splitlines()
     assert len(lines) == len(ExitCode) + 1
@@ -316,7 +316,7 @@ def test_exit_codes_for_people():
     assert lines[-1].startswith("1-63")
 
 
-def test_exit_codes_for_programs():
+def test_exit_codes_for_programs() -> None:
     """One JSON object."""
     document = json.loads(epm_task("exit-codes", "--json").out)
     assert {row["code"]: row["name"] for row in document["exit_codes"]} == {

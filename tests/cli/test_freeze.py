@@ -31,7 +31,7 @@ def left_in(folder: Path) -> list[str]:
     return sorted(os.listdir(folder)) if folder.exists() else []  # noqa: PTH208 - names only
 
 
-def test_a_program_is_built_and_verified(tmp_path: Path):
+def test_a_program_is_built_and_verified(tmp_path: Path) -> None:
     """The table stands on stdout, then the paths; progress on stderr."""
     done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, "--verify")
     assert done.exit_code == 0, done.out + done.err
@@ -43,7 +43,7 @@ def test_a_program_is_built_and_verified(tmp_path: Path):
     assert left_in(tmp_path) == ["Jobs"]
 
 
-def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path):
+def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path) -> None:
     """They are passed as they are; the answer for programs is one JSON object."""
     words = ["--verify", "--json", "--", f"--root={EXAMPLES}", "--suffix=.py"]
     done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, *words)
@@ -54,7 +54,7 @@ def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path):
     assert "arguments" not in [check["name"] for check in built["checks"]]
 
 
-def test_a_failed_verification_is_exit_code_1(tmp_path: Path):
+def test_a_failed_verification_is_exit_code_1(tmp_path: Path) -> None:
     """The program stays, so that one can look at it."""
     words = ["--verify", "--", "--root=/nowhere"]
     done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, *words)
@@ -63,7 +63,7 @@ def test_a_failed_verification_is_exit_code_1(tmp_path: Path):
     assert (tmp_path / "Jobs" / "bin" / "KeyScanner").is_dir()
 
 
-def test_several_files_and_tasks(tmp_path: Path):
+def test_several_files_and_tasks(tmp_path: Path) -> None:
     """Each command has its folder, each job its document."""
     text = SEVERAL.replace('"nightly-scan"', '"nightly-scan", command="Scan"').replace(
         '"nightly-report"', '"nightly-report", command="Report"'
@@ -75,7 +75,7 @@ def test_several_files_and_tasks(tmp_path: Path):
     assert left_in(tmp_path / "d" / "Jobs") == ["bin", "hello.json", "nightly-scan.json"]
 
 
-def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then no file has to be given."""
     monkeypatch.chdir(tmp_path)
     done = epm_task("freeze", *ZIP)
@@ -101,7 +101,9 @@ def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["--include", "no_such_module"], 1, "no module no_such_module"),
     ],
 )
-def test_wrong_use_is_one_sentence(tmp_path: Path, words: list[str], code: int, sentence: str):
+def test_wrong_use_is_one_sentence(
+    tmp_path: Path, words: list[str], code: int, sentence: str
+) -> None:
     """What, why, what to do; and nothing was made."""
     done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path / "out", *words)
     assert done.exit_code == code
@@ -114,7 +116,7 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, words: list[str], code: int, 
 @pytest.mark.parametrize(
     "text", ["def broken(:\n# epm_task", "import epm_task\n", "import epm_task, not_there\n"]
 )
-def test_an_unusable_file_is_one_sentence(tmp_path: Path, text: str):
+def test_an_unusable_file_is_one_sentence(tmp_path: Path, text: str) -> None:
     """A syntax error, no task, an import that is missing: exit 1, no output folder."""
     done = epm_task("freeze", task_file(tmp_path, text), "-o", tmp_path / "out")
     assert done.exit_code == 1
@@ -122,7 +124,7 @@ def test_an_unusable_file_is_one_sentence(tmp_path: Path, text: str):
     assert left_in(tmp_path / "out") == []
 
 
-def test_missing_binutils_are_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_binutils_are_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a build of many seconds begins."""
     monkeypatch.setenv("PATH", str(tmp_path))
     done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path / "out")
@@ -136,7 +138,7 @@ def _no_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
 
 
-def test_no_room_leaves_the_earlier_build(tmp_path: Path):
+def test_no_room_leaves_the_earlier_build(tmp_path: Path) -> None:
     """One sentence, exit 1, the old program untouched, nothing beside it."""
     target = ("freeze", EXAMPLES / "hello.py", "-o", tmp_path, *ZIP)
     assert epm_task(*target).exit_code == 0
@@ -158,7 +160,7 @@ def test_no_room_leaves_the_earlier_build(tmp_path: Path):
     assert (tmp_path / "Jobs" / "bin" / "Hello" / "manifest.json").read_bytes() == before
 
 
-def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path):
+def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
     """The operating system says no before anything is built."""
     deep = tmp_path / "/".join(["d" * 250] * 20)
     done = epm_task("freeze", EXAMPLES / "hello.py", "-o", deep, *ZIP)
@@ -167,7 +169,7 @@ def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path):
     assert left_in(tmp_path) == []
 
 
-def test_a_signal_leaves_nothing_half_made(tmp_path: Path):
+def test_a_signal_leaves_nothing_half_made(tmp_path: Path) -> None:
     """What was made aside is removed, and the exit code is that of the signal."""
     output = tmp_path / "out"
     with running("freeze", EXAMPLES / "hello.py", "-o", output, scratch=tmp_path) as command:
@@ -181,7 +183,7 @@ def test_a_signal_leaves_nothing_half_made(tmp_path: Path):
     assert left_in(output) == []
 
 
-def test_a_folder_of_somebody_else_is_kept(tmp_path: Path):
+def test_a_folder_of_somebody_else_is_kept(tmp_path: Path) -> None:
     """Only a build of ours is replaced."""
     place = tmp_path / "Jobs" / "bin" / "Hello"
     place.mkdir(parents=True)
@@ -191,7 +193,7 @@ def test_a_folder_of_somebody_else_is_kept(tmp_path: Path):
     assert left_in(place) == ["precious"]
 
 
-def test_the_sign_command_runs_before_the_manifest(tmp_path: Path):
+def test_the_sign_command_runs_before_the_manifest(tmp_path: Path) -> None:
     """What it changes is in the digests; when it fails, no program is put in place."""
     tool = tmp_path / "sign.py"
     tool.write_text("import sys\nopen(sys.argv[1], 'ab').write(b'# signed\\n')\n")
@@ -208,7 +210,7 @@ def test_the_sign_command_runs_before_the_manifest(tmp_path: Path):
     assert left_in(tmp_path / "other") == []
 
 
-def test_arguments_begin_with_a_hyphen():
+def test_arguments_begin_with_a_hyphen() -> None:
     """The hyphens between have gone by then; a target never begins with one."""
     assert before_and_after(["a.py", "b.py:t", "--root", "."]) == (
         ["a.py", "b.py:t"],
@@ -217,7 +219,7 @@ def test_arguments_begin_with_a_hyphen():
     assert before_and_after([]) == ([], [])
 
 
-def test_tasks_of_one_file_belong_together():
+def test_tasks_of_one_file_belong_together() -> None:
     """No name stands for all of them."""
     hello = EXAMPLES / "hello.py"
     named = files_and_tasks([f"{hello}:hello", f"{hello}:other_one"])
@@ -227,7 +229,7 @@ def test_tasks_of_one_file_belong_together():
         files_and_tasks(["nowhere.py"])
 
 
-def test_data_goes_into_the_program_only(tmp_path: Path):
+def test_data_goes_into_the_program_only(tmp_path: Path) -> None:
     """A folder inside of it, or its top."""
     assert data_pair(f"{tmp_path}=a/b") == (tmp_path, "a/b")
     assert data_pair(str(tmp_path)) == (tmp_path, ".")
@@ -242,7 +244,7 @@ def place(tmp_path: Path) -> Path:
     return program(tmp_path, (EXAMPLES / "key_scanner.py").read_text("utf-8"))
 
 
-def test_a_good_program(place: Path):
+def test_a_good_program(place: Path) -> None:
     """A table, and 0; settings that the task reads can be given."""
     setting = ("--setting", "KeyScanner.max_bytes=10")
     source = ("--source", EXAMPLES / "key_scanner.py")
@@ -252,7 +254,7 @@ def test_a_good_program(place: Path):
     assert "acknowledged" in done.out
 
 
-def test_a_program_without_its_settings(place: Path):
+def test_a_program_without_its_settings(place: Path) -> None:
     """The agent does not know the plugin of a foreign program: 1, and the reason."""
     done = epm_task("verify", place / "Probe", "--json", "--", "--root=.")
     answer = json.loads(done.out)
@@ -270,14 +272,14 @@ def test_a_program_without_its_settings(place: Path):
         (["/bin/sh", "--setting", "x"], "names no plugin"),
     ],
 )
-def test_wrong_use_of_verify(words: list[str], sentence: str):
+def test_wrong_use_of_verify(words: list[str], sentence: str) -> None:
     """2, and one sentence."""
     done = epm_task("verify", *words)
     assert done.exit_code == 2
     assert sentence in done.err
 
 
-def test_a_build_passes_until_it_is_touched(tmp_path: Path):
+def test_a_build_passes_until_it_is_touched(tmp_path: Path) -> None:
     """0 and 1; the changed file is named."""
     words = ("--backend", "zipapp", "--python", sys.executable)
     assert epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path, *words).exit_code == 0
@@ -290,7 +292,7 @@ def test_a_build_passes_until_it_is_touched(tmp_path: Path):
     assert answer["checks"][0]["detail"].startswith("Hello.pyz was changed")
 
 
-def test_a_program_without_a_manifest(tmp_path: Path):
+def test_a_program_without_a_manifest(tmp_path: Path) -> None:
     """There is nothing to compare: 2."""
     done = epm_task("verify-install", program(tmp_path, ""))
     assert done.exit_code == 2

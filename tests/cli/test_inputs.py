@@ -44,7 +44,7 @@ def refused(*words: object) -> str:
         (["--faults", "absent.toml"], "absent.toml"),
     ],
 )
-def test_bad_option(words: list[str], sentence: str):
+def test_bad_option(words: list[str], sentence: str) -> None:
     """The failure names the option's value and what to write instead."""
     assert sentence in refused("run", HELLO, *words)
     assert sentence in refused("agent", "--root", "never-made", *words)
@@ -60,7 +60,7 @@ def test_bad_option(words: list[str], sentence: str):
         ("\xff", "not UTF-8"),
     ],
 )
-def test_bad_settings_file(tmp_path: Path, text: str, sentence: str):
+def test_bad_settings_file(tmp_path: Path, text: str, sentence: str) -> None:
     """Bad JSON, and JSON of another shape, are refused; the file is named."""
     file = tmp_path / "settings.json"
     file.write_bytes(text.encode("latin-1"))
@@ -78,7 +78,7 @@ def test_bad_settings_file(tmp_path: Path, text: str, sentence: str):
         ("[[api]]\nbogus = 1", "bogus"),
     ],
 )
-def test_bad_faults_file(tmp_path: Path, text: str, sentence: str):
+def test_bad_faults_file(tmp_path: Path, text: str, sentence: str) -> None:
     """Bad TOML, and faults that nobody knows, are refused; the file is named."""
     failure = refused("run", HELLO, "--faults", task_file(tmp_path, text, "faults.toml"))
     assert "faults.toml" in failure
@@ -101,7 +101,7 @@ def test_bad_faults_file(tmp_path: Path, text: str, sentence: str):
         ),
     ],
 )
-def test_file_that_cannot_be_imported(tmp_path: Path, text: str, sentence: str):
+def test_file_that_cannot_be_imported(tmp_path: Path, text: str, sentence: str) -> None:
     """The failure says which exception came, and where; nothing is started."""
     file = task_file(tmp_path, text)
     failure = refused("run", file)
@@ -109,7 +109,7 @@ def test_file_that_cannot_be_imported(tmp_path: Path, text: str, sentence: str):
     assert f"`python {file} --help` must work" in failure
 
 
-def test_target_that_is_not_a_file(tmp_path: Path):
+def test_target_that_is_not_a_file(tmp_path: Path) -> None:
     """A missing file and a folder are told apart; a task that is not there is named."""
     assert "absent.py does not exist" in refused("run", tmp_path / "absent.py")
     assert "is not a file" in refused("run", tmp_path)
@@ -117,14 +117,14 @@ def test_target_that_is_not_a_file(tmp_path: Path):
     assert "has no task 'x': it holds no task" in refused("run", f"{task_file(tmp_path, 'pass')}:x")
 
 
-def test_import_may_print(tmp_path: Path):
+def test_import_may_print(tmp_path: Path) -> None:
     """What the file prints when it is looked at does not reach stdout."""
     file = task_file(tmp_path, "import epm_task\nprint('looked at')\n1 / 0\n")
     ended = epm_task("run", file)
     assert (ended.code, ended.out, ended.err[0]) == (2, "", "looked at")
 
 
-def test_split_target(tmp_path: Path):
+def test_split_target(tmp_path: Path) -> None:
     """The last colon parts file and task, unless the whole is a file."""
     file = task_file(tmp_path, "")
     assert split_target(str(file)) == (file, None)
@@ -135,7 +135,7 @@ def test_split_target(tmp_path: Path):
         assert split_target(f"{odd}:c") == (odd, "c")
 
 
-def test_read_settings(tmp_path: Path):
+def test_read_settings(tmp_path: Path) -> None:
     """Assignments lie above the file; the first dot ends the plugin, the first `=` the key."""
     file = task_file(tmp_path, '{"P": {"a": 1, "b.c": null}}', "settings.json")
     assert read_settings(file, ["P.a=x=y", "Q.b.c="]) == {
@@ -145,7 +145,7 @@ def test_read_settings(tmp_path: Path):
     assert read_settings(None, []) == {}
 
 
-def test_read_faults(tmp_path: Path):
+def test_read_faults(tmp_path: Path) -> None:
     """The faults of the file and of the command line hold both."""
     file = task_file(tmp_path, "[[run]]\ndisk_full = true\n", "faults.toml")
     faults = read_faults(file, ["run kill_after=1.5"])

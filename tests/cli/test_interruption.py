@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are tho
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_ends_task_and_agent(tmp_path: Path, name: str):
+def test_a_signal_ends_task_and_agent(tmp_path: Path, name: str) -> None:
     """The exit code is that of the signal; no process and no file stays, not even a grandchild."""
     number = getattr(signal, name)
     with running("run", task_file(tmp_path, SLEEPER), scratch=tmp_path) as command:
@@ -32,7 +32,7 @@ def test_a_signal_ends_task_and_agent(tmp_path: Path, name: str):
         assert command.leftovers() == []
 
 
-def test_second_signal_kills(tmp_path: Path):
+def test_second_signal_kills(tmp_path: Path) -> None:
     """A task that does not listen is killed by the second Ctrl-C, without waiting for a grace."""
     with running("run", task_file(tmp_path, STUBBORN), scratch=tmp_path) as command:
         command.read_until("stubborn")
@@ -47,7 +47,7 @@ def test_second_signal_kills(tmp_path: Path):
 
 
 @pytest.mark.parametrize("delay", [0.27, 0.31, 0.36, 0.41])
-def test_a_signal_at_any_moment_leaves_nothing(tmp_path: Path, delay: float):
+def test_a_signal_at_any_moment_leaves_nothing(tmp_path: Path, delay: float) -> None:
     """Also while the agent starts or the task is being started: no file, no process, no hang."""
     with running("run", task_file(tmp_path, SLEEPER), scratch=tmp_path) as command:
         time.sleep(delay)
@@ -58,7 +58,7 @@ def test_a_signal_at_any_moment_leaves_nothing(tmp_path: Path, delay: float):
         assert command.leftovers() == []
 
 
-def test_import_that_hangs_can_be_stopped(tmp_path: Path):
+def test_import_that_hangs_can_be_stopped(tmp_path: Path) -> None:
     """A file that waits when it is imported does not keep the command from ending."""
     text = "import sys, time\nimport epm_task\nprint('waits', file=sys.stderr)\ntime.sleep(60)\n"
     with running("run", task_file(tmp_path, text), scratch=tmp_path) as command:
@@ -70,7 +70,7 @@ def test_import_that_hangs_can_be_stopped(tmp_path: Path):
         assert command.leftovers() == []
 
 
-def test_killed_reader_of_stderr_does_not_stop_the_run(tmp_path: Path):
+def test_killed_reader_of_stderr_does_not_stop_the_run(tmp_path: Path) -> None:
     """After `2>&1 | head -1` the task goes on to its end, and its exit code counts."""
     text = (
         "import os, sys, time\nos.write(2, b'first\\n')\nsys.stdin.read()\ntime.sleep(0.3)\n"
@@ -78,12 +78,13 @@ def test_killed_reader_of_stderr_does_not_stop_the_run(tmp_path: Path):
     )
     with running("run", task_file(tmp_path, text), scratch=tmp_path) as command:
         command.read_until("first")
+        assert command.process.stderr
         command.process.stderr.close()
         assert command.process.wait(timeout=PATIENCE) == 7
         assert command.leftovers() == []
 
 
-def test_handlers_come_back():
+def test_handlers_come_back() -> None:
     """Inside the block signals are counted and never raise; outside it has no effect."""
     before = {number: signal.getsignal(number) for number in stop_signals()}
     interruption = Interruption()
@@ -91,11 +92,11 @@ def test_handlers_come_back():
         assert interruption.exit_code is None
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
-        assert (interruption.count, interruption.exit_code) == (2, 143)
+        assert (interruption.count, interruption.exit_code or 0) == (2, 143)
     assert {number: signal.getsignal(number) for number in stop_signals()} == before
 
 
-def test_ignored_hangup_stays_ignored():
+def test_ignored_hangup_stays_ignored() -> None:
     """`nohup epm-task run …` goes on when the terminal is closed."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_no_arguments():
+def test_no_arguments() -> None:
     """`epm-task` alone shows the help on stderr, and 2, as nothing was done."""
     ended = epm_task()
     assert (ended.code, ended.out) == (2, "")
@@ -31,7 +31,7 @@ def test_no_arguments():
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["run", "--help"], ["agent", "-h"]])
-def test_help(words: list[str]):
+def test_help(words: list[str]) -> None:
     """Help stands on stdout; that of a verb has an example."""
     ended = in_process(*words)
     assert (ended.exit_code, ended.err) == (0, "")
@@ -39,7 +39,7 @@ def test_help(words: list[str]):
     assert "Example: epm-task" in ended.out or len(words) == 1
 
 
-def test_version():
+def test_version() -> None:
     """`--version` prints the package's."""
     assert in_process("--version").out == f"epm-task {package.__version__}\n"
 
@@ -57,18 +57,18 @@ def python(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("module", ["epm_task", "epm_task.cli"])
-def test_python_runs_the_package(module: str):
+def test_python_runs_the_package(module: str) -> None:
     """`python -m` with either name is `epm-task`."""
     assert python("-m", module, "--version").stdout == f"epm-task {package.__version__}\n"
 
 
-def test_importing_the_entry_points_runs_nothing():
+def test_importing_the_entry_points_runs_nothing() -> None:
     """Who walks through all modules of the package does not start the command line."""
     code = "import sys, epm_task.__main__, epm_task.cli.__main__; print('typer' in sys.modules)"
     assert python("-c", code).stdout == "False\n"
 
 
-def test_without_its_packages_the_command_line_says_what_to_install(tmp_path: Path):
+def test_without_its_packages_the_command_line_says_what_to_install(tmp_path: Path) -> None:
     """A task needs less than the command line, so they may be missing."""
     (tmp_path / "typer.py").write_text("raise ImportError")
     ended = python("-m", "epm_task", "--version", PYTHONPATH=str(tmp_path))
@@ -92,7 +92,7 @@ def test_without_its_packages_the_command_line_says_what_to_install(tmp_path: Pa
         (["exit-codes", "x"], "exit-codes --help"),
     ],
 )
-def test_wrong_use(words: list[str], sentence: str):
+def test_wrong_use(words: list[str], sentence: str) -> None:
     """One line on stderr says what is wrong and where to look; the exit code is 2."""
     ended = in_process(*words)
     assert (ended.exit_code, ended.out, ended.err.count("\n")) == (2, "", 1)
@@ -100,14 +100,14 @@ def test_wrong_use(words: list[str], sentence: str):
     assert sentence in ended.err
 
 
-def test_control_characters_in_an_error():
+def test_control_characters_in_an_error() -> None:
     """What the user typed cannot paint the terminal."""
     ended = in_process("run", "\x1b[31m\nred.py")
     assert (ended.exit_code, ended.err.count("\n")) == (2, 1)
     assert "\\x1b[31m\\nred.py" in ended.err
 
 
-def test_defect_shows_its_traceback_only_when_asked(monkeypatch: pytest.MonkeyPatch):
+def test_defect_shows_its_traceback_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception that nobody foresaw is 70 and one line; `-v` adds the traceback."""
 
     def broken() -> None:
@@ -122,14 +122,14 @@ def test_defect_shows_its_traceback_only_when_asked(monkeypatch: pytest.MonkeyPa
     assert "Traceback" in in_process("-v", "broken").err
 
 
-def test_closed_pipe():
+def test_closed_pipe() -> None:
     """`epm-task run … | true` ends without a traceback."""
     line = f'"{sys.executable}" -m epm_task.cli exit-codes --json | "{sys.executable}" -c ""'
     done = subprocess.run(line, shell=True, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
     assert b"Traceback" not in done.stderr
 
 
-def test_output_that_cannot_be_written(tmp_path: Path):
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     """A trace or recording in a folder that does not exist is refused before the task starts."""
     for option in ("--trace", "--record"):
         ended = in_process("run", HELLO, option, tmp_path / "absent" / "file")
@@ -165,4 +165,5 @@ def test_verbs_stand_below_what_they_are_for() -> None:
 
 def test_every_verb_is_in_a_group() -> None:
     """No verb is left without a section."""
-    assert set(get_command(app).commands) == set().union(*GROUPS.values())
+    verbs = get_command(app).commands  # type: ignore[attr-defined]
+    assert set(verbs) == set().union(*GROUPS.values())

@@ -66,11 +66,12 @@ def test_json_lists_files_and_next_commands(tmp_path: Path) -> None:
 def test_nothing_is_overwritten(kind: str, tmp_path: Path) -> None:
     """Whatever stands there stays as it is."""
     target = tmp_path / "key-scanner"
-    {
-        "folder": target.mkdir,
-        "file": target.touch,
-        "dangling link": lambda: target.symlink_to("nowhere"),
-    }[kind]()
+    if kind == "folder":
+        target.mkdir()
+    elif kind == "file":
+        target.touch()
+    else:
+        target.symlink_to("nowhere")
     made = epm_task("new", "key-scanner", "--output-dir", tmp_path)
     assert made.exit_code == 2
     assert f"{target} exists, and nothing is ever overwritten" in made.err

@@ -85,7 +85,7 @@ def _read(terminal: int) -> bytes:
     return shown
 
 
-def test_records_come_while_the_task_runs(tmp_path: Path):
+def test_records_come_while_the_task_runs(tmp_path: Path) -> None:
     """A record is shown at once, not at the end."""
     file = task_file(
         tmp_path,
@@ -98,7 +98,7 @@ def test_records_come_while_the_task_runs(tmp_path: Path):
         assert command.process.poll() is None
 
 
-def test_what_a_task_says(tmp_path: Path):
+def test_what_a_task_says(tmp_path: Path) -> None:
     """Output other than the result goes to stderr; no control character; paths are the caller's."""
     (tmp_path / "here.txt").write_text("found")
     file = task_file(tmp_path, TALKER)
@@ -117,7 +117,7 @@ def test_what_a_task_says(tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
-def test_colour_on_a_terminal():
+def test_colour_on_a_terminal() -> None:
     """The level is coloured on a terminal, and the result is the last-but-one line."""
     shown = on_terminal("run", EXAMPLES / "key_scanner.py", "--", "--root", EXAMPLES)
     assert b"\x1b[36mInfo    \x1b[0m" in shown
@@ -125,7 +125,7 @@ def test_colour_on_a_terminal():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
-def test_no_color_on_a_terminal():
+def test_no_color_on_a_terminal() -> None:
     """With NO_COLOR not one escape reaches the terminal."""
     words = ["run", EXAMPLES / "key_scanner.py", "-v", "--", "--root", EXAMPLES]
     shown = on_terminal(*words, NO_COLOR="1")
@@ -134,7 +134,7 @@ def test_no_color_on_a_terminal():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
-def test_foreign_output_on_a_terminal(tmp_path: Path):
+def test_foreign_output_on_a_terminal(tmp_path: Path) -> None:
     """Neither stdout nor stderr of a program can send control characters to the terminal."""
     file = task_file(tmp_path, PAINTER)
     shown = on_terminal("run", file)
@@ -144,7 +144,7 @@ def test_foreign_output_on_a_terminal(tmp_path: Path):
     assert epm_task("run", file).out == "\x1b[31mresult\n"  # a pipe gets the bytes as they are
 
 
-def test_denials_are_shown_once_with_their_count():
+def test_denials_are_shown_once_with_their_count() -> None:
     """Like denials are one line, dimmed on a terminal."""
     stream = Terminal()
     event = TraceEvent(0.0, "mqtt", "dropped", "dropped \x1b[1m", denied=True, reason="not allowed")
@@ -155,7 +155,7 @@ def test_denials_are_shown_once_with_their_count():
     ]
 
 
-def test_quiet_view_and_closed_stream():
+def test_quiet_view_and_closed_stream() -> None:
     """A quiet view writes nothing; a stream whose reader is gone makes the view quiet."""
     stream = io.StringIO()
     quiet = LiveView(stream, quiet=True, verbose=True)
@@ -175,7 +175,7 @@ def test_quiet_view_and_closed_stream():
             os.dup2(null.fileno(), gone.fileno())  # so that closing can flush
 
 
-def test_only_decisions_that_are_wanted():
+def test_only_decisions_that_are_wanted() -> None:
     """Decisions are shown with `verbose` only, and records not a second time as decisions."""
     plain, verbose = io.StringIO(), io.StringIO()
     for stream, wanted in ((plain, False), (verbose, True)):
@@ -185,7 +185,7 @@ def test_only_decisions_that_are_wanted():
     assert (plain.getvalue(), verbose.getvalue()) == ("", "agent: asked\n")
 
 
-def test_harmless():
+def test_harmless() -> None:
     """Tabs stay, the line's end goes, all other control characters become escapes."""
     assert harmless(b"a\tb\x1b[0m\xff\r\n") == "a\tb\\x1b[0m\ufffd"
 

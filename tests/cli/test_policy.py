@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from cli import command
 from cli.command_line import Finished, epm_task
 from cli.jobs.job_files import write_job
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TASK = """
 from epm_task import task
@@ -27,7 +23,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own with a task file."""
     monkeypatch.chdir(tmp_path)
     Path("probe.py").write_text(TASK % 60)

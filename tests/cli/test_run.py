@@ -47,7 +47,7 @@ if __name__ == "__main__":
 '''
 
 
-def test_newcomers_first_command(tmp_path: Path):
+def test_newcomers_first_command(tmp_path: Path) -> None:
     """Stdout is exactly one JSON line, stderr has the record, the summary is the last line."""
     (tmp_path / "a.pem").write_text("x")
     ended = epm_task("run", EXAMPLES / "key_scanner.py", "--", "--root", tmp_path)
@@ -56,18 +56,22 @@ def test_newcomers_first_command(tmp_path: Path):
     assert re.fullmatch(
         rf"\d\d:\d\d:\d\d\.\d{{3}}  Info      scan_finished  root={tmp_path}  found=1", record
     )
-    assert SUMMARY.fullmatch(summary).groups() == ("1", "0 (OK)")
+    found = SUMMARY.fullmatch(summary)
+    assert found
+    assert found.groups() == ("1", "0 (OK)")
 
 
-def test_authors_exit_code():
+def test_authors_exit_code() -> None:
     """The command ends with the task's own exit code, and the summary names it."""
     ended = epm_task("run", EXAMPLES / "own_exit_code.py")
     assert (ended.code, ended.out) == (3, "")
-    assert SUMMARY.fullmatch(ended.err[-1])[2] == "3 (the author's own)"
+    found = SUMMARY.fullmatch(ended.err[-1])
+    assert found
+    assert found[2] == "3 (the author's own)"
     assert any(line.startswith("epm_task: exit 3") for line in ended.err)
 
 
-def test_killed_task(tmp_path: Path):
+def test_killed_task(tmp_path: Path) -> None:
     """A task that is killed by a signal gives 128 plus its number, as in a shell."""
     file = task_file(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     ended = epm_task("run", file)
@@ -75,7 +79,7 @@ def test_killed_task(tmp_path: Path):
     assert ended.err[-1].endswith("exit -9 (signal 9)")
 
 
-def test_timeout(tmp_path: Path):
+def test_timeout(tmp_path: Path) -> None:
     """The agent ends what takes longer than `--timeout`, and the summary says so."""
     file = task_file(tmp_path, "import time\ntime.sleep(60)\n")
     ended = epm_task("run", file, "--timeout", "0.3")
@@ -83,7 +87,7 @@ def test_timeout(tmp_path: Path):
     assert ended.err[-1].endswith("ended by the agent at its time-out")
 
 
-def test_settings_from_file_and_option(tmp_path: Path):
+def test_settings_from_file_and_option(tmp_path: Path) -> None:
     """An option beats the file; dotted keys nest; a value may hold `=`; the secret stays hidden."""
     file = tmp_path / "settings.json"
     plugin = {"schedule.start_hour": 1, "schedule.end_hour": "2", "api_token": "s3cret=x"}
@@ -96,16 +100,18 @@ def test_settings_from_file_and_option(tmp_path: Path):
     assert "s3cret" not in "\n".join(ended.err)
 
 
-def test_registration_delay():
+def test_registration_delay() -> None:
     """The task waits for its registration, and the summary tells how long."""
     ended = epm_task("run", HELLO, "--registration-delay", "1.5")
     assert ended.code == 0
-    tries, milliseconds = re.search(r"after (\d+) tries, (\d+) ms", ended.err[-1]).groups()
+    found = re.search(r"after (\d+) tries, (\d+) ms", ended.err[-1])
+    assert found
+    tries, milliseconds = found.groups()
     assert int(tries) > 1
     assert int(milliseconds) >= 1500
 
 
-def test_job_id():
+def test_job_id() -> None:
     """The job's id is the one asked for; one with an underscore is refused with the reason."""
     report = json.loads(
         epm_task(
@@ -125,7 +131,7 @@ def test_job_id():
     assert "underscore" in "\n".join(ended.err)
 
 
-def test_no_broker():
+def test_no_broker() -> None:
     """Without topics the records stand on stderr, and one warning explains `mqttTopics`."""
     ended = epm_task("run", EXAMPLES / "key_scanner.py", "--no-broker", "--", "--root", EXAMPLES)
     assert ended.code == 0
@@ -134,7 +140,7 @@ def test_no_broker():
     assert "0 records acknowledged" in ended.err[-1]
 
 
-def test_denied_topic():
+def test_denied_topic() -> None:
     """The task ends well, and the denial that it could not see is shown once, with its count."""
     topic = "Jobs/key-scanner/findings"
     ended = epm_task("run", "examples/publish_findings.py", "--deny", topic, cwd=EXAMPLES.parent)
@@ -146,7 +152,7 @@ def test_denied_topic():
     assert denied.endswith(f"({count} times)")
 
 
-def test_report_for_programs():
+def test_report_for_programs() -> None:
     """With `--json` stdout is one JSON object, and stderr is empty."""
     ended = epm_task("run", EXAMPLES / "own_exit_code.py", "--json")
     report = json.loads(ended.out)
@@ -161,14 +167,14 @@ def test_report_for_programs():
     assert report["stderr"][0].startswith("epm_task: exit 3")
 
 
-def test_verbose_shows_the_agents_decisions():
+def test_verbose_shows_the_agents_decisions() -> None:
     """With `-v` each decision of the agent stands among the records."""
     ended = epm_task("run", HELLO, "-v")
     agent = [line for line in ended.err if line.startswith("agent: ")]
     assert any("GET /api/PluginSettings/KeeperPrivilegeManager -> 200" in line for line in agent)
 
 
-def test_several_tasks(tmp_path: Path):
+def test_several_tasks(tmp_path: Path) -> None:
     """FILE:TASK chooses one; without a name the error lists them all."""
     file = task_file(tmp_path, TWO)
     assert json.loads(epm_task("run", f"{file}:number_two").out) == {"task": "two"}
@@ -179,7 +185,7 @@ def test_several_tasks(tmp_path: Path):
     assert "FILE:TASK" in ended.err
 
 
-def test_file_without_main(tmp_path: Path):
+def test_file_without_main(tmp_path: Path) -> None:
     """A task file that never calls `main` runs to nothing, and a hint says why."""
     file = task_file(tmp_path, TWO[: TWO.index("if __name__")].replace("one()", "uno()"))
     ended = epm_task("run", f"{file}:uno")
@@ -187,7 +193,7 @@ def test_file_without_main(tmp_path: Path):
     assert "does the file end with TASK.main()?" in ended.err[-2]
 
 
-def test_output_that_is_no_result(tmp_path: Path):
+def test_output_that_is_no_result(tmp_path: Path) -> None:
     """What a program prints is passed on as it is; a hint says that it is no result."""
     file = task_file(tmp_path, "print('a')\nprint('b')\n")
     ended = epm_task("run", file)
@@ -195,7 +201,7 @@ def test_output_that_is_no_result(tmp_path: Path):
     assert "stdout is not one JSON object" in ended.err[-2]
 
 
-def test_program_of_another_kind(tmp_path: Path):
+def test_program_of_another_kind(tmp_path: Path) -> None:
     """A shell script runs too, with the arguments of the runtime and those after `--`."""
     if sys.platform == "win32":
         pytest.skip("there is no sh")
@@ -205,7 +211,7 @@ def test_program_of_another_kind(tmp_path: Path):
     assert json.loads(ended.out) == {"last": "y z"}
 
 
-def test_two_runs_at_once(tmp_path: Path):
+def test_two_runs_at_once(tmp_path: Path) -> None:
     """Each has its own agent on its own ports."""
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda name: epm_task("run", HELLO, "--", "--name", name), "ab"))
@@ -213,7 +219,7 @@ def test_two_runs_at_once(tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /dev/full")
-def test_full_disk_below_stdout():
+def test_full_disk_below_stdout() -> None:
     """A result that cannot be printed is an error of the surroundings, told in one line."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(line("run", HELLO), stdout=full, stderr=subprocess.PIPE, check=False)
@@ -222,7 +228,7 @@ def test_full_disk_below_stdout():
     assert b"Traceback" not in done.stderr
 
 
-def test_faults_of_file_and_command_line(tmp_path: Path):
+def test_faults_of_file_and_command_line(tmp_path: Path) -> None:
     """Both hold: two refusals of the API, and a broker that lets nobody in."""
     file = task_file(tmp_path, "[[api]]\nstatus = 403\ntimes = 2\n", "faults.toml")
     report = json.loads(
@@ -233,7 +239,7 @@ def test_faults_of_file_and_command_line(tmp_path: Path):
     assert "refused the client id" in report["stderr"][-1]
 
 
-def test_record_then_replay(tmp_path: Path):
+def test_record_then_replay(tmp_path: Path) -> None:
     """A recording answers a second run, with the settings of the first; secrets are masked."""
     recording = tmp_path / "recording.jsonl"
     example = EXAMPLES / "typed_settings.py"
@@ -246,7 +252,7 @@ def test_record_then_replay(tmp_path: Path):
     assert (again.code, json.loads(again.out)) == (0, {"keep_days": 9})
 
 
-def test_broken_recording(tmp_path: Path):
+def test_broken_recording(tmp_path: Path) -> None:
     """A file that is no recording is refused with its line, before the task starts."""
     file = task_file(tmp_path, '{"kind": "api", "at": 0}\n{broken\n', "recording.jsonl")
     ended = epm_task("run", HELLO, "--replay", file)
@@ -254,7 +260,7 @@ def test_broken_recording(tmp_path: Path):
     assert "recording.jsonl, line 2" in ended.err[0]
 
 
-def test_trace(tmp_path: Path):
+def test_trace(tmp_path: Path) -> None:
     """The decisions of the run are JSON lines, with relative paths below the caller's folder."""
     assert epm_task("run", HELLO, "--trace", "trace.jsonl", cwd=tmp_path).code == 0
     events = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
@@ -279,7 +285,7 @@ def _with(run: Run, **changes: Any) -> Run:
 
 
 @pytest.mark.parametrize(("code", "seen"), [(0, 0), (3, 3), (143, 143), (-9, 137), (-15, 143)])
-def test_exit_code(run: Run, code: int, seen: int):
+def test_exit_code(run: Run, code: int, seen: int) -> None:
     """A signal becomes 128 plus its number; all else stays."""
     assert exit_code_of(_with(run, exit_code=code)) == seen
 
@@ -292,7 +298,7 @@ def test_exit_code(run: Run, code: int, seen: int):
         (4, 1.5, 12, "registered after 4 tries, 1500 ms; 12 records acknowledged"),
     ],
 )
-def test_summary(run: Run, tries: int, seconds: float | None, acknowledged: int, text: str):
+def test_summary(run: Run, tries: int, seconds: float | None, acknowledged: int, text: str) -> None:
     """The summary counts in proper English."""
     registration = replace(run.registration, tries=tries, seconds=seconds)
     failed = _with(run, exit_code=77)
@@ -301,7 +307,7 @@ def test_summary(run: Run, tries: int, seconds: float | None, acknowledged: int,
     assert line.endswith(" s; exit 77 (NOPERM)")
 
 
-def test_hints(run: Run):
+def test_hints(run: Run) -> None:
     """A failed run gets no hint; one that never asked, or printed no result, gets one each."""
     registered = replace(run, registration=Registration(1, 0.1))
     assert len(hints(run)) == 1
@@ -312,7 +318,7 @@ def test_hints(run: Run):
     assert hints(_with(registered, stdout=b"{}", result={})) == []
 
 
-def test_document_is_json(run: Run):
+def test_document_is_json(run: Run) -> None:
     """Output that is no UTF-8 does not break the report."""
     assert json.loads(json.dumps(document(run)))["exit_code"] == 0
     assert document(run)["stderr"] == ["� a"]

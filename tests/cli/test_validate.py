@@ -200,7 +200,7 @@ def test_a_folder_stands_for_its_documents(tmp_path: Path) -> None:
     ]
     for target in targets:
         assert isinstance(target.content, Subject)
-        assert target.content.neighbours == {"a", "b"}
+        assert target.content.neighbours == frozenset({"a", "b"})
 
 
 def test_code_stands_for_its_jobs(tmp_path: Path) -> None:

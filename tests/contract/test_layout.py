@@ -69,7 +69,7 @@ def _file(path: Path, text: str = "", *, mode: int = 0o755) -> Path:
     return path
 
 
-def test_order_of_places(tmp_path: Path):
+def test_order_of_places(tmp_path: Path) -> None:
     """`executablePath` comes before `Jobs/bin/{command}/`, and that before PATH."""
     on_path = _file(tmp_path / "path" / "tool")
     assert find_program({"command": "tool"}, tmp_path, str(on_path.parent)) == on_path
@@ -80,7 +80,7 @@ def test_order_of_places(tmp_path: Path):
     assert find_program(task, tmp_path, str(on_path.parent)) == own
 
 
-def test_wrong_executable_path_is_not_papered_over(tmp_path: Path):
+def test_wrong_executable_path_is_not_papered_over(tmp_path: Path) -> None:
     """A given path that names no file is not replaced by another program."""
     _file(tmp_path / "tool" / "tool")
     task = {"command": "tool", "executablePath": str(tmp_path / "absent")}
@@ -88,13 +88,13 @@ def test_wrong_executable_path_is_not_papered_over(tmp_path: Path):
 
 
 @pytest.mark.parametrize("command", ["", "../tool/tool", "absent-from-everywhere"])
-def test_command_is_a_bare_name(tmp_path: Path, command: str):
+def test_command_is_a_bare_name(tmp_path: Path, command: str) -> None:
     """A command with a path in it, or none, names no program."""
     _file(tmp_path / "tool" / "tool")
     assert find_program({"command": command}, tmp_path / "bin", "/nonexistent") is None
 
 
-def test_extensions(tmp_path: Path):
+def test_extensions(tmp_path: Path) -> None:
     """A script may carry its extension; Windows looks for `.exe` first."""
     script = _file(tmp_path / "tool" / "tool.sh")
     assert find_program({"command": "tool"}, tmp_path, None) == script

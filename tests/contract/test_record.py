@@ -17,7 +17,7 @@ _FULL = {
 }  # fmt: skip
 
 
-def test_all_fields():
+def test_all_fields() -> None:
     """A message of KeeperLogger becomes attributes."""
     record = Record.from_payload(json.dumps(_FULL).encode())
     assert record == Record(
@@ -27,28 +27,28 @@ def test_all_fields():
 
 
 @pytest.mark.parametrize("payload", [b"plain", b"[1]", b"\xff", b"[" * 100_000])
-def test_text_that_is_no_object_is_the_message(payload: bytes):
+def test_text_that_is_no_object_is_the_message(payload: bytes) -> None:
     """A foreign program may publish anything."""
     record = Record.from_payload(payload)
     assert record.message == payload.decode("utf-8", "replace")
     assert (record.level, record.identity) == ("Information", None)
 
 
-def test_odd_fields_do_not_raise():
+def test_odd_fields_do_not_raise() -> None:
     """Fields of another type become text, or nothing."""
-    odd = {"message": 1, "level": None, "seq": "x", "properties": [], "runId": 5}
+    odd: dict[str, Any] = {"message": 1, "level": None, "seq": "x", "properties": [], "runId": 5}
     record = Record.from_payload(json.dumps(odd).encode())
     assert (record.message, record.level, record.run_id) == ("1", "Information", "5")
     assert (record.seq, record.properties, record.identity) == (None, {}, None)
 
 
 @pytest.mark.parametrize("line", [b"plain", b"", b"{}", b'{"message": "m", "level": "Error"}'])
-def test_other_lines_of_stderr_are_no_records(line: bytes):
+def test_other_lines_of_stderr_are_no_records(line: bytes) -> None:
     """Only a JSON object with message, level, run and number is a record."""
     assert Record.from_line(line) is None
 
 
-def test_record_on_stderr():
+def test_record_on_stderr() -> None:
     """A mirrored record says where it was seen."""
     record = Record.from_line(json.dumps(_FULL).encode())
     assert record is not None

@@ -79,12 +79,12 @@ def _due(schedule: dict[str, Any], local: str, *, gap_minutes: int = 1) -> bool:
         ("0 0 29 2 *", "2026-02-28T00:00", False),
     ],
 )
-def test_cron(expression: str, local: str, due: bool):  # noqa: FBT001 - a table of cases
+def test_cron(expression: str, local: str, due: bool) -> None:  # noqa: FBT001 - a table of cases
     """Weekday 0 is Sunday, and a day of the month beside a weekday means either."""
     assert _due({"cronExpression": expression}, local) is due
 
 
-def test_run_at_is_due_once():
+def test_run_at_is_due_once() -> None:
     """A single run comes at its minute, also when the minutes before it were missed."""
     schedule = {"runAt": "2026-03-02T10:15:20"}
     assert not _due(schedule, "2026-03-02T10:15")
@@ -93,7 +93,7 @@ def test_run_at_is_due_once():
     assert _due(schedule, "2026-03-02T12:00", gap_minutes=600)
 
 
-def test_run_at_with_an_offset():
+def test_run_at_with_an_offset() -> None:
     """A moment with an offset is that moment, wherever the machine is."""
     minute = datetime(2026, 3, 2, 10, 16, tzinfo=UTC)
     schedule = {"runAt": "2026-03-02T12:16:00+02:00"}
@@ -113,7 +113,7 @@ def test_run_at_with_an_offset():
         ([{"time": "04:00"}, {"time": "05:00"}], "2026-03-02T05:00", True),
     ],
 )
-def test_calendar(calendar: object, local: str, due: bool):  # noqa: FBT001 - a table of cases
+def test_calendar(calendar: object, local: str, due: bool) -> None:  # noqa: FBT001 - a table of cases
     """Times, narrowed by days and months."""
     assert _due({"calendar": calendar}, local) is due
 
@@ -128,13 +128,13 @@ def test_calendar(calendar: object, local: str, due: bool):  # noqa: FBT001 - a 
         {"calendar": {"time": "04:00", "daysOfWeek": ["Blursday"]}},
     ],
 )
-def test_schedule_that_cannot_be_read(schedule: dict[str, Any]):
+def test_schedule_that_cannot_be_read(schedule: dict[str, Any]) -> None:
     """The error says what is wrong."""
     with pytest.raises(ValueError, match=r"\w"):
         _due(schedule, "2026-03-02T04:00")
 
 
-def test_nothing_is_due_without_a_schedule():
+def test_nothing_is_due_without_a_schedule() -> None:
     """A job of events only, or of an interval, is not decided here."""
     assert not _due({}, "2026-03-02T04:00")
     assert not _due({"intervalMinutes": 1}, "2026-03-02T04:00")

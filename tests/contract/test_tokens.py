@@ -20,18 +20,18 @@ from epm_task.contract.tokens import (
 _TRICKY = st.text(alphabet="ab '\"\\{}x\t", max_size=16)
 
 
-def test_tokens_are_replaced_in_and_out_of_quotes():
+def test_tokens_are_replaced_in_and_out_of_quotes() -> None:
     """A token may be a part of an argument."""
     argv = substitute('--base={Url} --root="{Root}/x"', {"Url": "u", "Root": "/r"}, windows=False)
     assert argv == ["--base=u", "--root=/r/x"]
 
 
-def test_quoted_value_with_blanks_stays_one_argument():
+def test_quoted_value_with_blanks_stays_one_argument() -> None:
     """Quotes in the template keep a value together."""
     assert substitute('--root="{Root}"', {"Root": "/a b  c"}, windows=False) == ["--root=/a b  c"]
 
 
-def test_unquoted_value_with_blanks_is_split():
+def test_unquoted_value_with_blanks_is_split() -> None:
     """Without quotes the value is split, as substituted text would be in the field."""
     assert substitute("--root={Root}!", {"Root": " a b "}, windows=False) == [
         "--root=",
@@ -43,41 +43,41 @@ def test_unquoted_value_with_blanks_is_split():
 
 @pytest.mark.parametrize("windows", [False, True])
 @given(value=_TRICKY)
-def test_quoted_value_cannot_break_out(value: str, *, windows: bool):
+def test_quoted_value_cannot_break_out(value: str, *, windows: bool) -> None:
     """Whatever a value holds, inside quotes it is exactly one argument."""
     argv = substitute('--a="{V}" end', {"V": value}, windows=windows)
     assert argv == [f"--a={value}", "end"]
 
 
 @given(_TRICKY)
-def test_unquoted_value_cannot_open_a_quote(value: str):
+def test_unquoted_value_cannot_open_a_quote(value: str) -> None:
     """A quote in a value is a character, so the next argument stays what it is."""
     assert substitute("{V} end", {"V": value}, windows=False) == [*value.split(), "end"]
 
 
-def test_value_is_not_substituted_again():
+def test_value_is_not_substituted_again() -> None:
     """A value that holds a token is taken as it is."""
     assert substitute("{A}", {"A": "{B}", "B": "secret"}, windows=False) == ["{B}"]
 
 
-def test_undefined_token_stays():
+def test_undefined_token_stays() -> None:
     """The task then fails and names it."""
     assert substitute("--a={Nobody}", {}, windows=False) == ["--a={Nobody}"]
 
 
-def test_case_counts_outside_windows_only():
+def test_case_counts_outside_windows_only() -> None:
     """Names are compared with case, except on Windows."""
     values = {"KeeperApiBaseUrl": "u"}
     assert substitute("{keeperapibaseurl}", values, windows=True) == ["u"]
     assert substitute("{keeperapibaseurl}", values, windows=False) == ["{keeperapibaseurl}"]
 
 
-def test_empty_value_vanishes_without_quotes_only():
+def test_empty_value_vanishes_without_quotes_only() -> None:
     """`{Empty}` alone is no argument, `"{Empty}"` is an empty one."""
     assert substitute('{E} "{E}" --a={E} {E}', {"E": ""}, windows=False) == ["", "--a="]
 
 
-def test_tokens_without_a_value():
+def test_tokens_without_a_value() -> None:
     """Braces that hold no name are no tokens; the case of names counts outside Windows."""
     text = '{"a": 1} {1} {Root} {a.b-c} {root}'
     assert unknown_tokens(text, {"Root": ""}, windows=False) == ["a.b-c", "root"]
@@ -104,13 +104,13 @@ def test_folders_have_the_names_of_the_vendor(platform: str) -> None:
     assert folders.keys() == PATH_TOKEN_NAMES[os_name(platform)]
 
 
-def test_windows_folders_come_from_the_environment():
+def test_windows_folders_come_from_the_environment() -> None:
     """The folders are those that Windows itself names."""
     values = path_tokens(AgentRoot(Path("/agent")), _WINDOWS_ENVIRON, platform="win32")
     assert values.items() >= _WINDOWS.items()
 
 
-def test_agent_folders_and_desktop():
+def test_agent_folders_and_desktop() -> None:
     """`approot` is the agent's root; a desktop is there when a display is."""
     root = AgentRoot(Path("/agent"))
     values = path_tokens(root, {}, platform="linux")

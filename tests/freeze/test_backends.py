@@ -31,7 +31,7 @@ excluded module named rich - imported by neighbour (top-level)
 """
 
 
-def test_only_the_authors_own_imports_count():
+def test_only_the_authors_own_imports_count() -> None:
     """A path may hold blanks and parentheses."""
     own = {"(x) task.py", "neighbour", "neighbour.inner"}
     assert missing_imports(NOTES, own) == ("late", "top.level", "quoted.name")
@@ -42,7 +42,7 @@ def test_only_the_authors_own_imports_count():
     ("version", "numbers"),
     [("1.2.3", "(1, 2, 3, 0)"), ("1.2.3rc4", "(1, 2, 3, 4)"), ("2026", "(2026, 0, 0, 0)")],
 )
-def test_the_numbers_are_four(version: str, numbers: str):
+def test_the_numbers_are_four(version: str, numbers: str) -> None:
     """Whatever the version looks like; the text is an expression."""
     text = version_resource("KeyScanner", version)
     ast.parse(text, mode="eval")
@@ -50,7 +50,7 @@ def test_the_numbers_are_four(version: str, numbers: str):
     assert "'KeyScanner.exe'" in text
 
 
-def test_missing_binutils_are_named(tmp_path: Path):
+def test_missing_binutils_are_named(tmp_path: Path) -> None:
     """The sentence names the package to install, and the backend that needs none."""
     with pytest.raises(FreezeError, match=r"ldd, objdump, objcopy.*binutils.*zipapp"):
         check_tools("linux", str(tmp_path))
@@ -60,7 +60,7 @@ def test_missing_binutils_are_named(tmp_path: Path):
 
 def test_variables_that_change_a_build_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """Hash seed and moment are set; variables of Python and of the linker are not passed on."""
     for name in ("PYTHONOPTIMIZE", "LD_LIBRARY_PATH", "OPENSSL_CONF", "_PYI_ARCHIVE_FILE"):
         monkeypatch.setenv(name, "1")

@@ -83,7 +83,7 @@ def start(
 
 
 @pytest.mark.parametrize("name", ["hello", "scanner"])
-def test_it_holds_the_runtime_and_no_tool(name: str, request: pytest.FixtureRequest):
+def test_it_holds_the_runtime_and_no_tool(name: str, request: pytest.FixtureRequest) -> None:
     """Floors 0 and 1, and the libraries that run."""
     place: Path = request.getfixturevalue(name)
     inside = modules_in(place / place.name)
@@ -99,12 +99,12 @@ def test_it_holds_the_runtime_and_no_tool(name: str, request: pytest.FixtureRequ
     assert libraries & {"rich", "typer", "aiohttp", "anyio"} == set()
 
 
-def test_it_is_small(hello: Path):
+def test_it_is_small(hello: Path) -> None:
     """The goal: 22 MB without a settings model."""
     assert size(hello) <= 22_000_000
 
 
-def test_the_layout_is_the_agents(hello: Path):
+def test_the_layout_is_the_agents(hello: Path) -> None:
     """Modes as on an endpoint, the job document beside it, nothing that was made on the way."""
     jobs = hello.parents[1]
     assert sorted(path.name for path in jobs.iterdir()) == ["bin", "hello.json"]
@@ -119,14 +119,14 @@ def test_the_layout_is_the_agents(hello: Path):
 
 
 @pytest.mark.parametrize("name", ["hello", "scanner"])
-def test_it_is_verified(name: str, request: pytest.FixtureRequest):
+def test_it_is_verified(name: str, request: pytest.FixtureRequest) -> None:
     """PID, registration, records, stdout, exit code, stop, no file written."""
     checks = verify(read_installed(request.getfixturevalue(name)))
     assert passed(checks), checks
     assert "skipped" not in {check.state for check in checks}
 
 
-def test_two_builds_are_the_same(hello: Path, tmp_path: Path):
+def test_two_builds_are_the_same(hello: Path, tmp_path: Path) -> None:
     """From another folder, into another folder: every file has the same digest."""
     source = tmp_path / "ein Ördner" / "hello.py"
     source.parent.mkdir()
@@ -139,7 +139,7 @@ def test_two_builds_are_the_same(hello: Path, tmp_path: Path):
     assert manifests[0]["files"] == manifests[1]["files"]
 
 
-def test_started_by_hand_it_says_so(hello: Path):
+def test_started_by_hand_it_says_so(hello: Path) -> None:
     """Exit code and sentence are those of the source."""
     done = start(hello / "Hello")
     assert done.returncode != 0
@@ -148,7 +148,7 @@ def test_started_by_hand_it_says_so(hello: Path):
     assert start(hello / "Hello", "--help").stdout.startswith("usage: ")
 
 
-def test_its_self_test_sees_a_change(scanner: Path, tmp_path: Path):
+def test_its_self_test_sees_a_change(scanner: Path, tmp_path: Path) -> None:
     """A copy passes, with pydantic; with one byte more in a library it fails."""
     copy = tmp_path / "KeyScanner"
     shutil.copytree(scanner, copy, symlinks=True)
@@ -162,7 +162,7 @@ def test_its_self_test_sees_a_change(scanner: Path, tmp_path: Path):
     assert "libssl" in done.stdout
 
 
-def test_hostile_surroundings_have_no_effect(hello: Path, tmp_path: Path):
+def test_hostile_surroundings_have_no_effect(hello: Path, tmp_path: Path) -> None:
     """Variables for Python, a planted module, and a path with blanks and other alphabets."""
     place = tmp_path / "ein Ördner 任务" / "Hello"
     shutil.copytree(hello, place, symlinks=True)
@@ -180,7 +180,7 @@ def test_hostile_surroundings_have_no_effect(hello: Path, tmp_path: Path):
     assert passed(verify(read_installed(place)))
 
 
-def test_a_planted_library_stops_it(hello: Path, tmp_path: Path):
+def test_a_planted_library_stops_it(hello: Path, tmp_path: Path) -> None:
     """The loader obeys LD_LIBRARY_PATH before any of our code runs: a limit that the docs state."""
     (tmp_path / "libz.so.1").write_text("no library")
     done = start(hello / "Hello", "--selftest", env={"LD_LIBRARY_PATH": str(tmp_path)})
@@ -188,7 +188,7 @@ def test_a_planted_library_stops_it(hello: Path, tmp_path: Path):
     assert done.returncode in {0, 127, 255}
 
 
-def test_a_very_long_path(hello: Path, tmp_path: Path):
+def test_a_very_long_path(hello: Path, tmp_path: Path) -> None:
     """A program deep below other folders starts as any other."""
     deep = tmp_path.joinpath(*["d" * 200] * 10)
     deep.mkdir(parents=True)
@@ -220,7 +220,7 @@ def plain_builds(builds: BuildFolder) -> Path:
     return builds.once("plain", build) / "dist"
 
 
-def test_plain_pyinstaller_works(plain_builds: Path):
+def test_plain_pyinstaller_works(plain_builds: Path) -> None:
     """The registered hook knows the late imports, and cuts what never runs.
 
     Not what pydantic drags in: PyInstaller's own hook for it may come after ours.
@@ -233,7 +233,7 @@ def test_plain_pyinstaller_works(plain_builds: Path):
     assert inside & never <= {"asyncio", "typing_extensions"}  # pydantic needs them
 
 
-def test_a_one_file_build_is_refused(plain_builds: Path):
+def test_a_one_file_build_is_refused(plain_builds: Path) -> None:
     """By `verify`, with the PID reason, and by itself, with 78."""
     program = plain_builds / "OneFile"
     checks = {check.name: check for check in verify(read_installed(program))}

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from freeze.building import EPOCH, EXAMPLES, SEVERAL, task_file
@@ -26,15 +27,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the launcher is a POSIX shell's")
 
 
-def zipped(file: Path, output: Path, **more: object) -> Frozen:
+def zipped(file: Path, output: Path, **more: Any) -> Frozen:
     """Build a zip program for this interpreter."""
     (program,) = read_programs(file)
-    program = program.__class__(**{**_fields(program), **more})
-    return freeze(program, FreezeOptions(output, "zipapp", sys.executable))
-
-
-def _fields(program: object) -> dict[str, object]:
-    return {name: getattr(program, name) for name in program.__class__.__slots__}
+    return freeze(replace(program, **more), FreezeOptions(output, "zipapp", sys.executable))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +39,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     return zipped(EXAMPLES / "typed_settings.py", tmp_path_factory.mktemp("zip") / "ein Ördner")
 
 
-def test_it_is_verified_like_any_other(typed: Frozen):
+def test_it_is_verified_like_any_other(typed: Frozen) -> None:
     """The shell becomes the interpreter, so the PID is kept; pydantic lies beside the archive."""
     checks = verify(read_installed(typed.folder))
     assert passed(checks), checks
@@ -51,7 +47,7 @@ def test_it_is_verified_like_any_other(typed: Frozen):
     assert (typed.folder / "lib" / "pydantic_core").is_dir()
 
 
-def test_it_holds_the_runtime_and_no_more(tmp_path: Path):
+def test_it_holds_the_runtime_and_no_more(tmp_path: Path) -> None:
     """Floors 0 and 1, and what they import."""
     built = zipped(EXAMPLES / "hello.py", tmp_path)
     with zipfile.ZipFile(built.folder / "Hello.pyz") as archive:
@@ -65,7 +61,7 @@ def test_it_holds_the_runtime_and_no_more(tmp_path: Path):
     assert built.size_bytes < 1_500_000
 
 
-def test_its_self_test_passes_and_finds_changes(typed: Frozen, tmp_path: Path):
+def test_its_self_test_passes_and_finds_changes(typed: Frozen, tmp_path: Path) -> None:
     """Without an agent, from anywhere, with no environment; variables for Python do not count."""
     (tmp_path / "json.py").write_text("raise SystemExit('planted')")
     environment = {"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "json.py")}
@@ -81,13 +77,14 @@ def test_its_self_test_passes_and_finds_changes(typed: Frozen, tmp_path: Path):
     assert "files as built" in done.stdout
     extra = typed.folder / "extra"
     extra.touch()
-    done = subprocess.run([typed.executable, "--selftest"], capture_output=True, check=False)
+    command = [str(typed.executable), "--selftest"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     extra.unlink()
     assert done.returncode == 1
-    assert b"extra is not in the manifest" in done.stdout
+    assert "extra is not in the manifest" in done.stdout
 
 
-def test_two_builds_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_two_builds_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever they are made."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
     builds = [zipped(EXAMPLES / "hello.py", tmp_path / name) for name in ("one", "two")]
@@ -97,7 +94,7 @@ def test_two_builds_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert contents[0] == contents[1]
 
 
-def test_a_second_build_replaces_the_first_whole(tmp_path: Path):
+def test_a_second_build_replaces_the_first_whole(tmp_path: Path) -> None:
     """Nothing of the first is left, neither in the place nor beside it."""
     place = zipped(EXAMPLES / "hello.py", tmp_path).folder
     (place / "stale").touch()
@@ -107,7 +104,7 @@ def test_a_second_build_replaces_the_first_whole(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["Jobs"]
 
 
-def test_own_modules_and_data_come_along(tmp_path: Path):
+def test_own_modules_and_data_come_along(tmp_path: Path) -> None:
     """A module beside the task, one that is imported by name, and a file."""
     folder = tmp_path / "project"
     task_file(folder, "WORD = 'beside'\n", "neighbour.py")
@@ -127,7 +124,7 @@ def test_own_modules_and_data_come_along(tmp_path: Path):
     assert run.result == {"words": ["beside", "named", "data"]}, run.stderr
 
 
-def test_several_tasks_in_one_program(tmp_path: Path):
+def test_several_tasks_in_one_program(tmp_path: Path) -> None:
     """`--task` chooses, as the job documents have it; verifying asks for what it cannot guess."""
     built = zipped(task_file(tmp_path, SEVERAL), tmp_path / "dist")
     program = read_installed(built.folder)
@@ -137,7 +134,7 @@ def test_several_tasks_in_one_program(tmp_path: Path):
         verify(program, arguments=["--task=report"])
 
 
-def test_an_interpreter_of_another_version_is_refused(tmp_path: Path):
+def test_an_interpreter_of_another_version_is_refused(tmp_path: Path) -> None:
     """Native libraries would not load; the sentence names the version that is needed."""
     built = zipped(EXAMPLES / "hello.py", tmp_path)
     archive = built.folder / "Hello.pyz"
@@ -151,7 +148,7 @@ def test_an_interpreter_of_another_version_is_refused(tmp_path: Path):
     assert "was built for Python 3." in done.stderr
 
 
-def test_a_relative_interpreter_is_refused(tmp_path: Path):
+def test_a_relative_interpreter_is_refused(tmp_path: Path) -> None:
     """PATH is not to be trusted by a process of root."""
     (program,) = read_programs(EXAMPLES / "hello.py")
     with pytest.raises(FreezeError, match="not an absolute path"):

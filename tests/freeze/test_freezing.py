@@ -34,7 +34,7 @@ def _built(folder: Path, text: str = "x") -> Build:
     return Build(folder, "Hello", {})
 
 
-def test_modes_and_times_do_not_depend_on_the_builder(tmp_path: Path):
+def test_modes_and_times_do_not_depend_on_the_builder(tmp_path: Path) -> None:
     """Whatever the umask was: 0755 for folders and executable, 0644 for the rest, one time."""
     built = _built(tmp_path / "Hello")
     (built.folder / "_internal" / "lib.so").chmod(0o777)
@@ -46,11 +46,11 @@ def test_modes_and_times_do_not_depend_on_the_builder(tmp_path: Path):
         for path in (built.folder, *built.folder.rglob("*"))
         if not path.is_symlink()
     }
-    assert found["Hello"] == found["_internal"] == (0o755, 1_700_000_000)
-    assert found["lib.so"] == found["manifest.json"] == (0o644, 1_700_000_000)
+    assert {found["Hello"], found["_internal"]} == {(0o755, 1_700_000_000)}
+    assert {found["lib.so"], found["manifest.json"]} == {(0o644, 1_700_000_000)}
 
 
-def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path):
+def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     """Only a manifest shows that a build of ours made it; a link could lead anywhere."""
     place = tmp_path / "Hello"
     check_place(place)
@@ -62,7 +62,7 @@ def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path):
         check_place(tmp_path / "link")
 
 
-def test_one_document_for_each_job(tmp_path: Path):
+def test_one_document_for_each_job(tmp_path: Path) -> None:
     """Named for its id, valid JSON, the command as it was built."""
     (program,) = read_programs(task_file(tmp_path / "src", SEVERAL), command="Nightly")
     written = write_jobs(program, tmp_path / "Jobs")
@@ -72,7 +72,7 @@ def test_one_document_for_each_job(tmp_path: Path):
     assert [path.stat().st_mode & 0o777 for path in written] == [0o644, 0o644]
 
 
-def test_additions_of_the_project_are_kept(tmp_path: Path):
+def test_additions_of_the_project_are_kept(tmp_path: Path) -> None:
     """A condition that somebody wrote into the project's document is deployed too."""
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "Jobs").mkdir()
@@ -86,7 +86,7 @@ def test_additions_of_the_project_are_kept(tmp_path: Path):
     assert document["tasks"][0]["command"] == "MyTask"
 
 
-def test_a_broken_document_of_the_project_is_named(tmp_path: Path):
+def test_a_broken_document_of_the_project_is_named(tmp_path: Path) -> None:
     """With line and column."""
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "Jobs").mkdir()
@@ -109,7 +109,7 @@ def built(tmp_path: Path) -> Build:
     return Build(folder, "AProgram", {})
 
 
-def test_libraries_first_then_the_executable(built: Build, tmp_path: Path):
+def test_libraries_first_then_the_executable(built: Build, tmp_path: Path) -> None:
     """The tool gets each path as one word, blanks included, and may change the file."""
     tool = tmp_path / "tool.py"
     tool.write_text(
@@ -125,7 +125,7 @@ def test_libraries_first_then_the_executable(built: Build, tmp_path: Path):
     assert len(native_files(built.folder)) == 3
 
 
-def test_a_failing_tool_fails_the_build(built: Build):
+def test_a_failing_tool_fails_the_build(built: Build) -> None:
     """At its first file, with its exit code."""
     words = check_sign_command(f'{sys.executable} -c "raise SystemExit(4)" {{path}}')
     with pytest.raises(FreezeError, match=r"exit code 4 for a\.so"):
@@ -138,7 +138,7 @@ def test_a_failing_tool_fails_the_build(built: Build):
     ("command", "words"),
     [("codesign x", "which file to sign"), ("{path}", "which file"), ("a 'b", "cannot be split")],
 )
-def test_a_command_that_cannot_work_is_refused(command: str, words: str):
+def test_a_command_that_cannot_work_is_refused(command: str, words: str) -> None:
     """Before anything is built."""
     with pytest.raises(FreezeError, match=words):
         check_sign_command(command)
@@ -149,7 +149,7 @@ def _git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *options, *words], cwd=folder, check=True, capture_output=True)
 
 
-def test_git_says_where_the_source_comes_from(tmp_path: Path):
+def test_git_says_where_the_source_comes_from(tmp_path: Path) -> None:
     """Commit, moment and whether something was changed since."""
     file = tmp_path / "task.py"
     file.write_text("1\n")
@@ -166,7 +166,7 @@ def test_git_says_where_the_source_comes_from(tmp_path: Path):
     assert source_of(file, {}).changed
 
 
-def test_the_moment_can_be_given(tmp_path: Path):
+def test_the_moment_can_be_given(tmp_path: Path) -> None:
     """As all reproducible builds do it; not before zip archives begin."""
     assert source_of(tmp_path / "x.py", {"SOURCE_DATE_EPOCH": "1700000000"}).epoch == 1_700_000_000
     assert source_of(tmp_path / "x.py", {"SOURCE_DATE_EPOCH": "1"}).epoch == 315_532_800
@@ -182,7 +182,7 @@ def test_the_moment_can_be_given(tmp_path: Path):
         ("broken", "0.0.0"),
     ],
 )
-def test_the_version_is_the_projects(tmp_path: Path, project: str, version: str):
+def test_the_version_is_the_projects(tmp_path: Path, project: str, version: str) -> None:
     """That of the nearest pyproject.toml above the file."""
     (tmp_path / "pyproject.toml").write_text(project)
     (tmp_path / "src").mkdir()

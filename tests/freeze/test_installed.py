@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from freeze.building import program
@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Path:
     return folder
 
 
-def test_folder_and_executable_name_the_same_program(place: Path):
+def test_folder_and_executable_name_the_same_program(place: Path) -> None:
     """Without a job document, the topics are those that the code declares."""
     found = read_installed(place)
     assert found == read_installed(place / "Probe")
@@ -40,13 +40,13 @@ def test_folder_and_executable_name_the_same_program(place: Path):
     assert found.topics(found.task([])) == ["KeeperLogger", "Jobs/a/x"]
 
 
-def test_the_job_document_beside_it_counts(place: Path):
+def test_the_job_document_beside_it_counts(place: Path) -> None:
     """Its topics are what the agent will allow; other files there do not matter."""
     jobs = place.parents[1]
     (jobs / "a.json").write_text("{")
     (jobs / "b.json").write_text('{"id": "b", "tasks": [{"command": "Other"}]}')
     (jobs / "c.json").write_text("[]")
-    document = {"id": "d", "tasks": [{"command": "Probe"}]}
+    document: dict[str, Any] = {"id": "d", "tasks": [{"command": "Probe"}]}
     document["mqttTopics"] = {"allowedPublications": ["Only"]}
     (jobs / "d.json").write_text(json.dumps(document))
     found = read_installed(place)
@@ -54,7 +54,7 @@ def test_the_job_document_beside_it_counts(place: Path):
     assert found.topics({}) == ["Only"]
 
 
-def test_a_task_is_chosen_by_argument(place: Path):
+def test_a_task_is_chosen_by_argument(place: Path) -> None:
     """The first one stands in when none is chosen."""
     found = read_installed(place)
     assert found.task([])["name"] == "scan"
@@ -64,7 +64,7 @@ def test_a_task_is_chosen_by_argument(place: Path):
         found.task(["--task=other"])
 
 
-def test_any_other_executable_stands_alone(tmp_path: Path):
+def test_any_other_executable_stands_alone(tmp_path: Path) -> None:
     """Nothing is known of it, and the folder around it is not taken along."""
     tool = tmp_path / "tool"
     tool.touch()
@@ -73,14 +73,14 @@ def test_any_other_executable_stands_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["none", "empty"])
-def test_what_is_no_program_is_refused(tmp_path: Path, name: str):
+def test_what_is_no_program_is_refused(tmp_path: Path, name: str) -> None:
     """A path that is not there, and a folder without an executable of its name."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(FreezeError):
         read_installed(tmp_path / name)
 
 
-def test_a_broken_manifest_is_refused(place: Path):
+def test_a_broken_manifest_is_refused(place: Path) -> None:
     """It would hide what the program is."""
     (place / "manifest.json").write_text("{")
     with pytest.raises(FreezeError, match="build the program again"):
@@ -99,7 +99,7 @@ def installed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_installed_program_passes(installed: Path):
+def test_an_installed_program_passes(installed: Path) -> None:
     """As it was built, the user's own or root's, and nobody else may write."""
     checks = check_install(read_installed(installed))
     assert passed(checks)
@@ -121,7 +121,7 @@ def test_an_installed_program_passes(installed: Path):
 )
 def test_what_is_wrong_is_named(
     installed: Path, change: Callable[[Path], object], name: str, words: str
-):
+) -> None:
     """With the command that puts it right."""
     change(installed)
     checks = {check.name: check for check in check_install(read_installed(installed))}
@@ -130,14 +130,14 @@ def test_what_is_wrong_is_named(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_file_of_another_user_is_named(installed: Path):
+def test_a_file_of_another_user_is_named(installed: Path) -> None:
     """He could replace it."""
     os.chown(installed / "a.so", 65534, 65534)
     checks = {check.name: check for check in check_install(read_installed(installed))}
     assert "belongs to uid 65534" in checks["owner"].detail
 
 
-def test_many_problems_are_counted(installed: Path):
+def test_many_problems_are_counted(installed: Path) -> None:
     """The first three are shown."""
     for path in installed.glob("*.so"):
         path.unlink()
@@ -145,19 +145,19 @@ def test_many_problems_are_counted(installed: Path):
     assert checks[0].detail.endswith("; and 1 more")
 
 
-def test_without_a_manifest_there_is_nothing_to_compare(tmp_path: Path):
+def test_without_a_manifest_there_is_nothing_to_compare(tmp_path: Path) -> None:
     """The sentence says where one comes from."""
     with pytest.raises(FreezeError, match="epm-task freeze"):
         check_install(read_installed(program(tmp_path, "")))
 
 
-def test_a_judgement_says_what_was_seen_or_what_is_wrong():
+def test_a_judgement_says_what_was_seen_or_what_is_wrong() -> None:
     """One sentence for each."""
     assert judge("modes", [1], "all right", "wrong") == Check("modes", "ok", "all right")
     assert judge("modes", [], "all right", "wrong") == Check("modes", "failed", "wrong")
 
 
-def test_only_a_failure_counts():
+def test_only_a_failure_counts() -> None:
     """A check that could not be made says nothing against the program."""
     good = [Check("a", "ok", ""), Check("b", "skipped", "")]
     assert passed(good)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         (lambda f: os.utime(f / "inner" / "old"), "inner/old"),
     ],
 )
-def test_a_change_is_seen(tmp_path: Path, change: Callable[[Path], object], path: str):
+def test_a_change_is_seen(tmp_path: Path, change: Callable[[Path], object], path: str) -> None:
     """A file that was there for a moment too, by the time of its folder."""
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "old").touch()

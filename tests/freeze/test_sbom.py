@@ -19,7 +19,7 @@ def bill(version: str = "1.2.3") -> bytes:
     return bill_of_materials("KeyScanner", version, LIBRARIES, DIGESTS, 1_700_000_000)
 
 
-def test_it_is_cyclonedx():
+def test_it_is_cyclonedx() -> None:
     """Libraries with their package URL, native files with their digest."""
     document = json.loads(bill())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
@@ -35,13 +35,13 @@ def test_it_is_cyclonedx():
     assert len(read.components) == 4
 
 
-def test_the_same_content_gives_the_same_bytes():
+def test_the_same_content_gives_the_same_bytes() -> None:
     """Serial number and time come from the content."""
     assert bill() == bill()
     assert bill() != bill("1.2.4")
 
 
-def test_files_lead_to_their_distributions():
+def test_files_lead_to_their_distributions() -> None:
     """Sorted, ours included; compiled or not; what belongs to nobody counts for nothing."""
     names = ["httpx/__init__.pyc", "structlog/dev.py", "json/__init__.pyc", "my_task.pyc"]
     found = libraries_in(names)

@@ -25,7 +25,7 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-def test_a_source_start_loads_none_of_them():
+def test_a_source_start_loads_none_of_them() -> None:
     """So leaving them out of a program changes nothing that runs."""
     done = subprocess.run([sys.executable, "-c", _SPINE], capture_output=True, check=True)
     loaded = json.loads(done.stdout)
@@ -35,13 +35,13 @@ def test_a_source_start_loads_none_of_them():
     assert SETTINGS not in loaded
 
 
-def test_a_package_is_no_prefix():
+def test_a_package_is_no_prefix() -> None:
     """`richer` does not belong to `rich`."""
     assert belongs_to("rich.console", ("rich",))
     assert not belongs_to("richer", ("rich",))
 
 
-def test_the_registered_folder_holds_our_hook():
+def test_the_registered_folder_holds_our_hook() -> None:
     """The entry point names the function, as PyInstaller asks for it."""
     (folder,) = registered()
     assert (Path(folder) / "hook-epm_task.py").is_file()
@@ -58,7 +58,9 @@ def test_the_registered_folder_holds_our_hook():
         (False, True, {"pydantic"}),
     ],
 )
-def test_written_hooks(tmp_path: Path, *, pydantic: bool, asyncio: bool, out: AbstractSet[str]):
+def test_written_hooks(
+    tmp_path: Path, *, pydantic: bool, asyncio: bool, out: AbstractSet[str]
+) -> None:
     """Each is a Python file; what a run can need is not among what is left out."""
     folder = write_hooks(tmp_path / "hooks", pydantic=pydantic, asyncio=asyncio)
     excluded: set[str] = set()

@@ -41,7 +41,7 @@ def _checks(place: Path, *arguments: str) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
-def test_a_plain_python_program_passes(tmp_path: Path):
+def test_a_plain_python_program_passes(tmp_path: Path) -> None:
     """Ours or not: what counts is how it behaves; a path with blanks does not matter."""
     place = program(tmp_path / "ein Ördner", HELLO)
     checks = _checks(place, "--name=a 'b' \"c\" ü")
@@ -85,21 +85,21 @@ def test_a_plain_python_program_passes(tmp_path: Path):
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 15 else "",
 )
-def test_a_broken_rule_is_found(tmp_path: Path, text: str, name: str, words: str):
+def test_a_broken_rule_is_found(tmp_path: Path, text: str, name: str, words: str) -> None:
     """The check that fails is the right one, and it says why."""
     checks = _checks(program(tmp_path, text))
     assert checks[name].state == "failed", checks
     assert words in checks[name].detail
 
 
-def test_a_program_that_does_not_stop_is_found(tmp_path: Path):
+def test_a_program_that_does_not_stop_is_found(tmp_path: Path) -> None:
     """It is killed, and the answer comes all the same."""
     ignore = "import signal\nsignal.signal = lambda *_: None\nsignal.pthread_sigmask(0, {15})\n"
     checks = _checks(program(tmp_path, f"{ignore}{HELLO}"))
     assert checks["stop"].state == "failed"
 
 
-def test_a_shell_launcher_that_becomes_the_program_passes(tmp_path: Path):
+def test_a_shell_launcher_that_becomes_the_program_passes(tmp_path: Path) -> None:
     """`exec` keeps the PID; without it the shell would be the process that is trusted."""
     place = program(tmp_path, "")
     words = shlex.join([sys.executable, str(EXAMPLES / "hello.py")])
@@ -110,7 +110,7 @@ def test_a_shell_launcher_that_becomes_the_program_passes(tmp_path: Path):
     assert _checks(place)["process"].state == "failed"
 
 
-def test_what_cannot_be_started_is_said(tmp_path: Path):
+def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
     """With the reason of the agent."""
     place = program(tmp_path, "")
     (place / "Probe").write_bytes(b"\x7fELFnothing")

@@ -143,6 +143,6 @@ def test_a_pointer_has_a_parent() -> None:
 def test_keys_that_lead_nowhere_are_left_out() -> None:
     """As pydantic names alternatives between the keys."""
     value = {"events": ["x", {"eventType": 1}]}
-    keys = ["events", 1, "Event", "eventType", 4, "more"]
+    keys: list[str | int] = ["events", 1, "Event", "eventType", 4, "more"]
     assert present_keys(value, keys) == ["events", 1, "eventType"]
     assert present_keys([1], [1]) == []

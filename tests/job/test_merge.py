@@ -162,6 +162,7 @@ def test_parts_of_a_wrong_type_are_replaced(junk: Any) -> None:
     assert [task for task in result["tasks"] if task.get("id") == "scan"] == built["tasks"]
 
 
+TASK_DRIFT = {"id": "scan", "command": "Scan", "arguments": "--a"}
 BUILT_DRIFT = {
     "id": "scan",
     "name": "Scan",
@@ -169,7 +170,7 @@ BUILT_DRIFT = {
     "priority": 5,
     "mqttTopics": {"allowedPublications": ["KeeperLogger"], "allowedSubscriptions": []},
     "parameters": [],
-    "tasks": [{"id": "scan", "command": "Scan", "arguments": "--a"}],
+    "tasks": [TASK_DRIFT],
 }
 
 
@@ -194,7 +195,7 @@ def test_drift_shows_the_changed_lines_only() -> None:
     present = {
         **BUILT_DRIFT,
         "own": 1.10,
-        "tasks": [{**BUILT_DRIFT["tasks"][0], "arguments": "--b"}],
+        "tasks": [{**TASK_DRIFT, "arguments": "--b"}],
     }
     text = json.dumps(present, indent=4) + "\n"
     found = drift(JobDocument.parse(text.encode()), BUILT_DRIFT, "x")

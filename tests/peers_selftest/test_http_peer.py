@@ -14,7 +14,7 @@ import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from peers.patience import PATIENCE
-from peers.tls import certificate_pem
+from peers.tls import Variant, certificate_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +166,8 @@ def test_certificate_variants() -> None:
     """The right certificate is its own CA bundle; the wrong ones fail for their own reason."""
     with HttpPeer([answer.ok({})]) as peer, _client(peer, pem=certificate_pem()) as client:
         assert _get(client)[0] == 200
-    for variant, reason in (("wrong-name", "mismatch"), ("expired", "expired")):
+    wrong: dict[Variant, str] = {"wrong-name": "mismatch", "expired": "expired"}
+    for variant, reason in wrong.items():
         pem = certificate_pem(variant)
         with (
             HttpPeer([answer.ok({})], certificate=variant) as peer,

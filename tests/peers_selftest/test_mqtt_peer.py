@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from peers.mqtt_client import RawClient, tls_context
 from peers.mqtt_packet import V3, V5, Kind, Packet, Publish, connect, packet, publish, subscribe
 from peers.mqtt_peer import MqttPeer
@@ -43,12 +44,10 @@ def _acknowledged(packet_id: int) -> Packet:
     return Packet(Kind.PUBACK, 0, packet_id.to_bytes(2, "big"))
 
 
-@pytest.mark.parametrize("protocol", [paho.MQTTv311, paho.MQTTv5])
-def test_a_real_client_is_served(protocol: int) -> None:
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
+def test_a_real_client_is_served(protocol: MQTTProtocolVersion) -> None:
     """Paho connects, publishes with QoS 0 and 1 in order, pings, and takes its leave."""
-    client = paho.Client(
-        paho.CallbackAPIVersion.VERSION2, client_id="key-scanner_7", protocol=protocol
-    )
+    client = paho.Client(CallbackAPIVersion.VERSION2, "key-scanner_7", protocol=protocol)
     client.tls_set_context(tls_context())
     client.tls_insecure_set(value=True)
     with MqttPeer() as peer:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from epm_task import TaskContext, Topic, task
 
-FINDINGS = Topic("Jobs/key-scanner/findings")
-OTHER = Topic("Jobs/key-scanner/other")
+FINDINGS: Topic[object] = Topic("Jobs/key-scanner/findings")
+OTHER: Topic[object] = Topic("Jobs/key-scanner/other")
 
 
 @task(job_id="key-scanner", publishes=[FINDINGS])

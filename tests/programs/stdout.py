@@ -27,6 +27,7 @@ def stdout(
         print(noise, end="")
         sys.stdout.write("more\udcff\n")
     elif way == "raw":
+        assert sys.__stdout__
         sys.__stdout__.buffer.write(noise.encode() + b"\n")
     elif way == "fd":
         os.write(1, noise.encode() + b"\n")

@@ -6,13 +6,15 @@ import json
 import threading
 from typing import Any
 
+from epm_task.runtime.streams import StandardStreams
 
-class StderrLines:
-    """Keeps what would be written to stderr; passed where `StandardStreams` is expected."""
+
+class StderrLines(StandardStreams):
+    """Keeps what would be written to stderr."""
 
     def __init__(self, *, interactive: bool = False) -> None:
-        """Start empty."""
-        self.interactive = interactive
+        """Start empty, and reserve nothing."""
+        self.interactive = interactive  # type: ignore[misc]  # final for the real ones
         self.lines: list[bytes] = []
         self.stdout = b""
         self._lock = threading.Lock()

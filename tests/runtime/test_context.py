@@ -84,7 +84,8 @@ def make_context(kept: Kept, *, stop: Clock | None = None, **given: Any) -> Task
     """Return a context of an invocation that was given this."""
     declaration = declared(publishes=(FINDINGS, COUNTS), event_topic=EVENTS)
     agent = AgentClient("https://127.0.0.1:1", client_context(None))
-    return TaskContext(declaration, invoked(**given), kept, agent, stop or Clock())
+    doubles: Any = kept, agent, stop or Clock()
+    return TaskContext(declaration, invoked(**given), *doubles)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_wrong_format_is_kept_as_it_is(stderr: StderrLines) -> None:
 def test_exception_of_logging_joins(stderr: StderrLines) -> None:
     """`logging.exception` adds type and traceback."""
     try:
-        {}["gone"]
+        {"a": 1}["gone"]
     except KeyError:
         logging.getLogger("library").exception("failed")
     properties = stderr.records[0]["properties"]

@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def test_an_unchanged_folder_has_no_differences(folder: Path):
+def test_an_unchanged_folder_has_no_differences(folder: Path) -> None:
     """Names that are not ASCII and links to folders are read as they are."""
     manifest = read_manifest(folder)
     assert sorted(manifest["files"]) == ["Program", "_internal/data ü", "_internal/lib.so", "link"]
@@ -56,7 +56,7 @@ def test_an_unchanged_folder_has_no_differences(folder: Path):
         (lambda f: ((f / "link").unlink(), (f / "link").symlink_to("/tmp")), "link was changed"),
     ],
 )
-def test_a_change_is_named(folder: Path, change: Callable[[Path], object], words: str):
+def test_a_change_is_named(folder: Path, change: Callable[[Path], object], words: str) -> None:
     """Content, size, presence, executable bit and target of a link count."""
     manifest = read_manifest(folder)
     change(folder)
@@ -76,7 +76,7 @@ def test_a_change_is_named(folder: Path, change: Callable[[Path], object], words
         ("[" * 100_000, "cannot be read"),
     ],
 )
-def test_a_bad_manifest_is_refused(folder: Path, text: str | None, words: str):
+def test_a_bad_manifest_is_refused(folder: Path, text: str | None, words: str) -> None:
     """Whatever stands there, the error says it in one sentence."""
     path = folder / NAME
     path.unlink() if text is None else path.write_text(text)
@@ -84,14 +84,14 @@ def test_a_bad_manifest_is_refused(folder: Path, text: str | None, words: str):
         read_manifest(folder)
 
 
-def test_a_file_without_a_digest_counts_as_changed(folder: Path):
+def test_a_file_without_a_digest_counts_as_changed(folder: Path) -> None:
     """A manifest that somebody has made thinner does not pass."""
     manifest = read_manifest(folder)
     manifest["files"]["Program"] = None
     assert differences(folder, manifest) == ["Program has no digest in the manifest"]
 
 
-def test_a_source_has_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_source_has_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A zip program is known by the archive in its path."""
     assert program_folder() is None
     inside = tmp_path / "Hello" / "Hello.pyz" / "hello.pyc"

@@ -66,7 +66,7 @@ def test_error_brings_its_code_and_sentence() -> None:
 def test_crash_names_class_and_place_only() -> None:
     """The line about a crash holds no text of the exception, which may be a secret."""
     with pytest.raises(KeyError) as crash:
-        {}["hunter2-secret"]
+        {"a": 1}["hunter2-secret"]
     outcome = Outcome.of_crash(crash.value)
     assert outcome.exit_code == ExitCode.SOFTWARE
     assert "KeyError at " in outcome.error

@@ -22,7 +22,7 @@ class UnreadableError(Exception):
     """An exception whose notes cannot be had."""
 
     @property
-    def __notes__(self) -> list[str]:
+    def __notes__(self) -> list[str]:  # type: ignore[override]
         raise RuntimeError("no notes")
 
 
@@ -116,7 +116,7 @@ def test_exception_whose_notes_raise_is_named() -> None:
 
     class Noted(Exception):
         @property
-        def __notes__(self) -> NoReturn:
+        def __notes__(self) -> NoReturn:  # type: ignore[override]
             raise RuntimeError("no notes")
 
     assert exception_properties(Noted()) == {

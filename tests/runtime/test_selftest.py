@@ -31,7 +31,7 @@ def run(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["hello", "key_scanner", "async_probe"])
-def test_a_source_passes(name: str):
+def test_a_source_passes(name: str) -> None:
     """No agent and no required parameter is needed; versions stand on stdout."""
     done = run(EXAMPLES / f"{name}.py")
     assert (done.returncode, done.stderr) == (0, "")
@@ -42,7 +42,7 @@ def test_a_source_passes(name: str):
     assert lines["self-test"] == "passed"
 
 
-def test_a_missing_library_fails(tmp_path: Path):
+def test_a_missing_library_fails(tmp_path: Path) -> None:
     """What cannot be imported is named on stdout, and stderr says what to do."""
     file = tmp_path / "broken.py"
     file.write_text(BROKEN)
@@ -54,7 +54,7 @@ def test_a_missing_library_fails(tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
-def test_it_needs_no_choice_among_several_tasks(tmp_path: Path):
+def test_it_needs_no_choice_among_several_tasks(tmp_path: Path) -> None:
     """All tasks of the file are looked at."""
     file = tmp_path / "several.py"
     text = BROKEN.replace('sys.modules["paho.mqtt"] = None', "")

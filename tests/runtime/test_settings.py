@@ -62,7 +62,7 @@ def test_text_becomes_a_value(document: dict[str, str], field: str, value: objec
     """The agent holds text only; each field reads it as its type."""
     found = Settings.from_document(document)
     assert getattr(found, field) == value
-    untouched = Settings().model_dump(exclude={field})
+    untouched = Settings.from_document({}).model_dump(exclude={field})
     assert found.model_dump(exclude={field}) == untouched
 
 
@@ -156,8 +156,9 @@ def test_environment_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / ".env").write_text("NUMBER=666\nTEXT=evil\n")
     (tmp_path / "number").write_text("666")
     monkeypatch.chdir(tmp_path)
-    assert Settings.from_document({}).model_dump() == Settings().model_dump()
-    assert Settings().number == 0
+    settings = Settings()  # type: ignore[call-arg]  # mypy does not see the defaults of aliases
+    assert Settings.from_document({}).model_dump() == settings.model_dump()
+    assert settings.number == 0
     assert os.environ["NUMBER"] == "666"
     with pytest.raises(SettingsError, match="setting number of KeyScanner is missing"):
         Required.from_document({})
@@ -191,4 +192,5 @@ def test_settings_show_no_secret() -> None:
 
 def test_direct_construction_is_for_tests() -> None:
     """A test of a handler makes its settings by keyword."""
-    assert Settings(number=5, scan=Scan(depth=2)).scan.depth == 2
+    settings = Settings(number=5, scan=Scan(depth=2))  # type: ignore[call-arg]  # as above
+    assert settings.scan.depth == 2

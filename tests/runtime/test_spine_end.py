@@ -196,7 +196,7 @@ program.main()
         reader, writer = os.pipe()
         os.close(reader)
         with os.fdopen(writer, "wb") as stderr:
-            command = [sys.executable, program, f"--keeper-api-base={agent.base_url}"]
+            command = [sys.executable, str(program), f"--keeper-api-base={agent.base_url}"]
             assert (
                 subprocess.run(command, stderr=stderr, timeout=PATIENCE, check=False).returncode
                 == 0
@@ -223,7 +223,7 @@ program.main()
         os.fdopen(reader, "rb"),
         os.fdopen(writer, "wb") as stderr,
     ):
-        command = [sys.executable, program, f"--keeper-api-base={agent.base_url}"]
+        command = [sys.executable, str(program), f"--keeper-api-base={agent.base_url}"]
         command.append("--deadline=1")
         ended = subprocess.run(command, stderr=stderr, timeout=PATIENCE, check=False)
     assert ended.returncode in {124, 125}

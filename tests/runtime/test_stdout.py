@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.mqtt_peer import MqttPeer
@@ -106,7 +106,7 @@ def test_grandchild_does_not_keep_stdout_open(agent: HttpPeer) -> None:
 def test_closed_descriptor_is_harmless(agent: HttpPeer, broker: MqttPeer, closed: str) -> None:
     """A process started without stdin, stdout or stderr runs as usual; nothing goes astray."""
     command = f'exec "$0" "$@" {closed}'
-    program = [PROGRAMS / "stdout.py", f"--keeper-api-base={agent.base_url}", "--way=print"]
+    program = [str(PROGRAMS / "stdout.py"), f"--keeper-api-base={agent.base_url}", "--way=print"]
     ended = subprocess.run(
         ["sh", "-c", command, sys.executable, *program],
         capture_output=True,
@@ -123,9 +123,9 @@ def test_closed_descriptor_is_harmless(agent: HttpPeer, broker: MqttPeer, closed
 def test_stdout_may_be_a_file(agent: HttpPeer, tmp_path: Path) -> None:
     """With stdout in a file and stderr in a pipe, or the other way round, the result is alone."""
     for name in ("stdout", "stderr"):
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with (tmp_path / name).open("wb") as file:
-            program = [PROGRAMS / "stdout.py", f"--keeper-api-base={agent.base_url}"]
+            program = [str(PROGRAMS / "stdout.py"), f"--keeper-api-base={agent.base_url}"]
             command = [sys.executable, *program, "--way=print"]
             ended = subprocess.run(
                 command, **{**streams, name: file}, timeout=PATIENCE, check=False
@@ -142,7 +142,7 @@ def test_reader_that_has_gone_does_not_hold_up_the_end(agent: HttpPeer) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as stdout:
-        program = [PROGRAMS / "stdout.py", f"--keeper-api-base={agent.base_url}"]
+        program = [str(PROGRAMS / "stdout.py"), f"--keeper-api-base={agent.base_url}"]
         ended = subprocess.run(
             [sys.executable, *program],
             stdout=stdout,
@@ -163,7 +163,7 @@ def test_full_pipe_on_stderr_is_bounded() -> None:
     ):
         reader, writer = os.pipe()
         with os.fdopen(writer, "wb") as stderr, os.fdopen(reader, "rb"):
-            program = [PROGRAMS / "records.py", f"--keeper-api-base={agent.base_url}"]
+            program = [str(PROGRAMS / "records.py"), f"--keeper-api-base={agent.base_url}"]
             ended = subprocess.run(
                 [sys.executable, *program, "--count=5000", "--flush-timeout=1"],
                 stdout=subprocess.PIPE,
@@ -201,7 +201,7 @@ def test_program_in_another_form_does_not_spoil_stdout(
     start = {
         "-m": ["-m", "loud_module"],
         "runpy": ["-c", again],
-        "helper": [tmp_path / "helped.py"],
+        "helper": [str(tmp_path / "helped.py")],
     }
     ended = subprocess.run(
         [sys.executable, *start[way], f"--keeper-api-base={agent.base_url}"],
@@ -223,14 +223,14 @@ def test_import_leaves_the_stdout_of_another_program_alone(tmp_path: Path) -> No
         "def look():\n    return import_module('loud_module').loud_module\n"
         "print(look().name)\n"
     )
-    command = [sys.executable, program, "--keeper-api-base=https://127.0.0.1:1"]
+    command = [sys.executable, str(program), "--keeper-api-base=https://127.0.0.1:1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (ended.stdout.split(), ended.stderr) == (["importing", "imported", "loud-module"], "")
 
 
 def test_command_line_prints_its_json_on_stdout() -> None:
     """`epm-task run` is not the task, even with the task's arguments among its own."""
-    command = [sys.executable, "-m", "epm_task.cli", "run", PROGRAMS / "hello.py", "--json", "--"]
+    command = [sys.executable, "-m", "epm_task.cli", "run", f"{PROGRAMS}/hello.py", "--json", "--"]
     ended = subprocess.run(
         [*command, "--keeper-api-base=https://127.0.0.1:1"],
         capture_output=True,

@@ -121,7 +121,7 @@ tell(times=times, results=results)
 
 
 def _run_with_stderr(writer: int, code: str, told: Path) -> dict[str, Any]:
-    command = [sys.executable, "-c", PREPARED + code, told]
+    command = [sys.executable, "-c", PREPARED + code, str(told)]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=writer, timeout=PATIENCE, check=False)
     found: dict[str, Any] = json.loads(told.read_text())
     return found
@@ -145,11 +145,11 @@ def test_slow_reader_gets_everything(tmp_path: Path) -> None:
     """A reader that pauses for less than half a second loses nothing."""
     code = "tell(result=streams.write_stderr(b'x' * 300_000 + b'\\n'))"
     told = tmp_path / "told.json"
-    command = [sys.executable, "-c", PREPARED + code, told]
+    command = [sys.executable, "-c", PREPARED + code, str(told)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         taken = b""
-        while data := process.stderr.read1(65_536):
+        while data := os.read(process.stderr.fileno(), 65_536):
             taken += data
             time.sleep(0.05)
     assert (len(taken), json.loads(told.read_text())) == (300_001, {"result": True})
@@ -171,7 +171,7 @@ def test_stdout_that_nobody_reads_is_told(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     code = "tell(result=streams.write_stdout(b'x' * 70_000 + b'\\n'))"
     told = tmp_path / "told.json"
-    command = [sys.executable, "-c", PREPARED + code, told]
+    command = [sys.executable, "-c", PREPARED + code, str(told)]
     subprocess.run(command, stdout=writer, timeout=PATIENCE, check=True)
     os.close(reader)
     os.close(writer)

@@ -66,7 +66,7 @@ def test_call_is_the_function() -> None:
 def test_task_looks_like_the_function() -> None:
     """Name, docstring and signature are those of the function."""
     assert isinstance(plain, Task)
-    assert (plain.__name__, plain.__module__) == ("plain", __name__)
+    assert (getattr(plain, "__name__", ""), plain.__module__) == ("plain", __name__)
     assert (plain.__doc__ or "").startswith("Count.")
     assert list(inspect.signature(plain).parameters) == ["count"]
     assert [parameter.option for parameter in plain.parameters] == ["--count"]

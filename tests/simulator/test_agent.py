@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SLEEP = {"id": "sleep", "tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
 
 
-def test_startup_job_runs_once_at_the_start(tmp_path: Path):
+def test_startup_job_runs_once_at_the_start(tmp_path: Path) -> None:
     """A stored job with the event `Startup` runs when the agent starts, and at its next start."""
     (tmp_path / "Jobs").mkdir()
     (tmp_path / "Jobs" / "boot.json").write_text(
@@ -36,7 +36,7 @@ def test_startup_job_runs_once_at_the_start(tmp_path: Path):
     assert asyncio.run(main()) == asyncio.run(main()) == [("Startup", 0)]
 
 
-def test_cancelled_run_leaves_nothing(tmp_path: Path):
+def test_cancelled_run_leaves_nothing(tmp_path: Path) -> None:
     """Whoever stops waiting ends the run; the agent goes on."""
 
     async def main() -> None:
@@ -50,7 +50,7 @@ def test_cancelled_run_leaves_nothing(tmp_path: Path):
     asyncio.run(main())
 
 
-def test_facts(tmp_path: Path):
+def test_facts(tmp_path: Path) -> None:
     """The facts are what `epm-task agent --json` prints."""
 
     async def main() -> dict[str, object]:
@@ -63,7 +63,7 @@ def test_facts(tmp_path: Path):
     }  # fmt: skip
 
 
-def test_failed_start_closes_everything(tmp_path: Path):
+def test_failed_start_closes_everything(tmp_path: Path) -> None:
     """A root whose agent could not start is free again."""
 
     async def main() -> None:
@@ -80,7 +80,7 @@ def test_failed_start_closes_everything(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["{", '{"Settings": {"KestrelHttpsPort": "many"}}'])
-def test_broken_file_is_not_overwritten(tmp_path: Path, text: str):
+def test_broken_file_is_not_overwritten(tmp_path: Path, text: str) -> None:
     """An agent that takes its port from the file does not start."""
     file = tmp_path / "appsettings.json"
     file.write_text(text)
@@ -89,7 +89,7 @@ def test_broken_file_is_not_overwritten(tmp_path: Path, text: str):
     assert file.read_text() == text
 
 
-def test_agent_takes_its_port_from_the_file(tmp_path: Path):
+def test_agent_takes_its_port_from_the_file(tmp_path: Path) -> None:
     """A second start without a port has the port of the first."""
     with Agent(tmp_path) as agent:
         first = agent.base_url

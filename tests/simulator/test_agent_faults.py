@@ -36,7 +36,7 @@ def task_file(tmp_path: Path) -> Path:
     return write(tmp_path, TWO_TASKS)
 
 
-def test_forbidden_three_times(agent: Agent, task_file: Path):
+def test_forbidden_three_times(agent: Agent, task_file: Path) -> None:
     """The task tries again; the refusals before its registration are not denials."""
     agent.faults.api(status=403, times=3)
     run = agent.run(task_file, task="talker", arguments=_HASTE)
@@ -45,7 +45,7 @@ def test_forbidden_three_times(agent: Agent, task_file: Path):
     assert not run.denials
 
 
-def test_never_registered(agent: Agent, task_file: Path):
+def test_never_registered(agent: Agent, task_file: Path) -> None:
     """The task gives up with its own exit code, and each refusal is a denial with the reason."""
     agent.faults.registration(never=True)
     run = agent.run(task_file, task="talker", arguments=_HASTE)
@@ -55,7 +55,7 @@ def test_never_registered(agent: Agent, task_file: Path):
     assert "never registered (fault)" in run.denials[0].reason
 
 
-def test_lost_registration(agent: Agent, task_file: Path):
+def test_lost_registration(agent: Agent, task_file: Path) -> None:
     """A registration that is lost at once is a refusal as well."""
     agent.faults.registration(lost=0.0)
     assert agent.run(task_file, task="talker", arguments=_HASTE).exit_code == 77
@@ -65,14 +65,14 @@ def test_lost_registration(agent: Agent, task_file: Path):
     ("words", "exit_code"),
     [("status=404", 66), ("garbage", 76), ("redirect=https://127.0.0.1:1/", 76), ("reset", 69)],
 )
-def test_api_faults(agent: Agent, task_file: Path, words: str, exit_code: int):
+def test_api_faults(agent: Agent, task_file: Path, words: str, exit_code: int) -> None:
     """Each fault leads to the exit code that the task has for it."""
     agent.faults.add(f"api {words}")
     run = agent.run(task_file, task="talker", arguments=_HASTE)
     assert run.exit_code == exit_code, run.stderr
 
 
-def test_broker_without_acknowledgement(agent: Agent, task_file: Path):
+def test_broker_without_acknowledgement(agent: Agent, task_file: Path) -> None:
     """Every record is on stderr, each is there once, and the run's records know where from."""
     agent.faults.broker(no_ack=True)
     run = agent.run(task_file, task="talker", arguments=_HASTE)
@@ -82,7 +82,7 @@ def test_broker_without_acknowledgement(agent: Agent, task_file: Path):
     assert b'"talked"' in run.stderr
 
 
-def test_broker_down(agent: Agent, task_file: Path):
+def test_broker_down(agent: Agent, task_file: Path) -> None:
     """Inside the block nothing answers; the records are on stderr. After it all is well."""
     with agent.faults.broker_down():
         run = agent.run(task_file, task="talker", arguments=_HASTE)
@@ -94,7 +94,7 @@ def test_broker_down(agent: Agent, task_file: Path):
     assert {record.source_channel for record in run.records} == {"broker"}
 
 
-def test_broker_restarts_under_a_running_task(agent: Agent, task_file: Path):
+def test_broker_restarts_under_a_running_task(agent: Agent, task_file: Path) -> None:
     """The task comes back to the same port by itself, and no record is lost."""
     seen = threading.Event()
     started = agent.start(task_file, task="sleeper", on_record=lambda record: seen.set())
@@ -110,14 +110,14 @@ def test_broker_restarts_under_a_running_task(agent: Agent, task_file: Path):
 
 
 @pytest.mark.parametrize(("words", "exit_code"), [("term_after=0.0", -15), ("kill_after=0.0", -9)])
-def test_run_faults(agent: Agent, words: str, exit_code: int):
+def test_run_faults(agent: Agent, words: str, exit_code: int) -> None:
     """The process gets the signal."""
     agent.faults.add(f"run {words}")
     sleep = {"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
     assert agent.run("/bin/sleep", job=sleep).exit_code == exit_code
 
 
-def test_faults_of_the_start_are_traced():
+def test_faults_of_the_start_are_traced() -> None:
     """An agent that is started with faults says so."""
     faults = Faults()
     faults.broker(refuse=True)

@@ -10,7 +10,7 @@ import pytest
 from epm_task.simulator.background import LoopThread
 
 
-def test_calls_run_in_the_other_thread():
+def test_calls_run_in_the_other_thread() -> None:
     """Coroutines and plain functions run in the loop's own thread, and errors come back."""
     loop = LoopThread("other")
     try:
@@ -21,7 +21,7 @@ def test_calls_run_in_the_other_thread():
         loop.stop()
 
 
-def test_stop_ends_what_still_runs():
+def test_stop_ends_what_still_runs() -> None:
     """Tasks are cancelled, the thread ends, and a second stop does nothing."""
     loop = LoopThread("other")
     future = loop.submit(asyncio.sleep(60))

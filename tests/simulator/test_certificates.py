@@ -177,5 +177,13 @@ def test_openssl_itself_verifies_the_chain(tmp_path: Path) -> None:
     server = tmp_path / "server.pem"
     server.write_bytes(authority.issue_server().certificate)
     for purpose, certificate in (("sslserver", server), ("sslclient", files.admin_cert)):
-        command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", files.ca]
+        command = [
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            purpose,
+            "-CAfile",
+            str(files.ca),
+        ]
         subprocess.run([*command, certificate], check=True, capture_output=True, timeout=PATIENCE)

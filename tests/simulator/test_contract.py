@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
 
-JOB_ENDPOINTS = [
+JOB_ENDPOINTS: list[tuple[str, str, object]] = [
     ("GET", "/api/Jobs", None),
     ("POST", "/api/Jobs", {}),
     ("GET", "/api/Jobs/absent", None),
@@ -297,7 +297,7 @@ def test_the_order_that_works(agent: Agent) -> None:
 def test_a_policy_carries_a_job_as_text(agent: Agent) -> None:
     """The agent keeps the parsed `JobJson` as a file; dropped there by hand, `reload` finds it."""
     job = {"id": "fleet", "name": "Fleet", "events": ["Asked"], "tasks": [{"id": "t"}], "x": [1]}
-    policy = {
+    policy: dict[str, Any] = {
         "PolicyType": "JobUpdate",
         "Extension": {"JobId": "fleet", "Action": "Add", "JobJson": json.dumps(job)},
     }

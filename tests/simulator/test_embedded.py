@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 import pytest
@@ -38,7 +38,7 @@ def agent() -> Iterator[Agent]:
         yield agent
 
 
-def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
+def test_sample_of_the_issue(agent: Agent, tmp_path: Path) -> None:
     """Settings are served, the result and the records come back, and waiting is not a denial."""
     (tmp_path / "a.pem").write_text("x" * 11)
     task = write(tmp_path, SCANNER)
@@ -50,12 +50,12 @@ def test_sample_of_the_issue(agent: Agent, tmp_path: Path):
     assert run.records[-1].properties["found"] == 0
     assert not run.denials
     assert run.registration.tries >= 1
-    assert 0.1 < run.registration.seconds < run.seconds
+    assert 0.1 < (run.registration.seconds or 0) < run.seconds
     assert run.acknowledged == len(run.records)
     assert {record.source_channel for record in run.records} == {"broker"}
 
 
-def test_first_task_starts_after_less_than_a_second_of_work(tmp_path: Path):
+def test_first_task_starts_after_less_than_a_second_of_work(tmp_path: Path) -> None:
     """From nothing to a running process."""
     begun = time.process_time()
     with Agent() as agent:
@@ -65,7 +65,7 @@ def test_first_task_starts_after_less_than_a_second_of_work(tmp_path: Path):
         started.wait()
 
 
-def test_temporary_root_is_removed():
+def test_temporary_root_is_removed() -> None:
     """Nothing is left: no folder, no thread."""
     before = set(threading.enumerate())  # the agent of the fixtures may be there
     with Agent() as agent:
@@ -76,7 +76,7 @@ def test_temporary_root_is_removed():
     assert set(threading.enumerate()) <= before
 
 
-def test_given_root_is_kept_and_used_again(tmp_path: Path):
+def test_given_root_is_kept_and_used_again(tmp_path: Path) -> None:
     """Jobs, settings and logs survive; the ports are in `appsettings.json`."""
     job = {"id": "j", "name": "J", "schedule": {"intervalMinutes": 5}, "x": [1]}
     job["tasks"] = [{"id": "t", "name": "T", "command": "true"}]
@@ -94,7 +94,7 @@ def test_given_root_is_kept_and_used_again(tmp_path: Path):
     assert (line["jobId"], line["trigger"], line["exitCode"]) == ("j", "trigger", 0)
 
 
-def test_two_agents_at_once(tmp_path: Path):
+def test_two_agents_at_once(tmp_path: Path) -> None:
     """On different roots both work; on one root the second is refused."""
     with Agent(tmp_path / "a") as one, Agent(tmp_path / "b") as two:
         assert one.base_url != two.base_url
@@ -105,7 +105,7 @@ def test_two_agents_at_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize("option", ["https_port", "mqtt_port", "http_port"])
-def test_taken_port_names_its_holder(tmp_path: Path, option: str):
+def test_taken_port_names_its_holder(tmp_path: Path, option: str) -> None:
     """The error says who has the port, and nothing stays open."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -115,7 +115,7 @@ def test_taken_port_names_its_holder(tmp_path: Path, option: str):
         assert agent.run("/bin/true").exit_code == 0
 
 
-def test_unusable_root(tmp_path: Path):
+def test_unusable_root(tmp_path: Path) -> None:
     """A root below a file, and a corrupt store, are clear errors; nothing is overwritten."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RootUnusable):
@@ -126,7 +126,7 @@ def test_unusable_root(tmp_path: Path):
     assert (tmp_path / "settings-store.json").read_text() == "{broken"
 
 
-def test_broken_job_file_is_reported(tmp_path: Path):
+def test_broken_job_file_is_reported(tmp_path: Path) -> None:
     """The trace names file, line and reason; the other jobs load."""
     (tmp_path / "Jobs").mkdir()
     (tmp_path / "Jobs" / "bad.json").write_text('{\n"id": }')
@@ -137,17 +137,19 @@ def test_broken_job_file_is_reported(tmp_path: Path):
         assert "malformed" in agent.jobs.trigger("good").problem
 
 
-def test_values_are_passed_whole(agent: Agent, tmp_path: Path):
+def test_values_are_passed_whole(agent: Agent, tmp_path: Path) -> None:
     """Blanks, quotes, backslashes, lists and flags arrive as they were given."""
     task = write(tmp_path, TWO_TASKS, 'my "task" {home}.py')
     words = ["a  b", "\"'", "\\", "--flag", ""]
     run = agent.run(task, task="talker", parameters={"words": words, "flag": True})
     assert run.exit_code == 0, run.stderr
     assert run.result == {"words": words, "flag": True}
-    assert agent.run(task, task="talker", arguments=["--words=x y"]).result["words"] == ["x y"]
+    result = agent.run(task, task="talker", arguments=["--words=x y"]).result
+    assert result is not None
+    assert result["words"] == ["x y"]
 
 
-def test_denied_topic_is_seen_by_the_agent_only(tmp_path: Path):
+def test_denied_topic_is_seen_by_the_agent_only(tmp_path: Path) -> None:
     """The task ends well, and the run's denials name the topic and the line to add."""
     task = write(tmp_path, TWO_TASKS)
     with Agent(deny=["Jobs/talker/news"]) as agent:
@@ -161,7 +163,7 @@ def test_denied_topic_is_seen_by_the_agent_only(tmp_path: Path):
         assert not agent.run(task, task="talker").denials
 
 
-def test_other_processes_are_refused(agent: Agent):
+def test_other_processes_are_refused(agent: Agent) -> None:
     """This process was not launched: 403 without a hint; the Admin tier needs the certificate."""
     status, body = call(agent, "/api/PluginSettings/KeeperPrivilegeManager")
     assert (status, b"launched" in body) == (403, False)
@@ -172,9 +174,9 @@ def test_other_processes_are_refused(agent: Agent):
     assert call(agent, "/api/Jobs", admin=True)[0] == 200
 
 
-def test_job_over_the_api(agent: Agent):
+def test_job_over_the_api(agent: Agent) -> None:
     """A stored job is triggered with a context, and its run is in the history."""
-    job = {
+    job: dict[str, Any] = {
         "id": "by-api",
         "name": "By API",
         "events": ["Custom"],
@@ -197,7 +199,7 @@ def test_job_over_the_api(agent: Agent):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize(("trust", "status"), [("exact", "403"), ("tree", "200")])
-def test_child_of_a_task(tmp_path: Path, trust: str, status: str):
+def test_child_of_a_task(tmp_path: Path, trust: Literal["exact", "tree"], status: str) -> None:
     """A curl that a shell task starts has the Plugin tier with `tree` only; the denial says why."""
     url = "$2/api/PluginSettings/KeeperPrivilegeManager"
     script = write(
@@ -224,7 +226,7 @@ def test_child_of_a_task(tmp_path: Path, trust: str, status: str):
     )
 
 
-def test_background_run(agent: Agent, tmp_path: Path):
+def test_background_run(agent: Agent, tmp_path: Path) -> None:
     """A run can be waited for in vain, asked to stop, and killed."""
     task = write(tmp_path, TWO_TASKS)
     seen = threading.Event()
@@ -245,7 +247,7 @@ def test_background_run(agent: Agent, tmp_path: Path):
     assert killed.wait(10).exit_code == -9
 
 
-def test_nothing_to_wait_for(agent: Agent, tmp_path: Path):
+def test_nothing_to_wait_for(agent: Agent, tmp_path: Path) -> None:
     """A program that does not exist has no PID, and the run says 127."""
     started = agent.start(tmp_path / "absent")
     with pytest.raises(NoProcess, match="no process was started"):
@@ -253,7 +255,7 @@ def test_nothing_to_wait_for(agent: Agent, tmp_path: Path):
     assert started.wait().exit_code == 127
 
 
-def test_timeout(agent: Agent, tmp_path: Path):
+def test_timeout(agent: Agent, tmp_path: Path) -> None:
     """A task that takes longer than its time-out is ended and says so."""
     sleep = {"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
     run = agent.run("/bin/sleep", timeout=0.2, job=sleep)
@@ -261,7 +263,7 @@ def test_timeout(agent: Agent, tmp_path: Path):
     assert run.exit_code == -15
 
 
-def test_close_ends_what_runs(tmp_path: Path):
+def test_close_ends_what_runs(tmp_path: Path) -> None:
     """The end of the agent is the end of its tasks and of what they started."""
     script = write(tmp_path, "#!/bin/sh\nsleep 60 & sleep 60", "long")
     script.chmod(0o755)
@@ -275,7 +277,7 @@ def test_close_ends_what_runs(tmp_path: Path):
     ]
 
 
-def test_interval_job_on_a_moved_clock(agent: Agent):
+def test_interval_job_on_a_moved_clock(agent: Agent) -> None:
     """A job of every 60 minutes runs once in 61."""
     tasks = [{"id": "t", "name": "T", "command": "true"}]
     agent.jobs.add(
@@ -288,7 +290,7 @@ def test_interval_job_on_a_moved_clock(agent: Agent):
     assert (agent.clock.now() - before).total_seconds() >= 61 * 60
 
 
-def test_reset(agent: Agent, tmp_path: Path):
+def test_reset(agent: Agent, tmp_path: Path) -> None:
     """After a reset the agent is as new: no run, job, fault or written setting."""
     script = write(tmp_path, "#!/bin/sh\nsleep 60", "long")
     script.chmod(0o755)
@@ -305,7 +307,7 @@ def test_reset(agent: Agent, tmp_path: Path):
     assert agent.run(write(tmp_path, TWO_TASKS), task="talker").exit_code == 0
 
 
-def test_minimum_level_of_the_log(tmp_path: Path):
+def test_minimum_level_of_the_log(tmp_path: Path) -> None:
     """The field's default hides what the run still knows."""
     task = write(tmp_path, TWO_TASKS)
     with Agent(log_level="Warning") as agent:
@@ -314,7 +316,7 @@ def test_minimum_level_of_the_log(tmp_path: Path):
         assert agent.log.read_bytes() == b""
 
 
-def test_trace_file(tmp_path: Path):
+def test_trace_file(tmp_path: Path) -> None:
     """Every decision is a JSON line."""
     file = tmp_path / "trace.jsonl"
     with Agent(trace_file=file) as agent:
@@ -325,7 +327,7 @@ def test_trace_file(tmp_path: Path):
     assert {"at", "kind", "action", "what", "denied", "reason", "facts"} == lines[0].keys()
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path):
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     """SIGINT ends the task, the temporary root and the process."""
     code = (
         "import signal; from epm_task.simulator.embedded import Agent\n"
@@ -342,6 +344,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path):
     with subprocess.Popen(
         [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
+        assert process.stdout
         pid = int(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
@@ -356,14 +359,14 @@ def _job(job_id: str, command: str, **more: Any) -> dict[str, Any]:
     return {"id": job_id, "name": job_id, "events": ["E"], "tasks": [task], **more}
 
 
-def test_invalid_job_is_refused(agent: Agent):
+def test_invalid_job_is_refused(agent: Agent) -> None:
     """The full validator runs, and nothing is stored."""
     with pytest.raises(InvalidJob, match="binary not found"):
         agent.jobs.add(_job("j", "no-such-program"))
     assert agent.jobs.ids() == []
 
 
-def test_unknown_job(agent: Agent):
+def test_unknown_job(agent: Agent) -> None:
     """A job that is not stored can be neither read, triggered nor deleted."""
     for verb in (
         agent.jobs.get,
@@ -374,7 +377,7 @@ def test_unknown_job(agent: Agent):
             verb("nobody")
 
 
-def test_alternative_job_runs(agent: Agent):
+def test_alternative_job_runs(agent: Agent) -> None:
     """A condition that is not met leads to the stored job that `alternateJobId` names."""
     condition = {"condition": {"x": 1}, "alternateJobId": "other"}
     agent.jobs.add(_job("picky", "false", **condition))
@@ -384,7 +387,7 @@ def test_alternative_job_runs(agent: Agent):
     assert (run.exit_code, run.job_id) == (0, "other")
 
 
-def test_plugin_setting_skips_a_task(agent: Agent):
+def test_plugin_setting_skips_a_task(agent: Agent) -> None:
     """The setting is looked up in the agent's own store; an unknown plugin skips nothing."""
     agent.jobs.add(_job("j", "true", task={"SkipWhenPluginSettingFalse": "Scanner:enabled"}))
     assert not agent.jobs.trigger("j").tasks[0].skipped
@@ -392,7 +395,7 @@ def test_plugin_setting_skips_a_task(agent: Agent):
     assert "enabled of Scanner is false" in agent.jobs.trigger("j").tasks[0].skipped
 
 
-def test_wait_is_bounded(agent: Agent):
+def test_wait_is_bounded(agent: Agent) -> None:
     """A run that goes on is not waited for beyond the time."""
     agent.jobs.add(_job("long", "sleep", task={"arguments": "60"}, schedule={"intervalMinutes": 1}))
     agent.clock.advance(minutes=3)
@@ -401,7 +404,7 @@ def test_wait_is_bounded(agent: Agent):
     assert agent.jobs.ended() == []
 
 
-def test_reset_forgets_jobs_and_programs():
+def test_reset_forgets_jobs_and_programs() -> None:
     """The next test finds neither documents nor what a test put into `Jobs/bin`."""
     with Agent() as agent:
         agent.jobs.add(_job("j", "true"))

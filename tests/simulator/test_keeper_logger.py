@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _lines(folder: Path, payloads: list[bytes], level: str = "Trace") -> list[dict]:
+def _lines(folder: Path, payloads: list[bytes], level: str = "Trace") -> list[dict[str, Any]]:
     logger = KeeperLogger(folder / "KeeperLogger.log", level)
     for payload in payloads:
         message = Message("KeeperLogger", payload, job_id="j")
@@ -24,32 +24,32 @@ def _lines(folder: Path, payloads: list[bytes], level: str = "Trace") -> list[di
     return [json.loads(line) for line in (folder / "KeeperLogger.log").read_bytes().splitlines()]
 
 
-def test_record_is_kept_as_it_is(tmp_path: Path):
+def test_record_is_kept_as_it_is(tmp_path: Path) -> None:
     """Fields that the agent does not know stay, and a line end cannot forge a record."""
     sent = {"level": "Error", "message": "a\nb", "other": {"ä": 1}}
     assert _lines(tmp_path, [json.dumps(sent, indent=1).encode()]) == [sent]
 
 
-def test_text_becomes_a_record(tmp_path: Path):
+def test_text_becomes_a_record(tmp_path: Path) -> None:
     """What is not a JSON object is wrapped, with the job that the broker knows."""
     (line,) = _lines(tmp_path, [b"plain\n{}"])
     assert line.pop("timestamp")
     assert line == {"level": "Information", "message": "plain\n{}", "jobId": "j"}
 
 
-def test_minimum_level(tmp_path: Path):
+def test_minimum_level(tmp_path: Path) -> None:
     """What is below the level is not written; an unknown word counts as Information."""
     payloads = [json.dumps({"level": level}).encode() for level in ("Debug", "warning", "Odd")]
     assert _lines(tmp_path, payloads, "Warning") == [{"level": "warning"}]
 
 
-def test_unknown_level(tmp_path: Path):
+def test_unknown_level(tmp_path: Path) -> None:
     """The error lists the levels."""
     with pytest.raises(ValueError, match="'Loud'; choose one of Trace, Debug"):
         KeeperLogger(tmp_path / "log", "Loud")
 
 
-def test_full_file_moves_aside(tmp_path: Path):
+def test_full_file_moves_aside(tmp_path: Path) -> None:
     """No line is cut, and the oldest file goes."""
     file = RotatingFile(tmp_path / "log", full_bytes=8, older_files=2)
     for number in range(8):
@@ -59,7 +59,7 @@ def test_full_file_moves_aside(tmp_path: Path):
     assert found == {"log": "line7\n", "log.1": "line6\n", "log.2": "line5\n"}
 
 
-def test_lines_are_added_to_what_is_there(tmp_path: Path):
+def test_lines_are_added_to_what_is_there(tmp_path: Path) -> None:
     """A restart continues the file."""
     (tmp_path / "log").write_text("old\n")
     file = RotatingFile(tmp_path / "log")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_random_registration_delay():
+def test_random_registration_delay() -> None:
     """A range gives each run its own delay."""
     options = AgentOptions(registration_delay=(0.1, 0.2))
     delays = {options.registration_seconds() for _ in range(20)}
@@ -23,7 +23,7 @@ def test_random_registration_delay():
     assert all(0.1 <= delay <= 0.2 for delay in delays)
 
 
-def test_keywords_are_the_fields_of_the_options():
+def test_keywords_are_the_fields_of_the_options() -> None:
     """Both lists name the same, in the same order."""
     assert list(AgentKeywords.__annotations__) == [field.name for field in fields(AgentOptions)]
 
@@ -37,13 +37,15 @@ def test_keywords_are_the_fields_of_the_options():
         ({"task": "talker", "parameters": {"timeout": 9.0}}, "no parameter 'timeout'"),
     ],
 )
-def test_wrong_name_is_refused(agent: Agent, tmp_path: Path, options: dict[str, Any], near: str):
+def test_wrong_name_is_refused(
+    agent: Agent, tmp_path: Path, options: dict[str, Any], near: str
+) -> None:
     """Options of a run and parameters of the task are told apart; the error has the near name."""
     with pytest.raises(UnknownName, match=near):
         agent.run(write(tmp_path, TWO_TASKS), **options)
 
 
-def test_wrong_option_of_an_agent_is_refused():
+def test_wrong_option_of_an_agent_is_refused() -> None:
     """The error names the near one, before anything is started."""
     with pytest.raises(UnknownName, match="did you mean 'trust'"):
-        Agent(trusted="tree")
+        Agent(trusted="tree")  # type: ignore[call-arg]

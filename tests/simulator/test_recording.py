@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _SECRET = "hunter2-hunter2"
 
 
-def _lines(path: Path) -> list[dict]:
+def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_run_is_recorded_and_replayed(tmp_path: Path):
+def test_run_is_recorded_and_replayed(tmp_path: Path) -> None:
     """A replayed run gets the recorded settings from an agent that has others."""
     (tmp_path / "a.pem").write_text("x" * 11)
     task, file = write(tmp_path, SCANNER), tmp_path / "run.jsonl"
@@ -49,7 +49,7 @@ def test_run_is_recorded_and_replayed(tmp_path: Path):
         assert agent.run(write(tmp_path, TWO_TASKS, "b.py"), task="talker").exit_code == 0
 
 
-def test_what_was_not_recorded_is_unknown(tmp_path: Path):
+def test_what_was_not_recorded_is_unknown(tmp_path: Path) -> None:
     """A task that asks for something else gets 404, and the trace says why."""
     file = tmp_path / "run.jsonl"
     with Agent(record_file=file) as agent:
@@ -60,7 +60,7 @@ def test_what_was_not_recorded_is_unknown(tmp_path: Path):
         assert any("not in the recording" in event.reason for event in agent.trace)
 
 
-def test_answers_come_in_their_order(tmp_path: Path):
+def test_answers_come_in_their_order(tmp_path: Path) -> None:
     """The last recorded answer is given again and again; status and single values too."""
     file = tmp_path / "run.jsonl"
     path = "/api/PluginSettings/P/k"
@@ -89,7 +89,7 @@ def test_answers_come_in_their_order(tmp_path: Path):
     assert run.stdout.decode().split() == ["500", '"one"', '"two"', '"two"']
 
 
-def test_messages_of_others_are_sent_again(tmp_path: Path):
+def test_messages_of_others_are_sent_again(tmp_path: Path) -> None:
     """What an admin published while the run was recorded is published again."""
     file = tmp_path / "run.jsonl"
     api = {"method": "GET", "path": "/api/PluginSettings/P", "status": 200, "body": {}}
@@ -115,7 +115,7 @@ def test_messages_of_others_are_sent_again(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["{", '{"at": 1, "kind": "other"}', '{"kind": "api"}'])
-def test_broken_recording(tmp_path: Path, text: str):
+def test_broken_recording(tmp_path: Path, text: str) -> None:
     """The error names file and line."""
     file = tmp_path / "run.jsonl"
     file.write_text('{"at": 0, "kind": "mqtt", "topic": "t"}\n' + text)
@@ -125,7 +125,7 @@ def test_broken_recording(tmp_path: Path, text: str):
         Agent(replay_file=tmp_path / "absent").open()
 
 
-def test_single_secret_is_masked_by_the_name_in_the_path(tmp_path: Path):
+def test_single_secret_is_masked_by_the_name_in_the_path(tmp_path: Path) -> None:
     """One setting is answered without its name, so the path decides."""
     file = tmp_path / "run.jsonl"
     with Agent(record_file=file) as agent:
@@ -136,7 +136,7 @@ def test_single_secret_is_masked_by_the_name_in_the_path(tmp_path: Path):
     assert [line["status"] for line in _lines(file)] == [403, 200]
 
 
-def test_payloads(tmp_path: Path):
+def test_payloads(tmp_path: Path) -> None:
     """JSON is kept as JSON, text as text, the rest as base64; secrets are masked in each."""
     recorder = Recorder(tmp_path / "r")
     for payload in (b'{"password": "x"}', b"token=abc", b"\xff"):
@@ -149,13 +149,13 @@ def test_payloads(tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-def test_recording_is_private(tmp_path: Path):
+def test_recording_is_private(tmp_path: Path) -> None:
     """Only its owner can read a new recording."""
     Recorder(tmp_path / "r").close()
     assert stat.S_IMODE((tmp_path / "r").stat().st_mode) == 0o600
 
 
-def test_values_are_masked_however_deep():
+def test_values_are_masked_however_deep() -> None:
     """Lists and objects are searched; null tells nothing and stays."""
     value = {"a": [{"password": "x", "token": {"deep": 1}, "secret": None}], "text": "pwd=abc ok"}
     assert mask_value(value) == {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_create_makes_the_vendors_folders(tmp_path: Path):
+def test_create_makes_the_vendors_folders(tmp_path: Path) -> None:
     """The folders of the vendor's layout exist after `create`, however often it is called."""
     root = AgentRoot(tmp_path / "deep" / "agent")
     create_root(root)
@@ -29,21 +29,21 @@ def test_create_makes_the_vendors_folders(tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-def test_certificates_are_private(tmp_path: Path):
+def test_certificates_are_private(tmp_path: Path) -> None:
     """Only the owner can enter the folder of the keys."""
     root = AgentRoot(tmp_path)
     create_root(root)
     assert root.certificates.stat().st_mode & 0o077 == 0
 
 
-def test_root_below_a_file_is_refused(tmp_path: Path):
+def test_root_below_a_file_is_refused(tmp_path: Path) -> None:
     """The error names the root and the reason."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RootUnusable, match=r"file/agent cannot be used: .+; choose a folder"):
         create_root(AgentRoot(tmp_path / "file" / "agent"))
 
 
-def test_second_lock_names_the_holder(tmp_path: Path):
+def test_second_lock_names_the_holder(tmp_path: Path) -> None:
     """Two agents on one root: the second is refused and says who holds it."""
     root = AgentRoot(tmp_path)
     create_root(root)
@@ -53,7 +53,7 @@ def test_second_lock_names_the_holder(tmp_path: Path):
     assert caught.value.pid == os.getpid()
 
 
-def test_root_can_be_held_again_after_the_end(tmp_path: Path):
+def test_root_can_be_held_again_after_the_end(tmp_path: Path) -> None:
     """A root that was let go holds nobody off."""
     root = AgentRoot(tmp_path)
     create_root(root)
@@ -63,7 +63,7 @@ def test_root_can_be_held_again_after_the_end(tmp_path: Path):
         assert root.lock_file.read_text() == str(os.getpid())
 
 
-def test_killed_holder_lets_go(tmp_path: Path):
+def test_killed_holder_lets_go(tmp_path: Path) -> None:
     """The lock of a process that was killed is free, although the file still names it."""
     root = AgentRoot(tmp_path)
     create_root(root)
@@ -81,13 +81,13 @@ def test_killed_holder_lets_go(tmp_path: Path):
     assert root.lock_file.read_text() == ""
 
 
-def test_lock_without_create_is_refused(tmp_path: Path):
+def test_lock_without_create_is_refused(tmp_path: Path) -> None:
     """A root without a lock file cannot be locked."""
     with pytest.raises(RootUnusable), hold_root(AgentRoot(tmp_path / "absent")):
         pass
 
 
-def test_ports_are_written_and_read(tmp_path: Path):
+def test_ports_are_written_and_read(tmp_path: Path) -> None:
     """What else the file holds stays."""
     file = tmp_path / "appsettings.json"
     assert read_ports(file) == (0, 0)

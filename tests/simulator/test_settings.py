@@ -264,7 +264,7 @@ def store(tmp_path: Path) -> SettingsStore:
 
 def test_a_write_makes_the_plugin(store: SettingsStore) -> None:
     """Typed values become text."""
-    store["KeyScanner"]["max_bytes"] = 10  # type: ignore[assignment]
+    store["KeyScanner"]["max_bytes"] = 10
     assert store.merged("KeyScanner") == {"max_bytes": "10"}
     assert "KeyScanner" in store
     assert list(store) == ["KeeperPrivilegeManager", "KeyScanner"]

@@ -46,7 +46,7 @@ class Project(NamedTuple):
 def combinations() -> Iterator[dict[str, Answer]]:
     """Yield each combination of answers, each with a name of its own, long or short."""
     questions = TEMPLATE.questions
-    options = {
+    options: dict[str, list[Answer]] = {
         "schedule": list(questions["schedule"].choices),
         "publish_findings": [False, True],
         "typed_settings": [False, True],

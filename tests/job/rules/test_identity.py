@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from job.rules.one_document import hits, with_arguments
@@ -58,7 +59,7 @@ def test_a_parameter_stands_once() -> None:
 
 def test_what_other_rules_say_is_not_said_again() -> None:
     """About the schedule and the command."""
-    document = {
+    document: dict[str, Any] = {
         "schedule": {"intervalMinutes": 0},
         "tasks": [{"id": "a", "command": 5}, {"id": "b"}],
     }

@@ -90,7 +90,7 @@ def test_planted_bundle_is_not_trusted(file: Path) -> None:
     context = client_context(file)
     assert context.cert_store_stats()["x509"] == 1
     assert context.keylog_filename is None
-    with pytest.raises(ssl.SSLCertVerificationError):
+    with pytest.raises(ssl.SSLCertVerificationError):  # type: ignore[unreachable]
         shake_hands(context, peer_tls.server_context())
 
 

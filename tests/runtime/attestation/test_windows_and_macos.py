@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from epm_task.runtime.attestation.windows_and_macos import (
     parse_sid,
     parse_windows_table,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOOPBACK = socket.inet_aton("127.0.0.1")
 LOOPBACK_6 = bytes(15) + b"\x01"
@@ -55,7 +59,7 @@ class WindowsRow6(ctypes.LittleEndianStructure):
     ]
 
 
-def _windows_table(rows: list[ctypes.LittleEndianStructure]) -> bytes:
+def _windows_table(rows: Sequence[ctypes.LittleEndianStructure]) -> bytes:
     class Table(ctypes.LittleEndianStructure):
         _fields_ = [("dwNumEntries", ctypes.c_uint32), ("table", type(rows[0]) * len(rows))]
 

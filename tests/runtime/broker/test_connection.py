@@ -6,7 +6,7 @@ import select
 import socket
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from peers.mqtt_packet import V3, V5
@@ -77,7 +77,7 @@ def test_refused_client_is_told_why(*, mqtt5: bool, code: int, reason: str) -> N
 
 
 @pytest.mark.parametrize("how", ["connack", "close"])
-def test_other_version_is_told_from_a_refusal(how: str) -> None:
+def test_other_version_is_told_from_a_refusal(how: Literal["connack", "close"]) -> None:
     """A broker of 3.1.1 refuses MQTT 5 with a code, or by hanging up."""
     with MqttPeer(versions=frozenset({V3}), version_refusal=how) as peer:
         with pytest.raises(VersionRefused):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from typing import Literal
 
 import pytest
 from peers.mqtt_packet import V3, V5
@@ -14,6 +16,10 @@ from runtime.mqtt_sender import sender
 from epm_task.errors import BrokerRefused, BrokerUnreachable
 
 PAYLOADS = [b"%d" % n for n in range(2000)]
+
+
+def _has(peer: MqttPeer, count: int) -> bool:
+    return len(_distinct(peer.payloads)) >= count
 
 
 def _distinct(payloads: list[bytes]) -> list[bytes]:
@@ -35,7 +41,7 @@ def test_healthy_broker_gets_each_message_once_in_order() -> None:
 
 
 @pytest.mark.parametrize("how", ["connack", "close"])
-def test_broker_of_mqtt_3_is_served(how: str) -> None:
+def test_broker_of_mqtt_3_is_served(how: Literal["connack", "close"]) -> None:
     """MQTT 5 is tried first; 3.1.1 follows, however the refusal looks."""
     peer = MqttPeer(versions=frozenset({V3}), version_refusal=how)
     with peer, sender(peer.port) as sending:
@@ -138,7 +144,7 @@ def test_connection_dropped_again_and_again_loses_nothing() -> None:
     with MqttPeer() as peer, sender(peer.port) as sending:
         for start in range(0, 1000, 200):
             sending.send(*PAYLOADS[start : start + 200])
-            poll(lambda expected=start + 1: len(_distinct(peer.payloads)) >= expected)
+            poll(partial(_has, peer, start + 1))
             peer.drop_connections()
         sending.await_empty()
     assert sorted(_distinct(peer.payloads), key=int) == PAYLOADS[:1000]

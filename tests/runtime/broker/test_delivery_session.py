@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.mqtt_packet import V3, disconnect
@@ -51,8 +51,9 @@ class Running:
         self.connection.keep_alive_seconds = keep_alive
         self.reader, self.writer = socket.socketpair()
         self.reader.setblocking(False)
+        owner: Any = self.owner
         self.session = MqttSession(
-            self.connection, self.owner.outbox, self.owner, self.reader, lone=lone
+            self.connection, self.owner.outbox, owner, self.reader, lone=lone
         )
         self.thread = threading.Thread(target=self._run)
         self.thread.start()

@@ -245,7 +245,7 @@ class Hostile:
 class HostileMapping(UserDict[Any, Any]):
     """A mapping that cannot be read."""
 
-    def items(self) -> NoReturn:  # type: ignore[override]
+    def items(self) -> NoReturn:
         """Refuse."""
         raise RuntimeError("no items")
 
@@ -332,7 +332,7 @@ def test_key_that_cannot_be_shown_is_named_by_its_type() -> None:
     """A key may be any object."""
 
     class Key(Hostile):
-        __hash__ = object.__hash__
+        __hash__ = object.__hash__  # type: ignore[assignment]
 
     assert safe_value({Key(): 1}) == {"<Key that cannot be shown>": 1}
 

@@ -138,7 +138,7 @@ def test_other_refusal_is_said_each_time(stderr: StderrLines) -> None:
 def test_full_outbox_delays_a_call_by_a_second_once(stderr: StderrLines) -> None:
     """When the broker takes nothing, one call waits a second, and later ones not at all."""
     with MqttPeer() as broker, _pipe(broker.port, stderr) as pipe:
-        poll(lambda: pipe._delivery.connected)
+        poll(lambda: pipe._delivery and pipe._delivery.connected)
         broker.stop_reading()
         for n in range(LIMIT_BYTES // 100_000):
             pipe.record(level.INFORMATION, _record(n, 99_000))
@@ -168,12 +168,15 @@ def test_full_outbox_without_a_connection_delays_nothing(stderr: StderrLines) ->
 @pytest.mark.parametrize("fault", ["absent", "stopped", "no_puback", "refused"])
 def test_flush_is_bounded(stderr: StderrLines, fault: str) -> None:
     """A flush takes its seconds and half a second more, and then all is on stderr."""
-    options = {"no_puback": fault == "no_puback", "connack_reason": 0x87 * (fault == "refused")}
+    options: dict[str, Any] = {
+        "no_puback": fault == "no_puback",
+        "connack_reason": 0x87 * (fault == "refused"),
+    }
     with MqttPeer(**options) as broker, _pipe(broker.port, stderr) as pipe:
         if fault == "absent":
             broker.kill()
         if fault == "stopped":
-            poll(lambda: pipe._delivery.connected)
+            poll(lambda: pipe._delivery and pipe._delivery.connected)
             broker.stop_reading()
         for n in range(1000):
             pipe.record(level.INFORMATION, _record(n))
@@ -373,7 +376,7 @@ def test_crash_of_a_thread_makes_the_outcome_worse(broker: MqttPeer, stderr: Std
     """A handler that returned, but lost a thread to an exception, has crashed."""
     with _run_log(stderr) as run_log:
         _connect(run_log, registered(broker.port))
-        thread = threading.Thread(target=lambda: {}["gone"], name="worker")
+        thread = threading.Thread(target=lambda: {"a": 1}["gone"], name="worker")
         thread.start()
         thread.join()
         outcome = run_log.close(Outcome(stdout=b"{}\n"))
@@ -387,7 +390,7 @@ def test_crash_of_a_thread_does_not_hide_another_failure(
     """The handler's own exit code wins."""
     with _run_log(stderr) as run_log:
         _connect(run_log, registered(broker.port))
-        thread = threading.Thread(target=lambda: {}["gone"])
+        thread = threading.Thread(target=lambda: {"a": 1}["gone"])
         thread.start()
         thread.join()
         assert run_log.close(Outcome(3)).exit_code == 3

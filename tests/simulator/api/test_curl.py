@@ -75,7 +75,7 @@ def curl(agent: ApiAgent, path: str, *options: str) -> str:
         "-w",
         "%{http_code}",
         "--cacert",
-        agent.files.ca,
+        str(agent.files.ca),
     ]
     done = subprocess.run([*command, *options, url], capture_output=True, text=True, check=False)
     return done.stdout

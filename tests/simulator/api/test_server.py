@@ -21,6 +21,7 @@ from epm_task.simulator.start_error import PortTaken
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -104,7 +105,7 @@ def test_a_body_that_never_comes_is_traced(tmp_path: Path) -> None:
 def test_a_body_over_one_mebibyte_is_413(tmp_path: Path) -> None:
     """Whether its size is declared or not; one byte less is read."""
 
-    def chunks() -> object:
+    def chunks() -> Iterator[bytes]:
         for _ in range(40):
             yield b" " * 65_536
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -41,7 +41,9 @@ class _Paho:
         self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
         self.published: queue.Queue[Any] = queue.Queue()
         self.subscribed: queue.Queue[Any] = queue.Queue()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=version)
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion(version)
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=certificate_pem())
         self.client.tls_set_context(context)
@@ -125,11 +127,11 @@ def test_options_and_properties_of_mqtt_5(box: BrokerBox) -> None:
     with _connected(box, paho.MQTTv5) as it:
         it.connects.get(timeout=PATIENCE)
         options = SubscribeOptions(1, retainAsPublished=True)
-        subscription = Properties(PacketTypes.SUBSCRIBE)
+        subscription = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
         subscription.SubscriptionIdentifier = 77
         it.client.subscribe("t", options=options, properties=subscription)
         it.subscribed.get(timeout=PATIENCE)
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.UserProperty = [("a", "1"), ("a", "2")]
         properties.CorrelationData = b"\0\xff"
         properties.ResponseTopic = "re"
@@ -138,7 +140,7 @@ def test_options_and_properties_of_mqtt_5(box: BrokerBox) -> None:
         message = it.messages.get(timeout=PATIENCE)
     assert message.retain
     assert message.properties is not None
-    assert message.properties.json() == {
+    assert message.properties.json() == {  # type: ignore[no-untyped-call]
         "UserProperty": [("a", "1"), ("a", "2")],
         "CorrelationData": "00ff",
         "ResponseTopic": "re",

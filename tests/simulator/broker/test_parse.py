@@ -206,7 +206,8 @@ def test_options_written_by_paho_are_read(
     *, qos: int, no_local: bool, as_published: bool, handling: int, packet_id: int
 ) -> None:
     """All combinations of the options."""
-    options = SubscribeOptions(qos, no_local, as_published, handling).pack()[0]
+    written = SubscribeOptions(qos, no_local, as_published, handling)
+    options = written.pack()[0]  # type: ignore[no-untyped-call]
     data = subscribe(("a/+", options), packet_id=packet_id, version=5, properties=b"\x0b\x07")
     found, subscriptions = parse_subscribe(V5, data, 2, len(data))
     assert found == packet_id.to_bytes(2, "big")

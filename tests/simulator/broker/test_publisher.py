@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.mqtt_client import RawClient
@@ -78,7 +78,7 @@ def test_a_denial_can_be_visible() -> None:
 @pytest.mark.parametrize("version", [4, 5])
 def test_qos_2_is_carried_exactly_once(box: BrokerBox, version: int) -> None:
     """A repeated PUBLISH is acknowledged, not carried; also on the next connection."""
-    options = {"version": version, "clean": False}
+    options: dict[str, Any] = {"version": version, "clean": False}
     if version == 5:
         options["properties"] = b"\x11\0\0\0\x3c"
     data = publish("t", b"x", qos=2, packet_id=9, version=version)

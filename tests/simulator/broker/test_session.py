@@ -25,6 +25,10 @@ class _Kept(Connection):
         self.sent.append(frame)
 
 
+def _kept(*, blocked: bool = False) -> _Kept:
+    return _Kept(blocked=blocked)  # type: ignore[abstract]  # nothing is received
+
+
 def _session(limits: Limits | None = None) -> tuple[Session, Events]:
     events = Events()
     return Session("s", rule(), limits or Limits(), events), events
@@ -37,7 +41,7 @@ def _deliver(session: Session, payload: bytes, qos: int = 1) -> None:
 def test_no_more_is_under_way_than_the_client_allows() -> None:
     """The receive maximum counts QoS 1 and 2; each acknowledgement lets one more go."""
     session, _ = _session()
-    connection = _Kept()
+    connection = _kept()
     session.attach(connection, 2)
     for number in range(5):
         _deliver(session, b"%d" % number, 1 + number % 2)
@@ -53,12 +57,12 @@ def test_no_more_is_under_way_than_the_client_allows() -> None:
 def test_an_unacknowledged_message_comes_again_on_the_next_connection() -> None:
     """With DUP and its old id; a released one as a PUBREL."""
     session, _ = _session()
-    session.attach(_Kept(), 10)
+    session.attach(_kept(), 10)
     _deliver(session, b"one")
     _deliver(session, b"two", 2)
     session.received(2)
     session.detach()
-    connection = _Kept()
+    connection = _kept()
     session.attach(connection, 10)
     assert connection.sent == [b"\x3a\x09\0\1t\0\1\0one", b"\x62\2\0\2"]
 
@@ -68,7 +72,7 @@ def test_a_client_that_is_away_gets_qos_1_and_2_later() -> None:
     session, _ = _session()
     for qos in (0, 1, 2):
         _deliver(session, b"x", qos)
-    connection = _Kept()
+    connection = _kept()
     session.attach(connection, 10)
     assert [frame[0] for frame in connection.sent] == [0x32, 0x34]
 
@@ -76,7 +80,7 @@ def test_a_client_that_is_away_gets_qos_1_and_2_later() -> None:
 def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
     """The first drop is told at once, the sum when the queue is empty again."""
     session, events = _session(Limits(queue_messages=3))
-    connection = _Kept(blocked=True)
+    connection = _kept(blocked=True)
     session.attach(connection, 10)
     for number in range(10):
         _deliver(session, b"%d" % number, 0)
@@ -90,7 +94,7 @@ def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
 def test_what_waits_is_bounded_in_bytes() -> None:
     """Large messages count for more."""
     session, _ = _session(Limits(queue_bytes=100))
-    session.attach(_Kept(blocked=True), 10)
+    session.attach(_kept(blocked=True), 10)
     for _ in range(5):
         _deliver(session, b"x" * 40)
     assert session.dropped == 3
@@ -101,7 +105,7 @@ def test_a_message_expires_while_it_waits() -> None:
     session, _ = _session()
     message = Message("t", b"x", 1, expires_at=monotonic() - 1)
     session.deliver(message, Terms(1), retain=False)
-    connection = _Kept()
+    connection = _kept()
     session.attach(connection, 10)
     assert not connection.sent
 
@@ -109,7 +113,7 @@ def test_a_message_expires_while_it_waits() -> None:
 def test_a_packet_that_the_client_does_not_take_is_dropped() -> None:
     """It does not stay under way for ever."""
     session, events = _session()
-    connection = _Kept()
+    connection = _kept()
     connection.packet_bytes = 50
     session.attach(connection, 1)
     _deliver(session, b"x" * 100)
@@ -121,7 +125,7 @@ def test_a_packet_that_the_client_does_not_take_is_dropped() -> None:
 def test_packet_ids_go_round() -> None:
     """They are never 0 and never in use."""
     session, _ = _session()
-    connection = _Kept()
+    connection = _kept()
     session.attach(connection, 10)
     _deliver(session, b"stays")
     for packet_id in [*range(2, 65_536), 2, 3]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 from peers.mqtt_client import RawClient
@@ -126,7 +127,7 @@ def test_the_longest_absent_client_makes_room() -> None:
         for name in ("a", "b", "c"):
             with RawClient.connected(box.port, name, clean=False):
                 pass
-            box.until(lambda name=name: box.events.having(f'"{name}" is gone'))
+            box.until(partial(box.events.having, f'"{name}" is gone'))
         assert box.events.having('the session of "a" was ended')
         assert len(box.broker._state.sessions) == 2
 

@@ -20,7 +20,7 @@ _PATH = "/api/PluginSettings/KeeperPrivilegeManager"
 
 def _effects(faults: Faults, count: int) -> list[str | None]:
     found = [faults.next_api_fault("GET", _PATH) for _ in range(count)]
-    return [fault and fault.effect for fault in found]
+    return [fault.effect if fault else None for fault in found]
 
 
 def _attached(faults: Faults, use: Callable[[], object]) -> list[str]:

@@ -18,13 +18,13 @@ from epm_task.simulator.faults.rule import FaultError, make_rule, parse_rule
         "run disk_full=true times=1",
     ],
 )
-def test_rule_is_shown_as_it_is_typed(text: str):
+def test_rule_is_shown_as_it_is_typed(text: str) -> None:
     """What a rule says of itself can be typed again."""
     assert str(parse_rule(str(parse_rule(text)))) == str(parse_rule(text))
     assert set(str(parse_rule(text)).split()) == set(text.split())
 
 
-def test_flag_without_a_value():
+def test_flag_without_a_value() -> None:
     """A name alone means true."""
     assert parse_rule("run disk_full").value is True
 
@@ -42,13 +42,13 @@ def test_flag_without_a_value():
         ("run", "name one of kill_after"),
     ],
 )
-def test_rule_that_cannot_be_understood(text: str, message: str):
+def test_rule_that_cannot_be_understood(text: str, message: str) -> None:
     """The error says which option, and what was meant."""
     with pytest.raises(FaultError, match=message):
         parse_rule(text)
 
 
-def test_absent_options_do_not_count():
+def test_absent_options_do_not_count() -> None:
     """None and False are not there."""
     assert make_rule("api", {"status": 500, "reset": False, "times": None}).what == "status"
 
@@ -63,6 +63,6 @@ def test_absent_options_do_not_count():
         ("api reset method=put", "/api/PluginSettings/X", False),
     ],
 )
-def test_which_requests(text: str, path: str, hit: bool):  # noqa: FBT001 - a table of cases
+def test_which_requests(text: str, path: str, hit: bool) -> None:  # noqa: FBT001 - a table of cases
     """By default only what a task calls goes wrong."""
     assert parse_rule(text).matches("GET", path) is hit

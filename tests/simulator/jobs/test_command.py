@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,14 +39,14 @@ def _file(path: Path, text: str = "", *, mode: int = 0o755) -> Path:
         ("script.sh", "echo\n", 0o644, ["/bin/sh"]),
     ],
 )
-def test_auto(tmp_path: Path, name: str, text: str, mode: int, interpreter: list[str]):
+def test_auto(tmp_path: Path, name: str, text: str, mode: int, interpreter: list[str]) -> None:
     """Shebang first, then extension."""
     program = _file(tmp_path / name, text, mode=mode)
     wanted = [*interpreter, str(program), "a b"]
     assert command_line(program, "Auto", ["a b"], "linux") == wanted
 
 
-def test_named_script_types(tmp_path: Path):
+def test_named_script_types(tmp_path: Path) -> None:
     """A `scriptType` other than `Auto` names the interpreter."""
     program = _file(tmp_path / "x", "echo\n", mode=0o644)
     assert command_line(program, "Bash", [])[0] == "/bin/bash"
@@ -55,7 +55,7 @@ def test_named_script_types(tmp_path: Path):
         command_line(program, "Cobol", [])
 
 
-def test_plain_file_is_refused(tmp_path: Path):
+def test_plain_file_is_refused(tmp_path: Path) -> None:
     """A file that cannot be run in any way says what to do."""
     program = _file(tmp_path / "data", "x", mode=0o644)
     with pytest.raises(CommandProblem, match=r"chmod \+x") as caught:
@@ -63,7 +63,7 @@ def test_plain_file_is_refused(tmp_path: Path):
     assert caught.value.exit_code == 126
 
 
-def test_batch_file_cannot_be_injected(tmp_path: Path):
+def test_batch_file_cannot_be_injected(tmp_path: Path) -> None:
     """cmd.exe would run what follows an ampersand, so such an argument is refused."""
     program = _file(tmp_path / "x.cmd")
     assert command_line(program, "Auto", ["plain"], "win32") == [str(program), "plain"]
@@ -71,7 +71,7 @@ def test_batch_file_cannot_be_injected(tmp_path: Path):
         command_line(program, "Auto", ['"&calc'], "win32")
 
 
-def test_interpreter_keeps_its_pid():
+def test_interpreter_keeps_its_pid() -> None:
     """The process that was started is the one that runs the code."""
     program, env = python_program()
     code = "import os; print(os.getpid())"
@@ -82,22 +82,24 @@ def test_interpreter_keeps_its_pid():
     assert int(out) == process.pid
 
 
-def test_windows_environment_is_bypassed():
+def test_windows_environment_is_bypassed() -> None:
     """On Windows the real interpreter is named, and told of its environment."""
     program, env = python_program("win32")
     if sys.prefix == sys.base_prefix:
         assert (program, env) == (sys.executable, {})
     else:
-        assert program == sys._base_executable
+        assert program == sys._base_executable  # type: ignore[attr-defined]
         assert env == {"__PYVENV_LAUNCHER__": sys.executable}
 
 
-def _values(job: dict, context: dict | None = None, *, windows: bool = False) -> dict[str, str]:
+def _values(
+    job: dict[str, Any], context: dict[str, Any] | None = None, *, windows: bool = False
+) -> dict[str, str]:
     paths = {"home": "/home/x"}
     return run_values(job, context or {}, paths=paths, base_url="https://h:1", windows=windows)
 
 
-def test_default_and_context():
+def test_default_and_context() -> None:
     """A parameter takes the context's value, else its default in either spelling, else nothing."""
     a, b = {"name": "A", "defaultValue": 1}, {"name": "B", "default": "x"}
     job = {"parameters": [a, b, {"name": "C"}]}
@@ -110,7 +112,7 @@ def test_default_and_context():
     }
 
 
-def test_required_parameter_without_value():
+def test_required_parameter_without_value() -> None:
     """The run does not start, and the name is told."""
     with pytest.raises(ParameterProblem, match="'Root' is required"):
         _values({"parameters": [{"name": "Root", "required": True}]})
@@ -125,7 +127,7 @@ def test_required_parameter_without_value():
         ("number", 2, "x"),
     ],
 )
-def test_type_is_checked(kind: str, good: object, bad: object):
+def test_type_is_checked(kind: str, good: object, bad: object) -> None:
     """A value that is none of its type keeps the run from starting, and is not repeated."""
     job = {"parameters": [{"name": "P", "type": kind}]}
     assert "P" in _values(job, {"P": good})
@@ -134,13 +136,13 @@ def test_type_is_checked(kind: str, good: object, bad: object):
     assert repr(bad) not in str(caught.value)
 
 
-def test_nul_is_refused():
+def test_nul_is_refused() -> None:
     """No argument can hold a NUL character."""
     with pytest.raises(ParameterProblem, match="NUL"):
         _values({"parameters": [{"name": "P"}]}, {"P": "a\0b"})
 
 
-def test_context_fields_are_tokens():
+def test_context_fields_are_tokens() -> None:
     """Fields of the event context can be used without a declaration; objects are JSON text."""
     values = _values({}, {"file": "/a", "list": [1, "ä"], "none": None})
     assert values["file"] == "/a"
@@ -148,20 +150,20 @@ def test_context_fields_are_tokens():
     assert "none" not in values
 
 
-def test_context_cannot_move_folders_or_the_api():
+def test_context_cannot_move_folders_or_the_api() -> None:
     """A context cannot take the place of the agent's own values."""
     values = _values({}, {"home": "/evil", "KeeperApiBaseUrl": "https://evil"})
     assert values["home"] == "/home/x"
     assert values["KeeperApiBaseUrl"] == "https://h:1"
 
 
-def test_declared_parameter_wins_over_a_folder():
+def test_declared_parameter_wins_over_a_folder() -> None:
     """A job may use the name of a path token for a parameter of its own."""
     job = {"parameters": [{"name": "home", "defaultValue": "/mine"}]}
     assert _values(job)["home"] == "/mine"
 
 
-def test_case_of_names_does_not_count_on_windows():
+def test_case_of_names_does_not_count_on_windows() -> None:
     """A context fills a parameter whose name differs in case."""
     job = {"parameters": [{"name": "Root", "required": True}]}
     assert _values(job, {"ROOT": "r"}, windows=True)["Root"] == "r"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_one_line_per_run(tmp_path: Path):
+def test_one_line_per_run(tmp_path: Path) -> None:
     """A run is one JSON line with its tasks, its result and what was refused."""
     trace = Trace()
     file = tmp_path / "runs.jsonl"
@@ -52,7 +52,7 @@ def test_one_line_per_run(tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_full_disk_does_not_stop_the_agent(tmp_path: Path):
+def test_full_disk_does_not_stop_the_agent(tmp_path: Path) -> None:
     """Log and history cannot be written: the trace says so, and the run ends well."""
     (tmp_path / "Log").mkdir()
     for name in ("KeeperLogger.log", "runs.jsonl"):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from epm_task.contract.record import Record
 from epm_task.simulator.jobs.run import LiveRun, Run, RunRequest, TaskRun
 from epm_task.simulator.trace import Action, Kind, TraceEvent
 
 
-def test_exit_code_and_result_of_a_run():
+def test_exit_code_and_result_of_a_run() -> None:
     """The first failure counts, and the last result."""
     tasks = [TaskRun("a", result={"a": 1}), TaskRun("b", exit_code=2), TaskRun("c", exit_code=3)]
     run = Run("r", "j", "t", tasks)
@@ -21,7 +21,7 @@ def test_exit_code_and_result_of_a_run():
     assert Run("r", "j", "t").result is None
 
 
-def test_outputs_are_those_of_the_last_task_that_ran():
+def test_outputs_are_those_of_the_last_task_that_ran() -> None:
     """A skipped task has none; a run without tasks has none either."""
     tasks = [TaskRun("a", 7, stdout=b"out", stderr=b"err"), TaskRun("b", skipped="setting")]
     run = Run("r", "j", "t", tasks)
@@ -36,11 +36,11 @@ def _event(kind: Kind, action: Action, *, denied: bool = False, **facts: Any) ->
 
 def _live(**request: Any) -> LiveRun:
     live = LiveRun({"id": "job"}, RunRequest(**request))
-    live.started(SimpleNamespace(pid=7))
+    live.started(cast("Any", SimpleNamespace(pid=7)))
     return live
 
 
-def test_refusals_before_the_registration_are_no_denials():
+def test_refusals_before_the_registration_are_no_denials() -> None:
     """They count as tries; refusals after it are denials."""
     live = _live()
     request = {"pid": 7, "tier": "Plugin"}
@@ -52,7 +52,7 @@ def test_refusals_before_the_registration_are_no_denials():
     assert len(live.run.denials) == 1
 
 
-def test_refusals_without_a_registration_are_denials():
+def test_refusals_without_a_registration_are_denials() -> None:
     """A process that was never served was refused."""
     live = _live()
     live.event(_event("api", "answered", denied=True, status=403, pid=7, tier="Plugin"))
@@ -60,7 +60,7 @@ def test_refusals_without_a_registration_are_denials():
     assert (live.run.registration.seconds, len(live.run.denials)) == (None, 1)
 
 
-def test_other_runs_do_not_concern_it():
+def test_other_runs_do_not_concern_it() -> None:
     """Events of other jobs and processes are left out."""
     live = _live()
     live.event(_event("mqtt", "dropped", denied=True, job_id="other"))
@@ -69,7 +69,7 @@ def test_other_runs_do_not_concern_it():
     assert (live.run.trace, live.run.denials) == ([], [])
 
 
-def test_records_are_counted_once():
+def test_records_are_counted_once() -> None:
     """A record that was mirrored on stderr and came over the broker is one record."""
     told: list[Record] = []
     live = _live(on_record=told.append)
@@ -88,7 +88,7 @@ def test_records_are_counted_once():
     ]
 
 
-def test_records_without_a_number_keep_their_order():
+def test_records_without_a_number_keep_their_order() -> None:
     """Foreign programs do not count their records."""
     live = _live()
     for text in ("b", "a", "a"):
@@ -97,12 +97,12 @@ def test_records_without_a_number_keep_their_order():
     assert [record.message for record in live.run.records] == ["b", "a", "a"]
 
 
-def test_last_words_are_waited_for():
+def test_last_words_are_waited_for() -> None:
     """While a client of the job is connected, its messages may still be on their way."""
 
     async def main() -> float:
         live = _live()
-        client = {"client_id": "job_1", "job_id": "job"}
+        client: dict[str, Any] = {"client_id": "job_1", "job_id": "job"}
         live.event(_event("mqtt", "connected", **client))
         loop = asyncio.get_running_loop()
         gone = _event("mqtt", "disconnected", **client)

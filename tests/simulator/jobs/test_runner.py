@@ -101,7 +101,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
         yield made
 
 
-def test_one_task(box: Box):
+def test_one_task(box: Box) -> None:
     """Arguments are substituted; output, exit code and result are kept."""
     task = box.script("show", 'printf \'{"a": "%s", "b": "%s"}\' "$1" "$2"; pwd >&2')
     task["arguments"] = '"{Root}" --api={KeeperApiBaseUrl}'
@@ -119,7 +119,7 @@ def test_one_task(box: Box):
 )
 def test_job_id_only_with_topics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, topics: dict[str, Any]
-):
+) -> None:
     """`KEEPER_JOB_ID` and `KEEPER_JOB_NAME` exist only when `mqttTopics` has an entry."""
     monkeypatch.setenv("KEEPER_JOB_ID", "of-another-agent")
     monkeypatch.setenv("KEEPER_TOKEN", "secret")
@@ -131,7 +131,7 @@ def test_job_id_only_with_topics(
     assert run.tasks[0].stdout.decode() == f"{keeper}OTHER=stays\n"
 
 
-def test_failure_stops_unless_told_otherwise(box: Box):
+def test_failure_stops_unless_told_otherwise(box: Box) -> None:
     """`continueOnFailure` decides; the run's exit code is the first that is not 0."""
     tasks = [box.script("one", "exit 3"), box.script("two", "exit 4"), box.script("three", "")]
     tasks[0]["continueOnFailure"] = True
@@ -141,7 +141,7 @@ def test_failure_stops_unless_told_otherwise(box: Box):
     assert box.said("continueOnFailure is false")
 
 
-def test_result_is_merged_into_the_context(box: Box):
+def test_result_is_merged_into_the_context(box: Box) -> None:
     """A later task sees the JSON fields of an earlier one, when the option asks for it."""
     tasks = [
         box.script("find", """echo '{"File": "/x y", "n": 3}'""")
@@ -158,14 +158,14 @@ def test_result_is_merged_into_the_context(box: Box):
         ({}, "not exactly one JSON object"),
     ],
 )
-def test_result_that_is_not_merged_is_explained(box: Box, change: dict[str, str], why: str):
+def test_result_that_is_not_merged_is_explained(box: Box, change: dict[str, str], why: str) -> None:
     """The trace says why a merge that was asked for did not happen."""
     task = box.script("find", "echo plain") | {"MergeStdoutJsonIntoContext": True} | change
     box.run({"tasks": [task]})
     assert box.said(why)
 
 
-def test_missing_program_is_127(box: Box):
+def test_missing_program_is_127(box: Box) -> None:
     """A task whose binary is missing fails, and the trace says where it was looked for."""
     run = box.run({"tasks": [{"id": "t", "command": "no-such-program"}]})
     assert run.exit_code == 127
@@ -174,14 +174,14 @@ def test_missing_program_is_127(box: Box):
 
 
 @pytest.mark.parametrize("arguments", ['"open', "{P}"])
-def test_arguments_that_cannot_be_passed_are_126(box: Box, arguments: str):
+def test_arguments_that_cannot_be_passed_are_126(box: Box, arguments: str) -> None:
     """A quote that is not closed, or a NUL character, keeps the task from starting."""
     task = box.script("show", "") | {"arguments": arguments}
     run = box.run({"tasks": [task]}, context={"P": "a\0b"})
     assert run.exit_code == 126
 
 
-def test_missing_parameter_keeps_the_run_from_starting(box: Box):
+def test_missing_parameter_keeps_the_run_from_starting(box: Box) -> None:
     """Nothing is run, and the problem is named."""
     job = {"parameters": [{"name": "P", "required": True}], "tasks": [box.script("t", "")]}
     run = box.run(job)
@@ -189,21 +189,21 @@ def test_missing_parameter_keeps_the_run_from_starting(box: Box):
     assert "parameter 'P' is required" in run.problem
 
 
-def test_undefined_token_is_traced(box: Box):
+def test_undefined_token_is_traced(box: Box) -> None:
     """The token stays, and the trace names it."""
     task = box.script("show", 'echo "$1"') | {"arguments": "{Nobody}"}
     assert box.run({"tasks": [task]}).tasks[0].stdout == b"{Nobody}\n"
     assert box.said("no value for {Nobody}")
 
 
-def test_other_execution_types_are_traced(box: Box):
+def test_other_execution_types_are_traced(box: Box) -> None:
     """A task that wants another user runs as this one, and the trace says so."""
     task = box.script("t", "") | {"ExecutionType": "UserDesktop"}
     assert box.run({"tasks": [task]}).exit_code == 0
     assert box.said("runs every task as its own user")
 
 
-def test_timeout_asks_then_kills(box: Box):
+def test_timeout_asks_then_kills(box: Box) -> None:
     """A task that ignores TERM is killed after the grace."""
     task = box.script("deaf", "trap '' TERM; while :; do sleep 0.05; done") | {
         "timeoutSeconds": 0.3
@@ -216,7 +216,7 @@ def test_timeout_asks_then_kills(box: Box):
     assert box.said("ran longer than its 0.3 s")
 
 
-def test_process_that_outlives_its_task_is_ended(box: Box):
+def test_process_that_outlives_its_task_is_ended(box: Box) -> None:
     """What a task leaves running is ended and reported, outputs open or not."""
     task = box.script("leave", "sleep 60 & exec 2>&-; (sleep 60 >&- 2>&- &) ; echo done")
     started = time.monotonic()
@@ -228,7 +228,7 @@ def test_process_that_outlives_its_task_is_ended(box: Box):
     assert box.said("left processes behind")
 
 
-def test_skipped_by_a_setting(box: Box):
+def test_skipped_by_a_setting(box: Box) -> None:
     """A task whose plugin setting is false is not run, and the next one is."""
     box.settings.put("P", "on", "false", create=True)
     tasks = [
@@ -241,7 +241,7 @@ def test_skipped_by_a_setting(box: Box):
     assert run.tasks[1].stdout == b"two\n"
 
 
-def test_condition_is_reported_as_not_evaluated(box: Box):
+def test_condition_is_reported_as_not_evaluated(box: Box) -> None:
     """A condition counts as met, unless the user says otherwise; then the alternative runs."""
     job = {"condition": {"x": 1}, "tasks": [box.script("one", "echo one")], "alternateJobId": "b"}
     assert box.run(job).tasks[0].stdout == b"one\n"
@@ -253,7 +253,7 @@ def test_condition_is_reported_as_not_evaluated(box: Box):
     assert (run.job_id, run.tasks[0].stdout) == ("b", b"two\n")
 
 
-def test_alternatives_in_a_circle(box: Box):
+def test_alternatives_in_a_circle(box: Box) -> None:
     """Two jobs that name each other end in a reason, not in a loop."""
     box.conditions |= {"job": False, "b": False}
     job = {"id": "job", "condition": {"x": 1}, "alternateJobId": "b"}
@@ -262,7 +262,7 @@ def test_alternatives_in_a_circle(box: Box):
     assert "circle" in box.run(job).skipped
 
 
-def test_os_filter(box: Box):
+def test_os_filter(box: Box) -> None:
     """A job for other systems is skipped, one that does not name this system is not."""
     mine = {"linux": "linux", "darwin": "macOS"}[sys.platform]
     tasks = [box.script("one", "")]
@@ -288,22 +288,22 @@ def judged(box: Box, reason: str, **request: Any) -> tuple[Run, Verdict]:
     return run, seen[0]
 
 
-def test_process_is_registered_while_it_runs(box: Box):
+def test_process_is_registered_while_it_runs(box: Box) -> None:
     """The registry knows the process with its topics from its start to its end."""
     run, verdict = judged(box, "was launched by this agent")
     launch = verdict.launch
     assert launch is not None
     assert (launch.pid, launch.run_id, launch.job_id) == (run.pid, run.run_id, "job")
-    assert (launch.publications, launch.subscriptions) == ({"a"}, {"b"})
+    assert (launch.publications, launch.subscriptions) == (frozenset({"a"}), frozenset({"b"}))
     assert box.registry.candidates() == frozenset()
 
 
-def test_registration_delay(box: Box):
+def test_registration_delay(box: Box) -> None:
     """The delay counts from the start of the process."""
     assert judged(box, "not registered yet", registration_delay=60)[1].launch is None
 
 
-def test_lines_are_seen_as_they_come(box: Box):
+def test_lines_are_seen_as_they_come(box: Box) -> None:
     """A caller can follow both streams."""
     lines: list[tuple[str, bytes]] = []
     script = box.script("t", 'echo "$MINE"; sleep 0.02; echo b >&2')
@@ -311,7 +311,7 @@ def test_lines_are_seen_as_they_come(box: Box):
     assert lines == [("stdout", b"x"), ("stderr", b"b")]
 
 
-def test_runs_may_overlap_and_stop_ends_them(box: Box):
+def test_runs_may_overlap_and_stop_ends_them(box: Box) -> None:
     """Two runs of one job go on at once; `stop` ends both, and no further task starts."""
     tasks = [box.script("long", "echo on; exec sleep 60"), box.script("next", "")]
     tasks[0]["continueOnFailure"] = True
@@ -334,7 +334,7 @@ def test_runs_may_overlap_and_stop_ends_them(box: Box):
     assert box.said("the agent stops")
 
 
-def test_cancelled_run_leaves_no_process(box: Box):
+def test_cancelled_run_leaves_no_process(box: Box) -> None:
     """Who stops waiting for a run does not leave it running."""
 
     async def main() -> None:
@@ -355,7 +355,7 @@ def test_cancelled_run_leaves_no_process(box: Box):
         ("registration never", "true", 0),
     ],
 )
-def test_faults(box: Box, fault: str, script: str, exit_code: int):
+def test_faults(box: Box, fault: str, script: str, exit_code: int) -> None:
     """A fault reaches the process, and the trace says so."""
     box.faults.add(fault)
     run = box.run({"tasks": [box.script("t", script)]})
@@ -366,7 +366,7 @@ def test_faults(box: Box, fault: str, script: str, exit_code: int):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets a limit from outside")
-def test_disk_full(box: Box):
+def test_disk_full(box: Box) -> None:
     """No byte can be added to a file; pipes still work."""
     box.faults.add("run disk_full")
     code = (
@@ -379,7 +379,7 @@ def test_disk_full(box: Box):
     assert box.run({"tasks": [task]}).tasks[0].stdout == b"File too large\n"
 
 
-def test_lost_registration(box: Box):
+def test_lost_registration(box: Box) -> None:
     """A registration can get lost while the process lives."""
     box.faults.add("registration lost=0.0")
     assert judged(box, "was lost")[1].launch is None
@@ -398,7 +398,7 @@ def test_lost_registration(box: Box):
         ({"settingName": "scan"}, True),
     ],
 )
-def test_forms(box: Box, named: object, skipped: bool):  # noqa: FBT001 - a table of cases
+def test_forms(box: Box, named: object, skipped: bool) -> None:  # noqa: FBT001 - a table of cases
     """Only a setting that exists and is false skips the task."""
     reason = skip_reason({"SkipWhenPluginSettingFalse": named}, box.settings)
     assert bool(reason) is skipped

@@ -44,7 +44,7 @@ class Plan:
         return self.started
 
 
-def test_interval_starts_after_one_whole_interval():
+def test_interval_starts_after_one_whole_interval() -> None:
     """The first run comes one interval after the start, then at each further one."""
     plan = Plan({"id": "a", "schedule": {"intervalMinutes": 30}})
     assert plan.during(lambda: plan.clock.advance(minutes=62)) == [
@@ -53,7 +53,7 @@ def test_interval_starts_after_one_whole_interval():
     ]
 
 
-def test_interval_of_a_new_or_changed_job_begins_when_it_is_seen():
+def test_interval_of_a_new_or_changed_job_begins_when_it_is_seen() -> None:
     """A change of the interval begins it anew."""
     plan = Plan()
     job = {"id": "a", "schedule": {"intervalMinutes": 10}}
@@ -68,7 +68,7 @@ def test_interval_of_a_new_or_changed_job_begins_when_it_is_seen():
     assert plan.during(body) == [("12:18", "a", "interval")]
 
 
-def test_startup_once():
+def test_startup_once() -> None:
     """`Startup` fires at the start of the agent, in both spellings, and not later."""
     plan = Plan(
         {"id": "a", "events": [{"eventType": "Startup"}]},
@@ -82,7 +82,7 @@ def test_startup_once():
     ]
 
 
-def test_run_at_cron_and_disabled():
+def test_run_at_cron_and_disabled() -> None:
     """Each kind of schedule names itself as the trigger; a disabled job never runs."""
     plan = Plan(
         {"id": "a", "schedule": {"runAt": "2026-03-02T12:02:00+00:00"}},
@@ -96,7 +96,7 @@ def test_run_at_cron_and_disabled():
     ]
 
 
-def test_same_minute_is_looked_at_once():
+def test_same_minute_is_looked_at_once() -> None:
     """A second look at a minute starts nothing."""
     plan = Plan({"id": "b", "schedule": {"cronExpression": "* * * * *"}})
     minute = datetime(2026, 3, 2, 12, 1, tzinfo=UTC)
@@ -105,14 +105,14 @@ def test_same_minute_is_looked_at_once():
     assert len(plan.started) == 1
 
 
-def test_clock_that_was_set_back():
+def test_clock_that_was_set_back() -> None:
     """Minutes that come again are looked at again, and a single run is not missed."""
     plan = Plan({"id": "a", "schedule": {"runAt": "2026-03-02T11:00:00+00:00"}})
     plan.scheduler.tick(datetime(2026, 3, 2, 11, 0, tzinfo=UTC))
     assert len(plan.started) == 1
 
 
-def test_schedule_that_cannot_be_read_is_told_once():
+def test_schedule_that_cannot_be_read_is_told_once() -> None:
     """A broken schedule does not stop the others, and the trace says why it never fires."""
     plan = Plan(
         {"id": "a", "schedule": {"runAt": "soon"}},
@@ -122,7 +122,7 @@ def test_schedule_that_cannot_be_read_is_told_once():
     assert [event.facts["job_id"] for event in plan.trace] == ["a"]
 
 
-def test_real_minute_is_awaited():
+def test_real_minute_is_awaited() -> None:
     """Without `advance` the machine's own minutes start the jobs."""
     plan = Plan({"id": "b", "schedule": {"cronExpression": "* * * * *"}})
     begun = datetime(2026, 3, 2, 12, 0, 59, 950_000, tzinfo=UTC)
@@ -143,7 +143,7 @@ def test_real_minute_is_awaited():
 _START_CLOCK = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 
 
-def test_clock_runs_on():
+def test_clock_runs_on() -> None:
     """The clock starts where it is told, and follows the machine."""
     machine = [1000.0]
     clock = Clock(_START_CLOCK, seconds=lambda: machine[0])
@@ -151,12 +151,12 @@ def test_clock_runs_on():
     assert clock.now() == _START_CLOCK + timedelta(seconds=5)
 
 
-def test_machine_time_by_default():
+def test_machine_time_by_default() -> None:
     """Without a start it is the machine's time."""
     assert abs(Clock().now() - datetime.now(UTC)) < timedelta(seconds=5)
 
 
-def test_advance_passes_every_full_minute():
+def test_advance_passes_every_full_minute() -> None:
     """Listeners see each minute on the way, and the clock then."""
     clock = Clock(_START_CLOCK, seconds=lambda: 0.0)
     seen: list[datetime] = []
@@ -171,12 +171,12 @@ def test_advance_passes_every_full_minute():
     assert clock.now() == _START_CLOCK + timedelta(minutes=2, seconds=30)
 
 
-def test_clock_does_not_go_back():
+def test_clock_does_not_go_back() -> None:
     """A step back is refused."""
     with pytest.raises(ValueError, match="forward only"):
         Clock(_START_CLOCK).advance(minutes=-1)
 
 
-def test_full_minute():
+def test_full_minute() -> None:
     """Seconds are cut off."""
     assert full_minute(_START_CLOCK) == _START_CLOCK - timedelta(seconds=30)

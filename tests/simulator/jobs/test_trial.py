@@ -18,10 +18,11 @@ _CA = Path("/certs/ca.pem")
 def _argv(target: Any, **words: Any) -> list[str]:
     trial = trial_job(target, ca_file=_CA, **words)
     line = trial.document["tasks"][0]["arguments"]
-    return substitute(line, {**trial.context, "KeeperApiBaseUrl": "https://x"}, windows=False)
+    context: dict[str, Any] = trial.context
+    return substitute(line, {**context, "KeeperApiBaseUrl": "https://x"}, windows=False)
 
 
-def test_job_of_a_task(tmp_path: Path):
+def test_job_of_a_task(tmp_path: Path) -> None:
     """Id, name, topics, interpreter and arguments are those of the declaration."""
     path = write(tmp_path, TWO_TASKS)
     trial = trial_job(path, ca_file=_CA, task_name="talker", deny=["KeeperLogger"])
@@ -38,7 +39,7 @@ def test_job_of_a_task(tmp_path: Path):
     ]
 
 
-def test_unknown_parameter(tmp_path: Path):
+def test_unknown_parameter(tmp_path: Path) -> None:
     """The error lists the parameters that there are; None leaves one out."""
     path = write(tmp_path, TWO_TASKS)
     with pytest.raises(UnknownName, match="talker has no parameter 'word': it has words, flag"):
@@ -48,7 +49,7 @@ def test_unknown_parameter(tmp_path: Path):
     ]
 
 
-def test_program_that_is_not_ours(tmp_path: Path):
+def test_program_that_is_not_ours(tmp_path: Path) -> None:
     """Its job id is made from the file name; parameters become options by name."""
     program = write(tmp_path, "#!/bin/sh", "my_prog.v2")
     trial = trial_job(program, ca_file=_CA, parameters={"max_age": 3})
@@ -61,7 +62,7 @@ def test_program_that_is_not_ours(tmp_path: Path):
     ]
 
 
-def test_all_topics_of_the_declaration_are_allowed(tmp_path: Path):
+def test_all_topics_of_the_declaration_are_allowed(tmp_path: Path) -> None:
     """Those of the event and of subscriptions too."""
     code = """
 from epm_task import Topic, task

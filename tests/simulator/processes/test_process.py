@@ -67,7 +67,7 @@ async def _until_there(path: Path) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_outputs_exit_code_and_surroundings(tmp_path: Path):
+def test_outputs_exit_code_and_surroundings(tmp_path: Path) -> None:
     """Both streams are captured; stdin is empty; the folder and the marker are as asked."""
 
     async def body(process: TaskProcess) -> None:
@@ -81,7 +81,7 @@ def test_outputs_exit_code_and_surroundings(tmp_path: Path):
     assert err.data.decode().startswith(tmp_path.name)
 
 
-def test_process_leads_a_group_of_its_own(tmp_path: Path):
+def test_process_leads_a_group_of_its_own(tmp_path: Path) -> None:
     """A Ctrl-C at the terminal does not reach it."""
 
     async def body(process: TaskProcess) -> None:
@@ -90,7 +90,7 @@ def test_process_leads_a_group_of_its_own(tmp_path: Path):
     _with_process(_shell("sleep 30"), body, tmp_path)
 
 
-def test_end_asks_first(tmp_path: Path):
+def test_end_asks_first(tmp_path: Path) -> None:
     """A process that listens to SIGTERM chooses its own exit code."""
 
     async def body(process: TaskProcess) -> None:
@@ -105,7 +105,7 @@ def test_end_asks_first(tmp_path: Path):
     assert out.data == b"bye\n"
 
 
-def test_end_kills_what_ignores_sigterm(tmp_path: Path):
+def test_end_kills_what_ignores_sigterm(tmp_path: Path) -> None:
     """After the grace the whole group is killed, children that ignore SIGTERM included."""
 
     async def body(process: TaskProcess) -> None:
@@ -119,7 +119,7 @@ def test_end_kills_what_ignores_sigterm(tmp_path: Path):
 
 
 @pytest.mark.parametrize("lives_on", ["0", "30"])
-def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str):
+def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str) -> None:
     """A daemon with other parents, another session and closed outputs still belongs to the run."""
 
     async def body(process: TaskProcess) -> None:
@@ -136,7 +136,7 @@ def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str):
 
 def _lives(process: psutil.Process) -> bool:
     """A container without an init keeps the orphans that have ended as zombies."""
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 def _session(pid: int) -> int | None:
@@ -146,7 +146,7 @@ def _session(pid: int) -> int | None:
         return None
 
 
-def test_closed_outputs_are_not_the_end(tmp_path: Path):
+def test_closed_outputs_are_not_the_end(tmp_path: Path) -> None:
     """A process that closes its outputs runs on, and its exit code counts."""
 
     async def body(process: TaskProcess) -> None:
@@ -159,7 +159,7 @@ def test_closed_outputs_are_not_the_end(tmp_path: Path):
     _with_process(_shell(script), body, tmp_path)
 
 
-def test_gigabyte_of_output_is_counted_not_kept(tmp_path: Path):
+def test_gigabyte_of_output_is_counted_not_kept(tmp_path: Path) -> None:
     """The agent's memory does not grow with what a task writes."""
 
     async def body(process: TaskProcess) -> None:
@@ -175,7 +175,7 @@ def test_gigabyte_of_output_is_counted_not_kept(tmp_path: Path):
 @pytest.mark.parametrize(
     ("argv", "error"), [(["/nonexistent/program"], OSError), (["/bin/echo", "a\0b"], ValueError)]
 )
-def test_program_that_cannot_start(tmp_path: Path, argv: list[str], error: type[Exception]):
+def test_program_that_cannot_start(tmp_path: Path, argv: list[str], error: type[Exception]) -> None:
     """The caller gets the operating system's own error."""
 
     async def body(process: TaskProcess) -> None:
@@ -185,7 +185,7 @@ def test_program_that_cannot_start(tmp_path: Path, argv: list[str], error: type[
         _with_process(argv, body, tmp_path)
 
 
-def test_cap_keeps_the_start_and_counts_the_rest():
+def test_cap_keeps_the_start_and_counts_the_rest() -> None:
     """The first bytes are kept; what is beyond the cap is a number."""
     capture = Capture(limit=4)
     for chunk in (b"abc", b"def", b"g"):
@@ -194,7 +194,7 @@ def test_cap_keeps_the_start_and_counts_the_rest():
     assert capture.dropped == 3
 
 
-def test_lines_are_reported_when_whole():
+def test_lines_are_reported_when_whole() -> None:
     """A line may come in pieces, and the last one may lack its end."""
     lines: list[bytes] = []
     capture = Capture(lines.append)
@@ -206,7 +206,7 @@ def test_lines_are_reported_when_whole():
     assert lines == [b"ab", b"c", b"", b"de"]
 
 
-def test_past_the_cap_only_records_are_reported():
+def test_past_the_cap_only_records_are_reported() -> None:
     """A flood of plain lines is not followed, a line that may be a record is."""
     lines: list[bytes] = []
     capture = Capture(lines.append, limit=2)
@@ -215,7 +215,7 @@ def test_past_the_cap_only_records_are_reported():
     assert lines == [b"xx", b'{"a":1}']
 
 
-def test_endless_line_is_reported_in_pieces():
+def test_endless_line_is_reported_in_pieces() -> None:
     """A line without an end does not grow in memory."""
     lines: list[bytes] = []
     capture = Capture(lines.append, limit=1 << 22)
@@ -224,7 +224,7 @@ def test_endless_line_is_reported_in_pieces():
     assert [len(line) for line in lines] == [1 << 20, 1 << 20]
 
 
-def test_past_the_cap_a_brace_inside_a_line_starts_no_record():
+def test_past_the_cap_a_brace_inside_a_line_starts_no_record() -> None:
     """Where a chunk begins says nothing about where a line begins."""
     lines: list[bytes] = []
     capture = Capture(lines.append, limit=1)

@@ -202,8 +202,8 @@ def test_a_registered_process_may_use_its_declared_topics() -> None:
     """Topics match exactly, and wildcards match only themselves."""
     with connected_process() as peer:
         registry = ProcessRegistry()
-        topics = {"publications": frozenset({"a/b"}), "subscriptions": frozenset({"c/#"})}
-        registry.add(launch_of(peer.pid, **topics))
+        topics = frozenset({"a/b"}), frozenset({"c/#"})
+        registry.add(launch_of(peer.pid, publications=topics[0], subscriptions=topics[1]))
         admission = Access(registry).admit("probe_run1", peer.local, peer.peer, None)
     assert admission.allowed
     assert (admission.job_id, admission.run_id) == ("probe", "run1")

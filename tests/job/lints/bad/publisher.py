@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from epm_task import TaskContext, Topic, task
 
-FINDINGS = Topic("Jobs/EPM026/findings")
+FINDINGS: Topic[object] = Topic("Jobs/EPM026/findings")
 
 
 @task(job_id="EPM026", publishes=[FINDINGS], timeout_seconds=600)
