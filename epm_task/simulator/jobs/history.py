@@ -58,8 +58,10 @@ class RunHistory:
 
     async def end(self, live: LiveRun) -> None:
         """Take a run whose processes have ended."""
-        await live.end()
-        self.forget(live)
+        try:
+            await live.end()
+        finally:
+            self.forget(live)
         self.ended.append(replace(live.run, records=[], trace=[]))
         try:
             self._file.append(line_of(live.run))

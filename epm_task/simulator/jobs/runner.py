@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: Two jobs that name each other as the alternative must not go round for ever.
 _MOST_ALTERNATIVES: Final = 5
 
+_NOT_RUN: Final = "the remaining tasks are not run"
+
 
 class JobRunner:
     """Run jobs, several at a time.
@@ -118,17 +120,14 @@ class JobRunner:
         runner = TaskRunner(self._all, job, live)
         for task in job.get("tasks") or []:
             if self._stopping:
-                self._note(
-                    run, "stopped", "the remaining tasks are not run", reason="the agent stops"
-                )
+                self._note(run, "stopped", _NOT_RUN, reason="the agent stops")
                 return
             outcome = await self._run_task(runner, job, task, context)
             run.tasks.append(outcome)
             self._merge(run, task, outcome, context)
             if outcome.exit_code and not task.get("continueOnFailure"):
                 if task is not job["tasks"][-1]:
-                    reason = "continueOnFailure is false"
-                    self._note(run, "stopped", "the remaining tasks are not run", reason=reason)
+                    self._note(run, "stopped", _NOT_RUN, reason="continueOnFailure is false")
                 return
 
     async def _run_task(
