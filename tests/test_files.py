@@ -65,9 +65,9 @@ def test_a_removed_file_is_gone(tmp_path: Path) -> None:
         remove_durably(path)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_writer_leaves_one_whole_content(tmp_path: Path) -> None:
-    """What was acknowledged, or the one after it, stands in the file, at ten instants."""
+    """What was acknowledged, or the one after it, is in the file, at ten instants."""
     path = tmp_path / "file"
     for attempt in range(10):
         with subprocess.Popen(
@@ -170,7 +170,7 @@ def test_large_file_is_no_secret(file: Path) -> None:
 
 
 def test_binary_is_no_text_secret(file: Path) -> None:
-    """Bytes that are no UTF-8 are a secret of bytes only."""
+    """Bytes that are not UTF-8 are a secret of bytes only."""
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="not UTF-8"):
         read_secret(file)

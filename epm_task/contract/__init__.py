@@ -1,1 +1,1 @@
-"""Package contract."""
+"""What the agent and its callers agree on: each fact of the vendor once."""

@@ -56,6 +56,7 @@ class AgentRoot:
     """
 
     def __init__(self, path: Path) -> None:
+        """Name the places."""
         self.path: Final = path.absolute()
         self.appsettings: Final = self.path / "appsettings.json"
         self.jobs: Final = self.path / "Jobs"

@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: ISO 8601, UTC.
+#: What each holds, `Record` says.
 TIMESTAMP: Final = "timestamp"
-#: One of the words in `levels`.
 LEVEL: Final = "level"
 MESSAGE: Final = "message"
-#: Where in the task it comes from.
 SOURCE: Final = "source"
 JOB_ID: Final = "jobId"
 JOB_NAME: Final = "jobName"
 RUN_ID: Final = "runId"
-#: Number of the record in its run, from 1.
 SEQ: Final = "seq"
 PROPERTIES: Final = "properties"
 
@@ -38,12 +35,12 @@ class Record(NamedTuple):
     Attributes:
         message: What happened.
         level: `Trace`, `Debug`, `Information`, `Warning`, `Error` or `Critical`.
-        timestamp: ISO 8601, as the task wrote it.
+        timestamp: ISO 8601, in UTC as our tasks write it.
         source: Where in the task it comes from.
         job_id: The job, as the task wrote it.
         job_name: The job's name, as the task wrote it.
         run_id: The task's own id of its run.
-        seq: Its number in that run; with `run_id` it identifies a record that came twice.
+        seq: Its number in that run, from 1.
         properties: The author's own fields.
         source_channel: `broker`, or `stderr` for one that was mirrored or spilled there only.
     """

@@ -38,7 +38,7 @@ def test_good_job_id_is_returned(job_id: str) -> None:
     ],
 )
 def test_bad_job_id_is_refused(job_id: str) -> None:
-    """What the broker, a file name or a URL cannot carry is no job id."""
+    """What the broker, a file name or a URL cannot carry is not a job id."""
     with pytest.raises(BadJobId):
         check_job_id(job_id)
 

@@ -20,5 +20,5 @@ def test_number_has_the_agents_word(number: int, word: str) -> None:
 
 
 def test_words_are_those_of_the_command_line() -> None:
-    """`off` stands above everything."""
+    """`off` is above everything."""
     assert max(NUMBERS, key=lambda word: NUMBERS[word]) == "off"

@@ -35,7 +35,7 @@ def test_secret_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["broker.host", "author", "max_bytes", "spinner", "keyboard"])
 def test_other_names(name: str) -> None:
-    """A part of another word is no secret."""
+    """A part of another word is not a secret."""
     assert not is_secret_name(name)
 
 

@@ -73,12 +73,12 @@ def test_case_counts_outside_windows_only() -> None:
 
 
 def test_empty_value_vanishes_without_quotes_only() -> None:
-    """`{Empty}` alone is no argument, `"{Empty}"` is an empty one."""
+    """`{Empty}` alone is not an argument, `"{Empty}"` is an empty one."""
     assert substitute('{E} "{E}" --a={E} {E}', {"E": ""}, windows=False) == ["", "--a="]
 
 
 def test_tokens_without_a_value() -> None:
-    """Braces that hold no name are no tokens; the case of names counts outside Windows."""
+    """Braces that hold no name are not tokens; the case of names counts outside Windows."""
     text = '{"a": 1} {1} {Root} {a.b-c} {root}'
     assert unknown_tokens(text, {"Root": ""}, windows=False) == ["a.b-c", "root"]
     assert unknown_tokens(text, {"ROOT": ""}, windows=True) == ["a.b-c"]

@@ -156,6 +156,6 @@ def test_a_text_without_indent_gets_two_blanks(text: str) -> None:
 
 
 def test_not_a_number_is_refused() -> None:
-    """No JSON stands for it."""
+    """JSON has nothing for it."""
     with pytest.raises(ValueError, match="Out of range"):
         write_document({"a": float("nan")})

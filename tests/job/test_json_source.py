@@ -43,13 +43,13 @@ def test_every_value_has_a_place(pointer: str, place: Place) -> None:
 
 
 def test_a_name_has_a_place_too() -> None:
-    """An entry of an array has none, so its value stands for it."""
+    """An entry of an array has none, so the place of its value counts."""
     source = read_source(TEXT.encode())
     assert source.place("/none", of_key=True) == Place(4, 16)
     assert source.place("/x~1y/0", of_key=True) == source.place("/x~1y/0")
 
 
-def test_what_is_absent_stands_where_its_holder_does() -> None:
+def test_what_is_absent_has_the_place_of_its_holder() -> None:
     """The nearest one that is there."""
     source = read_source(TEXT.encode())
     assert source.place("/empty/deep/er") == source.place("/empty")

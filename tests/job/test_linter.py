@@ -58,7 +58,7 @@ def test_the_good_file_passes(code: str) -> None:
 
 
 def test_the_codes_are_those_that_are_documented() -> None:
-    """EPM000 for what is no document, then EPM001 to EPM026 without a gap."""
+    """EPM000 for what cannot be read, then EPM001 to EPM026 without a gap."""
     assert [f"EPM{number:03}" for number in range(27)] == CODES
 
 
@@ -66,7 +66,7 @@ def test_the_codes_are_those_that_are_documented() -> None:
 def test_a_rule_has_a_page(code: str) -> None:
     """It says why, and shows a wrong and a right example."""
     rule = RULES[code]
-    assert re.fullmatch(r"[^.]+", rule.title), "a title is no sentence"
+    assert re.fullmatch(r"[^.]+", rule.title), "a title is not a sentence"
     assert rule.page.partition("\n")[0].endswith(".")
     assert "\n- wrong: " in rule.page
     assert "\n- right: " in rule.page
@@ -115,7 +115,7 @@ FIELDS = [
 def test_no_document_makes_a_rule_fail(
     raw: dict[str, object], schedule: dict[str, object], arguments: str
 ) -> None:
-    """Whatever stands where, there are findings and no exception."""
+    """Whatever is where, it gives findings and no exception."""
     task = {"id": "a", "command": "b", "arguments": arguments, "timeoutSeconds": raw.get("id")}
     for document in (raw, {**raw, "schedule": schedule, "tasks": [task, raw]}):
         subject = Subject(JobDocument(document), file=Path("a.json"), neighbours=frozenset())

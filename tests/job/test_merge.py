@@ -154,7 +154,7 @@ def test_events_of_the_code_keep_their_spelling() -> None:
 
 @pytest.mark.parametrize("junk", [None, 5, "x", [1, "y", {"id": [], "name": {}}], {"id": []}])
 def test_parts_of_a_wrong_type_are_replaced(junk: Any) -> None:
-    """Whatever stands there."""
+    """Whatever was there."""
     names = ("tasks", "parameters", "mqttTopics", "schedule", "events", "osFilter")
     built = {**BUILT, "events": [{"eventType": "A"}], "osFilter": {"linux": True}}
     result = merge(dict.fromkeys(names, junk), built)

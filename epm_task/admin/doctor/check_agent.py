@@ -24,7 +24,12 @@ from epm_task.admin.exchange import Call, admin_address
 from epm_task.admin.follow import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
 from epm_task.contract.json_text import BadJson, read_object
-from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.contract.names import (
+    BROKER_HOST,
+    BROKER_PORT,
+    PLUGIN_SETTINGS_PATH,
+    SYSTEM_PLUGIN,
+)
 from epm_task.runtime.agent.address import loopback_ip
 
 if sys.platform == "linux":
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
 
 _TLS_SECONDS: Final = 2.0
 #: Any call that needs the Plugin tier; its answer is not looked at.
-_SETTINGS: Final = Call("GET", f"/api/PluginSettings/{SYSTEM_PLUGIN}", Presence.read)
+_SETTINGS: Final = Call("GET", f"{PLUGIN_SETTINGS_PATH}/{SYSTEM_PLUGIN}", Presence.read)
 #: The vendor's default; the agent's settings decide, and only tasks may read them.
 _DEFAULT_BROKER: Final = ("127.0.0.1", 8675)
 
@@ -291,6 +296,6 @@ def _broker_on_disk(root: AgentRoot) -> tuple[str, int] | None:
         settings = read_object(root.plugins / f"{SYSTEM_PLUGIN}.json")
     except BadJson:
         return None
-    host = loopback_ip(str(settings.get("broker.host", "127.0.0.1")))
-    port = str(settings.get("broker.port", ""))
+    host = loopback_ip(str(settings.get(BROKER_HOST, "127.0.0.1")))
+    port = str(settings.get(BROKER_PORT, ""))
     return (host, int(port)) if host and port.isdecimal() and 0 < int(port) < 65_536 else None

@@ -52,7 +52,7 @@ def test_fixed_addresses(arguments: str, what: str) -> None:
 
 @pytest.mark.parametrize("arguments", ["--count=16889", "--size=66880", "--url=https://x"])
 def test_other_numbers_are_no_ports(arguments: str) -> None:
-    """A port stands alone."""
+    """A port is a number of its own."""
     assert with_arguments("EPM007", arguments) == []
 
 

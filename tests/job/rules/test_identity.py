@@ -45,13 +45,13 @@ def test_a_document_without_a_file_has_no_file_name() -> None:
 def test_the_alternate_job_exists(
     alternate: str, neighbours: frozenset[str] | None, found: int
 ) -> None:
-    """Beside the file, when there is one; the job itself is no alternative."""
+    """Beside the file, when there is one; the job itself is not an alternative."""
     document = JobDocument({"id": "probe", "alternateJobId": alternate})
     subject = Subject(document, neighbours=neighbours)
     assert len(list(RULES["EPM025"].check(subject))) == found
 
 
-def test_a_parameter_stands_once() -> None:
+def test_a_parameter_is_declared_once() -> None:
     """The second one is pointed at; parameters without a name are another rule's matter."""
     parameters = [{"name": "A"}, {"name": "B"}, {"name": "A"}, {}, {}]
     assert [hit.pointer for hit in hits("EPM025", parameters=parameters)] == ["/parameters/2/name"]
