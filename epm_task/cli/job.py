@@ -18,12 +18,11 @@ from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import OS_NAMES
 from epm_task.contract.record import printable
 from epm_task.job.document import JobDocument, encoded, write_document
-from epm_task.job.linter import choose, lint, markdown, overview, page, unreadable
+from epm_task.job.linter import choose, lint, markdown, overview, page, sarif, unreadable
 from epm_task.job.merge import Drift, drift
 from epm_task.job.project import ProjectSettings, read_project
 from epm_task.job.rule import Finding, Severity
 from epm_task.job.rules import RULES
-from epm_task.job.sarif import sarif
 from epm_task.job.subject import Subject
 
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from job import sarif_rules
 
 from epm_task.contract.json_text import BadJson
 from epm_task.job.document import JobDocument
@@ -18,8 +20,10 @@ from epm_task.job.linter import (
     markdown,
     overview,
     page,
+    sarif,
     unreadable,
 )
+from epm_task.job.rule import Finding
 from epm_task.job.rules import RULES
 from epm_task.job.subject import Subject
 from epm_task.job.task_file import read_task_file
@@ -148,3 +152,34 @@ def test_a_page_for_a_terminal() -> None:
 def test_the_overview_has_a_line_for_each_rule() -> None:
     """In the order of the codes."""
     assert [line.split()[0] for line in overview().splitlines()] == list(RULES)
+
+
+FINDING = Finding(
+    "Jobs/a b\\é.json", 3, 7, "EPM003", "error", "/mqttTopics", "it lacks something", "add it"
+)
+
+
+def test_a_log_keeps_to_the_schema() -> None:
+    """With findings, without, and with a code that no rule has."""
+    foreign = Finding("x.json", 1, 1, "LIVE", "warning", "", "the agent says so", "ask it")
+    for findings in ([], [FINDING, foreign]):
+        log = sarif(findings)
+        sarif_rules.check(log)
+        assert json.loads(json.dumps(log)) == log
+
+
+def test_a_result_names_rule_and_place() -> None:
+    """The path is a URI, whatever it holds."""
+    (result,) = sarif([FINDING])["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("EPM003", "error")
+    assert result["message"]["text"] == "it lacks something; add it"
+    physical = result["locations"][0]["physicalLocation"]
+    assert physical["artifactLocation"]["uri"] == "Jobs/a%20b/%C3%A9.json"
+    assert physical["region"] == {"startLine": 3, "startColumn": 7}
+
+
+def test_all_rules_stand_in_the_log() -> None:
+    """So that a code host can show their pages."""
+    rules = sarif([])["runs"][0]["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == list(RULES)
+    assert all("wrong: " in rule["help"]["markdown"] for rule in rules)
