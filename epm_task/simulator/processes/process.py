@@ -167,7 +167,7 @@ class TaskProcess:
 
 
 def _signal(process: psutil.Process, verb: str) -> None:
-    with contextlib.suppress(psutil.Error):  # it is gone, or it is no longer ours to end
+    with contextlib.suppress(psutil.Error):  # it is gone, or not ours to end any more
         getattr(process, verb)()
 
 
