@@ -393,6 +393,18 @@ def test_fields_of_an_agents_facts(agent: Agent) -> None:
     }
 
 
+def test_fields_of_findings(agent: Agent, tmp_path: Path) -> None:
+    """`doctor --json` and `validate --json` have these fields."""
+    report = json.loads(epm_task("doctor", "--base-url", agent.base_url, "--json").out)
+    assert report.keys() == {"findings", "faults"}
+    assert report["findings"][0].keys() == {"check", "state", "what", "why", "fix"}
+    (tmp_path / "job.json").write_text("{}")
+    report = json.loads(epm_task("validate", tmp_path / "job.json", "--json").out)
+    assert report.keys() == {"valid", "documents", "findings"}
+    fields = {"file", "line", "column", "code", "severity", "pointer", "what", "fix"}
+    assert report["findings"][0].keys() == fields
+
+
 def test_fields_of_the_exit_codes() -> None:
     """`epm-task exit-codes --json` has these fields."""
     found = json.loads(epm_task("exit-codes", "--json").out)

@@ -148,6 +148,7 @@ def rollback(  # noqa: PLR0913  # each is an option of the command line
     root = _deploy_root_of(agent_root)
 
     def make(admin: AdminClient) -> list[Plan]:
+        """Plan the way back to the earlier version."""
         return make_plans(root, admin, [root.store_of(job_id).earlier(to).bundle])
 
     return _carry_out(connection, root, make, keep=keep, yes=yes, dry_run=dry_run, as_json=as_json)

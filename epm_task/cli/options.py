@@ -116,6 +116,7 @@ def connected(verb: Callable[Concatenate[Connection, P], R]) -> Callable[..., R]
 
     @wraps(verb)
     def command(**given: Any) -> R:
+        """Make the connection of its four options, and call the verb."""
         connection = Connection(**{each.name: given.pop(each.name) for each in shared})
         return verb(connection, **given)  # type: ignore[call-arg]  # Typer passes all by name
 
