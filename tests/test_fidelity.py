@@ -66,3 +66,13 @@ def test_assumptions_name_files_that_exist() -> None:
     places = set(re.findall(r"`(epm_task/[\w/]+\.py)`", text))
     assert len(places) > 30
     assert [place for place in sorted(places) if not (ROOT / place).is_file()] == []
+
+
+def test_contributing_names_places_that_exist() -> None:
+    """The floors, and the answers to a newcomer's questions, lead somewhere."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    floors = re.findall(r"^\| \d \| (.*?) \|", text, re.MULTILINE)
+    places = [f"epm_task/{place}" for row in floors for place in re.findall(r"`(.+?)`", row)]
+    places += re.findall(r"`((?:epm_task|tests|templates|benchmarks)/[\w/.]*)`", text)
+    assert len(floors) == 11
+    assert [place for place in places if not (ROOT / place).exists()] == []
