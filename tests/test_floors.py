@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -53,6 +54,9 @@ NAMES_WITHOUT_A_CONCEPT = {
     *("utils", "util", "common", "helpers", "helper", "base", "core", "manager", "types"),
     *("constants", "misc", "shared", "impl"),
 }
+#: Each file of a verb, of a theme of rules and of a system has one user.
+SINGLE = 45
+ODD_PHRASES = (" stands ", " stand ", " is no ", " are no ", " each: ")
 CLASS_ENDINGS = ("Manager", "Helper", "Service", "Impl", "Base", "Utils")
 
 
@@ -117,13 +121,33 @@ def test_lower_floors_know_few_libraries(module: str) -> None:
     assert foreign <= LIBRARIES[place(module)]
 
 
-def test_there_is_no_circle() -> None:
-    """No module imports itself in a roundabout way, for type checkers neither."""
-    graph = {
+@cache
+def graph() -> dict[str, set[str]]:
+    """Return which other modules each module imports."""
+    return {
         name: {target for i in imports(tree) if (target := inside(i)) is not None} - {name}
         for name, tree in modules().items()
     }
-    TopologicalSorter(graph).prepare()
+
+
+def test_there_is_no_circle() -> None:
+    """No module imports itself in a roundabout way, for type checkers neither."""
+    TopologicalSorter(graph()).prepare()
+
+
+def test_few_files_have_one_user_only() -> None:
+    """What a single neighbour imports belongs to that neighbour, unless it is a thought alone."""
+    users = Counter(target for targets in graph().values() for target in targets)
+    packages = {name.rpartition(".")[0] for name in modules()}
+    single = [name for name in modules() if users[name] == 1 and name not in packages]
+    assert len(single) <= SINGLE, single
+
+
+def test_files_are_written_in_plain_words() -> None:
+    """Whoever writes that something stands somewhere or is no such thing finds other words."""
+    text = "".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    found = {phrase: text.count(phrase) for phrase in ODD_PHRASES}
+    assert sum(found.values()) <= 27, found  # 15 at last
 
 
 def test_every_file_has_a_concept() -> None:
