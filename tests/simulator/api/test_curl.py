@@ -65,20 +65,9 @@ def run(agent: ApiAgent, command: str) -> dict[str, object]:
 def curl(agent: ApiAgent, path: str, *options: str) -> str:
     """Return the status that curl gets without a certificate."""
     url = f"{agent.server.base_url}{path}"
-    command = [
-        "curl",
-        "-s",
-        "-m",
-        "20",
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        "--cacert",
-        str(agent.files.ca),
-    ]
-    done = subprocess.run([*command, *options, url], capture_output=True, text=True, check=False)
-    return done.stdout
+    show_status = ["-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"]
+    command = ["curl", *show_status, "--cacert", str(agent.files.ca), *options, url]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def test_the_examples_of_the_vendors_page_run(tmp_path: Path) -> None:
