@@ -31,6 +31,9 @@ EpmTaskError                           root of every error of this package
 │       ├── BrokerUnreachable      69
 │       ├── BrokerRefused          69  the broker refused the connection
 │       └── UnsafeBroker           78  off loopback, or an impostor on the port
+├── BadJson                            JSON from outside: `contract/json_text.py`
+├── ArgumentsError                     a line of arguments: `contract/argument_line.py`
+├── TaskFileError, BadProject, NoCommonPath, UnknownCode   jobs in code and their lints: `job/`
 ├── AdminError                         the Job Management API and deployments: `admin/errors.py`
 ├── FreezeError                        building an executable: `freeze/`
 ├── ScaffoldError                      making a project: `scaffold/`

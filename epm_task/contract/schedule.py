@@ -99,8 +99,7 @@ _KINDS: Final[dict[str, Callable[[object], str]]] = {
 SCHEDULE_KINDS: Final = tuple(_KINDS)
 
 
-_DAY_NAMES: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_SHORT_DAY: Final = 3
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 def is_due(schedule: Mapping[str, Any], before: dt.datetime, minute: dt.datetime) -> bool:
@@ -156,10 +155,9 @@ def _day_number(day: object) -> int:
     text = str(day).casefold()
     if text.isdecimal():
         return int(text) % 7
-    names = [name[:_SHORT_DAY] for name in _DAY_NAMES]
-    if text[:_SHORT_DAY] not in names:
+    if text[:3] not in _DAYS:
         raise ValueError(f"{day!r} is not a day of the week")
-    return names.index(text[:_SHORT_DAY])
+    return _DAYS.index(text[:3])
 
 
 def _listed(value: object) -> Iterable[Any]:

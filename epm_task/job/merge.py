@@ -152,19 +152,11 @@ def drift(present: JobDocument | None, built: Mapping[str, Any], file: str) -> D
         file: Name of the file, for the head of the diff.
     """
     if present is None:
-        text = write_document(built)
-        return Drift(dict(built), text, unified_diff("", text, file))
-    merged = merge(present.raw, built)
-    text = present.text(merged)
-    return Drift(merged, text, unified_diff(present.text(present.raw), text, file))
-
-
-def unified_diff(before: str, after: str, file: str) -> str:
-    """Return the changes in the form that `diff -u` has; empty when there are none."""
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True),
-        after.splitlines(keepends=True),
-        f"{file} (on disk)",
-        f"{file} (from the code)",
-    )
-    return "".join(lines)
+        before, document = "", dict(built)
+        text = write_document(document)
+    else:
+        before, document = present.text(present.raw), merge(present.raw, built)
+        text = present.text(document)
+    names = (f"{file} (on disk)", f"{file} (from the code)")
+    lines = difflib.unified_diff(before.splitlines(True), text.splitlines(True), *names)
+    return Drift(document, text, "".join(lines))

@@ -9,6 +9,7 @@ import math
 import re
 from datetime import date, timedelta
 from enum import Enum
+from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,26 +111,25 @@ class ArgumentLines:
         return " ".join(words)
 
     def _name(self, task: Task[..., Any], parameter: Parameter) -> str:
-        own = "".join(word.capitalize() for word in task.name.split("-"))
-        for name in (parameter.token, f"{own}{parameter.token}"):
-            if (entry := self._entry(name, parameter)) is not None:
-                return str(entry["name"])
-        number = 2
-        while (entry := self._entry(f"{own}{parameter.token}{number}", parameter)) is None:
-            number += 1
-        return str(entry["name"])
+        own = "".join(word.capitalize() for word in task.name.split("-")) + parameter.token
+        names = chain((parameter.token, own), (f"{own}{number}" for number in count(2)))
+        return next(found for name in names if (found := self._entered(name, parameter)))
 
-    def _entry(self, name: str, parameter: Parameter) -> dict[str, Any] | None:
-        """Return the entry for *parameter* below *name*; None when the name means another one."""
-        wanted = _described(name, parameter)
+    def _entered(self, name: str, parameter: Parameter) -> str:
+        """Return the name of the entry for *parameter*; empty when *name* means another one."""
+        wanted: dict[str, Any] = {"name": name, "type": _PLAIN_TYPES.get(parameter.kind, "string")}
+        # A token is one text: a list's default stays in the code, which uses it for an empty value.
+        if not (parameter.required or parameter.default is None or parameter.repeated):
+            wanted["defaultValue"] = _default(parameter)
+        wanted["required"] = parameter.required
         # On Windows the case of a token does not count, so no two names may differ by it alone.
         known = {entry["name"].casefold(): entry for entry in self.parameters}
-        if name.casefold() in _TAKEN:
-            return None
-        if (present := known.get(name.casefold())) is not None:
-            return present if present == wanted else None
-        self.parameters.append(wanted)
-        return wanted
+        present = known.get(name.casefold())
+        if name.casefold() in _TAKEN or present not in (None, wanted):
+            return ""
+        if present is None:
+            self.parameters.append(wanted)
+        return name
 
 
 def argument_text(value: Any) -> str:
@@ -147,14 +147,6 @@ def argument_text(value: Any) -> str:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     return json.dumps(value, default=argument_text)
-
-
-def _described(name: str, parameter: Parameter) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": name, "type": _PLAIN_TYPES.get(parameter.kind, "string")}
-    # One token is one text: a list's default stays in the code, which uses it for an empty value.
-    if not (parameter.required or parameter.default is None or parameter.repeated):
-        entry["defaultValue"] = _default(parameter)
-    return {**entry, "required": parameter.required}
 
 
 def _default(parameter: Parameter) -> Any:
