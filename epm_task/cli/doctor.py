@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from epm_task.admin.doctor.doctor import examine
+from epm_task.admin.doctor import examine
 from epm_task.admin.doctor.finding import Finding, Setup, State
 from epm_task.cli.inputs import broker_address, job_of
 from epm_task.cli.options import AgentRoot, AsJson, Connection, connected

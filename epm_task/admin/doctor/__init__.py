@@ -1,1 +1,65 @@
-"""Find out from outside why a task does not run, without changing anything."""
+"""Find out from outside why a task does not run, as a support engineer would; change nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from epm_task.admin.doctor.check_agent import (
+    check_admin_tier,
+    check_broker,
+    check_credential,
+    check_health,
+    check_plugin_tier,
+    check_port,
+    check_root,
+    check_tls,
+)
+from epm_task.admin.doctor.check_binary import check_binaries
+from epm_task.admin.doctor.check_job import (
+    check_drift,
+    check_job,
+    check_last_run,
+    check_plugins,
+    check_topics,
+)
+from epm_task.admin.doctor.finding import Finding, fault, unknown
+from epm_task.admin.errors import AdminError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from epm_task.admin.doctor.finding import Setup
+
+#: From the ground up: a later check makes sense when the earlier ones are fine.
+_CHECKS: Final = {
+    "agent root": check_root,
+    "port": check_port,
+    "TLS": check_tls,
+    "credential": check_credential,
+    "health": check_health,
+    "Plugin tier": check_plugin_tier,
+    "Admin tier": check_admin_tier,
+    "job": check_job,
+    "drift": check_drift,
+    "binary": check_binaries,
+    "topics": check_topics,
+    "plugin": check_plugins,
+    "last run": check_last_run,
+    "broker": check_broker,
+}
+
+
+def examine(setup: Setup) -> Iterator[Finding]:
+    """Yield what each check sees, as soon as it is seen; nothing is changed."""
+    for name, check in _CHECKS.items():
+        try:
+            yield from check(setup)
+        except AdminError as error:
+            yield fault(name, error.what, error.why, fix=error.fix)
+    yield unknown(
+        "outside",
+        "not visible from here",
+        "how fast the agent registers a process, which settings a policy has merged, and whether "
+        "the broker trusts a binary by its signature",
+        fix="the records of a run tell it: `registered` names tries and seconds",
+    )
