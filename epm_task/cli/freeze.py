@@ -145,10 +145,10 @@ def _facts(frozen: Frozen, checks: list[Check]) -> dict[str, Any]:
     }
 
 
-def before_and_after(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def before_and_after(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the targets, and the arguments of the task; those begin with a hyphen."""
-    first = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
-    return list(words[:first]), list(words[first:])
+    first = next((n for n, text in enumerate(given) if text.startswith("-")), len(given))
+    return list(given[:first]), list(given[first:])
 
 
 def files_and_tasks(targets: Iterable[str]) -> dict[Path, list[str]]:

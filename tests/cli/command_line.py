@@ -20,7 +20,7 @@ class Finished(NamedTuple):
 
 
 def epm_task(*words: object) -> Finished:
-    """Run `epm-task` with these words; stdin is no terminal."""
+    """Run `epm-task` with these words; stdin is not a terminal."""
     argv = ["epm-task", *map(str, words)]
     with (
         redirect_stdout(StringIO()) as out,

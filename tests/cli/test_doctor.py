@@ -82,7 +82,7 @@ def document_of(file: Path, name: str = "probe", **fields: Any) -> dict[str, Any
 
 
 def diagnose(agent: Agent, *words: object, options: list[str] | None = None) -> dict[str, Any]:
-    """Return the findings, by check; those that are faults also stand below `faults`."""
+    """Return the findings, by check; those that are faults are also below `faults`."""
     ended = epm_task(
         "doctor", *words, "--agent-root", agent.root,
         "--broker", f"{agent.broker_host}:{agent.broker_port}", "--json",
@@ -236,7 +236,7 @@ def test_7_the_mode_is_wrong(agent: Agent, file: Path, mode: int, words: str) ->
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the binary is made from one of Linux")
 def test_8_a_one_file_executable(agent: Agent, file: Path) -> None:
-    """PyInstaller's cookie is at the end, and no library stands beside."""
+    """PyInstaller's cookie is at the end, and no library is beside it."""
     cookie = struct.pack("!8sIIII64s", b"MEI\014\013\012\013\016", 88, 0, 0, 311, b"libpython")
     path = binary_of(agent)
     shutil.copy(shutil.which("true") or "/bin/true", path)
@@ -256,7 +256,7 @@ def test_9_the_job_is_disabled(agent: Agent, file: Path) -> None:
 
 
 def test_10_the_job_is_not_what_the_code_says(agent: Agent, file: Path) -> None:
-    """The places are named; what people added is no drift."""
+    """The places are named; what people added is not drift."""
     agent.jobs.add(document_of(file, priority=9, vendorField=1))
     found = diagnose(agent, target(file))
     assert found["faults"] == ["drift"]
@@ -307,7 +307,7 @@ def test_wrong_use_is_told(agent: Agent, file: Path) -> None:
 
 
 def test_exit_codes_for_people() -> None:
-    """Every code stands in a line with its name and meaning; the author's own come last."""
+    """Every code has a line with its name and meaning; the author's own come last."""
     lines = epm_task("exit-codes").out.splitlines()
     assert len(lines) == len(ExitCode) + 1
     for code, line in zip(ExitCode, lines, strict=False):

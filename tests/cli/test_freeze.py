@@ -32,7 +32,7 @@ def left_in(folder: Path) -> list[str]:
 
 
 def test_a_program_is_built_and_verified(tmp_path: Path) -> None:
-    """The table stands on stdout, then the paths; progress on stderr."""
+    """The table goes to stdout, then the paths; progress on stderr."""
     done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, "--verify")
     assert done.exit_code == 0, done.out + done.err
     lines = done.out.splitlines()
@@ -220,7 +220,7 @@ def test_arguments_begin_with_a_hyphen() -> None:
 
 
 def test_tasks_of_one_file_belong_together() -> None:
-    """No name stands for all of them."""
+    """No name means all of them."""
     hello = EXAMPLES / "hello.py"
     named = files_and_tasks([f"{hello}:hello", f"{hello}:other_one"])
     assert named == {hello: ["hello", "other-one"]}

@@ -32,7 +32,7 @@ def test_no_arguments() -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["run", "--help"], ["agent", "-h"]])
 def test_help(words: list[str]) -> None:
-    """Help stands on stdout; that of a verb has an example."""
+    """Help goes to stdout; that of a verb has an example."""
     ended = in_process(*words)
     assert (ended.exit_code, ended.err) == (0, "")
     assert ended.out.startswith("Usage: epm-task ")

@@ -64,7 +64,7 @@ def test_json_lists_files_and_next_commands(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
 def test_nothing_is_overwritten(kind: str, tmp_path: Path) -> None:
-    """Whatever stands there stays as it is."""
+    """Whatever is there stays as it is."""
     target = tmp_path / "key-scanner"
     if kind == "folder":
         target.mkdir()
@@ -196,7 +196,7 @@ def test_a_template_that_fails_is_named(hook: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [templates]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
 def test_it_asks_at_a_terminal(tmp_path: Path) -> None:
     """Each question once; a refused answer is told and asked for again."""
     import pty

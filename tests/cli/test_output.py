@@ -116,7 +116,7 @@ def test_what_a_task_says(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in ended.err)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
 def test_colour_on_a_terminal() -> None:
     """The level is coloured on a terminal, and the result is the last-but-one line."""
     shown = on_terminal("run", EXAMPLES / "key_scanner.py", "--", "--root", EXAMPLES)
@@ -124,7 +124,7 @@ def test_colour_on_a_terminal() -> None:
     assert shown.splitlines()[-2] == b'{"found":0}'
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
 def test_no_color_on_a_terminal() -> None:
     """With NO_COLOR not one escape reaches the terminal."""
     words = ["run", EXAMPLES / "key_scanner.py", "-v", "--", "--root", EXAMPLES]
@@ -133,7 +133,7 @@ def test_no_color_on_a_terminal() -> None:
     assert b"\x1b" not in shown
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
 def test_foreign_output_on_a_terminal(tmp_path: Path) -> None:
     """Neither stdout nor stderr of a program can send control characters to the terminal."""
     file = task_file(tmp_path, PAINTER)
@@ -197,7 +197,7 @@ def test_columns_are_aligned_and_control_characters_escaped() -> None:
 
 
 def test_a_table_without_rows_has_its_heads() -> None:
-    """So that people see what would stand there."""
+    """So that people see what would be there."""
     assert table(("A", "B"), []) == "A  B"
 
 
@@ -208,7 +208,7 @@ def test_a_file_has_no_colours() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo terminal is POSIX")
 def test_a_terminal_has_colours_unless_its_user_objects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty NO_COLOR is no objection, as no-color.org says."""
+    """An empty NO_COLOR is not an objection, as no-color.org says."""
     import pty
 
     ours, theirs = pty.openpty()

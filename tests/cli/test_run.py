@@ -132,7 +132,7 @@ def test_job_id() -> None:
 
 
 def test_no_broker() -> None:
-    """Without topics the records stand on stderr, and one warning explains `mqttTopics`."""
+    """Without topics the records are on stderr, and one warning explains `mqttTopics`."""
     ended = epm_task("run", EXAMPLES / "key_scanner.py", "--no-broker", "--", "--root", EXAMPLES)
     assert ended.code == 0
     assert "mqttTopics" in ended.err[0]
@@ -168,7 +168,7 @@ def test_report_for_programs() -> None:
 
 
 def test_verbose_shows_the_agents_decisions() -> None:
-    """With `-v` each decision of the agent stands among the records."""
+    """With `-v` each decision of the agent is among the records."""
     ended = epm_task("run", HELLO, "-v")
     agent = [line for line in ended.err if line.startswith("agent: ")]
     assert any("GET /api/PluginSettings/KeeperPrivilegeManager -> 200" in line for line in agent)
@@ -194,7 +194,7 @@ def test_file_without_main(tmp_path: Path) -> None:
 
 
 def test_output_that_is_no_result(tmp_path: Path) -> None:
-    """What a program prints is passed on as it is; a hint says that it is no result."""
+    """What a program prints is passed on as it is; a hint says that it is not a result."""
     file = task_file(tmp_path, "print('a')\nprint('b')\n")
     ended = epm_task("run", file)
     assert (ended.code, ended.out) == (0, "a\nb\n")
@@ -204,7 +204,7 @@ def test_output_that_is_no_result(tmp_path: Path) -> None:
 def test_program_of_another_kind(tmp_path: Path) -> None:
     """A shell script runs too, with the arguments of the runtime and those after `--`."""
     if sys.platform == "win32":
-        pytest.skip("there is no sh")
+        pytest.skip("sh is POSIX")
     file = task_file(tmp_path, '#!/bin/sh\nprintf \'{"last":"%s"}\' "$4"\n', "task.sh")
     file.chmod(0o755)
     ended = epm_task("run", file, "--", "x", "y z")
@@ -218,7 +218,7 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
     assert [json.loads(run.out)["greeting"] for run in runs] == ["Hello a", "Hello b"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no /dev/full")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
 def test_full_disk_below_stdout() -> None:
     """A result that cannot be printed is an error of the surroundings, told in one line."""
     with Path("/dev/full").open("wb") as full:
@@ -253,7 +253,7 @@ def test_record_then_replay(tmp_path: Path) -> None:
 
 
 def test_broken_recording(tmp_path: Path) -> None:
-    """A file that is no recording is refused with its line, before the task starts."""
+    """A file that is not a recording is refused with its line, before the task starts."""
     file = task_file(tmp_path, '{"kind": "api", "at": 0}\n{broken\n', "recording.jsonl")
     ended = epm_task("run", HELLO, "--replay", file)
     assert (ended.code, ended.out, len(ended.err)) == (1, "", 1)
@@ -273,7 +273,7 @@ def test_trace(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A run of a small program that is no task."""
+    """A run of a small program that is not a task."""
     file = task_file(tmp_path_factory.mktemp("program"), "import os; os.write(2, b'\\xff a\\n')")
     with Agent() as agent:
         yield agent.run(file)
@@ -319,6 +319,6 @@ def test_hints(run: Run) -> None:
 
 
 def test_document_is_json(run: Run) -> None:
-    """Output that is no UTF-8 does not break the report."""
+    """Output that is not UTF-8 does not break the report."""
     assert json.loads(json.dumps(document(run)))["exit_code"] == 0
     assert document(run)["stderr"] == ["� a"]

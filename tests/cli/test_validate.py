@@ -87,7 +87,7 @@ def test_sarif() -> None:
 
 
 def test_rules_are_selected_and_ignored() -> None:
-    """By options, which may stand several times or hold commas."""
+    """By options, which may be given several times or hold commas."""
     select = ("--select", "EPM003,epm004", "--select", "EPM005")
     ended = epm_task("validate", LINTS / "bad", *select, "--ignore", "EPM004", "--json")
     codes = [finding["code"] for finding in json.loads(ended.out)["findings"]]
@@ -107,7 +107,7 @@ def test_a_project_ignores_rules(tmp_path: Path) -> None:
 
 
 def test_documents_are_compared_with_the_code(tmp_path: Path) -> None:
-    """When both are named; what the code prints on import is no finding."""
+    """When both are named; what the code prints on import is not a finding."""
     job = write_job(tmp_path, mqttTopics={"allowedPublications": ["KeeperLogger"]})
     code = task_file(tmp_path, f"print('looked at')\n{PUBLISHER}")
     assert epm_task("validate", job).code == 0

@@ -81,7 +81,7 @@ def test_an_agent_root_that_is_none(agent: Agent) -> None:
 
 
 def test_a_full_disk(agent: Agent, first: str) -> None:
-    """The limit on file size stands for it: no write beyond it succeeds."""
+    """The limit on file size plays it: no write beyond it succeeds."""
     resource = pytest.importorskip("resource")
     limit = 1024 * 1024
     write_bundle(Path("dist"), GOOD + "# padding\n" * 200_000, name="Two")

@@ -152,7 +152,7 @@ def test_a_run_is_followed_to_its_end(
 def test_the_exit_code_is_that_of_the_run(
     agent: Agent, jobs: Callable[..., Finished], tmp_path: Path
 ) -> None:
-    """The records come over the broker this time, and stand in the report."""
+    """The records come over the broker this time, and are in the report."""
     add_talker(agent, tmp_path)
     ended = jobs(
         "trigger", "talker", "Reason=x", "Code=3", "--wait", "--json",
