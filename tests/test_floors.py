@@ -57,6 +57,23 @@ NAMES_WITHOUT_A_CONCEPT = {
 #: Each file of a verb, of a theme of rules and of a system has one user.
 SINGLE = 45
 ODD_PHRASES = (" stands ", " stand ", " is no ", " are no ", " each: ")
+#: Tests of more than one file, below the room that they enter.
+WHOLE = {
+    # a verb that shares its file with others
+    *("cli/test_agent.py", "cli/test_validate.py"),
+    # executables that were really built
+    *("freeze/test_built.py", "freeze/test_built_zip.py"),
+    # a task process from its start to its exit code
+    *("runtime/test_environment.py", "runtime/test_guarantee.py", "runtime/test_import_floor.py"),
+    *("runtime/test_impostor.py", "runtime/test_mosquitto.py", "runtime/test_publish.py"),
+    *("runtime/test_record_secrets.py", "runtime/test_signals.py", "runtime/test_stdout.py"),
+    "runtime/test_outbox_model.py",
+    # an agent in a box, asked by programs that are not ours, told what goes wrong, and killed
+    *("simulator/api/test_curl.py", "simulator/broker/test_gmqtt.py"),
+    *("simulator/broker/test_mosquitto.py", "simulator/broker/test_paho.py"),
+    *("simulator/faults/test_broker_faults.py", "simulator/test_contract.py"),
+    *("simulator/test_crash.py", "simulator/test_foreign_clients.py"),
+}
 CLASS_ENDINGS = ("Manager", "Helper", "Service", "Impl", "Base", "Utils")
 
 
@@ -181,3 +198,17 @@ def test_public_things_are_documented() -> None:
             overload = "overload" in [ast.unparse(one) for one in node.decorator_list]
             known = overload or node.name.startswith("_") or ast.get_docstring(node)
             assert known, f"{name}.{node.name}"
+
+
+def test_tests_mirror_the_files() -> None:
+    """`test_delivery.py` and `test_delivery_session.py` test `delivery.py` or `delivery/`."""
+    tests = Path(__file__).parent
+    strangers = set()
+    for room in {name.partition(".")[0] for name in modules() if "." in name}:
+        for path in (tests / room).rglob("test_*.py"):
+            home = PACKAGE / path.parent.relative_to(tests)
+            files = {file.stem for file in (home if home.is_dir() else home.parent).iterdir()}
+            words = path.stem.removeprefix("test_").split("_") if home.is_dir() else [home.name]
+            if not files & {"_".join(words[:count]) for count in range(1, len(words) + 1)}:
+                strangers.add(path.relative_to(tests).as_posix())
+    assert strangers <= WHOLE, strangers - WHOLE
