@@ -81,7 +81,7 @@ class SessionTable:
             if not admission.may_subscribe(topic_filter):
                 self._subscriptions.remove(session, topic_filter)
                 what = f'the subscription of "{session.client_id}" to "{topic_filter}" was ended'
-                why = "it is no longer allowed to this job"
+                why = "its job does not allow it any more"
                 session.note("dropped", what, why, denied=True, topic=topic_filter)
 
     def leave(self, session: Session, will: Will | None) -> None:

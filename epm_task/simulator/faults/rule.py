@@ -57,7 +57,7 @@ _TASK_PATHS: Final = f"{PLUGIN_SETTINGS_PATH}/*"
 
 
 class FaultError(EpmTaskError, ValueError):
-    """The description of a fault cannot be understood, or there is no agent to meet the fault."""
+    """The description of a fault cannot be understood, or no agent runs that could meet it."""
 
 
 @dataclass(slots=True)
