@@ -33,6 +33,8 @@ EpmTaskError                           root of every error of this package
 │       └── UnsafeBroker           78  off loopback, or an impostor on the port
 ├── BadJson                            JSON from outside: `contract/json_text.py`
 ├── ArgumentsError                     a line of arguments: `contract/argument_line.py`
+├── Untrusted                          who holds a port: `runtime/attestation/attestation.py`
+├── ManifestError                      the files of a built program: `runtime/manifest.py`
 ├── TaskFileError, BadProject, NoCommonPath, UnknownCode   jobs in code and their lints: `job/`
 ├── AdminError                         the Job Management API and deployments: `admin/errors.py`
 ├── FreezeError                        building an executable: `freeze/`

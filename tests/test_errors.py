@@ -1,14 +1,28 @@
-"""Tests of the one tree of errors: its shape, its exit codes, its sentences."""
+"""Tests of the one tree of errors: its shape, its exit codes, its sentences, its remedies."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import pkgutil
 import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+import epm_task
 from epm_task import errors
 from epm_task.contract.client_id import check_job_id
 from epm_task.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(epm_task.__file__).parent
+#: They carry an author's own sentence, or show through the root what somebody else has raised.
+WITHOUT_A_FIX = {"TaskFailed", "TemporaryFailure", "DeadlineExceeded", "EpmTaskError"}
 
 CLASSES = {
     name: kind
@@ -72,12 +86,65 @@ def test_families_share_an_exit_code() -> None:
 
 
 @pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
-def test_sentence_says_what_to_do(error: errors.TaskError) -> None:
-    """Every sentence is one line that goes on after what happened, with what to do."""
-    text = str(error)
-    assert "\n" not in text
-    assert len(text) < 460
-    assert isinstance(error, errors.InvalidArgument) or re.search("[;:(]", text)
+def test_sentence_is_made_of_its_parts(error: errors.TaskError) -> None:
+    """Every sentence is one line: what happened, why, and what to do."""
+    assert "\n" not in str(error)
+    assert len(str(error)) < 460
+    assert str(error) == errors.sentence(error.what, error.why, error.fix)
+    assert error.fix or type(error).__name__ in WITHOUT_A_FIX
+
+
+def _all_classes(root: type[errors.EpmTaskError]) -> Iterator[type[errors.EpmTaskError]]:
+    for kind in root.__subclasses__():
+        yield kind
+        yield from _all_classes(kind)
+
+
+@pytest.fixture(scope="module")
+def package() -> set[type[errors.EpmTaskError]]:
+    """Import the whole package, and return its errors."""
+    for module in pkgutil.walk_packages([str(PACKAGE)], "epm_task."):
+        foreign = module.name.endswith(".windows") and sys.platform != "win32"
+        if not (foreign or module.name.endswith("__main__")):
+            importlib.import_module(module.name)
+    return {kind for kind in _all_classes(errors.EpmTaskError) if "epm_task" in kind.__module__}
+
+
+def _gives_a_fix(call: ast.Call) -> bool:
+    names = {keyword.arg for keyword in call.keywords}
+    passed_on = None in names or any(isinstance(one, ast.Starred) for one in call.args)
+    return len(call.args) >= 3 or "fix" in names or passed_on
+
+
+def _called(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def test_no_error_is_without_a_fix(package: set[type[errors.EpmTaskError]]) -> None:
+    """Whoever makes an error from a sentence's parts says what to do about it."""
+    plain = {kind.__name__ for kind in package if kind.__init__ is errors.EpmTaskError.__init__}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and _called(node) in plain - WITHOUT_A_FIX:
+                assert _gives_a_fix(node), f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_class_of_errors_is_without_a_fix(package: set[type[errors.EpmTaskError]]) -> None:
+    """A class that makes its own sentence gives a fix, too."""
+    named = {kind.__name__ for kind in package} - WITHOUT_A_FIX
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.name in named:
+                calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
+                made = [one for one in calls if ast.unparse(one.func) == "super().__init__"]
+                assert all(map(_gives_a_fix, made)), f"{path}:{node.lineno}: {node.name}"
+
+
+def test_families_elsewhere_are_drawn(package: set[type[errors.EpmTaskError]]) -> None:
+    """The drawing names each family whose classes are in another file."""
+    for kind in package - set(CLASSES.values()):
+        if kind.__base__ is errors.EpmTaskError and kind.__subclasses__():
+            assert kind.__name__ in (errors.__doc__ or "")
 
 
 def test_near_option_is_named() -> None:
