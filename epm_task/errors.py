@@ -71,7 +71,6 @@ class EpmTaskError(Exception):
     """
 
     def __init__(self, what: str, why: str = "", fix: str = "") -> None:
-        """Take the parts of the sentence, each without a full stop."""
         super().__init__(sentence(what, why, fix))
         self.what = what
         self.why = why
@@ -132,7 +131,6 @@ class HandlerCrashed(TaskError):
     """The handler, or one of its threads, let an exception escape."""
 
     def __init__(self, what: str) -> None:
-        """Take what happened: who raised which class of exception, and where; never its text."""
         super().__init__(
             what,
             fix="see the traceback in the record above, and raise TaskFailed for a failure that "
@@ -144,7 +142,6 @@ class ResultNotSerializable(TaskError):
     """The handler's result cannot be printed as one JSON object."""
 
     def __init__(self, why: str) -> None:
-        """Take the reason."""
         super().__init__(
             "the handler's result was not printed",
             why,
@@ -156,7 +153,6 @@ class TopicNotDeclared(TaskError):
     """The handler published on a topic that its task does not declare."""
 
     def __init__(self, topic: str, task: str, line: str) -> None:
-        """Take the topic's name, the task's name, and the line that declares the topic."""
         super().__init__(
             f"{topic!r} is not declared by the task {task!r}",
             "the agent would drop the message silently",
@@ -170,7 +166,6 @@ class HandlerUnresponsive(TaskError):
     exit_code = ExitCode.FORCED
 
     def __init__(self, why: str, seconds: float) -> None:
-        """Take the reason of the stop and how long the handler had."""
         super().__init__(
             f"{why}, and the handler was still running {seconds:.1f} s later",
             "it was ended",
@@ -184,7 +179,6 @@ class RecordsUndelivered(TaskError):
     exit_code = ExitCode.IOERR
 
     def __init__(self, count: int, why: str) -> None:
-        """Take how many records the broker did not acknowledge, and why."""
         super().__init__(
             f"{count} records were not acknowledged by the broker", why, "read them on stderr"
         )
@@ -206,7 +200,6 @@ class UnknownOption(InvocationError):
     """An argument that this task does not have."""
 
     def __init__(self, option: str, known: Iterable[str]) -> None:
-        """Take the argument as it was given, and the options that exist."""
         import difflib  # noqa: PLC0415  # only a mistake pays for it
 
         near = difflib.get_close_matches(option, list(known), n=1)
@@ -220,7 +213,6 @@ class MissingArgument(InvocationError):
     """A required argument is absent."""
 
     def __init__(self, option: str, token: str) -> None:
-        """Take the option, and the token that a job's `arguments` would hold for it."""
         super().__init__(
             f"{option} is required and was not given",
             fix=f'add {option}="{{{token}}}" to the arguments of the job\'s task, or give the '
@@ -232,7 +224,6 @@ class InvalidArgument(InvocationError):
     """An argument whose text is not a value of its type."""
 
     def __init__(self, option: str, why: str) -> None:
-        """Take the option and the reason."""
         super().__init__(f"{option}: {why}", fix="see --help for what it takes")
 
 
@@ -240,7 +231,6 @@ class UnsubstitutedToken(InvocationError):
     """An argument that still holds a token in braces."""
 
     def __init__(self, option: str, token: str) -> None:
-        """Take the option and the token with its braces."""
         super().__init__(
             f"{option} still holds {token}",
             "the agent did not substitute it",
@@ -253,7 +243,6 @@ class BadJobId(InvocationError):
     """A job id that the broker or the API cannot carry."""
 
     def __init__(self, job_id: str, why: str, repaired: str) -> None:
-        """Take the job id, what is wrong with it, and one that would do."""
         super().__init__(
             f"job id {job_id!r} {why}", fix=f"rename the job, for example {repaired!r}"
         )
@@ -263,7 +252,6 @@ class BadClientIdTemplate(InvocationError):
     """A client id template in which the broker would not find the job id."""
 
     def __init__(self, template: str, why: str, default: str) -> None:
-        """Take the template, the reason, and the template that is the default."""
         super().__init__(
             f"--client-id-template {template!r}", why, f"leave it out: the default is {default}"
         )
@@ -273,7 +261,6 @@ class NoAgent(InvocationError):
     """The program was started without an agent."""
 
     def __init__(self, command: str) -> None:
-        """Take the command line that runs the task under a local agent."""
         super().__init__(
             "--keeper-api-base was not given",
             "no agent started this program",
@@ -287,7 +274,6 @@ class SettingsError(TaskError):
     exit_code = ExitCode.DATAERR
 
     def __init__(self, plugin: str, key: str, why: str) -> None:
-        """Take the plugin, the setting's key and the reason, never the value."""
         super().__init__(
             f"setting {key} of {plugin} {why}",
             fix="correct it in the policy, or in the plugin's JSON on disk",
@@ -304,7 +290,6 @@ class AgentUnreachable(AgentError):
     """No usable answer came in time."""
 
     def __init__(self, url: str, seconds: float, why: str) -> None:
-        """Take the URL, how long was tried, and the last reason."""
         super().__init__(
             f"no answer from the agent at {url} in {seconds:.1f} s",
             why,
@@ -318,7 +303,6 @@ class UnknownSetting(AgentError):
     exit_code = ExitCode.NOINPUT
 
     def __init__(self, name: str) -> None:
-        """Take the plugin, or plugin and setting."""
         super().__init__(
             f"the agent does not know {name} (404)",
             fix="deploy the plugin, or correct the name: it must match exactly",
@@ -331,7 +315,6 @@ class AgentProtocolError(AgentError):
     exit_code = ExitCode.PROTOCOL
 
     def __init__(self, url: str, why: str) -> None:
-        """Take the URL and the reason."""
         super().__init__(
             url,
             why,
@@ -345,7 +328,6 @@ class NotRegistered(AgentError):
     exit_code = ExitCode.NOPERM
 
     def __init__(self, pid: int, seconds: float, tries: int) -> None:
-        """Take the PID, the length of the window in seconds, and the number of requests."""
         super().__init__(
             f"the agent answered 403 to all {tries} requests in {seconds:.1f} s",
             f"process {pid} is not registered as started by the agent, which is what gives it the "
@@ -371,7 +353,6 @@ class BrokerUnreachable(BrokerError):
     """No MQTT connection could be made in time."""
 
     def __init__(self, address: str, seconds: float, why: str) -> None:
-        """Take `host:port`, how long was tried, and the last reason."""
         super().__init__(
             f"no MQTT connection to {address} in {seconds:.1f} s",
             why,
@@ -383,7 +364,6 @@ class BrokerRefused(BrokerError):
     """The broker refused the connection."""
 
     def __init__(self, address: str, reason: str, client_id: str) -> None:
-        """Take `host:port`, the broker's reason, and the client id that was refused."""
         super().__init__(
             f"the broker at {address} refused the client id {client_id!r}",
             reason,

@@ -1,4 +1,4 @@
-"""An exit code is the one number by which the agent learns how a run ended."""
+"""The exit codes, by which the agent learns how a run ended."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The runtime is all that runs inside a task process, from argv to exit code."""
+"""What runs inside a task process, from argv to exit code."""

@@ -32,9 +32,9 @@ class Declaration(NamedTuple):
         publishes: Topics beside KeeperLogger that the handler publishes on.
         subscribes: Topics that the process may subscribe to, with an MQTT client of its own.
         event_topic: The job's `eventTopic`; the handler may publish on it.
-        os_filter: The systems on which the job runs; empty stands for all.
+        os_filter: The systems on which the job runs; empty means all.
         execution_type: As whom the agent starts the process.
-        command: Name of the executable, without path and extension; None stands for the job id
+        command: Name of the executable, without path and extension; None means the job id
             in CamelCase, or for the file's name when it holds several tasks.
         broker: `optional` runs the handler without a broker, records on stderr.
         mirror: Records of this level or above are on stderr before the log call returns.

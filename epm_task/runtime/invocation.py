@@ -187,7 +187,7 @@ def check_surroundings(invocation: Invocation, file: Path, argv: Sequence[str]) 
     """Return the agent's base URL when the process was started in a way that can work.
 
     Raises:
-        NoAgent: There is no base URL, so no agent started the process.
+        NoAgent: No base URL was given, so no agent started the process.
         UnsafeConfiguration: The program is a one-file executable.
     """
     if one_file_build():

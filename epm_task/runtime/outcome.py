@@ -1,4 +1,4 @@
-"""An outcome is how a run ended: the exit code, with one line for stdout or one for stderr."""
+"""Say how a run ended: the exit code, with one line for stdout or one for stderr."""
 
 from __future__ import annotations
 

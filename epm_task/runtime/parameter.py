@@ -33,7 +33,7 @@ class Parameter(NamedTuple):
         name: Name in the function's signature.
         kind: Type, freed of `| None` and `list[…]`.
         default: Value when it is not given; `REQUIRED` when it must be.
-        repeated: The option may stand several times and yields a list.
+        repeated: The option may be given several times and yields a list.
         help: One line for `--help`.
         raw: The text is taken as it is, braces included.
     """
@@ -57,7 +57,7 @@ class Parameter(NamedTuple):
 
     @property
     def flag(self) -> bool:
-        """Whether the option may stand without a value."""
+        """Whether the option needs no value."""
         return self.kind is bool and not self.repeated
 
     @property
@@ -82,10 +82,10 @@ class Parameter(NamedTuple):
         return [text for text in texts if text]
 
     def parse(self, text: str) -> Any:
-        """Return the value that *text* stands for.
+        """Return the value that *text* means.
 
         Raises:
-            InvalidArgument: The text is no value of the type; secrets are never repeated in it.
+            InvalidArgument: The text is not a value of the type; secrets are never repeated in it.
         """
         try:
             return parse_bool(text) if self.kind is bool else parser_for(self.kind)(text)

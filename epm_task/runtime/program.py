@@ -71,7 +71,7 @@ def _chosen(tasks: Tasks, name: str | None) -> str:
     if name is not None and name in tasks:
         return name
     raise InvocationError(
-        f"there is no task {name!r}" if name else "--task is missing",
+        f"the task {name!r} does not exist" if name else "--task is missing",
         f"this file holds {', '.join(tasks)}",
         "pass --task=NAME",
     )

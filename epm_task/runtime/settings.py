@@ -1,4 +1,4 @@
-"""Task settings are a typed view of one plugin's merged settings, as the agent holds them."""
+"""Read one plugin's merged settings, as the agent holds them, into a typed model."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TaskSettings(BaseSettings):
 
 def _explain(problem: ErrorDetails, given: Mapping[str, object]) -> tuple[str, str]:
     parts = [str(part) for part in problem["loc"]]
-    # What stands below a key of the document is a part of that key's value.
+    # What is below a key of the document is a part of that key's value.
     places = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
     key = next((place for place in places if place in given), ".".join(parts))
     if problem["type"] == "missing" and key not in given:

@@ -83,6 +83,7 @@ class _Refusal:
         self._thread = threading.get_ident()
 
     def find_spec(self, name: str, *_: object) -> None:
+        """Raise for one of the names, and leave all others to the other finders."""
         if name in self._names and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"{name} is not used by a task", name=name)
 

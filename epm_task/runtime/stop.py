@@ -1,4 +1,4 @@
-"""A stop is how a run ends before its handler returns: by a signal, or by the task's own deadline.
+"""Stop a run before its handler returns: by a signal, or by the task's own deadline.
 
 First `ctx.stopping` is set. A handler that has looked at it gets two seconds to return; any other
 is interrupted at once by `Stopped`, raised in the main thread like KeyboardInterrupt. A handler

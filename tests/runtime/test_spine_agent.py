@@ -86,7 +86,7 @@ def test_broken_agent_is_69(script: answer.Answer) -> None:
         (answer.body(b'"text"'), "not an object"),
         (answer.body(b""), "not JSON"),
         (answer.body(b'{"a": "\xe9"}'), "not UTF-8"),
-        (answer.body(b'{"a": {"b": "c"}}'), "no text"),
+        (answer.body(b'{"a": {"b": "c"}}'), "is not a text"),
         (answer.non_http(), "not HTTP"),
         (answer.plain_tcp(), "no TLS"),
         (answer.status(400), "status 400"),

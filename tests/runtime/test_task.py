@@ -172,8 +172,8 @@ def test_name_selects_a_task(two: Path, arguments: list[str], shown: str) -> Non
         ([], "--task is missing: this file holds first, second-one; pass --task=NAME"),
         (["--task="], "--task is missing"),
         (["--task"], "--task is missing"),
-        (["--task=third"], "there is no task 'third': this file holds first, second-one"),
-        (["--task=second_one"], "there is no task 'second_one'"),
+        (["--task=third"], "the task 'third' does not exist: this file holds first, second-one"),
+        (["--task=second_one"], "the task 'second_one' does not exist"),
         (["--help"], "--task is missing"),
     ],
 )
@@ -184,7 +184,7 @@ def test_unclear_choice_is_64(two: Path, arguments: list[str], words: str) -> No
 
 def test_wrong_name_of_an_only_task_is_64() -> None:
     """A file with one task knows its name too."""
-    assert_failed(run_task("hello.py", "--task=bye"), 64, "there is no task 'bye'", "hello")
+    assert_failed(run_task("hello.py", "--task=bye"), 64, "the task 'bye' does not exist", "hello")
 
 
 def _informed(*arguments: str) -> Ended:

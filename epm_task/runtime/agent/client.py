@@ -1,4 +1,4 @@
-"""An agent client speaks the Plugin Settings API from inside a task."""
+"""Call the Plugin Settings API from inside a task, and wait until the agent knows the process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from epm_task.runtime.agent.transport import CALL_SECONDS, Answer, Transport, Un
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
-    from types import TracebackType
 
 
 #: The registration is a moment late, or the agent is still starting.
@@ -67,12 +66,7 @@ class AgentClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -222,7 +216,7 @@ class AgentClient:
         if value is None or isinstance(value, bool | int | float):
             return "" if value is None else json.dumps(value)
         raise AgentProtocolError(
-            self._transport.url + path, f"the value of {key[:80]!r} is no text"
+            self._transport.url + path, f"the value of {key[:80]!r} is not a text"
         )
 
 

@@ -22,7 +22,7 @@ def client_context(ca_file: Path | None, *, option: str = "--ca-file") -> ssl.SS
     """Return the context for both connections to the agent, HTTPS and MQTT.
 
     `ssl.create_default_context` would obey SSL_CERT_FILE and SSLKEYLOGFILE; this obeys neither.
-    With a CA file the chain is verified. A file that holds just one certificate, which is no CA, is
+    With a CA file the chain is verified. A file that holds just one certificate, not of a CA, is
     the agent's own: it is trusted as it is, and its names are not compared, because the vendor does
     not promise that it names 127.0.0.1. Without a file nothing is verified: see `attested`.
 

@@ -94,7 +94,7 @@ def check_listener(host: str, port: int) -> None:
 
     Raises:
         Impostor: A process of another user would accept the connection.
-        Unattested: *host* is no IP address, or the kernel's answer cannot be had.
+        Unattested: *host* is not an IP address, or the kernel's answer cannot be had.
     """
     try:
         owners = _kernel.listeners(_packed(host), port)

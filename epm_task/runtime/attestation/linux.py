@@ -53,7 +53,7 @@ def listeners(
     address: bytes, port: int, *, sources: Iterable[Source] | None = None
 ) -> list[SocketOwner]:
     """Return the owners of the listening sockets that would accept a connection to *address*."""
-    error = OSError("there is no source for the socket table")
+    error = OSError("no source for the socket table was given")
     for source in SOURCES if sources is None else sources:
         try:
             return [_owner(row) for row in _accepting(source.listening(port), address)]
@@ -69,7 +69,7 @@ def owners(
     error: OSError | None = None
     for source in SOURCES if sources is None else sources:
         try:
-            # No row is no answer yet: netlink says "not found" also when its module is absent.
+            # No row says nothing yet: netlink says "not found" also when its module is absent.
             if rows := [row for row in source.connected(local, remote) if row.inode]:
                 return [_owner(row) for row in rows]
         except OSError as problem:
@@ -160,7 +160,7 @@ def _netlink_connected(local: Endpoint, remote: Endpoint) -> list[TcpRow]:
     """Return the socket whose own end is *local*; raises OSError where netlink is closed."""
     family = socket.AF_INET if len(local[0]) == IPV4_LENGTH else socket.AF_INET6
     question = _question(family, 0xFFFF_FFFF, local, remote)
-    # Without a connected socket the kernel offers the listener, which is no answer here.
+    # Without a connected socket the kernel offers the listener, which is another socket.
     return [row for state, row in _ask(question, _REQUEST) if state != _TCP_LISTEN]
 
 

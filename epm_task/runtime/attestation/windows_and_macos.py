@@ -240,7 +240,7 @@ elif sys.platform == "darwin":
 else:
 
     def _sockets() -> Iterator[ForeignSocket]:
-        raise OSError(f"there is no attestation on {sys.platform}")
+        raise OSError(f"{sys.platform} does not say who holds a socket")
 
     def _owner(found: ForeignSocket) -> SocketOwner:
         return SocketOwner(trusted=False, name="unknown", pid=found.pid)

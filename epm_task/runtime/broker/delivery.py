@@ -130,7 +130,7 @@ class Delivery:
         return None
 
     def _sleep(self, seconds: float) -> None:
-        # Only closing wakes it: while there is no connection nobody sees `asleep`.
+        # Only closing wakes it: without a connection nobody sees `asleep`.
         self._wake_reader.settimeout(seconds)
         try:
             self._wake_reader.recv(4096)

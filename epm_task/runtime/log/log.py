@@ -169,6 +169,7 @@ class _StructlogWatch:
         self._sink = sink
 
     def begin(self) -> None:
+        """Configure it, or watch for its import."""
         structlog = sys.modules.get("structlog")
         if structlog is not None:
             self._configure(structlog)
@@ -176,10 +177,12 @@ class _StructlogWatch:
             sys.meta_path.insert(0, self)
 
     def end(self) -> None:
+        """Watch no longer."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Find structlog with the other finders, and configure it once it is loaded."""
         if name != "structlog":
             return None
         self.end()

@@ -1,4 +1,4 @@
-"""An outbox holds messages from their acceptance to the broker's acknowledgement."""
+"""Hold messages from their acceptance to the broker's acknowledgement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Message(NamedTuple):
     Attributes:
         topic: Exact topic.
         payload: One JSON object.
-        kept: It stands on stderr already.
+        kept: It is on stderr already.
     """
 
     topic: str

@@ -1,6 +1,6 @@
-"""The log pipe is the one way of every record: to the broker, or in full to stderr.
+"""Take every record of a run: to the broker, or in full to stderr.
 
-An accepted record is acknowledged by the broker, or stands on stderr as a JSON line, before the
+An accepted record is acknowledged by the broker, or written to stderr as a JSON line, before the
 process ends by itself. A call never blocks for longer than a second and never raises.
 """
 
@@ -52,7 +52,7 @@ class LogPipe:
 
     def __init__(self, streams: StandardStreams, *, mirror: int) -> None:
         self.spilled = 0
-        self.reason = "there is no broker"
+        self.reason = "no broker is used"
         self._streams = streams
         self._mirror = mirror
         self._outbox: Final = Outbox()
@@ -105,10 +105,10 @@ class LogPipe:
             self._say(
                 f"the broker refused the topic {message.topic!r} ({why}); add "
                 f'"{message.topic}" to mqttTopics.allowedPublications of the job; '
-                "what was sent to it stands on stderr"
+                "what was sent to it is on stderr"
             )
         elif code != NOT_AUTHORIZED:
-            self._say(f"a message on {message.topic!r} was not taken: {why}; it stands on stderr")
+            self._say(f"a message on {message.topic!r} was not taken: {why}; it is on stderr")
 
     def flush(self, seconds: float) -> int:
         """Wait until all is acknowledged, spill the rest; return how many records were spilled.
@@ -251,7 +251,7 @@ class RunLog:
             "no_job_id",
             why="the agent sets KEEPER_JOB_ID only when the job has mqttTopics with an entry",
             fix='add "mqttTopics": {"allowedPublications": ["KeeperLogger"]} to the job\'s root',
-            effect="the records of this run stand on stderr",
+            effect="the records of this run are on stderr",
         )
 
     def crashed(self, crash: BaseException) -> None:
@@ -275,7 +275,7 @@ class RunLog:
         spilled = self.pipe.flush(seconds)
         if spilled and self._connected:
             why = f"{spilled} records were not acknowledged by the broker ({self.pipe.reason})"
-            self._streams.write_stderr(f"epm_task: {why}; they stand above\n".encode())
+            self._streams.write_stderr(f"epm_task: {why}; they are written above\n".encode())
         if spilled and self._declaration.strict_logs and outcome.exit_code == ExitCode.OK:
             return Outcome.of_error(RecordsUndelivered(spilled, self.pipe.reason))
         return outcome

@@ -132,7 +132,7 @@ def test_other_refusal_is_said_each_time(stderr: StderrLines) -> None:
         pipe.publish("t", b"{}")
         pipe.publish("t", b"{}")
         assert pipe.flush(5) == 2
-    assert stderr.text.count("'t' was not taken: 0x97 Quota exceeded; it stands on stderr") == 2
+    assert stderr.text.count("'t' was not taken: 0x97 Quota exceeded; it is on stderr") == 2
 
 
 def test_full_outbox_delays_a_call_by_a_second_once(stderr: StderrLines) -> None:
