@@ -30,12 +30,12 @@ OPTIONAL: Final[dict[str, tuple[str, ...]]] = {
 #: Modules that it, or what it imports, has at its top, and that few tasks use: each is loaded when
 #: one of its names is used.
 PUT_OFF: Final[dict[str, tuple[str, ...]]] = {
-    "httpx": ("asyncio", "idna", "inspect", "locale", "mimetypes", "quopri", "shutil"),
+    "httpx": ("asyncio", "idna", "inspect", "locale", "mimetypes", "shutil"),
     "structlog": ("asyncio",),
     "paho": ("uuid",),
     "pydantic_settings": (
         *("asyncio", "csv", "dotenv", "gettext"),
-        *("locale", "quopri", "secrets", "shlex", "shutil", "tokenize"),
+        *("locale", "secrets", "shlex", "shutil", "tokenize"),
     ),
 }
 #: Functions that are imported by name from a module that is put off, and called late.

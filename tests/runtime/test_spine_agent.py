@@ -55,7 +55,7 @@ def test_absent_agent_is_69() -> None:
 @pytest.mark.parametrize(
     "script",
     [answer.drip(1), answer.drip_headers(1), answer.silence(), answer.silence(before_tls=True)],
-    ids=["body byte by byte", "headers byte by byte", "silence", "no TLS"],
+    ids=["body byte by byte", "headers byte by byte", "silence", "does not speak TLS"],
 )
 def test_slow_agent_is_69_in_bounded_time(script: answer.Answer) -> None:
     """An answer that is never complete ends with the window."""
@@ -88,7 +88,7 @@ def test_broken_agent_is_69(script: answer.Answer) -> None:
         (answer.body(b'{"a": "\xe9"}'), "not UTF-8"),
         (answer.body(b'{"a": {"b": "c"}}'), "is not a text"),
         (answer.non_http(), "not HTTP"),
-        (answer.plain_tcp(), "no TLS"),
+        (answer.plain_tcp(), "does not speak TLS"),
         (answer.status(400), "status 400"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

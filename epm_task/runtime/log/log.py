@@ -51,9 +51,14 @@ class Log:
     that adds fields to every record. structlog takes it for a bound logger of its own.
     """
 
-    def __init__(self, sink: Sink, _processors: object, context: dict[str, Any]) -> None:
-        """Take what structlog gives a bound logger; its processors change nothing here."""
-        self._logger = sink
+    def __init__(
+        self,
+        logger: Sink,
+        processors: object,  # noqa: ARG002  # structlog gives them, by name; they change nothing
+        context: dict[str, Any],
+    ) -> None:
+        """Take what structlog gives a bound logger."""
+        self._logger = logger
         self._context = context
 
     def bind(self, **fields: Any) -> Self:
