@@ -85,7 +85,7 @@ def test_table(name: str) -> None:
         [sys.executable, str(BENCHMARKS / f"{name}.py"), *options],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

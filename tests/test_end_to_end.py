@@ -22,7 +22,7 @@ pytestmark = [
 ]
 ROOT = Path(__file__).resolve().parents[1]
 #: A build takes about 10 s on one core.
-_PATIENCE = 180
+_PATIENCE = 600
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def tester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
 def run(tester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:
     """Run pytest on a file with this text."""
     tester.makepyfile(test_it=text)
-    return tester.runpytest_subprocess(*options, timeout=60)
+    return tester.runpytest_subprocess(*options, timeout=300)
 
 
 def test_fixtures(tester: pytest.Pytester) -> None:

@@ -24,7 +24,7 @@ _SET_UP = re.compile(r"^(python3 -m venv|\. \.venv|python -m pip).*\n", re.MULTI
 _AGENT = re.compile(r"^epm-task agent .*$", re.MULTILINE)
 #: It is printed when the agent is there.
 _READY = 'until grep -q "base url" agent.txt; do kill -0 $!; sleep 0.05; done'
-_PATIENCE = 120
+_PATIENCE = 600
 _SLOW_FROM = "## 5. Freeze it"
 
 pytestmark = pytest.mark.skipif(
@@ -83,7 +83,7 @@ def test_the_whole_tutorial(tmp_path: Path) -> None:
     """Freezing and deploying too."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    printed = _run(_script("tutorial.md").replace("6889", port), tmp_path, 3 * _PATIENCE)
+    printed = _run(_script("tutorial.md").replace("6889", port), tmp_path, _PATIENCE)
     assert "scan_finished" in printed
 
 

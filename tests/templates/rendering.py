@@ -57,7 +57,7 @@ def combinations() -> Iterator[dict[str, Answer]]:
         yield {"name": name, "description": "x" * 80, **dict(zip(options, values, strict=True))}
 
 
-def run(*words: object, cwd: Path, env: dict[str, str] | None = None, seconds: int = 60) -> str:
+def run(*words: object, cwd: Path, env: dict[str, str] | None = None, seconds: int = 300) -> str:
     """Run a program to its good end, and return what it printed."""
     done = subprocess.run(
         list(map(str, words)),
