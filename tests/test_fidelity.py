@@ -40,7 +40,7 @@ def test_every_row_names_tests_that_exist() -> None:
         named = _TEST.findall(tests)
         assert behaviour, statement
         assert named, statement
-        # Nothing else stands in the cell, such as a name that is not quite a test's.
+        # Nothing else is in the cell, such as a name that is not quite a test's.
         assert _TEST.sub("", tests).replace("<br>", "").strip() == "", statement
         missing += [f"{file}::{name}" for file, name in named if name not in _tests_in(file)]
     assert missing == []

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "epm_task"
 
-#: Which floor a place stands on; the longest prefix counts.
+#: The floor of a place; the longest prefix counts.
 FLOORS = {
     "exit_code": 0,
     "errors": 0,
@@ -161,7 +161,7 @@ def test_few_files_have_one_user_only() -> None:
 
 
 def test_files_are_written_in_plain_words() -> None:
-    """Whoever writes that something stands somewhere or is no such thing finds other words."""
+    """What a colleague would not say is seldom written."""
     text = "".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
     found = {phrase: text.count(phrase) for phrase in ODD_PHRASES}
     assert sum(found.values()) <= 15, found

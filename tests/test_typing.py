@@ -1,6 +1,6 @@
 """Tests of the types that users see: the files in `tests/typing` are checked, never run.
 
-A wrong call stands there with an ignore comment; a comment that ignores nothing is an error, so
+A wrong call has an ignore comment; a comment that ignores nothing is an error, so
 that a type that became too loose turns these tests red.
 """
 

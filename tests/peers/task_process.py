@@ -120,11 +120,11 @@ class TaskProcess:
 
     @property
     def stderr(self) -> bytes:
-        """What stands on stderr so far."""
+        """What is on stderr so far."""
         return bytes(self._read["stderr"])
 
     def await_stderr(self, text: bytes, seconds: float = PATIENCE) -> None:
-        """Wait until *text* stands on stderr."""
+        """Wait until *text* is on stderr."""
         with self._grown:
             assert self._grown.wait_for(lambda: text in self.stderr, seconds), self.stderr
 

@@ -13,7 +13,7 @@ def _payload(seq: int, message: str = "m", run: str = "r") -> bytes:
 
 
 def test_all_records_in_either_place_are_complete() -> None:
-    """Acknowledged and stderr together hold 1 to 4; a mirrored record may stand in both."""
+    """Acknowledged and stderr together hold 1 to 4; a mirrored record may be in both."""
     stderr = b"epm-task: note\n" + _payload(3) + b"\n" + _payload(4) + b"\n"
     found = account(range(1, 5), [_payload(1), _payload(2), _payload(3)], stderr)
     assert found.complete
@@ -27,7 +27,7 @@ def test_missing_and_unexpected_records_are_named() -> None:
 
 
 def test_repetitions_are_counted_and_allowed() -> None:
-    """At least once: a repetition is no fault."""
+    """At least once: a repetition is allowed."""
     found = account([1], [_payload(1), _payload(1)], _payload(1))
     assert (found.repeated, found.complete) == (1, True)
 

@@ -14,7 +14,7 @@ def _write_for_ever(ctx: TaskContext) -> None:
     for n in itertools.count():
         try:
             ctx.log.info("late", n=n)
-            # Written after the call has returned: whatever stands here was accepted.
+            # Written after the call has returned: whatever is here was accepted.
             os.write(2, b"accepted %d\n" % n)
         except Exception as error:  # noqa: BLE001  # a log call must never raise
             os.write(2, b"raised %r\n" % error)
