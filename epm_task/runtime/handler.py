@@ -42,7 +42,6 @@ class Handler:
     """
 
     def __init__(self, function: Callable[..., Any], local_names: Mapping[str, Any]) -> None:
-        """Read the signature."""
         if not isinstance(function, FunctionType):
             raise DefinitionError(
                 f"a handler is a function, and {function!r:.80} is none",

@@ -29,7 +29,6 @@ class ManifestError(EpmTaskError):
     """A manifest is missing or cannot be used."""
 
     def __init__(self, what: str, why: str = "", fix: str = "build the program again") -> None:
-        """Take the parts of the sentence."""
         super().__init__(what, why, fix)
 
 

@@ -217,7 +217,6 @@ class Shield:
     __slots__ = ("_depth", "_main")
 
     def __init__(self) -> None:
-        """Start lowered."""
         self._main = threading.main_thread().ident
         self._depth = 0
 

@@ -58,7 +58,6 @@ class Task(Generic[P, R_co]):
     """
 
     def __init__(self, handler: Handler, declaration: Declaration) -> None:
-        """Take the name and the docstring of the handler's function."""
         function: Callable[P, R_co] = handler.function
         self.handler = handler
         self.name = function.__name__.replace("_", "-")

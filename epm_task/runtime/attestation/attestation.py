@@ -40,7 +40,6 @@ class Untrusted(EpmTaskError):
     """
 
     def __init__(self, what: str, why: str, fix: str, *, host: str, port: int) -> None:
-        """Take the sentence's parts and the address."""
         super().__init__(what, why, fix)
         self.host = host
         self.port = port
@@ -55,7 +54,6 @@ class Impostor(Untrusted):
     """
 
     def __init__(self, host: str, port: int, owner: SocketOwner, pid: int | None) -> None:
-        """Take the address, the owner and the process id, if known."""
         where = f"process {pid}" if pid else "a process that we may not see"
         super().__init__(
             f"{_address(host, port)} is held by {owner.name} ({where})",
@@ -73,7 +71,6 @@ class Unattested(Untrusted):
     """The owner of the socket cannot be determined."""
 
     def __init__(self, host: str, port: int, reason: str) -> None:
-        """Take the address and the reason."""
         super().__init__(
             f"nobody can tell who holds {_address(host, port)}, so no request was sent",
             reason,

@@ -93,7 +93,6 @@ class MqttConnection:
     """
 
     def __init__(self, address: BrokerAddress, *, mqtt5: bool) -> None:
-        """Connect."""
         self.mqtt5: Final = mqtt5
         self.window = WINDOW
         self.max_packet_bytes: int | None = None

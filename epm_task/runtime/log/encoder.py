@@ -162,7 +162,6 @@ class RecordEncoder:
     """
 
     def __init__(self, *, source: str, job_id: str, job_name: str, run_id: str) -> None:
-        """Prepare the part that is the same in every record."""
         self._source = _name(source)
         self._run = (
             f',"{JOB_ID}":{_name(job_id)},"{JOB_NAME}":{_name(job_name)}'

@@ -57,7 +57,6 @@ class Log:
         processors: object,  # noqa: ARG002  # structlog gives them, by name; they change nothing
         context: dict[str, Any],
     ) -> None:
-        """Take what structlog gives a bound logger."""
         self._logger = logger
         self._context = context
 

@@ -40,7 +40,6 @@ class Outbox:
     """A bounded queue with a window of messages in flight; safe to use from any thread."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
-        """Start empty."""
         self.changed: Final = threading.Condition()
         self.acknowledged = 0
         self._limit = limit_bytes
