@@ -48,7 +48,7 @@ def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path) -> None:
     words = ["--verify", "--json", "--", f"--root={EXAMPLES}", "--suffix=.py"]
     done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, *words)
     answer = json.loads(done.out)
-    assert (done.exit_code, answer["passed"]) == (0, True)
+    assert (done.exit_code, answer["passed"]) == (0, True), answer
     (built,) = answer["programs"]
     assert built["jobs"] == [str(tmp_path / "Jobs" / "key-scanner.json")]
     assert "arguments" not in [check["name"] for check in built["checks"]]
