@@ -116,7 +116,7 @@ def _option(arguments: list[str], option: str) -> str | None:
     return None
 
 
-State = Literal["ok", "failed", "skipped"]
+State = Literal["ok", "warning", "failed", "skipped"]
 
 
 class Check(NamedTuple):
