@@ -169,7 +169,7 @@ def test_3_a_task_started_by_hand_gets_403(agent: Agent, file: Path) -> None:
     by_hand = subprocess.run(
         [
             *(sys.executable, file, "--task=probe", f"--keeper-api-base={agent.base_url}"),
-            *("--registration-timeout=0.2", f"--ca-file={agent.ca}"),
+            *("--registration-timeout=0.6", f"--ca-file={agent.ca}"),
         ],
         capture_output=True,
         check=False,
