@@ -66,8 +66,8 @@ class _StandIn(ModuleType):
             raise AttributeError(name)
         return getattr(self._real(), name)
 
-    def _call(self, name: str, *args: Any, **words: Any) -> Any:
-        return getattr(self._real(), name)(*args, **words)
+    def _call(self, name: str, *args: Any, **keywords: Any) -> Any:
+        return getattr(self._real(), name)(*args, **keywords)
 
     def _real(self) -> ModuleType:
         if sys.modules.get(self.__name__) is self:

@@ -33,13 +33,7 @@ _SHORTEST_CALL_SECONDS: Final = 0.1
 
 
 class Registration(NamedTuple):
-    """How the agent came to know this process.
-
-    Attributes:
-        settings: Merged settings of the system plugin.
-        tries: Number of requests.
-        seconds: Time from the first request to the answer.
-    """
+    """The system plugin's merged settings, and how many requests and seconds they took."""
 
     settings: dict[str, str]
     tries: int
@@ -49,15 +43,14 @@ class Registration(NamedTuple):
 class AgentClient:
     """The agent's Plugin Settings API, for the process that the agent started.
 
-    Only `register` retries; every other call is made once, so that nothing is written twice.
-
-    Args:
-        base_url: The value of `--keeper-api-base`.
-        context: TLS context from `client_context`.
+    Only `register` retries; every other call is made once, so that nothing is written twice. When
+    one fails, it is not known whether the agent has done what it asks for.
 
     Raises:
         UnsafeAgent: The URL is not https on loopback. Every call may raise it too, when another
             user's process holds the port.
+        UnknownSetting: A call named a plugin or a setting that the agent does not know.
+        AgentError: A call failed in any other way.
     """
 
     def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
@@ -99,62 +92,35 @@ class AgentClient:
         raise AssertionError("itertools.count has no end")
 
     def settings(self, plugin: str = SYSTEM_PLUGIN) -> dict[str, str]:
-        """Return the merged settings of *plugin*, its id as it is spelled in the registry.
-
-        Raises:
-            UnknownSetting: The plugin is unknown.
-            AgentError: The call failed.
-        """
+        """Return the merged settings of *plugin*, its id as it is spelled in the registry."""
         path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}"
         return self._document(path, self._call("GET", path, plugin))
 
     def setting(self, plugin: str, key: str) -> str:
-        """Return one setting's value.
-
-        Raises:
-            UnknownSetting: The plugin or the setting is unknown.
-            AgentError: The call failed.
-        """
+        """Return one setting's value."""
         path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/{_segment(key)}"
-        value = self._json(path, self._call("GET", path, f"{key} of {plugin}"))
+        answer = self._call("GET", path, f"{key} of {plugin}")
+        wrapped = b'{"value":' + answer.body + b"}"
+        value = self._object(path, answer._replace(body=wrapped))["value"]
         if isinstance(value, dict):  # the shape is not public: a bare string, or {"value": …}
             value = value.get("value")
         return self._text(path, key, value)
 
     def put_setting(self, plugin: str, key: str, value: str) -> None:
-        """Write one setting to the agent's unified storage.
-
-        Raises:
-            UnknownSetting: The plugin or the setting is unknown.
-            AgentError: The call failed; whether the value was written is then not known.
-        """
+        """Write one setting to the agent's unified storage."""
         path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/{_segment(key)}"
         self._call("PUT", path, f"{key} of {plugin}", body={"value": value})
 
     def revert(self, plugin: str) -> None:
-        """Let the agent import the plugin's JSON on disk again.
-
-        Raises:
-            UnknownSetting: The plugin is unknown.
-            AgentError: The call failed.
-        """
+        """Let the agent import the plugin's JSON on disk again."""
         self._call("POST", f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/revert", plugin)
 
     def revert_all(self) -> None:
-        """Let the agent import every plugin's JSON on disk again.
-
-        Raises:
-            AgentError: The call failed.
-        """
+        """Let the agent import every plugin's JSON on disk again."""
         self._call("POST", f"{PLUGIN_SETTINGS_PATH}/revert-all", "revert-all")
 
     def status(self, plugin: str) -> dict[str, Any]:
-        """Return the change and hash status of the plugin's configuration, as the agent words it.
-
-        Raises:
-            UnknownSetting: The plugin is unknown.
-            AgentError: The call failed.
-        """
+        """Return the change and hash status of the plugin, as the agent words it."""
         path = f"{PLUGIN_SETTINGS_PATH}/{_segment(plugin)}/status"
         return self._object(path, self._call("GET", path, plugin))
 
@@ -204,10 +170,6 @@ class AgentClient:
     def _document(self, path: str, answer: Answer) -> dict[str, str]:
         document = self._object(path, answer)
         return {key: self._text(path, key, value) for key, value in document.items()}
-
-    def _json(self, path: str, answer: Answer) -> Any:
-        wrapped = b'{"value":' + answer.body + b"}"
-        return self._object(path, Answer(answer.status, wrapped, ""))["value"]
 
     def _text(self, path: str, key: str, value: object) -> str:
         # The contract says text; another page of the vendor shows numbers and booleans.

@@ -26,10 +26,6 @@ def client_context(ca_file: Path | None, *, option: str = "--ca-file") -> ssl.SS
     the agent's own: it is trusted as it is, and its names are not compared, because the vendor does
     not promise that it names 127.0.0.1. Without a file nothing is verified: see `attested`.
 
-    Args:
-        ca_file: PEM file of the CA, or None.
-        option: What people call it.
-
     Raises:
         UnsafeConfiguration: The file is unreadable, no certificate, or writable by other users.
     """
@@ -65,10 +61,6 @@ class Dialer:
 
     Where no name proves who answers, the owner of the listener is checked before the connect, and
     the owner of the accepted socket after the handshake, before anything is sent.
-
-    Args:
-        address: IP address and port.
-        context: TLS context from `client_context`.
     """
 
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:

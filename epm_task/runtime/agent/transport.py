@@ -49,12 +49,8 @@ class Answer(NamedTuple):
 class Transport:
     """Calls to one agent, over one kept-alive connection, from any thread.
 
-    Args:
-        base_url: `https://` with a loopback host and a port.
-        context: TLS context from `client_context`.
-
     Raises:
-        UnsafeAgent: The URL is another one.
+        UnsafeAgent: The URL is not `https://` with a loopback host and a port.
     """
 
     def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
@@ -232,7 +228,6 @@ class _BoundedSocket(io.RawIOBase):
         return io.BufferedReader(_BoundedReader(self))
 
     def sendall(self, data: bytes) -> None:
-        """Send all of *data*."""
         self._secured.settimeout(seconds_left(self.deadline))
         self._secured.sendall(data)
 
@@ -242,7 +237,6 @@ class _BoundedSocket(io.RawIOBase):
         return self._secured.recv_into(buffer)
 
     def close(self) -> None:
-        """Close the socket."""
         self._secured.close()
         super().close()
 
@@ -254,11 +248,9 @@ class _BoundedReader(io.RawIOBase):
         self._source = source
 
     def readable(self) -> bool:
-        """Tell `io.BufferedReader` that this can be read."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill *buffer* with what has arrived."""
         return self._source.receive_into(buffer)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import select
 import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from epm_task.errors import BrokerRefused, UnsafeBroker
@@ -54,14 +55,7 @@ class VersionRefused(ConnectionLost):
 
 
 class BrokerAddress(NamedTuple):
-    """Where the broker is and as whom to connect.
-
-    Attributes:
-        host: IP address of the loopback interface.
-        port: TCP port.
-        client_id: From `client_id.make_client_id`.
-        context: TLS context from `client_context`.
-    """
+    """Where the broker is, on the loopback interface, and as whom to connect."""
 
     host: str
     port: int
@@ -76,9 +70,7 @@ class BrokerAddress(NamedTuple):
 class MqttConnection:
     """One connection, from the TCP connect to its end; used by one thread.
 
-    Args:
-        address: Where, and as whom.
-        mqtt5: MQTT 5, in which a refusal can be seen; else 3.1.1.
+    It speaks MQTT 5, in which a refusal can be seen, or else 3.1.1.
 
     Attributes:
         window: How many messages may be in flight.
@@ -105,8 +97,7 @@ class MqttConnection:
         self._client = self._make_client()  # it closes the socket when it is collected
         try:
             self._open()
-            self._await_connack()
-            self._obey_connack()
+            self._obey(*self._await_connack())
         except BaseException:
             if (opened := self._client.socket()) is not None:
                 opened.close()
@@ -177,14 +168,9 @@ class MqttConnection:
     def close(self, *, politely: bool = False) -> None:
         """Close the socket, after a DISCONNECT when *politely*."""
         if politely:
-            self._say_goodbye()
+            with suppress(ConnectionLost):  # it has left already, which is what this asks for
+                self.write(DISCONNECT)
         self._socket.close()
-
-    def _say_goodbye(self) -> None:
-        try:
-            self.write(DISCONNECT)
-        except ConnectionLost:
-            return  # it has left already, which is what this asks for
 
     def _make_client(self) -> Client:
         version = MQTTProtocolVersion.MQTTv5 if self.mqtt5 else MQTTProtocolVersion.MQTTv311
@@ -225,7 +211,7 @@ class MqttConnection:
     ) -> None:
         self._answer = (reason, properties)
 
-    def _await_connack(self) -> None:
+    def _await_connack(self) -> tuple[ReasonCode, Properties | None]:
         until = time.monotonic() + CONNACK_SECONDS
         code = MQTTErrorCode.MQTT_ERR_SUCCESS
         while self._answer is None and code == MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -235,11 +221,9 @@ class MqttConnection:
             code = self._client.loop_read()
         if self._answer is None:
             raise VersionRefused("the broker closed the connection instead of answering CONNECT")
+        return self._answer
 
-    def _obey_connack(self) -> None:
-        if self._answer is None:  # _await_connack has raised
-            return
-        reason, properties = self._answer
+    def _obey(self, reason: ReasonCode, properties: Properties | None) -> None:
         if reason.value in _UNSUPPORTED_VERSION and self.mqtt5:
             raise VersionRefused(f"the broker refused MQTT 5 ({reason})")
         if reason.value:

@@ -45,11 +45,8 @@ _PUBLISH_OVERHEAD_BYTES: Final = 10
 class Delivery:
     """Sends what the outbox holds, in a thread of its own, until it is closed.
 
-    Args:
-        outbox: What to send.
-        address: Where, and as whom.
-        refused: Called in that thread with each message that will not be acknowledged, the reason
-            code, and the reason in words.
+    It calls *refused* there with each message that will not be acknowledged, the reason code, and
+    the reason in words.
     """
 
     def __init__(
@@ -177,14 +174,10 @@ class Stalled(ConnectionLost):
 
 
 class MqttSession:
-    """One connection at work.
+    """One connection at work; it sends one message at a time when it is *lone*.
 
-    Args:
-        connection: The connection, just made.
-        outbox: What to send.
-        owner: Told of refusals, and that it is `asleep` and new messages need a wake-up.
-        wake: Becomes readable when the outbox holds something new.
-        lone: Send one message at a time.
+    Its owner learns of refusals, and whether it is `asleep`: a new message then needs a wake-up,
+    which makes *wake* readable.
     """
 
     def __init__(

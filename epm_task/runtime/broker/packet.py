@@ -26,31 +26,19 @@ class MalformedPacket(Exception):
 
 
 class Received:
-    """What some bytes from the broker said.
-
-    Attributes:
-        settled: Packet ids that were acknowledged.
-        refused: Packet ids with the reason code of a failure.
-        disconnect_reason: Reason code of a DISCONNECT, or None.
-    """
-
-    __slots__ = ("disconnect_reason", "refused", "settled")
+    """What some bytes from the broker said."""
 
     def __init__(self) -> None:
+        #: Packet ids that were acknowledged.
         self.settled: list[int] = []
+        #: Packet ids with the reason code of a failure.
         self.refused: list[tuple[int, int]] = []
         self.disconnect_reason: int | None = None
 
 
 def publish_packet(topic: bytes, packet_id: int, payload: bytes, *, mqtt5: bool) -> bytes:
     """Return a PUBLISH at QoS 1, not retained; MQTT 5 has one more byte, for no properties."""
-    variable = b"%c%c%b%c%c" % (
-        len(topic) >> 8,
-        len(topic) & 255,
-        topic,
-        packet_id >> 8,
-        packet_id & 255,
-    )
+    variable = b"".join((len(topic).to_bytes(2, "big"), topic, packet_id.to_bytes(2, "big")))
     if mqtt5:
         variable += b"\0"
     return b"".join((_PUBLISH_QOS_1, _length(len(variable) + len(payload)), variable, payload))
