@@ -24,9 +24,8 @@ from epm_task.admin.errors import (
     UnsafeConnection,
     WrongUse,
 )
-from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.contract.json_text import BadJson, parse_object, write_json
 from epm_task.errors import sentence
-from epm_task.job.document import encoded, write_document
 from epm_task.runtime.agent.address import base_url_address, origin
 from epm_task.runtime.agent.tls import Dialer, attested
 from epm_task.runtime.agent.transport import Wire, httpx
@@ -239,7 +238,7 @@ def _as_json(call: Call[T]) -> bytes | None:
         return None
     try:
         # Not httpx's own: the digits of a number stay as the author wrote them.
-        return encoded(write_document(call.body))
+        return write_json(call.body)
     except (TypeError, ValueError, RecursionError) as error:
         raise WrongUse(
             f"{call} was not sent, as its body is not JSON", str(error), "pass plain JSON values"

@@ -14,10 +14,10 @@ from epm_task.admin.client import live_verdict
 from epm_task.cli.inputs import declared_in, job_of, one_of, project_tasks, read_job
 from epm_task.cli.options import AsJson, Connection, connected
 from epm_task.cli.output import FAILED, Failure, counted, say, show_json, write, write_file
-from epm_task.contract.json_text import BadJson
+from epm_task.contract.json_text import BadJson, encoded, write_json
 from epm_task.contract.names import OS_NAMES
 from epm_task.contract.record import printable
-from epm_task.job.document import JobDocument, encoded, write_document
+from epm_task.job.document import JobDocument
 from epm_task.job.linter import choose, lint, markdown, overview, page, sarif, unreadable
 from epm_task.job.merge import Drift, drift
 from epm_task.job.project import ProjectSettings, read_project
@@ -93,7 +93,7 @@ def _answer(built: dict[str, Any], output: Path | None, *, check: bool, as_json:
         if as_json:
             show_json({"document": built})
         else:
-            write(encoded(write_document(built)))
+            write(write_json(built))
         return 0
     file = _file(output, built["id"])
     present = _present(file)

@@ -23,7 +23,7 @@ from epm_task.cli.deploy import part_lines
 from epm_task.cli.inputs import job_of, one_of, read_documents
 from epm_task.cli.options import AsJson, DryRun
 from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_file
-from epm_task.job.document import encoded
+from epm_task.contract.json_text import encoded
 from epm_task.job.merge import merge
 
 Found = TypeVar("Found")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: What an agent takes as the body of a request; jobs and settings have a few kilobytes.
 MAX_BYTES: Final = 1024 * 1024
 
+INDENT: Final = "  "
 #: Python refuses to convert longer ones, because that takes quadratic time.
 _MAX_DIGITS: Final = 4300
 #: What UTF-16 text begins with.
@@ -101,9 +102,17 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def write_json(value: object) -> bytes:
     """Return *value* as readable JSON in UTF-8, with a newline at the end."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
-    # A lone surrogate has no UTF-8; its backslash form is the JSON escape that it came from.
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return encoded(format_json(value))
+
+
+def format_json(value: object, *, indent: str = INDENT) -> str:
+    """Return *value* as readable JSON that ends with a newline; the order of names is kept."""
+    return f"{_written(value, indent, 0)}\n"
+
+
+def encoded(text: str) -> bytes:
+    """Return the text in UTF-8; a lone surrogate becomes the escape that it came from."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def check_size(data: bytes) -> None:
@@ -185,3 +194,28 @@ def _finite(text: str) -> float:
     if number in {float("inf"), float("-inf")}:
         raise BadJson(f"the number {text[:20]} is too large")
     return number
+
+
+def _written(value: Any, indent: str, depth: int) -> str:
+    if isinstance(value, dict):
+        # A name that is not text becomes one, as in the standard library.
+        named = [(k if isinstance(k, str) else _scalar(k), v) for k, v in value.items()]
+        pairs = [f"{_scalar(name)}: {_written(v, indent, depth + 1)}" for name, v in named]
+        return _bracketed("{}", pairs, indent, depth)
+    if isinstance(value, list | tuple):
+        items = [_written(item, indent, depth + 1) for item in value]
+        return _bracketed("[]", items, indent, depth)
+    return _scalar(value)
+
+
+def _bracketed(brackets: str, items: list[str], indent: str, depth: int) -> str:
+    if not items:
+        return brackets
+    inner = f",\n{indent * (depth + 1)}".join(items)
+    return f"{brackets[0]}\n{indent * (depth + 1)}{inner}\n{indent * depth}{brackets[1]}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, ExactNumber):
+        return value.text
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

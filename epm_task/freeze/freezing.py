@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import shlex
@@ -17,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
 from epm_task.admin.deploy.program import put_in_place
-from epm_task.contract.json_text import BadJson
+from epm_task.contract.json_text import BadJson, write_json
 from epm_task.files import write_atomically
 from epm_task.freeze import FreezeError
 from epm_task.freeze.backends import build_one_dir, build_zip_program
 from epm_task.freeze.sbom import NAME as SBOM
 from epm_task.freeze.sbom import bill_of_materials, libraries_in, python_version
-from epm_task.job.document import JobDocument, encoded, write_document
+from epm_task.job.document import JobDocument
 from epm_task.job.merge import merge
 from epm_task.job.project import BadProject, find_project, read_table
 from epm_task.runtime.manifest import NAME as MANIFEST
@@ -143,8 +142,7 @@ def _describe(program: Program, build: Build, source: Source, backend: Backend) 
         "libraries": {one.name: one.version for one in libraries},
         "files": describe_files(build.folder),
     }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    (build.folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+    (build.folder / MANIFEST).write_bytes(write_json(manifest))
 
 
 class Source(NamedTuple):
@@ -244,7 +242,7 @@ def write_jobs(program: Program, folder: Path) -> list[Path]:
     for job in program.jobs:
         name = f"{job['document']['id']}.json"
         document = _with_additions(own / name, job["document"])
-        write_atomically(folder / name, encoded(write_document(document)), mode=_FILE_MODE)
+        write_atomically(folder / name, write_json(document), mode=_FILE_MODE)
         written.append(folder / name)
     return written
 

@@ -1,13 +1,12 @@
-"""Hold a job document: the object, where it is wrong, and how it is written."""
+"""Hold a job document: the object, its text, and where it is wrong."""
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.contract.json_text import BadJson, ExactNumber
+from epm_task.contract.json_text import INDENT, BadJson, format_json
 from epm_task.job.json_source import JsonSource, Place, pointer_to, present_keys, read_source
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class JobDocument:
     def text(self, value: Mapping[str, Any]) -> str:
         """Return *value* as JSON, indented as the text that this document came from."""
         indent = indent_of(self.source.text) if self.source else INDENT
-        return write_document(value, indent=indent)
+        return format_json(value, indent=indent)
 
     def _misfit(self, location: tuple[str | int, ...], problem: Mapping[str, Any]) -> Misfit:
         # The alternatives of a type have names in the location that the document does not have.
@@ -110,44 +109,10 @@ class JobDocument:
         return Misfit(pointer_to(keys), field, why, missing)
 
 
-INDENT: Final = "  "
 _FIRST_INDENT: Final = re.compile(r"^[{\[]\s*?\n([ \t]+)")
-
-
-def write_document(value: Any, *, indent: str = INDENT) -> str:
-    """Return *value* as readable JSON that ends with a newline; the order of names is kept."""
-    return f"{_written(value, indent, 0)}\n"
-
-
-def encoded(text: str) -> bytes:
-    """Return the text in UTF-8; a lone surrogate becomes the escape that it came from."""
-    return text.encode("utf-8", "backslashreplace")
 
 
 def indent_of(text: str) -> str:
     """Return the blanks by which *text* indents its first line, two when it has none."""
     match = _FIRST_INDENT.match(text)
     return match[1] if match else INDENT
-
-
-def _written(value: Any, indent: str, depth: int) -> str:
-    if isinstance(value, dict):
-        pairs = [f"{_scalar(k)}: {_written(v, indent, depth + 1)}" for k, v in value.items()]
-        return _bracketed("{}", pairs, indent, depth)
-    if isinstance(value, list | tuple):
-        items = [_written(item, indent, depth + 1) for item in value]
-        return _bracketed("[]", items, indent, depth)
-    return _scalar(value)
-
-
-def _bracketed(brackets: str, items: list[str], indent: str, depth: int) -> str:
-    if not items:
-        return brackets
-    inner = f",\n{indent * (depth + 1)}".join(items)
-    return f"{brackets[0]}\n{indent * (depth + 1)}{inner}\n{indent * depth}{brackets[1]}"
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, ExactNumber):
-        return value.text
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

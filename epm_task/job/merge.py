@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from epm_task.contract.json_text import format_json
 from epm_task.contract.schedule import SCHEDULE_KINDS
-from epm_task.job.document import write_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,7 +153,7 @@ def drift(present: JobDocument | None, built: Mapping[str, Any], file: str) -> D
     """
     if present is None:
         before, document = "", dict(built)
-        text = write_document(document)
+        text = format_json(document)
     else:
         before, document = present.text(present.raw), merge(present.raw, built)
         text = present.text(document)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from epm_task.contract.json_text import BadJson
-from epm_task.job.document import JobDocument, encoded, indent_of, write_document
+from epm_task.contract.json_text import BadJson, format_json, write_json
+from epm_task.job.document import JobDocument, indent_of
 from epm_task.job.json_source import Place, read_source
 from epm_task.job.model import JobModel
 
@@ -132,13 +132,13 @@ TEXT = """{
 
 def test_a_document_is_written_as_it_was_read() -> None:
     """Order, digits and text stay, to the byte."""
-    assert encoded(write_document(read_source(TEXT.encode()).value)) == TEXT.encode()
+    assert write_json(read_source(TEXT.encode()).value) == TEXT.encode()
 
 
 def test_a_lone_surrogate_stays_an_escape() -> None:
     """It has no UTF-8."""
     data = b'{\n  "a": "\\udc80"\n}\n'
-    assert encoded(write_document(read_source(data).value)) == data
+    assert write_json(read_source(data).value) == data
 
 
 @pytest.mark.parametrize("indent", ["  ", "    ", "\t", " "])
@@ -146,7 +146,7 @@ def test_the_indent_is_kept(indent: str) -> None:
     """It is that of the first line that has one."""
     value = {"a": [1, {"b": 2}]}
     text = json.dumps(value, indent=indent) + "\n"
-    assert write_document(value, indent=indent_of(text)) == text
+    assert format_json(value, indent=indent_of(text)) == text
 
 
 @pytest.mark.parametrize("text", ["{}", '{"a": 1}', '{"a":\n 1}', "[]"])
@@ -158,4 +158,4 @@ def test_a_text_without_indent_gets_two_blanks(text: str) -> None:
 def test_not_a_number_is_refused() -> None:
     """JSON has nothing for it."""
     with pytest.raises(ValueError, match="Out of range"):
-        write_document({"a": float("nan")})
+        format_json({"a": float("nan")})

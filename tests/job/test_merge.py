@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from epm_task.job.document import JobDocument, write_document
+from epm_task.contract.json_text import format_json
+from epm_task.job.document import JobDocument
 from epm_task.job.merge import drift, merge
 
 BUILT: dict[str, Any] = {
@@ -37,16 +38,16 @@ BUILT: dict[str, Any] = {
 def merged(**fields: Any) -> dict[str, Any]:
     """Merge the code's document into itself with other fields; None leaves a field out."""
     present = {k: v for k, v in copy.deepcopy({**BUILT, **fields}).items() if v is not None}
-    before = write_document(present)
+    before = format_json(present)
     result = merge(present, BUILT)
-    assert write_document(present) == before, "the document on disk was changed"
-    assert write_document(merge(result, BUILT)) == write_document(result), "not at rest"
+    assert format_json(present) == before, "the document on disk was changed"
+    assert format_json(merge(result, BUILT)) == format_json(result), "not at rest"
     return result
 
 
 def test_equal_documents_stay_as_they_are() -> None:
     """Order included."""
-    assert write_document(merged()) == write_document(BUILT)
+    assert format_json(merged()) == format_json(BUILT)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_equal_documents_stay_as_they_are() -> None:
 def test_what_the_code_does_not_state_stays(fields: dict[str, Any]) -> None:
     """With its values and its order."""
     expected = {**BUILT, **fields}
-    assert write_document(merged(**fields)) == write_document(expected)
+    assert format_json(merged(**fields)) == format_json(expected)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_tasks_of_other_programs_stay_with_what_they_need() -> None:
             "allowedSubscriptions": [],
         },
     }
-    assert write_document(merged(**fields)) == write_document({**BUILT, **fields})
+    assert format_json(merged(**fields)) == format_json({**BUILT, **fields})
 
 
 def test_events_of_the_code_keep_their_spelling() -> None:

@@ -21,7 +21,7 @@ from templates.rendering import (
 )
 
 from epm_task.job.job import Job
-from epm_task.job.document import write_document
+from epm_task.contract.json_text import format_json
 from epm_task.job.task_file import read_task_file
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_the_job_is_what_the_code_declares(projects: list[Project]) -> None:
     """The JSON of the template has not drifted from the builder, byte for byte."""
     for project in projects:
         (task,) = read_task_file(project.module).tasks.values()
-        assert project.job.read_text() == write_document(Job(tasks=[task]).document())
+        assert project.job.read_text() == format_json(Job(tasks=[task]).document())
 
 
 def test_pyproject_keeps_version_and_answers(projects: list[Project]) -> None:
@@ -179,6 +179,6 @@ def test_any_language_describes(text: str, tmp_path: Path) -> None:
     answers = TEMPLATE.complete({"description": text})
     project = Project(TEMPLATE.render(answers, tmp_path), answers)
     (task,) = read_task_file(project.module).tasks.values()
-    assert project.job.read_text("utf-8") == write_document(Job(tasks=[task]).document())
+    assert project.job.read_text("utf-8") == format_json(Job(tasks=[task]).document())
     table = tomllib.loads((project.folder / "pyproject.toml").read_text("utf-8"))
     assert table["project"]["description"] == text

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 from epm_task.admin.deploy.plan import Part, field_parts
 from epm_task.admin.errors import BadPolicy
 from epm_task.contract.client_id import check_job_id
-from epm_task.contract.json_text import BadJson
+from epm_task.contract.json_text import BadJson, encoded, format_json, write_json
 from epm_task.errors import BadJobId
-from epm_task.job.document import JobDocument, encoded, write_document
+from epm_task.job.document import JobDocument
 from epm_task.job.json_source import read_source
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Policy(NamedTuple):
 
     def text(self) -> str:
         """Return the policy as JSON."""
-        return write_document(self.raw)
+        return format_json(self.raw)
 
 
 def make_policy(
@@ -164,6 +164,6 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _one_line(document: Mapping[str, Any]) -> str:
     # A lone surrogate becomes an escape of the job itself, not of the policy around it.
-    text = encoded(write_document(document)).decode()
+    text = write_json(document).decode()
     # The line ends of the writer are never inside a text: those are escaped.
     return "".join(line.lstrip(" ") for line in text.split("\n"))

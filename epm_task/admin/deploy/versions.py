@@ -12,7 +12,7 @@ from epm_task.admin.deploy.program import copy_program, read_program, remove_tre
 from epm_task.admin.errors import BadBundle, NoVersion
 from epm_task.contract.json_text import read_object, write_json
 from epm_task.files import sync_folder, write_atomically
-from epm_task.job.document import JobDocument, encoded, write_document
+from epm_task.job.document import JobDocument
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,6 +202,4 @@ def _write(bundle: Bundle, folder: Path) -> None:
     for command, program in bundle.programs.items():
         copy_program(program, binaries / command)
     for job_id, document in bundle.jobs.items():
-        write_atomically(
-            folder / "Jobs" / f"{job_id}.json", encoded(write_document(document)), mode=0o644
-        )
+        write_atomically(folder / "Jobs" / f"{job_id}.json", write_json(document), mode=0o644)
