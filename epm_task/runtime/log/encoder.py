@@ -7,11 +7,11 @@ import json
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from datetime import time as time_of_day
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from epm_task.contract.levels import word_for
 from epm_task.contract.record import (
@@ -27,13 +27,6 @@ from epm_task.contract.record import (
 )
 from epm_task.contract.secrets import MASK
 from epm_task.runtime.result import dataclass_fields
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
-    from collections.abc import Iterator
-
 
 #: Bounds that keep a hostile value from costing more than the record's own limit.
 _MAX_DEPTH: Final = 8
@@ -152,14 +145,7 @@ _encode = json.JSONEncoder(
 
 
 class RecordEncoder:
-    """Makes the records of one run.
-
-    Args:
-        source: Where a record comes from when nothing else is said: the task's name.
-        job_id: Id of the job, or "".
-        job_name: Name of the job, or "".
-        run_id: Id of the run.
-    """
+    """Makes the records of one run; *source* is where they come from if nothing else is said."""
 
     def __init__(self, *, source: str, job_id: str, job_name: str, run_id: str) -> None:
         self._source = _name(source)
@@ -179,12 +165,7 @@ class RecordEncoder:
         self._secrets = {text: _encode(text)[1:-1] for text in sorted(known, key=len, reverse=True)}
 
     def encode(
-        self,
-        level: int,
-        message: object,
-        properties: dict[str, Any],
-        *,
-        source: str | None = None,
+        self, level: int, message: object, properties: dict[str, Any], *, source: str | None = None
     ) -> bytes:
         """Return one line of ASCII JSON, without a line end, of at most 128 KiB; never raise."""
         text = message if type(message) is str else safe_text(message)
@@ -221,9 +202,8 @@ class RecordEncoder:
         return f"{cached[1]}.{int((now - second) * 1_000_000):06d}Z"
 
 
-def exception_properties(info: ExceptionInfo | BaseException) -> dict[str, str]:
+def exception_properties(error: BaseException) -> dict[str, str]:
     """Return the fields that describe an exception: its type and its traceback, without locals."""
-    error = info if isinstance(info, BaseException) else info[1]
     try:
         text = "".join(traceback.format_exception(error))
     except Exception as problem:  # noqa: BLE001  # the author's __str__ may do anything

@@ -21,19 +21,12 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """Where the records of one run go, from the encoder into the pipe.
-
-    Args:
-        encoder: Makes each record one line.
-        accept: Takes level and line of each; `LogPipe.record`.
-
-    Attributes:
-        thread_errors: Names of the threads that an exception ended.
-    """
+    """Where the records of one run go, from the encoder into the pipe."""
 
     def __init__(self, encoder: RecordEncoder, accept: Callable[[int, bytes], None]) -> None:
         self._encoder: Final = encoder
         self._accept: Final = accept
+        #: Names of the threads that an exception ended.
         self.thread_errors: list[str] = []
 
     def write(

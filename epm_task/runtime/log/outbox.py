@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,13 +17,7 @@ _MAX_PACKET_ID: Final = 65_535
 
 
 class Message(NamedTuple):
-    """One message for the broker.
-
-    Attributes:
-        topic: Exact topic.
-        payload: One JSON object.
-        kept: It is on stderr already.
-    """
+    """One JSON object for the broker; `kept` when it is on stderr already."""
 
     topic: str
     payload: bytes
@@ -71,13 +64,10 @@ class Outbox:
         """
         size = message.size
         with self.changed:
-            if self._bytes + size > self._limit:
-                until = time.monotonic() + patience_seconds
-                while self._bytes + size > self._limit:
-                    left = until - time.monotonic()
-                    if left <= 0 or not self.changed.wait(left):
-                        return False
-            if self._closed:
+            fits = self.changed.wait_for(
+                lambda: self._bytes + size <= self._limit, patience_seconds
+            )
+            if not fits or self._closed:
                 return False
             self._bytes += size
             self._waiting.append(message)

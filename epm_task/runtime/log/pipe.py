@@ -45,18 +45,17 @@ _GOODBYE_SECONDS: Final = 0.2
 class LogPipe:
     """Takes records and publications, and accounts for each.
 
-    Args:
-        streams: Where stderr is.
-        mirror: Records of this level or above are on stderr before the call returns.
+    Records of the level *mirror* or above are on stderr before the call returns.
     """
 
     def __init__(self, streams: StandardStreams, *, mirror: int) -> None:
+        self.outbox: Final = Outbox()
+        #: Empties the outbox from the moment that it is set.
+        self.delivery: Delivery | None = None
         self.spilled = 0
         self.reason = "no broker is used"
         self._streams = streams
         self._mirror = mirror
-        self._outbox: Final = Outbox()
-        self._delivery: Delivery | None = None
         self._closed = False
         self._patience = _PATIENCE_SECONDS
         self._refused_topics: set[str] = set()
@@ -64,20 +63,11 @@ class LogPipe:
         if hasattr(os, "register_at_fork"):  # a child has no delivery thread: stderr is its way
             os.register_at_fork(after_in_child=self._become_child)
 
-    @property
-    def outbox(self) -> Outbox:
-        """What waits for the broker."""
-        return self._outbox
-
-    def attach(self, delivery: Delivery) -> None:
-        """Send through *delivery* from now on."""
-        self._delivery = delivery
-
     def without_broker(self, reason: str) -> None:
         """Send everything to stderr at once, from now on."""
         self.reason = reason
         self._closed = True
-        for message in self._outbox.take_all():
+        for message in self.outbox.take_all():
             self._spill(message)
 
     def record(self, level: int, line: bytes) -> None:
@@ -115,30 +105,30 @@ class LogPipe:
 
         Later records go to stderr at once. Takes at most *seconds* and half a second more.
         """
-        delivery = self._delivery
+        delivery = self.delivery
         if delivery is not None:
-            with self._outbox.changed:
-                self._outbox.changed.wait_for(
-                    lambda: self._outbox.empty or delivery.fatal is not None, seconds
+            with self.outbox.changed:
+                self.outbox.changed.wait_for(
+                    lambda: self.outbox.empty or delivery.fatal is not None, seconds
                 )
-                if not self._outbox.empty or delivery.fatal is not None:
+                if not self.outbox.empty or delivery.fatal is not None:
                     self.reason = delivery.problem or "no acknowledgement in time"
         self._closed = True
-        for message in self._outbox.take_all():
+        for message in self.outbox.take_all():
             self._spill(message)
         if delivery is not None:
             delivery.close(_GOODBYE_SECONDS)
         return self.spilled
 
     def _accept(self, message: Message) -> None:
-        delivery = self._delivery
+        delivery = self.delivery
         down = delivery is not None and delivery.fatal is not None
         if self._closed or down or message.topic in self._refused_topics:
             self._spill(message)
             return
         # Waiting helps only while somebody empties the outbox.
         patience = self._patience if delivery is not None and delivery.connected else 0.0
-        if self._outbox.offer(message, patience):
+        if self.outbox.offer(message, patience):
             self._patience = _PATIENCE_SECONDS
             if delivery is not None and delivery.asleep:
                 delivery.notify()
@@ -177,13 +167,7 @@ _FORCED_FLUSH_SECONDS: Final = 1.0
 
 
 class RunLog:
-    """Everything that is written during one run.
-
-    Args:
-        declaration: What the author declared.
-        invocation: What this run was given.
-        streams: Where stderr is.
-    """
+    """Everything that is written during one run."""
 
     def __init__(
         self, declaration: Declaration, invocation: Invocation, streams: StandardStreams
@@ -231,19 +215,15 @@ class RunLog:
             template=invocation.client_id_template,
         )
         host, port = broker_address(registration.settings)
-        self._deliver_to(host, port, client_id, tls)
-        self._connected = True
-
-    def _deliver_to(self, host: str, port: int, client_id: str, tls: SSLContext) -> None:
         # paho-mqtt costs 30 ms, and only here is it certain that it is needed.
         from epm_task.runtime.broker.connection import BrokerAddress  # noqa: PLC0415
         from epm_task.runtime.broker.delivery import Delivery  # noqa: PLC0415
 
         address = BrokerAddress(host, port, client_id, tls)
-        delivery = Delivery(self.pipe.outbox, address, self.pipe.refuse)
-        self.pipe.attach(delivery)
+        delivery = self.pipe.delivery = Delivery(self.pipe.outbox, address, self.pipe.refuse)
         if self._declaration.broker == "required":
-            delivery.wait_until_connected(self._invocation.registration_timeout)
+            delivery.wait_until_connected(invocation.registration_timeout)
+        self._connected = True
 
     def _do_without_broker(self) -> None:
         self.pipe.without_broker("KEEPER_JOB_ID is not set")

@@ -46,7 +46,7 @@ def _line(n: int) -> bytes:
 def _pipe(port: int, stderr: StderrLines, mirror: int = level.OFF) -> Iterator[LogPipe]:
     pipe = LogPipe(stderr, mirror=mirror)
     address = BrokerAddress("127.0.0.1", port, "job_7f", client_context(None))
-    pipe.attach(Delivery(pipe.outbox, address, pipe.refuse))
+    pipe.delivery = Delivery(pipe.outbox, address, pipe.refuse)
     try:
         yield pipe
     finally:
@@ -138,7 +138,7 @@ def test_other_refusal_is_said_each_time(stderr: StderrLines) -> None:
 def test_full_outbox_delays_a_call_by_a_second_once(stderr: StderrLines) -> None:
     """When the broker takes nothing, one call waits a second, and later ones not at all."""
     with MqttPeer() as broker, _pipe(broker.port, stderr) as pipe:
-        poll(lambda: pipe._delivery and pipe._delivery.connected)
+        poll(lambda: pipe.delivery and pipe.delivery.connected)
         broker.stop_reading()
         for n in range(LIMIT_BYTES // 100_000):
             pipe.record(level.INFORMATION, _record(n, 99_000))
@@ -176,7 +176,7 @@ def test_flush_is_bounded(stderr: StderrLines, fault: str) -> None:
         if fault == "absent":
             broker.kill()
         if fault == "stopped":
-            poll(lambda: pipe._delivery and pipe._delivery.connected)
+            poll(lambda: pipe.delivery and pipe.delivery.connected)
             broker.stop_reading()
         for n in range(1000):
             pipe.record(level.INFORMATION, _record(n))
