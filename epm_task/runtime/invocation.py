@@ -46,21 +46,7 @@ _MAX_SECONDS: Final = 86_400.0
 
 
 class Invocation(NamedTuple):
-    """One start of the process.
-
-    Attributes:
-        keeper_api_base: Base URL of the agent's API; None when no agent started the process.
-        ca_file: CA bundle for the agent's certificate, or None.
-        registration_timeout: Seconds.
-        flush_timeout: Seconds.
-        deadline: Seconds after the start, or None.
-        log_level: Lowest level of the records.
-        client_id_template: Template of the MQTT client id.
-        arguments: Values of the handler's parameters by name.
-        job_id: From `KEEPER_JOB_ID`; None when the job has no `mqttTopics`.
-        job_name: From `KEEPER_JOB_NAME`.
-        run_id: Sixteen random hexadecimal digits.
-    """
+    """One start of the process: the values of `RUNTIME_ARGUMENTS`, and what comes beside them."""
 
     keeper_api_base: str | None
     ca_file: Path | None
@@ -69,9 +55,12 @@ class Invocation(NamedTuple):
     deadline: float | None
     log_level: LogLevel
     client_id_template: str
+    #: Values of the handler's parameters by name.
     arguments: dict[str, Any]
+    #: From `KEEPER_JOB_ID`; None when the job has no `mqttTopics`.
     job_id: str | None
     job_name: str
+    #: Sixteen random hexadecimal digits.
     run_id: str
 
 
@@ -122,11 +111,6 @@ def parse_arguments(parameters: Sequence[Parameter], argv: Sequence[str]) -> dic
             default = parameter.default
             values[parameter.name] = list(default) if isinstance(default, list) else default
     return values
-
-
-def process_arguments() -> list[str]:
-    """Return the arguments of the process, without the program."""
-    return sys.argv[1:]
 
 
 def started_by_agent(argv: Sequence[str]) -> bool:

@@ -8,12 +8,11 @@ type goes to pydantic's TypeAdapter, which is imported only then.
 
 import re
 import types
-import typing
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from epm_task.contract.secrets import secret_form
 from epm_task.errors import InvalidArgument
@@ -138,8 +137,8 @@ def parser_for(kind: Any) -> Callable[[str], Any]:
     simple = _SIMPLE.get(kind) if isinstance(kind, type) else None
     if simple is not None:
         return simple
-    if typing.get_origin(kind) is typing.Literal:
-        return lambda text: _choose(text, {str(choice): choice for choice in typing.get_args(kind)})
+    if get_origin(kind) is Literal:
+        return lambda text: _choose(text, {str(choice): choice for choice in get_args(kind)})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return lambda text: _choose_member(text, kind)
     if form := secret_form(kind):
@@ -163,18 +162,11 @@ def _parse_float(text: str) -> float:
     return value
 
 
-def _parse_datetime(text: str) -> datetime:
+def _parse_iso(text: str, kind: type[date], like: str) -> date:
     try:
-        return datetime.fromisoformat(text.strip())
+        return kind.fromisoformat(text.strip())
     except ValueError:
-        raise ValueError(f"{text[:_SHOWN]!r} is not a moment like 2026-01-31T12:00:00Z") from None
-
-
-def _parse_date(text: str) -> date:
-    try:
-        return date.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text[:_SHOWN]!r} is not a day like 2026-01-31") from None
+        raise ValueError(f"{text[:_SHOWN]!r} is not a {like}") from None
 
 
 def _parse_timedelta(text: str) -> timedelta:
@@ -221,7 +213,7 @@ _SIMPLE: Final[dict[type, Callable[[str], Any]]] = {
     int: _parse_int,
     float: _parse_float,
     Path: Path,
-    datetime: _parse_datetime,
-    date: _parse_date,
+    datetime: lambda text: _parse_iso(text, datetime, "moment like 2026-01-31T12:00:00Z"),
+    date: lambda text: _parse_iso(text, date, "day like 2026-01-31"),
     timedelta: _parse_timedelta,
 }

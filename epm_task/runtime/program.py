@@ -109,7 +109,7 @@ def usage(program: str, documentation: str, parameters: Iterable[Parameter]) -> 
         "  1-63 belong to the task's author",
         "",
         "An agent starts this program; to try it on this machine:",
-        f"  epm-task run {program} --{_example(rows)}",
+        f"  epm-task run {program} --{required}",
         "",
     ]
     return "\n".join(lines)
@@ -125,7 +125,8 @@ def _row(parameter: Parameter) -> str:
     if parameter.required:
         notes.append("required")
     elif parameter.default not in (None, "", [], ()):
-        notes.append(f"default: {_text(parameter.default)}")
+        default = parameter.default
+        notes.append(f"default: {default.value if isinstance(default, Enum) else default}")
     return _line(shape, "; ".join(notes))
 
 
@@ -144,11 +145,3 @@ def _shape(parameter: Parameter) -> str:
     if choices and all(isinstance(choice, str | int) for choice in choices):
         return "|".join(map(str, choices))
     return "PATH" if kind is Path else getattr(kind, "__name__", "value").upper()
-
-
-def _text(default: Any) -> str:
-    return str(default.value) if isinstance(default, Enum) else str(default)
-
-
-def _example(rows: Iterable[Parameter]) -> str:
-    return "".join(f" {parameter.option} VALUE" for parameter in rows if parameter.required)

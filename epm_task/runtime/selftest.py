@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from epm_task.runtime.handler import Handler
 
-_FAILED: Final = 1
 #: What every run loads, and who says its version.
 _LIBRARIES: Final = {"httpx": "httpx", "paho.mqtt": "paho-mqtt"}
 _TYPED: Final = {"pydantic": "pydantic", "pydantic_settings": "pydantic-settings"}
@@ -44,7 +43,7 @@ def selftest(tasks: Mapping[str, Handler], version: str) -> Outcome:
     if not problems:
         return Outcome(stdout=text)
     error = sentence("the self-test failed", problems[0], "install the program anew")
-    return Outcome(_FAILED, text, error)
+    return Outcome(1, text, error)
 
 
 def _import_all(handlers: Collection[Handler], lines: list[str]) -> Iterator[str]:

@@ -88,7 +88,7 @@ def test_docstring_is_the_description(documentation: str, shown: str) -> None:
 def test_way_to_try_it_is_shown() -> None:
     """The help ends with the command that runs the task here, required arguments included."""
     shown = usage("scan.py", "", [Parameter("root", Path), Parameter("limit", int, 1)])
-    assert shown.endswith("  epm-task run scan.py -- --root VALUE\n")
+    assert shown.endswith("  epm-task run scan.py -- --root=VALUE\n")
 
 
 def test_lines_are_short() -> None:

@@ -123,9 +123,8 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 class Wire(httpx.BaseTransport):
     """One connection, opened when it is needed and kept for the next request.
 
-    Args:
-        dial: Returns a new connection, made before a moment of `time.monotonic()`.
-        max_body_bytes: Size beyond which an answer is refused.
+    *dial* makes it, before a moment of `time.monotonic()`; a body of more than *max_body_bytes* is
+    refused.
     """
 
     def __init__(
@@ -164,7 +163,7 @@ class Wire(httpx.BaseTransport):
         connection = self._connection or self._connect(request, deadline)
         self._connection = None  # comes back only after a whole answer
         try:
-            _bounded(connection).deadline = deadline
+            connection.sock.deadline = deadline  # type: ignore[union-attr]  # see `_connect`
             connection.request(
                 request.method,
                 request.url.raw_path.decode("ascii"),
@@ -252,10 +251,6 @@ class _BoundedReader(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         return self._source.receive_into(buffer)
-
-
-def _bounded(connection: http.client.HTTPConnection) -> _BoundedSocket:
-    return connection.sock  # type: ignore[return-value]  # set in Wire._connect
 
 
 def _translated(error: Exception, request: httpx.Request) -> httpx.TransportError:
