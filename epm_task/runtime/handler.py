@@ -33,9 +33,7 @@ _ARGUMENTS, _KEYWORDS, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04, 0x08, 0x
 class Handler:
     """The author's function with its injections and parameters.
 
-    Args:
-        function: A function or coroutine function.
-        local_names: Names visible where the function is defined, for its annotations.
+    Its annotations may use *local_names*, those that are visible where it is defined.
 
     Raises:
         DefinitionError: The signature cannot work; the message holds the line to change.

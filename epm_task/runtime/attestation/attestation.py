@@ -85,10 +85,6 @@ def check_listener(host: str, port: int) -> None:
 
     Returns quietly when nobody listens: the connect fails by itself.
 
-    Args:
-        host: An IP address; names are not resolved.
-        port: TCP port.
-
     Raises:
         Impostor: A process of another user would accept the connection.
         Unattested: *host* is not an IP address, or the kernel's answer cannot be had.
@@ -102,9 +98,6 @@ def check_listener(host: str, port: int) -> None:
 
 def check_peer(sock: socket.socket) -> None:
     """Refuse a peer that is not the system's or our own; call it after the TLS handshake.
-
-    Args:
-        sock: A connected TCP socket, or an `ssl.SSLSocket`.
 
     Raises:
         Impostor: A process of another user accepted the connection.

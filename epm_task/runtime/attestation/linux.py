@@ -32,21 +32,13 @@ class TcpRow(NamedTuple):
     inode: int
 
 
-class Source:
-    """A way to read the kernel's socket table; both functions raise OSError when it is closed.
+class Source(NamedTuple):
+    """A way to read the kernel's socket table; both functions raise OSError when it is closed."""
 
-    Args:
-        listening: Returns every socket that listens on a port.
-        connected: Returns the socket with these two ends, its own first.
-    """
-
-    def __init__(
-        self,
-        listening: Callable[[int], list[TcpRow]],
-        connected: Callable[[Endpoint, Endpoint], list[TcpRow]],
-    ) -> None:
-        self.listening = listening
-        self.connected = connected
+    #: Returns every socket that listens on a port.
+    listening: Callable[[int], list[TcpRow]]
+    #: Returns the socket with these two ends, its own first.
+    connected: Callable[[Endpoint, Endpoint], list[TcpRow]]
 
 
 def listeners(
@@ -147,7 +139,6 @@ _TIMEOUT_SECONDS = 1.0
 
 
 def _netlink_listening(port: int) -> list[TcpRow]:
-    """Return every socket that listens on *port*; raises OSError where netlink is closed."""
     states = 1 << _TCP_LISTEN
     rows: list[TcpRow] = []
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -157,7 +148,6 @@ def _netlink_listening(port: int) -> list[TcpRow]:
 
 
 def _netlink_connected(local: Endpoint, remote: Endpoint) -> list[TcpRow]:
-    """Return the socket whose own end is *local*; raises OSError where netlink is closed."""
     family = socket.AF_INET if len(local[0]) == IPV4_LENGTH else socket.AF_INET6
     question = _question(family, 0xFFFF_FFFF, local, remote)
     # Without a connected socket the kernel offers the listener, which is another socket.
@@ -206,7 +196,6 @@ def _raise_unless_absent(body: bytes, *, dump: bool) -> None:
 
 
 def _parse_answer(body: bytes) -> tuple[int, TcpRow]:
-    """Return the state and the row of one answer."""
     family, state, _, _, address, _, _, _, _, _, _, uid, inode = _ANSWER.unpack_from(body)
     local = address[:4] if family == socket.AF_INET else unmapped(address)
     return state, TcpRow(local, uid, inode)
@@ -222,13 +211,11 @@ _LISTEN = "0A"
 
 
 def _proc_listening(port: int) -> list[TcpRow]:
-    """Return every socket that listens on *port*; raises OSError without /proc."""
     needles = (f":{port:04X} {'0' * digits}:0000 {_LISTEN} " for digits in (8, 32))
     return _rows(needles)
 
 
 def _proc_connected(local: Endpoint, remote: Endpoint) -> list[TcpRow]:
-    """Return the socket whose own end is *local*; raises OSError without /proc."""
     pairs = {(local[0], remote[0]), (_mapped(local[0]), _mapped(remote[0]))}
     needles = (f" {_hex(a)}:{local[1]:04X} {_hex(b)}:{remote[1]:04X} " for a, b in pairs)
     return _rows(needles)
@@ -261,7 +248,6 @@ def _lines(table: bytes, needle: bytes) -> Iterator[bytes]:
 
 
 def _parse_line(line: bytes) -> TcpRow:
-    """Return the row that one line of the file describes."""
     fields = line.split()
     local = bytes.fromhex(fields[1].partition(b":")[0].decode("ascii"))
     return TcpRow(unmapped(_swapped(local)), int(fields[7]), int(fields[9]))
