@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from epm_task.cli.output import Failure
-from epm_task.contract.json_text import MAX_BYTES, BadJson, read_object
-from epm_task.job.document import JobDocument
+from epm_task.contract.json_text import BadJson, read_object
+from epm_task.job.document import read_job
 from epm_task.job.job import Job
 from epm_task.job.project import read_project
 from epm_task.job.task_file import TaskFile, find_task, read_task_file
@@ -181,17 +181,6 @@ def _only_job(path: Path, declared: TaskFile, name: str | None) -> Job:
         raise Failure(f"{path} holds no task", fix="decorate a function of it with @task")
     problem = f"has no task or job {name!r}" if name else "holds several tasks or jobs"
     raise Failure(f"{path} {problem}", fix=f"choose one, as {path}:NAME: {found}")
-
-
-def read_job(file: Path) -> JobDocument:
-    """Return the document in *file*.
-
-    Raises:
-        BadJson: The file holds no job document.
-        OSError: The file cannot be read.
-    """
-    with file.open("rb") as stream:
-        return JobDocument.parse(stream.read(MAX_BYTES + 1))
 
 
 def read_documents(files: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 import typer
 
 from epm_task.admin.client import live_verdict
-from epm_task.cli.inputs import declared_in, job_of, one_of, project_tasks, read_job
+from epm_task.cli.inputs import declared_in, job_of, one_of, project_tasks
 from epm_task.cli.options import AsJson, Connection, connected
 from epm_task.cli.output import FAILED, Failure, counted, say, show_json, write, write_file
 from epm_task.contract.json_text import BadJson, encoded, write_json
 from epm_task.contract.names import OS_NAMES
 from epm_task.contract.record import printable
-from epm_task.job.document import JobDocument
+from epm_task.job.document import JobDocument, read_job, read_present
 from epm_task.job.linter import choose, lint, markdown, overview, page, sarif, unreadable
 from epm_task.job.merge import Drift, drift
 from epm_task.job.project import ProjectSettings, read_project
@@ -96,7 +96,10 @@ def _answer(built: dict[str, Any], output: Path | None, *, check: bool, as_json:
             write(write_json(built))
         return 0
     file = _file(output, built["id"])
-    present = _present(file)
+    try:
+        present = read_present(file)
+    except BadJson as error:
+        raise Failure(error.what, error.why, error.fix, exit_code=FAILED) from error
     found = drift(present, built, str(file))
     if check:
         return _checked(file, present, found, as_json=as_json)
@@ -117,21 +120,6 @@ def _file(output: Path | None, job_id: str) -> Path:
         return Path("Jobs") / f"{job_id}.json"
     is_file = output.is_file() or output.suffix == ".json"
     return output if is_file else output / f"{job_id}.json"
-
-
-def _present(file: Path) -> JobDocument | None:
-    try:
-        return read_job(file)
-    except FileNotFoundError:
-        return None
-    except BadJson as error:
-        line, column = error.place
-        raise Failure(
-            f"{file}:{line}:{column}: this is not a job document",
-            error.why,
-            "correct it, or remove the file and write it anew",
-            exit_code=FAILED,
-        ) from error
 
 
 def _checked(file: Path, present: JobDocument | None, found: Drift, *, as_json: bool) -> int:

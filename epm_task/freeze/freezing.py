@@ -22,7 +22,7 @@ from epm_task.freeze import FreezeError
 from epm_task.freeze.backends import build_one_dir, build_zip_program
 from epm_task.freeze.sbom import NAME as SBOM
 from epm_task.freeze.sbom import bill_of_materials, libraries_in, python_version
-from epm_task.job.document import JobDocument
+from epm_task.job.document import read_present
 from epm_task.job.merge import merge
 from epm_task.job.project import BadProject, find_project, read_table
 from epm_task.runtime.manifest import NAME as MANIFEST
@@ -175,7 +175,7 @@ def source_of(file: Path, environ: Mapping[str, str] = os.environ) -> Source:
     if not text.isdigit():
         raise FreezeError(f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds", fix="unset it")
     version = "0.0.0"
-    if project := find_project(file.resolve().parent):
+    if project := find_project(folder):
         with suppress(BadProject):
             version = str(read_table(project, "project").get("version", version))
     return Source(version, commit or None, changed, max(int(text), _FIRST_ZIP_SECOND))
@@ -241,25 +241,14 @@ def write_jobs(program: Program, folder: Path) -> list[Path]:
     written = []
     for job in program.jobs:
         name = f"{job['document']['id']}.json"
-        document = _with_additions(own / name, job["document"])
+        try:
+            present = read_present(own / name)
+        except BadJson as error:
+            raise FreezeError(error.what, error.why, error.fix) from None
+        document = merge(present.raw, job["document"]) if present else job["document"]
         write_atomically(folder / name, write_json(document), mode=_FILE_MODE)
         written.append(folder / name)
     return written
-
-
-def _with_additions(path: Path, built: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        present = JobDocument.parse(path.read_bytes())
-    except FileNotFoundError:
-        return built
-    except BadJson as error:
-        line, column = error.place
-        raise FreezeError(
-            f"{path}:{line}:{column}: this is not a job document",
-            error.why,
-            f"correct it, or write it anew: epm-task job -o {path}",
-        ) from None
-    return merge(present.raw, built)
 
 
 #: A time-stamp server may be slow; one that does not answer in ten minutes is down.

@@ -6,11 +6,12 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.contract.json_text import INDENT, BadJson, format_json
+from epm_task.contract.json_text import INDENT, MAX_BYTES, BadJson, format_json
 from epm_task.job.json_source import JsonSource, Place, pointer_to, present_keys, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 #: Pydantic's kinds of error, for people who never heard of it.
@@ -55,7 +56,6 @@ class JobDocument:
     """
 
     def __init__(self, raw: Mapping[str, Any], source: JsonSource | None = None) -> None:
-        """Take the object, and the text that it came from."""
         self.raw = raw if isinstance(raw, dict) else dict(raw)
         self.source = source
 
@@ -110,6 +110,35 @@ class JobDocument:
 
 
 _FIRST_INDENT: Final = re.compile(r"^[{\[]\s*?\n([ \t]+)")
+
+
+def read_job(file: Path) -> JobDocument:
+    """Return the document in *file*.
+
+    Raises:
+        BadJson: The file holds no job document.
+        OSError: The file cannot be read.
+    """
+    with file.open("rb") as stream:
+        return JobDocument.parse(stream.read(MAX_BYTES + 1))
+
+
+def read_present(file: Path) -> JobDocument | None:
+    """Return the document in *file* that is to be written anew; None when no such file exists.
+
+    Raises:
+        BadJson: The file holds no job document; `what` names the file and the place.
+        OSError: The file cannot be read.
+    """
+    try:
+        return read_job(file)
+    except FileNotFoundError:
+        return None
+    except BadJson as error:
+        line, column = error.place
+        what = f"{file}:{line}:{column}: this is not a job document"
+        fix = "correct it, or remove the file and write it anew with `epm-task job`"
+        raise BadJson(error.why, fix, what=what) from None
 
 
 def indent_of(text: str) -> str:

@@ -14,12 +14,10 @@ from epm_task.cli.inputs import (
     job_of,
     project_tasks,
     read_faults,
-    read_job,
     read_settings,
     split_target,
 )
 from epm_task.cli.output import WRONG_USE, Failure
-from epm_task.contract.json_text import MAX_BYTES, BadJson
 from epm_task.errors import DefinitionError, EpmTaskError
 
 
@@ -263,21 +261,3 @@ def test_a_file_is_read_by_importing_it(tmp_path: Path) -> None:
     """Its tasks and jobs by name."""
     declared = declared_in(task_file(tmp_path, TASKS + JOBS))
     assert (list(declared.tasks), list(declared.jobs)) == (["scan", "report-all"], ["both"])
-
-
-def test_a_document_is_read(tmp_path: Path) -> None:
-    """With its places."""
-    (tmp_path / "a.json").write_text('{\n"id": "a"}')
-    document = read_job(tmp_path / "a.json")
-    assert document.raw == {"id": "a"}
-    assert document.place("/id") == (2, 7)
-
-
-def test_no_more_is_read_than_a_document_can_have(tmp_path: Path) -> None:
-    """A sparse file of a terabyte is refused at once."""
-    with (tmp_path / "a.json").open("wb") as file:
-        file.truncate(2**40)
-    with pytest.raises(BadJson, match=f"more than {MAX_BYTES} bytes"):
-        read_job(tmp_path / "a.json")
-    with pytest.raises(FileNotFoundError):
-        read_job(tmp_path / "b.json")

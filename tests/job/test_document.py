@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from epm_task.contract.json_text import BadJson, format_json, write_json
-from epm_task.job.document import JobDocument, indent_of
+from epm_task.contract.json_text import MAX_BYTES, BadJson, format_json, write_json
+from epm_task.job.document import JobDocument, indent_of, read_job, read_present
 from epm_task.job.json_source import Place, read_source
 from epm_task.job.model import JobModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD: dict[str, Any] = {
     "vendorField": {"z": 1, "a": [None]},
@@ -159,3 +162,29 @@ def test_not_a_number_is_refused() -> None:
     """JSON has nothing for it."""
     with pytest.raises(ValueError, match="Out of range"):
         format_json({"a": float("nan")})
+
+
+def test_a_document_is_read(tmp_path: Path) -> None:
+    """With its places."""
+    (tmp_path / "a.json").write_text('{\n"id": "a"}')
+    document = read_job(tmp_path / "a.json")
+    assert document.raw == {"id": "a"}
+    assert document.place("/id") == (2, 7)
+
+
+def test_no_more_is_read_than_a_document_can_have(tmp_path: Path) -> None:
+    """A sparse file of a terabyte is refused at once."""
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(BadJson, match=f"more than {MAX_BYTES} bytes"):
+        read_job(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError):
+        read_job(tmp_path / "b.json")
+
+
+def test_a_document_to_write_anew_may_be_absent(tmp_path: Path) -> None:
+    """One that is there must be a job document."""
+    assert read_present(tmp_path / "a.json") is None
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(BadJson, match=r"a\.json:1:1: this is not a job document: a job is an obj"):
+        read_present(tmp_path / "a.json")
