@@ -44,12 +44,6 @@ def make_client_id(
 ) -> str:
     """Return the client id of one run; only the template's own `_` separate its segments.
 
-    Args:
-        job_id: Id of the job, from `KEEPER_JOB_ID`.
-        run_id: Unique text of this run.
-        job_name: Name of the job, from `KEEPER_JOB_NAME`.
-        template: Text with the placeholders `{job_id}`, `{job_name}` and `{run_id}`.
-
     Raises:
         BadJobId: The job id is not usable.
         BadClientIdTemplate: The job id is not a segment of its own, or a placeholder is unknown.

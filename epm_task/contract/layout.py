@@ -38,16 +38,10 @@ SCRIPT_TYPES: Final = {
 class AgentRoot:
     """The folders and files of one agent; none of them needs to exist.
 
-    Args:
-        path: The root folder.
-
     Attributes:
         path: The root, absolute, because tasks run in another folder than the agent.
         appsettings: The file that names the ports.
-        jobs: The folder of the job documents.
         jobs_bin: The folder of the programs, one folder for each command.
-        plugins: The folder of the plugins' settings.
-        logs: The folder of the logs.
         keeper_logger: The log of what tasks publish.
         run_history: The ends of runs, which only the agent of this package writes.
         certificates: The keys of the agent of this package.
@@ -56,7 +50,6 @@ class AgentRoot:
     """
 
     def __init__(self, path: Path) -> None:
-        """Name the places."""
         self.path: Final = path.absolute()
         self.appsettings: Final = self.path / "appsettings.json"
         self.jobs: Final = self.path / "Jobs"
@@ -96,13 +89,8 @@ def find_program(
 ) -> Path | None:
     """Return the program of a task: `executablePath`, else in `Jobs/bin/{command}/`, else on PATH.
 
-    A given `executablePath` is the only place looked at: a fall-back would hide its error.
-
-    Args:
-        task: The task of a job document.
-        jobs_bin: The folder `Jobs/bin`; None when it is not known.
-        search_path: PATH; None for that of this process.
-        platform: As `sys.platform`.
+    A given `executablePath` is the only place looked at: a fall-back would hide its error. PATH is
+    that of this process unless *search_path* is given.
     """
     if path := task.get("executablePath"):
         return Path(path) if Path(path).is_file() else None

@@ -105,10 +105,7 @@ _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 def is_due(schedule: Mapping[str, Any], before: dt.datetime, minute: dt.datetime) -> bool:
     """Return whether a job is due at a full minute; an interval is not decided here.
 
-    Args:
-        schedule: `schedule` of a job document.
-        before: The minute that was looked at before this one; aware.
-        minute: The full minute; aware.
+    Both times are aware; *before* is the minute that was looked at before this one.
 
     Raises:
         ValueError: The schedule cannot be read.

@@ -33,12 +33,8 @@ _BLANKS: Final = re.compile(r"\s+")
 def substitute(arguments: str, values: Mapping[str, str], *, windows: bool) -> list[str]:
     """Return the argv that *arguments* means, with *values* in place of the tokens.
 
-    A token without a value stays as it is: the task then fails and names it.
-
-    Args:
-        arguments: The one string of a job's task.
-        values: Text by token name, without braces.
-        windows: Whether the rules of Windows hold, for quoting and for the case of names.
+    A token without a value stays as it is: the task then fails and names it. On Windows the case of
+    names does not count.
 
     Raises:
         ArgumentsError: A quote is not closed (POSIX only; Windows takes the rest of the string).

@@ -64,11 +64,8 @@ with open(facts["contents"], "w", encoding="utf-8") as file:
 def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> Build:
     """Build *program* below *work* with PyInstaller.
 
-    Args:
-        program: What to build.
-        work: An empty folder, on the file system of the final place.
-        epoch: The second that the build takes for now.
-        version: Version of the program, for the resource of a Windows executable.
+    *work* is an empty folder on the file system of the final place. The build takes *epoch*, in
+    seconds, for now, and puts *version* into a Windows executable.
 
     Raises:
         FreezeError: PyInstaller is not installed, or cannot build the program.
@@ -175,11 +172,7 @@ def missing_imports(notes: str, own: Collection[str]) -> tuple[str, ...]:
     """Return the missing modules that a program's own files need.
 
     A missing import at the top of a file stops the build; one in a function PyInstaller only notes,
-    among the many that libraries try and do without.
-
-    Args:
-        notes: What PyInstaller wrote to `warn-*.txt`.
-        own: Names of the program's own modules, and of its main file.
+    among the many that libraries try and do without. *notes* is what it wrote to `warn-*.txt`.
     """
     found = []
     for line in notes.splitlines():

@@ -112,10 +112,7 @@ def read_programs(
 ) -> list[Program]:
     """Return the programs that *file* becomes: one, or one for each command that its tasks declare.
 
-    Args:
-        file: A task file.
-        names: Only the commands of these tasks; all when empty.
-        command: Another name for the only command.
+    *names* keeps the commands of these tasks; *command* is another name for the only one.
 
     Raises:
         FreezeError: The file cannot be imported, or holds no such task; a name cannot be used.

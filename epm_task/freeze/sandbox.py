@@ -39,15 +39,9 @@ _NEEDED: Final = frozenset({"SYSTEMROOT"}) if sys.platform == "win32" else froze
 
 
 class Sandbox:
-    """An agent with a program in its layout; made by `open_sandbox`.
-
-    Attributes:
-        agent: The agent.
-        folders: Folders that the program must leave alone.
-    """
+    """An agent with a program in its layout, and the folders that the program must leave alone."""
 
     def __init__(self, agent: Agent, program: Installed, arguments: Sequence[str]) -> None:
-        """Put the program in the layout."""
         self.agent = agent
         self._program = program
         self._arguments = list(arguments)
@@ -69,9 +63,7 @@ class Sandbox:
     ) -> tuple[Run, frozenset[int]]:
         """Run the program; return the run, and the PIDs of children that were the same program.
 
-        Args:
-            source: The task file to run in the program's place.
-            homeless: Whether HOME and TMPDIR are missing from the environment too.
+        *source* is run in its place. Without a home, HOME and TMPDIR are not set.
         """
         home, tmp = str(self._home), str(self._tmp)
         homes = {"HOME": home, "USERPROFILE": home, "TMPDIR": tmp, "TEMP": tmp, "TMP": tmp}
@@ -133,11 +125,7 @@ def open_sandbox(
 ) -> Iterator[Sandbox]:
     """Start an agent with the program in its layout; all of it is removed at the end.
 
-    Args:
-        program: The program.
-        arguments: Arguments of its task.
-        settings: Settings by plugin and key.
-        paths: Options that get the path of an empty folder.
+    The options *paths* get the path of an empty folder.
     """
     plugin = program.task(list(arguments)).get("plugin")
     known = {**({plugin: {}} if plugin else {}), **settings}

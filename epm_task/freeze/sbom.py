@@ -30,13 +30,7 @@ _NAMESPACE: Final = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
 
 
 class Library(NamedTuple):
-    """One library.
-
-    Attributes:
-        name: Its name on the package index, normalised.
-        version: The version that is inside.
-        licence: SPDX expression or the words of its metadata; "" when it says nothing.
-    """
+    """One library: its normalised name, and the SPDX expression or other words of its licence."""
 
     name: str
     version: str
@@ -46,8 +40,7 @@ class Library(NamedTuple):
 def libraries_in(names: Iterable[str]) -> list[Library]:
     """Return the distributions to which files belong, ours included, sorted by name.
 
-    Args:
-        names: Paths of the files relative to `site-packages`; modules may be compiled.
+    The files are relative to `site-packages`; modules may be compiled.
     """
     wanted = {_stem(name) for name in names}
     found = {"epm-task": Library("epm-task", __version__, "MIT")}
@@ -89,12 +82,7 @@ def bill_of_materials(
 ) -> bytes:
     """Return the document; the same content gives the same bytes.
 
-    Args:
-        command: Name of the program.
-        version: Its version.
-        libraries: What is inside beside Python and the native files.
-        digests: SHA-256 of the native files, by path in the folder.
-        epoch: The second that the build takes for now.
+    *digests* holds the SHA-256 of the native files by path, and *epoch* is the second of the build.
     """
     whole = Component(
         name=command, version=version, type=ComponentType.APPLICATION, bom_ref=command

@@ -52,20 +52,7 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
 
     The registered hook takes them out afterwards, which gives the same program three times as
     slowly. It has to: a hook for httpx would be one for every program that is built here.
-
-    Args:
-        folder: A new folder.
-        pydantic: Whether the program needs pydantic.
-        asyncio: Whether the program needs asyncio.
     """
-    folder.mkdir()
-    for package, modules in {**UNUSED, **UNUSED_IN_LIBRARY}.items():
-        if package == "pydantic":
-            # In place of PyInstaller's own hook, which collects plugins for mypy and hypothesis.
-            text = _PYDANTIC.format(modules=modules)
-        else:
-            text = f"excludedimports = {list(modules)!r}\n"
-        (folder / f"hook-{package}.py").write_text(text, encoding="ascii")
     late = {
         "epm_task.runtime.parameter": () if pydantic else ("pydantic",),
         "epm_task.runtime.handler": () if asyncio else ("asyncio",),
@@ -73,8 +60,11 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
         # For coroutine functions that are marked as deprecated.
         "typing_extensions": () if asyncio else ("asyncio",),
     }
-    for module, modules in late.items():
-        text = f"excludedimports = {list(modules)!r}\n"
+    folder.mkdir()
+    for module, modules in {**UNUSED, **UNUSED_IN_LIBRARY, **late}.items():
+        # PyInstaller's own hook for pydantic collects plugins for mypy and hypothesis.
+        form = _PYDANTIC if module == "pydantic" else "excludedimports = {modules!r}\n"
+        text = form.format(modules=list(modules))
         (folder / f"hook-{module}.py").write_text(text, encoding="ascii")
     return folder
 
@@ -82,8 +72,7 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
 _PYDANTIC = """\
 from PyInstaller.utils.hooks import collect_submodules
 
-unused = {modules!r}
-excludedimports = list(unused)
+excludedimports = {modules!r}
 hiddenimports = collect_submodules(
     "pydantic", filter=lambda name: not name.startswith(("pydantic.mypy", "pydantic.v1"))
 )

@@ -37,13 +37,7 @@ def verify(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     source: Path | None = None,
 ) -> list[Check]:
-    """Return what was seen of the program.
-
-    Args:
-        program: The program.
-        arguments: Values for the parameters of its task.
-        settings: Settings that its task reads, by plugin and key.
-        source: The task file, for comparing the start-up times.
+    """Return what was seen of the program; with its *source* the start-up times are compared.
 
     Raises:
         FreezeError: A required parameter has no value. One that takes a path gets an empty folder.

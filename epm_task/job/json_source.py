@@ -50,12 +50,7 @@ class JsonSource:
             raise self._fault(rest, "", "something follows the end of the document", "remove it")
 
     def place(self, pointer: str, *, of_key: bool = False) -> Place:
-        """Return where the value at *pointer* is, or the nearest that holds it.
-
-        Args:
-            pointer: A JSON pointer.
-            of_key: The place of the value's name instead.
-        """
+        """Return where the value at *pointer*, or its name, is, or the nearest that holds it."""
         while pointer not in self._offsets and pointer:
             pointer = parent(pointer)
         return Place(*place_in(self.text, self._offsets[pointer][of_key]))

@@ -22,7 +22,6 @@ class UnknownCode(EpmTaskError, ValueError):
     """A code that no rule has."""
 
     def __init__(self, code: str) -> None:
-        """Take the code."""
         fix = "choose among those of `epm-task explain`, in --select, --ignore or [tool.epm-task]"
         super().__init__(f"no rule has the code {code}", fix=fix)
 
@@ -38,13 +37,9 @@ def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule
 
 
 def lint(subject: Subject, rules: Collection[Rule], *, name: str, line: int = 1) -> list[Finding]:
-    """Return what the rules find in one document, by place.
+    """Return what the rules find in the document of the file *name*, by place.
 
-    Args:
-        subject: The document.
-        rules: From `choose`.
-        name: Name of the file, as people gave it.
-        line: Where to point when the document has no text of its own: the line of the code.
+    A document without a text of its own is pointed at by *line*, that of its code.
     """
     found = []
     for rule in rules:

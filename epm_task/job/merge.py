@@ -29,9 +29,7 @@ Object = dict[str, Any]
 def merge(present: Mapping[str, Any], built: Mapping[str, Any]) -> Object:
     """Return *present* with what *built* states; the order of its names is kept.
 
-    Args:
-        present: The document on disk. Parts of an unexpected type are replaced.
-        built: The document from the code.
+    Parts of *present* that have an unexpected type are replaced.
     """
     tasks = _entries(present, "tasks")
     stated = {task["id"] for task in built["tasks"]}
@@ -144,12 +142,8 @@ class Drift(NamedTuple):
 def drift(present: JobDocument | None, built: Mapping[str, Any], file: str) -> Drift:
     """Compare what is on disk with what the code makes.
 
-    The layout of the file is not compared: a document that says the same has no drift.
-
-    Args:
-        present: The document on disk; None when there is none.
-        built: The document from the code.
-        file: Name of the file, for the head of the diff.
+    The layout of the file is not compared: a document that says the same has no drift. The head of
+    the diff names *file*.
     """
     if present is None:
         before, document = "", dict(built)

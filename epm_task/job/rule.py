@@ -34,14 +34,7 @@ Check = Callable[["Subject"], Iterator[Hit]]
 
 
 class Rule(NamedTuple):
-    """One rule.
-
-    Attributes:
-        code: `EPM003`.
-        title: A few words, without a full stop.
-        severity: How bad it is.
-        check: Yields what it finds. Its docstring is the page that `epm-task explain` shows.
-    """
+    """One rule; the docstring of its check is the page that `epm-task explain` shows."""
 
     code: str
     title: str
@@ -63,14 +56,9 @@ class Finding(NamedTuple):
     """One finding; findings sort by file, line and code.
 
     Attributes:
-        file: The file, as it was given.
         line: From 1.
         column: From 1, in characters.
-        code: `EPM003`.
-        severity: `error` or `warning`.
         pointer: JSON pointer of the value; empty for the whole document.
-        what: What is wrong and what comes of it.
-        fix: What to do.
     """
 
     file: str

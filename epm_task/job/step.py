@@ -35,12 +35,7 @@ def step_of(
 ) -> dict[str, Any]:
     """Return the step that runs *task*; a fact that the code does not state is left out.
 
-    Args:
-        task: The task.
-        lines: The arguments of the job's other tasks.
-        folder: `Jobs/bin` of the agent; the step then names its program by `executablePath`.
-        extension: What the program's file name ends with.
-        continue_on_failure: Whether the tasks after it run when it has failed.
+    With the agent's *folder* `Jobs/bin` the step names its program by `executablePath`.
     """
     declared, command = task.declaration, command_name(task)
     step: dict[str, Any] = {
@@ -96,7 +91,6 @@ class ArgumentLines:
     """
 
     def __init__(self) -> None:
-        """Begin without parameters."""
         self.parameters: list[dict[str, Any]] = []
 
     def line(self, task: Task[..., Any]) -> str:

@@ -60,7 +60,6 @@ class Subject:
         neighbours: frozenset[str] | None = None,
         systems: frozenset[OsName] | None = None,
     ) -> None:
-        """Take the document and what is known beside it."""
         self.document = document
         self.file = file
         self.job = job

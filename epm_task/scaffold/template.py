@@ -85,11 +85,8 @@ class Question:
 class Template:
     """One version of a template.
 
-    Args:
-        folder: The folder that holds `cookiecutter.json`.
-
     Attributes:
-        folder: The same.
+        folder: The folder that holds `cookiecutter.json`.
         version: Its number; a later version has a larger one.
         questions: What it asks, by the names of the answers.
 
@@ -98,7 +95,6 @@ class Template:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read the questions."""
         self.folder: Final = folder
         raw = _read(folder / "cookiecutter.json")
         prompts = raw.pop("__prompts__", {})
@@ -180,8 +176,7 @@ def _read(file: Path) -> dict[str, Any]:
 class TemplateVersions:
     """All versions of the template: `task/`, the current one, and `older/N.zip`, those before.
 
-    Args:
-        folder: The folder that holds them; by default that of this installation.
+    Without a folder they are those of this installation.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

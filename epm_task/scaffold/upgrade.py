@@ -42,12 +42,7 @@ class Upgraded(NamedTuple):
 
 
 def upgrade(project: Path, templates: TemplateVersions, changes: Mapping[str, Answer]) -> Upgraded:
-    """Bring *project* to the current template.
-
-    Args:
-        project: The folder with the project's pyproject.toml.
-        templates: The versions of the template.
-        changes: Answers that shall differ from those the project was made with.
+    """Bring *project* to the current template, with *changes* of the answers it was made with.
 
     Raises:
         ScaffoldError: The project cannot be upgraded.
@@ -153,11 +148,7 @@ _AUTHOR: Final = {
 class GitRepository:
     """The repository in which a folder lies.
 
-    Args:
-        folder: A folder in its work tree.
-
     Attributes:
-        folder: The same.
         prefix: The folder, as seen from the top of the work tree; empty for the top.
 
     Raises:
@@ -165,7 +156,6 @@ class GitRepository:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Find the repository."""
         self.folder: Final = folder
         try:
             self.prefix: Final = self.ask("rev-parse", "--show-prefix").strip()
@@ -202,11 +192,7 @@ class GitRepository:
     def commit_of(self, folder: Path, index: Path, message: str, *parents: str) -> str:
         """Store the files below *folder* as a commit on no branch, and return its name.
 
-        Args:
-            folder: Taken for the top of the work tree.
-            index: A file that does not exist, for git to work with.
-            message: The commit's message.
-            *parents: Names of commits.
+        *folder* is the top of the work tree; git makes the file *index* to work with.
         """
         place = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(folder)}
         git_dir = self.ask("rev-parse", "--absolute-git-dir").strip()

@@ -4,24 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from epm_task.admin.doctor.check_agent import (
-    check_admin_tier,
-    check_broker,
-    check_credential,
-    check_health,
-    check_plugin_tier,
-    check_port,
-    check_root,
-    check_tls,
-)
-from epm_task.admin.doctor.check_binary import check_binaries
-from epm_task.admin.doctor.check_job import (
-    check_drift,
-    check_job,
-    check_last_run,
-    check_plugins,
-    check_topics,
-)
+from epm_task.admin.doctor import check_agent, check_binary, check_job
 from epm_task.admin.doctor.finding import Finding, fault, unknown
 from epm_task.admin.errors import AdminError
 
@@ -32,20 +15,20 @@ if TYPE_CHECKING:
 
 #: From the ground up: a later check makes sense when the earlier ones are fine.
 _CHECKS: Final = {
-    "agent root": check_root,
-    "port": check_port,
-    "TLS": check_tls,
-    "credential": check_credential,
-    "health": check_health,
-    "Plugin tier": check_plugin_tier,
-    "Admin tier": check_admin_tier,
-    "job": check_job,
-    "drift": check_drift,
-    "binary": check_binaries,
-    "topics": check_topics,
-    "plugin": check_plugins,
-    "last run": check_last_run,
-    "broker": check_broker,
+    "agent root": check_agent.check_root,
+    "port": check_agent.check_port,
+    "TLS": check_agent.check_tls,
+    "credential": check_agent.check_credential,
+    "health": check_agent.check_health,
+    "Plugin tier": check_agent.check_plugin_tier,
+    "Admin tier": check_agent.check_admin_tier,
+    "job": check_job.check_job,
+    "drift": check_job.check_drift,
+    "binary": check_binary.check_binaries,
+    "topics": check_job.check_topics,
+    "plugin": check_job.check_plugins,
+    "last run": check_job.check_last_run,
+    "broker": check_agent.check_broker,
 }
 
 

@@ -30,15 +30,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check has seen.
-
-    Attributes:
-        check: The check's name.
-        state: How it is meant.
-        what: What was seen.
-        why: What it means, or why that is; empty when *what* says it all.
-        fix: What to do; empty when there is nothing to do.
-    """
+    """What one check has seen: why that is, and what to do, may be empty."""
 
     check: str
     state: State
