@@ -52,7 +52,7 @@ class JsonSource:
     def place(self, pointer: str, *, of_key: bool = False) -> Place:
         """Return where the value at *pointer*, or its name, is, or the nearest that holds it."""
         while pointer not in self._offsets and pointer:
-            pointer = parent(pointer)
+            pointer = pointer.rpartition("/")[0]
         return Place(*place_in(self.text, self._offsets[pointer][of_key]))
 
     def _value(
@@ -180,15 +180,7 @@ def child(pointer: str, key: str | int) -> str:
 
 def pointer_to(keys: Iterable[str | int]) -> str:
     """Return the pointer that follows *keys* from the root."""
-    pointer = ""
-    for key in keys:
-        pointer = child(pointer, key)
-    return pointer
-
-
-def parent(pointer: str) -> str:
-    """Return the pointer of the object or array that holds the value at *pointer*."""
-    return pointer.rpartition("/")[0]
+    return "".join(child("", key) for key in keys)
 
 
 def present_keys(value: Any, keys: Iterable[str | int]) -> list[str | int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -10,9 +10,6 @@ from pydantic.alias_generators import to_camel
 from epm_task.contract.client_id import JOB_ID_PATTERN
 from epm_task.contract.names import ExecutionType  # noqa: TC001  # pydantic reads it
 from epm_task.contract.schedule import SCHEDULE_KINDS
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
 
 
 def _field(description: str, default: Any = None, **more: Any) -> Any:
@@ -159,12 +156,9 @@ def field_table() -> str:
     for prefix, model in _PARTS.items():
         for name, field in model.model_fields.items():
             required = "yes" if field.is_required() else ""
-            rows.append(f"| `{prefix}{_key(name, field)}` | {required} | {field.description} |")
+            key = field.serialization_alias or field.alias or name
+            rows.append(f"| `{prefix}{key}` | {required} | {field.description} |")
     return "\n".join(rows) + "\n"
-
-
-def _key(name: str, field: FieldInfo) -> str:
-    return str(field.serialization_alias or field.alias or name)
 
 
 def _without_titles(value: Any) -> Any:

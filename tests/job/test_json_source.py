@@ -10,7 +10,6 @@ from epm_task.contract.json_text import MAX_BYTES, BadJson
 from epm_task.job.json_source import (
     Place,
     child,
-    parent,
     pointer_to,
     present_keys,
     read_source,
@@ -131,13 +130,6 @@ def test_a_pointer_escapes_its_separators() -> None:
     """As RFC 6901 says."""
     assert pointer_to(["a/b", 0, "m~n", ""]) == "/a~1b/0/m~0n/"
     assert child("/tasks", 3) == "/tasks/3"
-
-
-def test_a_pointer_has_a_parent() -> None:
-    """That of the root is the root."""
-    assert parent("/tasks/0/id") == "/tasks/0"
-    assert parent("/id") == ""
-    assert parent("") == ""
 
 
 def test_keys_that_lead_nowhere_are_left_out() -> None:

@@ -144,8 +144,11 @@ def unquoted_token(subject: Subject) -> Iterator[Hit]:
     holders = [p.text("name") for p in subject.parameters if _may_hold_blanks(p)]
     holders += _path_tokens(subject) - {"hasdesktop"}
     for task in subject.tasks:
-        if problem := _split_problem(subject, task):
-            yield Hit(task.at("arguments"), problem, "close the quote")
+        try:
+            tokens_in(task.text("arguments"), windows=subject.windows_only)
+        except ArgumentsError:
+            what = "arguments hold a quote that is not closed, so the agent cannot split them"
+            yield Hit(task.at("arguments"), what, "close the quote")
         for name, quoted in subject.tokens(task):
             if not quoted and any(subject.same(name, holder) for holder in holders):
                 yield Hit(
@@ -189,14 +192,6 @@ def _path_tokens(subject: Subject) -> frozenset[str]:
 
 def _may_hold_blanks(parameter: Part) -> bool:
     return parameter.text("type").casefold() not in _PLAIN_TYPES
-
-
-def _split_problem(subject: Subject, task: Part) -> str:
-    try:
-        tokens_in(task.text("arguments"), windows=subject.windows_only)
-    except ArgumentsError:
-        return "arguments hold a quote that is not closed, so the agent cannot split them"
-    return ""
 
 
 def _texts(value: object) -> Iterator[str]:
