@@ -92,6 +92,7 @@ def read_fields(data: bytes) -> dict[str, Any] | None:
 
 def _build(found: dict[str, Any], channel: Literal["broker", "stderr"]) -> Record:
     def text(name: str) -> str:
+        """Return a field as text, "" for one that is absent."""
         value = found.get(name)
         return "" if value is None else str(value)
 

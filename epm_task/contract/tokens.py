@@ -42,6 +42,7 @@ def substitute(arguments: str, values: Mapping[str, str], *, windows: bool) -> l
     known = {name.casefold(): value for name, value in values.items()} if windows else values
 
     def value_of(match: re.Match[str]) -> str:
+        """Return the token's value, or the token itself when it has none."""
         return known.get(match[1].casefold() if windows else match[1], match[0])
 
     argv: list[str] = []

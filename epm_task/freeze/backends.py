@@ -267,6 +267,7 @@ def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) 
     with zipfile.ZipFile(folder / f"{program.command}.pyz", "w") as archive:
 
         def add(name: str, data: bytes) -> None:
+            """Add a file whose time is that of the build."""
             entry = zipfile.ZipInfo(name, moment)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data, zipfile.ZIP_DEFLATED)

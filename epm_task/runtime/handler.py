@@ -204,6 +204,7 @@ def _run_coroutine(coroutine: Any, stop: Stop) -> object:
     import asyncio  # noqa: PLC0415  # 20 ms that only a coroutine function pays
 
     async def main() -> object:
+        """Await the handler, and cancel it when it is interrupted."""
         loop = asyncio.get_running_loop()
         running = loop.create_task(coroutine)
         with stop.interrupting_with(lambda: loop.call_soon_threadsafe(running.cancel)):

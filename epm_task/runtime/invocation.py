@@ -113,6 +113,11 @@ def parse_arguments(parameters: Sequence[Parameter], argv: Sequence[str]) -> dic
     return values
 
 
+def process_arguments() -> list[str]:
+    """Return the arguments of the process, without the program; the one place that reads them."""
+    return sys.argv[1:]
+
+
 def started_by_agent(argv: Sequence[str]) -> bool:
     """Tell whether an agent wrote *argv*: it gives its own address to every task."""
     return any(word.partition("=")[0] == API_BASE_OPTION for word in argv)

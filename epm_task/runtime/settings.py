@@ -50,7 +50,7 @@ class TaskSettings(BaseSettings):
             cls.plugin_id = plugin
 
     @classmethod
-    def settings_customise_sources(  # noqa: D102  # pydantic-settings defines it
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
@@ -58,6 +58,7 @@ class TaskSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the agent's document only: no environment, no `.env`, no secret files."""
         return (init_settings,)
 
     @classmethod

@@ -94,6 +94,7 @@ class _SharedFile(io.FileIO):
         self._streams = streams
 
     def write(self, data: Any) -> int:
+        """Write *data* whole, between two records and not inside one."""
         # Around all of it: what the buffer believes to be unwritten would be written again.
         with SHIELD, self._streams.undivided(ends_line=bytes(data[-1:]) == b"\n"):
             return super().write(data)

@@ -21,7 +21,7 @@ from epm_task.contract.names import SERVICE
 from epm_task.errors import DefinitionError, InvocationError
 from epm_task.runtime.declaration import Declaration, check_declaration
 from epm_task.runtime.handler import Handler
-from epm_task.runtime.invocation import started_by_agent
+from epm_task.runtime.invocation import process_arguments, started_by_agent
 from epm_task.runtime.streams import StandardStreams, loading_the_program
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ LOOKED_AT: Final = "_epm_task_file_"
 
 # A task's module may print long before it calls `main`. Nothing happens in any other program.
 _EARLY_STREAMS: Final = (
-    StandardStreams() if started_by_agent(sys.argv[1:]) and loading_the_program() else None
+    StandardStreams() if started_by_agent(process_arguments()) and loading_the_program() else None
 )
 
 _LISTS: Final = ("events", "publishes", "subscribes", "os_filter")
@@ -102,7 +102,7 @@ class Task(Generic[P, R_co]):
 
         main(
             {name: (task.handler, task.declaration) for name, task in self.siblings().items()},
-            sys.argv[1:] if argv is None else list(argv),
+            process_arguments() if argv is None else list(argv),
             _EARLY_STREAMS or StandardStreams(),
         )
 

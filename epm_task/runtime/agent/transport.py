@@ -227,6 +227,7 @@ class _BoundedSocket(io.RawIOBase):
         return io.BufferedReader(_BoundedReader(self))
 
     def sendall(self, data: bytes) -> None:
+        """Send *data* before the deadline; TimeoutError when that is over."""
         self._secured.settimeout(seconds_left(self.deadline))
         self._secured.sendall(data)
 
@@ -236,6 +237,7 @@ class _BoundedSocket(io.RawIOBase):
         return self._secured.recv_into(buffer)
 
     def close(self) -> None:
+        """Close the connection."""
         self._secured.close()
         super().close()
 
@@ -247,9 +249,11 @@ class _BoundedReader(io.RawIOBase):
         self._source = source
 
     def readable(self) -> bool:
+        """Return True, as `io` asks."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Receive into *buffer*, as `io` asks."""
         return self._source.receive_into(buffer)
 
 

@@ -191,6 +191,7 @@ class _StructlogWatch:
 
     def _wrap(self, loader: Any) -> None:
         def exec_module(module: ModuleType) -> None:
+            """Load structlog without what a task never uses, and configure it."""
             del loader.exec_module  # it may load other modules, too
             with slim_import("structlog"):
                 loader.exec_module(module)
@@ -216,6 +217,7 @@ class _StandardHandler(logging.Handler):
         self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write one record of `logging` to the sink."""
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001  # arguments that do not fit the format
