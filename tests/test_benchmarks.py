@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -81,8 +82,10 @@ SLOW = {"frozen"}
 def test_table(name: str) -> None:
     """The benchmark ends well; its figures are not judged here."""
     options, patterns = TABLES[name]
+    unmeasured = {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{name}.py"), *options],
+        env=unmeasured,  # what coverage adds is not ours
         capture_output=True,
         text=True,
         timeout=600,

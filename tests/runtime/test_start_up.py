@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 import threading
@@ -173,6 +174,7 @@ def test_what_is_put_off_for_settings_works_when_it_is_used(tmp_path: Path) -> N
     )
     ended = subprocess.run(
         [sys.executable, "-c", program],
+        env={key: value for key, value in os.environ.items() if "COVERAGE" not in key},
         cwd=tmp_path,
         capture_output=True,
         text=True,
