@@ -18,6 +18,7 @@ FLOORS = {
     "exit_code": 0,
     "errors": 0,
     "files": 0,
+    "trust": 0,
     "contract": 0,
     "runtime": 1,
     "job": 2,
@@ -33,9 +34,9 @@ FLOORS = {
 #: On one floor, who may import whom.
 NEIGHBOURS = {
     ("errors", "exit_code"),
-    ("files", "errors"),
+    ("trust", "errors"),
     ("contract", "errors"),
-    ("contract", "files"),
+    ("contract", "trust"),
     ("pytest_plugin", "testing"),
 }
 #: What a place may import beside the standard library and lower floors.
@@ -43,6 +44,7 @@ LIBRARIES = {
     "exit_code": set(),
     "errors": set(),
     "files": set(),
+    "trust": set(),
     "contract": {"cronsim"},
     "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_core", "pydantic_settings"},
     "job": {"pydantic", "cronsim"},

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.errors import UnsafeConfiguration
-from epm_task.files import check_trusted
 from epm_task.runtime.agent.tls import client_context
+from epm_task.trust import open_file, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,9 +91,10 @@ class Credential(NamedTuple):
                 fix=f"give the key of {certificate} with --key",
             )
         try:
-            check_trusted(certificate)
-            check_trusted(key, secret=True)
-            context.load_cert_chain(certificate, key, password=_refuse_password)
+            with open_file(certificate) as shown, open_file(key, secret=True) as kept:
+                context.load_cert_chain(
+                    path_of(shown, certificate), path_of(kept, key), password=_refuse_password
+                )
         except UnsafeConfiguration as error:
             raise UnsafeConnection.of(error) from None
         except ssl.SSLError as error:

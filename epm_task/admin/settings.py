@@ -13,10 +13,11 @@ from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.admin.exchange import admin_address
+from epm_task.contract.json_text import MAX_BYTES
 from epm_task.contract.names import HTTPS_PORT
 from epm_task.errors import UnsafeConfiguration
-from epm_task.files import check_trusted
 from epm_task.job.project import BadProject, find_project, read_table
+from epm_task.trust import open_judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,14 +102,18 @@ def _of_table(folder: Path) -> Iterator[tuple[str, Found]]:
     if (file := find_project(folder)) is None:
         return
     try:
-        table = read_table(file, "tool", "epm-task", "admin")
+        opened, fault = open_judged(file)
+        with opened:
+            table = read_table(file, "tool", "epm-task", "admin", data=opened.read(MAX_BYTES))
     except BadProject as error:
         raise WrongUse.of(error) from None
-    if table:  # whoever writes it decides whom an administrator's certificate is shown to
-        try:
-            check_trusted(file)
-        except UnsafeConfiguration as error:
-            raise UnsafeConnection.of(error, f"{_TABLE} of {file} was not used") from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise WrongUse(f"{file} cannot be read", why, "correct it") from None
+    except UnsafeConfiguration as error:
+        raise UnsafeConnection.of(error) from None
+    if table and fault:  # whoever writes it decides whom a certificate is shown to
+        raise UnsafeConnection.of(fault, f"{_TABLE} of {file} was not used")
     place = f"{_TABLE} of {file}"
     for name, value in table.items():
         if name not in NAMES:

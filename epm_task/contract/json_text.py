@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from epm_task.errors import EpmTaskError
+from epm_task.errors import EpmTaskError, UnsafeConfiguration
+from epm_task.trust import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,8 +92,10 @@ def read_object(path: Path) -> dict[str, Any]:
         BadJson: The file cannot be read, is larger, or does not hold a JSON object.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
+    except UnsafeConfiguration as error:
+        raise BadJson(error.why, error.fix, what="it cannot be read") from None
     except OSError as error:
         why = error.strerror or str(error)
         raise BadJson(why, "check its path and its rights", what="it cannot be read") from None

@@ -6,7 +6,6 @@ Its executable lies in a folder, mostly with a manifest and the job document tha
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -14,10 +13,10 @@ from epm_task.admin.deploy.bundle import commands_of
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import UnsafeConfiguration
-from epm_task.files import check_trusted
 from epm_task.freeze import FreezeError
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
+from epm_task.trust import entries_below, fault_of, is_ours, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +144,6 @@ def passed(checks: Sequence[Check]) -> bool:
 
 #: How many problems of one kind are told.
 _SHOWN: Final = 3
-_OTHERS_MAY_WRITE: Final = 0o022
 
 
 def check_install(program: Installed) -> list[Check]:
@@ -170,9 +168,9 @@ def check_install(program: Installed) -> list[Check]:
         _above(program.executable),
         judge(
             "executable",
-            os.access(program.executable, os.X_OK),
+            os.access(program.executable, os.X_OK) and not program.executable.is_symlink(),
             f"{program.executable.name} may be started",
-            f"chmod 0755 {program.executable}",
+            f"it must be a file, not a link, with mode 0755: chmod 0755 {program.executable}",
         ),
     ]
 
@@ -181,23 +179,17 @@ def _rights(folder: Path) -> tuple[list[str], list[str]]:
     """Return what belongs to somebody else, and what others may write, with what to do."""
     foreign: list[str] = []
     writable: list[str] = []
-    if os.name != "posix":  # rights on Windows are inherited from the folder; see the docs
-        return foreign, writable
-    for path in (folder, *folder.rglob("*")):
-        found = path.lstat()
-        mode = stat.S_IMODE(found.st_mode)
-        if found.st_uid not in {0, os.geteuid()}:
-            foreign.append(f"{path} belongs to uid {found.st_uid}; chown root {path}")
-        if not path.is_symlink() and mode & _OTHERS_MAY_WRITE:
-            writable.append(f"{path} has mode {mode:04o}; chmod go-w {path}")
+    for path, found in entries_below(folder):
+        if fault := fault_of(found, path):
+            (writable if is_ours(found) else foreign).append(str(fault))
     return foreign, writable
 
 
 def _above(executable: Path) -> Check:
     """Look at the folders above too: who may write there can put another program in place."""
     try:
-        check_trusted(executable)
-    except UnsafeConfiguration as error:
+        open_file(executable).close()
+    except (UnsafeConfiguration, OSError) as error:
         return Check("folders above", "failed", str(error))
     return Check("folders above", "ok", "root's or this user's, and nobody else may write")
 

@@ -39,15 +39,20 @@ def find_project(folder: Path) -> Path | None:
     return next((file for each in folders if (file := each / "pyproject.toml").is_file()), None)
 
 
-def read_table(file: Path, *names: str) -> dict[str, Any]:
+def read_table(file: Path, *names: str, data: bytes | None = None) -> dict[str, Any]:
     """Return the table `[a.b.c]` of a pyproject.toml by its *names*; an absent one is empty.
+
+    Args:
+        file: The pyproject.toml.
+        names: `a`, `b`, `c`.
+        data: What the file holds, for who has read it already.
 
     Raises:
         BadProject: The file cannot be read, or one of the names is another kind of value.
     """
     try:
-        table: Any = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        table: Any = tomllib.loads((file.read_bytes() if data is None else data).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise BadProject(f"{file} cannot be read", str(error), "correct it") from error
     for number, name in enumerate(names, 1):
         table = table.get(name, {})

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from epm_task.contract.json_text import BadJson, parse_object
-from epm_task.errors import EpmTaskError
+from epm_task.errors import EpmTaskError, UnsafeConfiguration
+from epm_task.trust import leads_inside, open_below
 
 NAME: Final = "manifest.json"
 #: Raised when a reader of an older version could misunderstand the content.
@@ -36,9 +37,10 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return what the manifest says of every file below *folder*, by relative path.
 
     Raises:
+        UnsafeConfiguration: One is neither a file nor a link.
         OSError: A file cannot be read.
     """
-    return {name: _describe(folder / name) for name in sorted(_names(folder)) if name != NAME}
+    return {name: _describe(folder, name) for name in sorted(_names(folder)) if name != NAME}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -71,11 +73,17 @@ def differences(folder: Path, manifest: dict[str, Any]) -> list[str]:
     found += [f"{name} is not in the manifest" for name in sorted(present - set(listed))]
     for name in sorted(present & set(listed)):
         try:
-            described = _describe(folder / name)
+            described = _describe(folder, name)
         except OSError as error:
             found.append(f"{name} cannot be read: {error.strerror}")
             continue
-        found += _changes(name, listed[name], described)
+        except UnsafeConfiguration as error:
+            found.append(f"{name} cannot be read: {error.why}")
+            continue
+        changes = _changes(name, listed[name], described)
+        if not changes and "link" in described and not leads_inside(folder / name, folder):
+            changes = [f"{name} is a link that leaves the program"]
+        found += changes
     return found
 
 
@@ -99,10 +107,11 @@ def _changes(name: str, listed: Any, present: dict[str, Any]) -> list[str]:
     return []
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def _describe(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
     if path.is_symlink():
         return {"link": os.readlink(path)}  # noqa: PTH115  # the text itself, not a path
-    with path.open("rb") as file:
+    with open_below(folder, name) as file:
         found = os.fstat(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     executable = bool(stat.S_IMODE(found.st_mode) & _EXECUTABLE_BITS)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from epm_task.contract.secrets import secret_form
 from epm_task.errors import InvalidArgument
-from epm_task.files import read_secret
+from epm_task.trust import read_secret
 
 #: Neither default nor annotation: the parameter must be given, as text.
 REQUIRED: Final[Any] = object()

@@ -223,7 +223,7 @@ def test_6_the_binary_is_missing(agent: Agent, file: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
 @pytest.mark.parametrize(
-    ("mode", "words"), [(0o644, "nobody may run it"), (0o777, "lets other users write it")]
+    ("mode", "words"), [(0o644, "nobody may run it"), (0o777, "every user can write it")]
 )
 def test_7_the_mode_is_wrong(agent: Agent, file: Path, mode: int, words: str) -> None:
     """Neither a file that cannot run, nor one that others can replace."""

@@ -113,7 +113,11 @@ def test_an_installed_program_passes(installed: Path) -> None:
     [
         (lambda f: (f / "a.so").write_text("x"), "files", "a.so was changed"),
         (lambda f: (f / "json.py").touch(), "files", "json.py is not in the manifest"),
-        (lambda f: (f / "a.so").chmod(0o664), "modes", "mode 0664; chmod go-w"),
+        (
+            lambda f: (f / "a.so").chmod(0o666),
+            "modes",
+            "mode 0666: every user can write it; chmod go-w",
+        ),
         (lambda f: f.chmod(0o777), "modes", "mode 0777"),
         (lambda f: f.parent.chmod(0o777), "folders above", "chmod go-w"),
         (lambda f: (f / "Probe").chmod(0o644), "files", "Probe was changed (executable bit)"),

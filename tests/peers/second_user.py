@@ -1,17 +1,25 @@
-"""A second user holds a TCP port, in a process that really runs under another user id."""
+"""A second user: a process that really runs under another user id, and one that holds a port."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOBODY = 65534
+needs_second_user = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be two users"
+)
 
 #: Arguments: host, port, user id at bind, user id at accept, whether it accepts, IPv6 only.
 LISTENER = """
@@ -61,3 +69,28 @@ def connected(host: str, port: int, *, greeted: bool = True) -> Iterator[socket.
     with socket.create_connection((host, port), 5) as sock:
         assert not greeted or sock.recv(1) == b"!"
         yield sock
+
+
+#: The interpreter may lie where only root can start it.
+BECOME = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+
+
+@contextlib.contextmanager
+def second_user(code: str, *arguments: str) -> Iterator[None]:
+    """Run Python *code* as the second user until the end of the block; it prints when it begins."""
+    command = [sys.executable, "-I", "-c", BECOME + code, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline(), "it did not begin"
+            yield
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def shared_folder() -> Iterator[Path]:
+    """Make a folder that the second user can reach, and remove it with all that it holds."""
+    with tempfile.TemporaryDirectory(prefix="epm-task-two-users-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)

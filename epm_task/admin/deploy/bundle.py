@@ -11,10 +11,11 @@ from epm_task.admin.deploy.program import Program, executable_of, read_program
 from epm_task.admin.errors import BadBundle
 from epm_task.contract.client_id import check_job_id
 from epm_task.contract.json_text import MAX_BYTES, BadJson
-from epm_task.errors import BadJobId, sentence
+from epm_task.errors import BadJobId, UnsafeConfiguration, sentence
 from epm_task.job.document import JobDocument
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
+from epm_task.trust import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,12 +102,12 @@ def _program(folder: Path) -> Program:
 
 
 def _document(file: Path) -> Document:
-    with file.open("rb") as stream:
-        data = stream.read(MAX_BYTES + 1)
     try:
+        with open_regular(file) as stream:
+            data = stream.read(MAX_BYTES + 1)
         document = JobDocument.parse(data).raw
         check_job_id(file.stem)
-    except (BadJson, BadJobId) as error:
+    except (BadJson, BadJobId, UnsafeConfiguration) as error:
         raise BadBundle.of(error, f"{file} cannot be used") from None
     if document.get("id") != file.stem:
         raise BadBundle(

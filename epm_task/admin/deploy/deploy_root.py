@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from epm_task.admin.deploy.program import (
     copy_program,
-    is_loose,
     put_in_place,
     read_installed,
     remove_tree,
@@ -16,7 +16,9 @@ from epm_task.admin.deploy.program import (
 )
 from epm_task.admin.deploy.versions import VersionStore
 from epm_task.admin.errors import ApplyUnderWay, NoVersion, UnsafeRoot, WriteRefused, WrongUse
+from epm_task.errors import UnsafeConfiguration
 from epm_task.files import try_lock
+from epm_task.trust import check_folder, entries_below, fault_of, open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
     from epm_task.contract.layout import AgentRoot
 
 
-#: Job documents may hold what is not for every user.
-_MODE: Final = 0o700
-_OTHERS_WRITE: Final = 0o002
+#: Everybody may look at programs; job documents may hold what is not for every user.
+_PUBLIC: Final = 0o755
+_PRIVATE: Final = 0o700
+
+
+_DANGER: Final = "programs that the agent runs as its own account are put in place from there"
 
 
 class DeployRoot:
@@ -141,12 +146,27 @@ class DeployRoot:
             ApplyUnderWay: Another process holds it.
             WriteRefused: A folder cannot be made.
         """
-        self._check()
+        if not self.agent.jobs.is_dir():
+            raise WrongUse(
+                f"{self.agent.path} is not an agent root",
+                "it has no folder Jobs",
+                "give the agent's folder with --agent-root",
+            )
         try:
-            self.agent.jobs_bin.mkdir(exist_ok=True)
+            check_folder(self.agent.jobs_bin, make=_PUBLIC)
+            for folder in (self.agent.path, self.agent.jobs):
+                check_folder(folder)
             for folder in (self.folder, self.versions, self.staging):
-                folder.mkdir(mode=_MODE, exist_ok=True)
-            descriptor = os.open(self.folder / "deploy.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                check_folder(folder, make=_PRIVATE)
+            # What they hold is put in place, so nobody else may have written there. Staging may
+            # hold a program that was in place like that; it is compared before it is used.
+            own = ((path, path.lstat()) for path in self.folder.iterdir())
+            for path, found in chain(entries_below(self.versions), own):
+                if fault := fault_of(found, path):
+                    raise fault
+            descriptor = open_to_write(self.folder / "deploy.lock")
+        except UnsafeConfiguration as error:
+            raise UnsafeRoot(error.what, f"{error.why}, and {_DANGER}", error.fix) from None
         except OSError as error:
             raise WriteRefused(error, self.folder) from error
         try:
@@ -157,31 +177,6 @@ class DeployRoot:
             yield
         finally:
             os.close(descriptor)
-
-    def _check(self) -> None:
-        if not self.agent.jobs.is_dir():
-            raise WrongUse(
-                f"{self.agent.path} is not an agent root",
-                "it has no folder Jobs",
-                "give the agent's folder with --agent-root",
-            )
-        if os.name != "posix":
-            return
-        for folder in (self.agent.path, self.agent.jobs, self.agent.jobs_bin):
-            if folder.exists() and folder.stat().st_mode & _OTHERS_WRITE:
-                raise UnsafeRoot(
-                    f"every user can write {folder}",
-                    "they could replace what the agent runs as its own account",
-                    f"chmod o-w {folder}",
-                )
-        # What it holds is put in place, so nobody else may have written there.
-        for folder in (self.folder, self.versions, self.staging):
-            if folder.exists() and is_loose(folder.lstat()):
-                raise UnsafeRoot(
-                    f"others can write {folder}",
-                    "programs are put in place from there",
-                    f"look at what it holds, then chown it to this user and chmod 700 {folder}",
-                )
 
 
 def _pid(descriptor: int) -> str:

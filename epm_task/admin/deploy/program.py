@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psutil
 
 from epm_task.admin.errors import BadBundle, ProgramInUse
+from epm_task.errors import UnsafeConfiguration
 from epm_task.files import sync_folder
+from epm_task.trust import entries_below, fault_of, leads_inside, open_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 
 _ANY_EXECUTE: Final = 0o111
-#: Who else could replace a file that the agent runs as its own account.
-_OTHERS_WRITE: Final = 0o022
 
 
 class FileFact(NamedTuple):
@@ -80,26 +80,24 @@ def read_program(folder: Path, *, as_installed: bool = True) -> Program:
         as_installed: Look at rights too. They do not count in a folder that is to be copied.
 
     Raises:
-        BadBundle: It holds what is neither a file, a folder nor a link inside it.
+        BadBundle: It holds what is neither a file, a folder nor a link inside it, or its
+            executable is a link.
         OSError: A file cannot be read.
     """
     files: dict[str, FileFact] = {}
-    for path in _walk(folder):
+    for path, found in entries_below(folder):
         name = path.relative_to(folder).as_posix()
-        found = path.lstat()
-        loose = as_installed and is_loose(found)
+        loose = as_installed and fault_of(found, path) is not None
         if stat.S_ISDIR(found.st_mode):
             if loose:
                 files[f"{name}/"] = FileFact("", loose=True)
         elif stat.S_ISLNK(found.st_mode):
-            files[name] = FileFact(f"-> {_link(path, folder)}")
-        elif stat.S_ISREG(found.st_mode):
+            files[name] = FileFact(f"-> {_link(path, folder)}", loose=loose)
+        else:
             executable = bool(found.st_mode & _ANY_EXECUTE)
             if os.name == "posix" and not as_installed:  # an archive may have lost the bit
                 executable |= name in _names(folder.name)
-            files[name] = FileFact(_sha256(path), executable, loose)
-        else:
-            raise BadBundle(f"{path} is neither a file nor a folder nor a link", fix="remove it")
+            files[name] = FileFact(_sha256(folder, name), executable, loose)
     return Program(folder.name, folder, files)
 
 
@@ -124,37 +122,24 @@ def _names(command: str) -> tuple[str, str]:
     return command, f"{command}.exe"
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    yield folder
-    for above, folders, files in os.walk(folder, onerror=_raise):
-        folders.sort()
-        yield from (Path(above, name) for name in (*folders, *sorted(files)))
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def is_loose(found: os.stat_result) -> bool:
-    """Return whether others than its owner, root and this user can write it."""
-    if os.name != "posix" or stat.S_ISLNK(found.st_mode):
-        return False
-    return bool(found.st_mode & _OTHERS_WRITE) or found.st_uid not in {0, os.geteuid()}
-
-
 def _link(path: Path, folder: Path) -> str:
     target = os.readlink(path)  # noqa: PTH115  # the text itself, not a path
-    inside = Path(os.path.normpath(path.parent / target)).is_relative_to(folder)
-    if Path(target).is_absolute() or not inside:
+    if path.parent == folder and path.name in _names(folder.name):
+        why = "the agent starts it, and its digest would be that of the link"
+        raise BadBundle(f"{path} is a link", why, "replace it by the file")
+    if Path(target).is_absolute() or not leads_inside(path, folder):
         raise BadBundle(
             f"{path} is a link that leaves its program, to {target}", fix="replace it by a file"
         )
     return target
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(folder: Path, name: str) -> str:
+    try:
+        with open_below(folder, name) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except UnsafeConfiguration as error:
+        raise BadBundle.of(error) from None
 
 
 #: The agent runs the files as its own account: nobody but their owner may write them.
@@ -172,13 +157,13 @@ def copy_program(program: Program, target: Path) -> None:
     """
     _make_folder(target)
     for name, fact in program.files.items():
-        source, copy = program.folder / name, target / name
+        copy = target / name
         for folder in reversed(copy.relative_to(target).parents[:-1]):
             _make_folder(target / folder)
         if fact.digest.startswith("->"):
             copy.symlink_to(fact.digest.removeprefix("-> "))
         else:
-            _copy(source, copy, fact)
+            _copy(program, name, copy, fact)
     for above, _, _ in os.walk(target):
         sync_folder(target / above)
     copied = read_program(target).files
@@ -206,9 +191,12 @@ def _make_folder(folder: Path) -> None:
         folder.chmod(_FOLDER_MODE)  # whatever the umask is
 
 
-def _copy(source: Path, copy: Path, fact: FileFact) -> None:
+def _copy(program: Program, name: str, copy: Path, fact: FileFact) -> None:
+    source = program.folder / name
     try:
-        reader = source.open("rb")
+        reader = open_below(program.folder, name)
+    except UnsafeConfiguration as error:
+        raise BadBundle.of(error) from None
     except OSError as error:
         raise BadBundle(
             f"{source} vanished, or cannot be read any more",

@@ -16,7 +16,7 @@ from epm_task.admin.doctor.finding import Finding, fault, note, ok, unknown
 from epm_task.contract.layout import find_program
 from epm_task.contract.names import allowed_systems, os_name
 from epm_task.errors import UnsafeConfiguration, sentence
-from epm_task.files import check_trusted
+from epm_task.trust import check_folder, open_file, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +64,12 @@ def _rights(path: Path) -> Finding:
         what = f"{path} has mode {mode:04o}"
         return fault("rights", what, "nobody may run it", fix=f"chmod 755 {path}")
     try:
-        for part in (path, path.parent / "_internal"):
-            if part.exists():
-                check_trusted(part)
+        open_file(path).close()
+        if (path.parent / "_internal").exists():
+            check_folder(path.parent / "_internal")
+    except OSError as error:
+        why = error.strerror or str(error)
+        return fault("rights", f"{path} cannot be opened", why, fix="correct its folders' rights")
     except UnsafeConfiguration as error:
         why = "the agent runs it as its own account"
         return fault("rights", sentence(error.what, error.why), why, fix=error.fix)
@@ -162,7 +165,7 @@ def read_executable(path: Path) -> Executable:
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(4096)
         size = file.seek(0, 2)
         file.seek(max(0, size - _LOOK_BACK_BYTES))

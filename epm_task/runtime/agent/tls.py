@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.errors import UnsafeConfiguration
-from epm_task.files import check_trusted
 from epm_task.runtime.attestation import attestation
+from epm_task.trust import open_file, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +36,8 @@ def client_context(ca_file: Path | None, *, option: str = "--ca-file") -> ssl.SS
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        check_trusted(ca_file)
-        context.load_verify_locations(ca_file)
+        with open_file(ca_file) as file:
+            context.load_verify_locations(path_of(file, ca_file))
     except (OSError, ssl.SSLError) as error:
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise UnsafeConfiguration(

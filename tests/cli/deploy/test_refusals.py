@@ -137,16 +137,16 @@ def test_others_can_write_the_folder(
     (agent.root / "Jobs" / "bin").chmod(0o777)
     refused = deploy("apply", "--yes")
     (agent.root / "Jobs" / "bin").chmod(0o755)
-    assert (refused.exit_code, "chmod o-w" in _one_sentence(refused.err)) == (78, True)
+    assert (refused.exit_code, "chmod go-w" in _one_sentence(refused.err)) == (78, True)
 
 
 def test_others_can_write_the_versions(
     agent: Agent, first: str, deploy: Callable[..., Finished]
 ) -> None:
     """What is put in place from there would be theirs."""
-    (agent.root / "epm-task" / "versions").chmod(0o770)
+    (agent.root / "epm-task" / "versions").chmod(0o707)
     refused = deploy("rollback", "--yes")
-    assert (refused.exit_code, "chmod 700" in _one_sentence(refused.err)) == (78, True)
+    assert (refused.exit_code, "chmod go-w" in _one_sentence(refused.err)) == (78, True)
 
 
 def test_an_agent_that_is_down(agent: Agent, first: str) -> None:

@@ -1,0 +1,400 @@
+"""Open files and folders that nobody but root and this user can change; all callers ask here.
+
+The way down from the root folder is opened name by name, each name in the folder that was opened
+before it, and each is judged by its descriptor: the owner is root or this user, and nobody else may
+write. That holds for the folders of every link on the way too. A sticky folder such as /tmp is fine
+for an entry that root or this user owns, and so is a group that nobody else belongs to. After that
+no other user can give the path another meaning, and what is read comes from the judged descriptor.
+
+Windows has no such calls. There only the kind of a file is looked at: its rights are those of its
+folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from epm_task.errors import UnsafeConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+
+_OTHERS_WRITE: Final = 0o022
+_GROUP: Final = 0o070
+#: A pipe that is swapped in must not keep the caller waiting; Windows has none among its files.
+_NO_WAITING: Final = (
+    getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+)
+#: As Linux does, path_resolution(7).
+_MAX_LINKS: Final = 40
+#: A key, token or password is far smaller; a device or a log given by mistake is not.
+_MAX_SECRET_BYTES: Final = 64 * 1024
+_KINDS: Final = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+}
+
+
+def fault_of(
+    found: os.stat_result, path: Path, *, secret: bool = False, in_passing: bool = False
+) -> UnsafeConfiguration | None:
+    """Return why somebody else could replace a file or folder; None when nobody can.
+
+    Args:
+        found: Its facts, those of an opened descriptor or of the entry of a trusted folder.
+        path: What it is called in the sentence.
+        secret: Nobody else may read it either.
+        in_passing: It is a folder on the way, of which one entry counts, so it may be sticky.
+    """
+    if os.name != "posix":
+        return None
+    from shlex import quote  # noqa: PLC0415  # each start of a task reads a file
+
+    mode = stat.S_IMODE(found.st_mode)
+    what = f"{path} belongs to {_user(found.st_uid)} and has mode {mode:04o}"
+    if not is_ours(found):
+        fix = f"chown {_user(os.geteuid())} {quote(str(path))}"
+        return UnsafeConfiguration(what, "its owner could replace it", fix)
+    open_to = mode & (0o077 if secret else _OTHERS_WRITE)
+    if stat.S_ISLNK(found.st_mode) or (in_passing and mode & stat.S_ISVTX):
+        return None
+    if open_to & _GROUP and _is_private(found.st_gid):
+        open_to &= ~_GROUP
+    if not open_to:
+        return None
+    who = f"every member of group {found.st_gid}" if open_to & _GROUP else "every user"
+    act = "write" if open_to & _OTHERS_WRITE else "read"
+    fix = f"chmod {'0600' if secret else 'go-w'} {quote(str(path))}"
+    return UnsafeConfiguration(what, f"{who} can {act} it", fix)
+
+
+def is_ours(found: os.stat_result) -> bool:
+    """Return whether a file belongs to root or to this user; always, on Windows."""
+    return os.name != "posix" or found.st_uid in {0, os.geteuid()}
+
+
+def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield *folder* and all below it, each folder before what it holds, with its own facts.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        found = path.lstat()
+        yield path, found
+        if stat.S_ISDIR(found.st_mode):
+            waiting += sorted(path.iterdir(), reverse=True)
+
+
+def open_file(path: Path, *, secret: bool = False) -> BufferedReader:
+    """Return a regular file, opened for reading, that nobody else could have replaced.
+
+    Args:
+        path: The file.
+        secret: Nobody else may read it either.
+
+    Raises:
+        UnsafeConfiguration: Somebody could, or it is not a regular file.
+        OSError: It cannot be opened.
+    """
+    file, fault = open_judged(path, secret=secret)
+    if fault:
+        file.close()
+        raise fault
+    return file
+
+
+def open_judged(
+    path: Path, *, secret: bool = False
+) -> tuple[BufferedReader, UnsafeConfiguration | None]:
+    """Return a regular file, opened for reading, and why it is not trusted, for who decides later.
+
+    Raises:
+        UnsafeConfiguration: It is not a regular file.
+        OSError: It cannot be opened.
+    """
+    way = _walk(path, secret=secret)
+    return os.fdopen(way.descriptor, "rb"), way.fault
+
+
+def read_file(path: Path, limit: int, *, secret: bool = False) -> bytes:
+    """Return what a file holds, at most *limit* bytes; as `open_file`.
+
+    Raises:
+        UnsafeConfiguration: As `open_file`.
+        OSError: As `open_file`.
+    """
+    with open_file(path, secret=secret) as file:
+        return file.read(limit)
+
+
+def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
+    """Return the secret in *path*, without the line end that editors add.
+
+    Raises:
+        UnsafeConfiguration: Somebody else can read or replace the file.
+        ValueError: It cannot be read, is not UTF-8 text, or is larger than 64 KiB.
+    """
+    try:
+        data = read_file(path, _MAX_SECRET_BYTES + 1, secret=True)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > _MAX_SECRET_BYTES:
+        raise ValueError(f"{path} is larger than 64 KiB")
+    if binary:
+        return data
+    try:
+        return data.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+
+
+def path_of(file: BufferedReader, path: Path) -> str:
+    """Return a name for an opened file, for OpenSSL, which takes no descriptor.
+
+    On POSIX it is that of the descriptor, so that no other file can be meant; elsewhere it is
+    *path*.
+    """
+    return f"/dev/fd/{file.fileno()}" if os.name == "posix" else str(path)
+
+
+def check_folder(path: Path, *, make: int | None = None) -> None:
+    """Refuse a folder in which somebody else could write, or which somebody could replace.
+
+    Args:
+        path: The folder.
+        make: The mode of each folder of the path that is missing, and made then; the umask counts.
+
+    Raises:
+        UnsafeConfiguration: Somebody could.
+        OSError: It is missing, is not a folder, or cannot be made.
+    """
+    way = _walk(path, folder=True, make=make)
+    os.close(way.descriptor)
+    if way.fault:
+        raise way.fault
+
+
+def open_to_write(path: Path, mode: int = 0o600, flags: int = 0) -> int:
+    """Return the descriptor of a file for reading and writing; it is made when it is missing.
+
+    Args:
+        path: The file; in its folder only root and this user can write.
+        mode: Of a new file.
+        flags: More flags of `os.open`, such as `O_APPEND`.
+
+    Raises:
+        UnsafeConfiguration: Somebody else could write there, or it is a link or no regular file.
+        OSError: It cannot be opened.
+    """
+    if sys.platform == "win32":
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_BINARY | flags, mode)
+    way = _walk(path.parent, folder=True)
+    try:
+        if way.fault:
+            raise way.fault
+        place = way.path / path.name
+        with suppress(FileNotFoundError):
+            found = os.stat(path.name, dir_fd=way.descriptor, follow_symlinks=False)
+            _check_ours(found, place)
+        how = _READ & ~os.O_RDONLY | os.O_RDWR | os.O_CREAT | flags
+        descriptor = os.open(path.name, how, mode, dir_fd=way.descriptor)
+    finally:
+        os.close(way.descriptor)
+    try:
+        _check_ours(os.fstat(descriptor), place)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Return a regular file, opened for reading, whoever can change it; a pipe does not block.
+
+    Raises:
+        UnsafeConfiguration: It is not a regular file.
+        OSError: It cannot be opened.
+    """
+    _check_kind(path.stat(), path)
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
+    if fault := _kind_fault(os.fstat(descriptor), path):
+        os.close(descriptor)
+        raise fault
+    return os.fdopen(descriptor, "rb")
+
+
+def open_below(folder: Path, name: str) -> BufferedReader:
+    """Return a regular file below *folder*, opened for reading; no link is followed on the way.
+
+    Whose it is does not matter: for who compares its content with a digest.
+
+    Raises:
+        UnsafeConfiguration: It is not a regular file.
+        OSError: It cannot be opened, or a link is on the way.
+    """
+    if sys.platform == "win32":
+        _check_kind((folder / name).lstat(), folder / name)
+        return (folder / name).open("rb")
+    *folders, last = Path(name).parts
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        for each in folders:
+            descriptor = _replaced(descriptor, os.open(each, _FOLDER, dir_fd=descriptor))
+        found = os.stat(last, dir_fd=descriptor, follow_symlinks=False)
+        _check_kind(found, folder / name)
+        descriptor = _replaced(descriptor, os.open(last, _READ, dir_fd=descriptor))
+        _check_kind(os.fstat(descriptor), folder / name)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def leads_inside(link: Path, folder: Path) -> bool:
+    """Return whether a link leads to something in *folder*, after all links on its way."""
+    end, base = os.path.realpath(link), os.path.realpath(folder)
+    return Path(end).is_relative_to(base)
+
+
+class _Way(NamedTuple):
+    """The end of a way: an open descriptor, its path without links, and the first fault seen."""
+
+    descriptor: int
+    path: Path
+    fault: UnsafeConfiguration | None
+
+
+if sys.platform == "win32":
+
+    def _walk(
+        path: Path, *, folder: bool = False, secret: bool = False, make: int | None = None
+    ) -> _Way:
+        """Open a file without judging it; for a folder, which Windows opens not, open NUL."""
+        del secret
+        if folder:
+            if make is not None:
+                path.mkdir(parents=True, exist_ok=True)
+            elif not path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+            return _Way(os.open(os.devnull, os.O_RDONLY), path, None)
+        _check_kind(path.stat(), path)
+        return _Way(os.open(path, os.O_RDONLY | os.O_BINARY), path, None)
+
+else:
+    _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | _NO_WAITING
+    #: Linux opens a folder that may be passed but not read only with O_PATH.
+    _FOLDER: Final = (
+        getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    )
+
+    def _walk(
+        path: Path, *, folder: bool = False, secret: bool = False, make: int | None = None
+    ) -> _Way:
+        """Open *path* name by name from the root folder, and judge each descriptor."""
+        here = Path("/")
+        names = list(reversed(path.absolute().parts[1:]))
+        descriptor = os.open(here, _FOLDER)
+        fault = fault_of(os.fstat(descriptor), here, in_passing=True)
+        links = 0
+        try:
+            while names:
+                name = names.pop()
+                place = here.parent if name == ".." else here / name
+                is_file = not (names or folder)
+                found = _entry(name, descriptor, place, make)
+                if stat.S_ISLNK(found.st_mode):
+                    links = _counted(links, path)
+                    fault = fault or fault_of(found, place)
+                    target = Path(os.readlink(name, dir_fd=descriptor))
+                    if target.is_absolute():
+                        descriptor, here = _replaced(descriptor, os.open("/", _FOLDER)), Path("/")
+                    names += reversed(target.parts[target.is_absolute() :])
+                    continue
+                if is_file:
+                    _check_kind(found, place)
+                opened = os.open(name, _READ if is_file else _FOLDER, dir_fd=descriptor)
+                descriptor, here = _replaced(descriptor, opened), place
+                found = os.fstat(descriptor)
+                if is_file:
+                    _check_kind(found, here)
+                fault = fault or fault_of(
+                    found, here, secret=secret and is_file, in_passing=bool(names)
+                )
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return _Way(descriptor, here, fault)
+
+    def _entry(name: str, parent: int, place: Path, make: int | None) -> os.stat_result:
+        """Return the facts of an entry of an opened folder; make a missing folder when asked to."""
+        try:
+            return os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            if make is None:
+                raise FileNotFoundError(
+                    errno.ENOENT, os.strerror(errno.ENOENT), str(place)
+                ) from None
+        os.mkdir(name, make, dir_fd=parent)
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+
+    def _counted(links: int, path: Path) -> int:
+        if links == _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        return links + 1
+
+    def _replaced(old: int, new: int) -> int:
+        os.close(old)
+        return new
+
+
+def _check_kind(found: os.stat_result, path: Path) -> None:
+    if fault := _kind_fault(found, path):
+        raise fault
+
+
+def _check_ours(found: os.stat_result, path: Path) -> None:
+    _check_kind(found, path)
+    if fault := fault_of(found, path):
+        raise fault
+    if found.st_nlink > 1:  # another user may have linked a file of root's here
+        raise UnsafeConfiguration(f"{path} has another name", "it is a hard link", "remove it")
+
+
+def _kind_fault(found: os.stat_result, path: Path) -> UnsafeConfiguration | None:
+    if stat.S_ISREG(found.st_mode):
+        return None
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+    return UnsafeConfiguration(f"{path} is not a file", f"it is {kind}", "remove it")
+
+
+def _user(uid: int) -> str:
+    return "root" if uid == 0 else f"uid {uid}"
+
+
+def _is_private(gid: int) -> bool:
+    """Return whether nobody but root and this user belongs to a group that the system knows."""
+    if sys.platform == "win32":
+        return False
+    import grp  # noqa: PLC0415  # asked for files that a group can write, which are few
+    import pwd  # noqa: PLC0415
+
+    own = {0, os.geteuid()}
+    try:
+        members = [pwd.getpwnam(name).pw_uid for name in grp.getgrgid(gid).gr_mem]
+    except KeyError:  # an unknown group, or an unknown member
+        return False
+    return own.issuperset([*members, *(u.pw_uid for u in pwd.getpwall() if u.pw_gid == gid)])

@@ -1,0 +1,223 @@
+"""Attacks of a second user on a deployment that runs as root: nothing of his is followed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from admin.deploy.bundle_files import write_bundle, write_program
+from peers.second_user import NOBODY, needs_second_user
+
+from epm_task.admin.deploy.bundle import read_bundles
+from epm_task.admin.deploy.deploy_root import DeployRoot
+from epm_task.admin.deploy.program import copy_program, read_program
+from epm_task.admin.errors import BadBundle, UnsafeRoot
+from epm_task.contract.layout import AgentRoot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the attack needs links and pipes of POSIX")
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> AgentRoot:
+    """An agent's folder without an agent."""
+    root = AgentRoot(tmp_path / "agent")
+    root.jobs_bin.mkdir(parents=True)
+    return root
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A folder and a file of root's that the second user wants to be rid of."""
+    folder = tmp_path / "victim"
+    folder.mkdir()
+    (folder / "precious").write_text("precious")
+    return folder
+
+
+def _deploy(agent: AgentRoot) -> None:
+    root = DeployRoot(agent)
+    with root.held():
+        root.clear_staging()
+
+
+def _plant(agent: AgentRoot, victim: Path, theirs: Path) -> None:
+    """Make `epm-task` a link to a folder whose `staging` and `deploy.lock` lead to the victim."""
+    theirs.mkdir()
+    (theirs / "staging").symlink_to(victim)
+    (theirs / "deploy.lock").symlink_to(victim / "precious")
+    (agent.path / "epm-task").symlink_to(theirs)
+    for path in (theirs, theirs / "staging", theirs / "deploy.lock", agent.path / "epm-task"):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+@needs_second_user
+@pytest.mark.parametrize("mine", ["group", "owner"])
+def test_links_in_a_root_that_others_can_write(
+    agent: AgentRoot, victim: Path, tmp_path: Path, mine: str
+) -> None:
+    """The folder would be emptied, and the file truncated."""
+    _plant(agent, victim, tmp_path / "theirs")
+    os.chown(agent.path, *((0, NOBODY) if mine == "group" else (NOBODY, 0)))
+    agent.path.chmod(0o775)
+    with pytest.raises(UnsafeRoot, match=rf"{agent.path} belongs to .* mode 0775.*; ch(mod|own) "):
+        _deploy(agent)
+    assert (victim / "precious").read_text() == "precious"
+
+
+@needs_second_user
+def test_links_of_another_user_in_a_root_that_is_safe_now(
+    agent: AgentRoot, victim: Path, tmp_path: Path
+) -> None:
+    """What was planted before the rights were mended is not followed either."""
+    _plant(agent, victim, tmp_path / "theirs")
+    with pytest.raises(UnsafeRoot, match=f"epm-task belongs to uid {NOBODY}"):
+        _deploy(agent)
+    assert (victim / "precious").read_text() == "precious"
+
+
+def _give_bin_away(agent: AgentRoot) -> Path:
+    os.chown(agent.jobs_bin, NOBODY, NOBODY)
+    return agent.jobs_bin
+
+
+def _open_the_parent(agent: AgentRoot) -> Path:
+    agent.path.parent.chmod(0o777)
+    return agent.path.parent
+
+
+def _give_a_version_away(agent: AgentRoot) -> Path:
+    folder = agent.path / "epm-task" / "versions" / "probe" / "1"
+    folder.mkdir(parents=True)
+    os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
+def _give_the_journal_away(agent: AgentRoot) -> Path:
+    (agent.path / "epm-task").mkdir()
+    journal = agent.path / "epm-task" / "journal.json"
+    journal.write_text("{}")
+    os.chown(journal, NOBODY, NOBODY)
+    return journal
+
+
+def _link_bin(agent: AgentRoot) -> Path:
+    agent.jobs_bin.rmdir()
+    theirs = agent.path.parent / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, NOBODY, NOBODY)
+    agent.jobs_bin.symlink_to(theirs)
+    return theirs
+
+
+@needs_second_user
+@pytest.mark.parametrize(
+    "weaken",
+    [
+        _give_bin_away,
+        _open_the_parent,
+        _give_a_version_away,
+        _give_the_journal_away,
+        _link_bin,
+    ],
+)
+def test_whatever_others_could_replace_is_named(
+    agent: AgentRoot, weaken: Callable[[AgentRoot], Path]
+) -> None:
+    """With its path, its owner, its mode and the command that mends it."""
+    place = weaken(agent)
+    with pytest.raises(UnsafeRoot) as refused:
+        _deploy(agent)
+    owner = "root" if weaken is _open_the_parent else f"uid {NOBODY}"
+    mode = place.stat().st_mode & 0o7777
+    assert refused.value.what == f"{place} belongs to {owner} and has mode {mode:04o}"
+    assert refused.value.fix in {f"chown root {place}", f"chmod go-w {place}"}
+    assert refused.value.exit_code == 78
+
+
+@posix
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_a_lock_that_is_another_file(agent: AgentRoot, victim: Path, kind: str) -> None:
+    """It would be truncated."""
+    (agent.path / "epm-task").mkdir()
+    lock = agent.path / "epm-task" / "deploy.lock"
+    link = lock.hardlink_to if kind == "hard" else lock.symlink_to
+    link(victim / "precious")
+    with pytest.raises(UnsafeRoot, match=f"it is a {kind if kind == 'hard' else 'link'}"):
+        _deploy(agent)
+    assert (victim / "precious").read_text() == "precious"
+
+
+@posix
+def test_a_link_that_leaves_a_program_by_another_link(tmp_path: Path) -> None:
+    """By its text it stays inside; where it resolves it does not."""
+    folder = write_program(tmp_path).parent
+    (folder / "a").mkdir()
+    (folder / "a" / "up").symlink_to("../../..")
+    (folder / "escape").symlink_to("a/up/../../../../etc/shadow")
+    for left in ("escape", "a/up"):
+        with pytest.raises(BadBundle, match="is a link that leaves its program"):
+            read_program(folder, as_installed=False)
+        (folder / left).unlink()
+    (folder / "real").mkdir()
+    (folder / "deep").symlink_to("real")
+    (folder / "inside").symlink_to("deep/../_internal/library.txt")
+    assert "inside" in read_program(folder, as_installed=False).files
+
+
+@posix
+def test_a_link_that_leaves_by_a_link_to_a_deeper_folder(tmp_path: Path) -> None:
+    """`a/b/..` is not `a` when `b` is a link."""
+    folder = write_program(tmp_path).parent
+    (folder / "x" / "y").mkdir(parents=True)
+    (folder / "x" / "y" / "top").symlink_to("../..")
+    (folder / "escape").symlink_to("x/y/top/../../secret")
+    with pytest.raises(BadBundle, match="leaves its program"):
+        read_program(folder, as_installed=False)
+
+
+@posix
+@pytest.mark.parametrize("target", ["_internal/library.txt", "/bin/sh"])
+def test_an_executable_that_is_a_link(tmp_path: Path, target: str) -> None:
+    """Its digest would be that of the link, and not of what is run."""
+    executable = write_program(tmp_path)
+    executable.unlink()
+    executable.symlink_to(target)
+    with pytest.raises(BadBundle, match="probe is a link: the agent starts it"):
+        read_program(executable.parent, as_installed=False)
+
+
+@posix
+def test_a_pipe_in_place_of_a_job_document(tmp_path: Path) -> None:
+    """It is refused at once, and not waited for."""
+    bundle = write_bundle(tmp_path)
+    os.mkfifo(bundle / "Jobs" / "other.json")
+    with pytest.raises(BadBundle, match=r"other\.json.*it is a pipe"):
+        read_bundles(bundle)
+
+
+@posix
+@pytest.mark.parametrize("swapped", ["pipe", "link", "folder"])
+def test_what_is_swapped_in_before_the_copy(tmp_path: Path, victim: Path, swapped: str) -> None:
+    """Neither a pipe is waited for, nor a link followed, nor another folder read."""
+    executable = write_program(tmp_path)
+    program = read_program(executable.parent, as_installed=False)
+    library = executable.parent / "_internal" / "library.txt"
+    if swapped == "folder":
+        shutil.rmtree(library.parent)
+        (victim / library.name).write_text("secret")
+        library.parent.symlink_to(victim)
+    else:
+        library.unlink()
+        if swapped == "pipe":
+            os.mkfifo(library)
+        else:
+            library.symlink_to(victim / "precious")
+    with pytest.raises(BadBundle, match=r"is not a file|vanished"):
+        copy_program(program, tmp_path / "copy")
+    assert not (tmp_path / "copy" / "_internal" / "library.txt").exists()

@@ -1,0 +1,243 @@
+"""Tests of trust: what another user could replace is refused, and read through what was judged."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from peers.second_user import NOBODY, needs_second_user, second_user, shared_folder
+
+from epm_task.errors import UnsafeConfiguration
+from epm_task.trust import (
+    check_folder,
+    open_below,
+    open_file,
+    open_regular,
+    open_to_write,
+    read_file,
+    read_secret,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+posix = pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A private file."""
+    made = tmp_path / "ca.pem"
+    made.write_text("x")
+    made.chmod(0o600)
+    return made
+
+
+def test_a_private_file_is_trusted(file: Path) -> None:
+    """As a secret too."""
+    assert read_file(file, 10) == b"x"
+    assert read_file(file, 10, secret=True) == b"x"
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o602, 0o622, 0o666])
+def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
+    """The sentence names path, owner, mode, and the command that mends it."""
+    file.chmod(mode)
+    with pytest.raises(UnsafeConfiguration) as refused:
+        open_file(file)
+    owner = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
+    assert refused.value.what == f"{file} belongs to {owner} and has mode {mode:04o}"
+    assert (refused.value.fix, refused.value.exit_code) == (f"chmod go-w {file}", 78)
+
+
+@posix
+def test_a_file_that_others_can_read_is_not_a_secret(file: Path) -> None:
+    """It is fine for a certificate."""
+    file.chmod(0o644)
+    open_file(file).close()
+    with pytest.raises(UnsafeConfiguration, match="read it; chmod 0600"):
+        open_file(file, secret=True)
+
+
+@posix
+def test_a_folder_above_that_others_can_write_is_refused(file: Path, tmp_path: Path) -> None:
+    """Whoever can write there can replace the file; the sticky bit keeps them from that."""
+    tmp_path.chmod(0o757)
+    with pytest.raises(UnsafeConfiguration, match="and has mode 0757: every user can write it"):
+        open_file(file)
+    tmp_path.chmod(0o1777)
+    open_file(file).close()
+    with pytest.raises(UnsafeConfiguration, match="mode 1777"):
+        check_folder(tmp_path)
+
+
+@needs_second_user
+def test_a_group_with_members_may_not_write(file: Path, tmp_path: Path) -> None:
+    """A member could replace the key; a group of nobody else is fine."""
+    file.chmod(0o660)
+    tmp_path.chmod(0o775)
+    open_file(file, secret=True).close()
+    os.chown(tmp_path, 0, NOBODY)
+    with pytest.raises(UnsafeConfiguration, match=f"every member of group {NOBODY} can write it"):
+        open_file(file)
+    os.chown(tmp_path, 0, 54_321)
+    with pytest.raises(UnsafeConfiguration, match="group 54321"):
+        open_file(file)
+
+
+@needs_second_user
+@pytest.mark.parametrize("owned", ["file", "folder", "link"])
+def test_what_another_user_owns_is_refused(file: Path, tmp_path: Path, owned: str) -> None:
+    """In a sticky folder too, and when it is only the link that leads to the file."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    link = tmp_path / "open" / "link"
+    link.symlink_to(file)
+    open_file(link).close()
+    os.chown(
+        {"file": file, "folder": tmp_path, "link": link}[owned], NOBODY, -1, follow_symlinks=False
+    )
+    with pytest.raises(UnsafeConfiguration, match=rf"belongs to uid {NOBODY} .* chown root"):
+        open_file(link)
+
+
+@posix
+def test_the_folder_of_a_link_counts_too(file: Path, tmp_path: Path) -> None:
+    """Its file is safe, and the link is not."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    (folder / "link").symlink_to(file)
+    (tmp_path / "way").symlink_to("open/../open/link")
+    assert read_file(tmp_path / "way", 10) == b"x"
+    folder.chmod(0o777)
+    with pytest.raises(UnsafeConfiguration, match=r"open belongs to .* 0777"):
+        open_file(tmp_path / "way")
+
+
+@posix
+def test_links_in_a_circle_are_an_error_of_the_system(tmp_path: Path) -> None:
+    """As when they are opened by name."""
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(OSError, match="Too many levels"):
+        open_file(tmp_path / "link")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/null")
+
+
+@posix
+@pytest.mark.parametrize("make", [_pipe, _socket, _device, os.mkdir])
+def test_only_regular_files_are_opened(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A pipe would keep the reader waiting, and a device may do anything."""
+    path = tmp_path / "x"
+    make(path)
+    for opened in (open_file, open_regular, open_to_write):
+        with pytest.raises(UnsafeConfiguration, match="is not a file: it is a "):
+            opened(path)
+    with pytest.raises((UnsafeConfiguration, OSError), match=r"is not a file|levels"):
+        open_below(tmp_path, "x")
+
+
+@posix
+def test_what_is_written_follows_no_link(tmp_path: Path) -> None:
+    """Neither a symbolic link nor a hard one: the other file would be overwritten."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "soft").symlink_to(victim)
+    (tmp_path / "hard").hardlink_to(victim)
+    for name, why in (("soft", "a link"), ("hard", "a hard link")):
+        with pytest.raises(UnsafeConfiguration, match=f"it is {why}"):
+            open_to_write(tmp_path / name, flags=os.O_TRUNC)
+    assert victim.read_text() == "precious"
+
+
+@posix
+def test_a_way_below_a_folder_follows_no_link(tmp_path: Path) -> None:
+    """Not in the middle either."""
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "up").symlink_to(tmp_path)
+    (tmp_path / "secret").write_text("x")
+    with pytest.raises(OSError, match=r".+"):
+        open_below(tmp_path / "program", "up/secret")
+
+
+@posix
+def test_folders_that_are_missing_are_made_with_their_mode(tmp_path: Path) -> None:
+    """Under the worst umask too."""
+    umask = os.umask(0)
+    try:
+        check_folder(tmp_path / "a" / "b", make=0o755)
+        os.close(open_to_write(tmp_path / "a" / "file"))
+    finally:
+        os.umask(umask)
+    modes = [(tmp_path / "a" / n).stat().st_mode & 0o7777 for n in (".", "b", "file")]
+    assert modes == [0o755, 0o755, 0o600]
+
+
+_FLIP = """
+import os, sys
+one, other, link = sys.argv[1:]
+print(flush=True)
+while True:
+    for target in (one, other):
+        os.symlink(target, link + ".new")
+        os.rename(link + ".new", link)
+"""
+
+
+@needs_second_user
+def test_a_link_that_flips_never_gives_the_content_of_another_user() -> None:
+    """It must not be judged while it leads to one file, and read while it leads to the other."""
+    seen = set()
+    with shared_folder() as folder:
+        (folder / "theirs").mkdir()
+        good, bad, link = folder / "good", folder / "theirs" / "bad", folder / "theirs" / "link"
+        for file in (good, bad):
+            file.write_text(file.name)
+            file.chmod(0o600)
+        for path in (folder / "theirs", bad):
+            os.chown(path, NOBODY, NOBODY)
+        with second_user(_FLIP, str(good), str(bad), str(link)):
+            until = time.monotonic() + 1
+            while time.monotonic() < until:
+                try:
+                    seen.add(read_secret(link))
+                except (UnsafeConfiguration, ValueError):
+                    seen.add("refused")
+    assert seen == {"refused"}
+
+
+def test_a_missing_secret_says_so(tmp_path: Path) -> None:
+    """With the system's words."""
+    with pytest.raises(ValueError, match="No such file"):
+        read_secret(tmp_path / "none")
+
+
+def test_a_large_file_is_not_a_secret(file: Path) -> None:
+    """A secret has at most 64 KiB."""
+    file.write_bytes(b"x" * (64 * 1024 + 1))
+    with pytest.raises(ValueError, match="larger than 64 KiB"):
+        read_secret(file)
+
+
+def test_bytes_are_not_a_secret_text(file: Path) -> None:
+    """Bytes that are not UTF-8 are a secret of bytes only."""
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_secret(file)
+    assert read_secret(file, binary=True) == b"\xff\xfe"
