@@ -105,7 +105,7 @@ def main() -> NoReturn:
     except (Failure, AdminError) as error:
         code = _explain(error, error.exit_code)
     except StartError as error:
-        code = _explain(error, FAILED)
+        code = _explain(error, getattr(error, "exit_code", FAILED))
     except EpmTaskError as error:
         code = _explain(error, WRONG_USE)
     except typer.Abort:

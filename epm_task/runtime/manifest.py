@@ -14,9 +14,23 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from epm_task.contract.fields import (
+    DIGEST,
+    FILE_BELOW,
+    FILE_NAME,
+    check_fields,
+    choice,
+    either,
+    flag,
+    list_of,
+    record,
+    table_of,
+    text,
+    whole,
+)
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
-from epm_task.trust import leads_inside, open_below
+from epm_task.trust import leads_inside, open_below, open_regular
 
 NAME: Final = "manifest.json"
 #: Raised when a reader of an older version could misunderstand the content.
@@ -24,6 +38,23 @@ VERSION: Final = 1
 
 _MAX_BYTES: Final = 8 * 1024 * 1024
 _EXECUTABLE_BITS: Final = 0o111
+_LINK: Final = record({"link": text(wanted="the target of a link")})
+_FILE: Final = record({"sha256": text(DIGEST, "a SHA-256"), "size": whole(), "executable": flag()})
+_TASK: Final = {
+    "name": text(),
+    "job_id": text().or_null().or_absent(),
+    "publishes": list_of(text()).or_absent(),
+    "plugin": text().or_null().or_absent(),
+    "required": table_of(r".+", choice("path", "value")).or_absent(),
+}
+#: Of a version of the format; what only people read is not among them.
+_FIELDS: Final = {
+    "manifest": choice(VERSION),
+    "command": text(FILE_NAME, "a file name").or_absent(),
+    "executable": text(FILE_NAME, "a file name").or_absent(),
+    "tasks": list_of(record(_TASK, others=True)).or_absent(),
+    "files": table_of(FILE_BELOW, either(_LINK, _FILE)),
+}
 
 
 class ManifestError(EpmTaskError):
@@ -51,17 +82,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        with open_regular(path) as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
             raise ManifestError(f"{path} is larger than 8 MiB")
-        manifest = parse_object(path.read_bytes())
+        manifest = parse_object(data)
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist") from None
-    except (OSError, BadJson) as error:
+    except (OSError, BadJson, UnsafeConfiguration) as error:
         raise ManifestError(f"{path} cannot be read", str(error)) from None
-    if not isinstance(manifest.get("files"), dict):
-        raise ManifestError(f"{path} is not a manifest")
-    if manifest.get("manifest") != VERSION:
+    if manifest.get("manifest", VERSION) != VERSION:
         raise ManifestError(f"{path} is of another version", fix="use a newer epm-task")
+    try:
+        check_fields(manifest, _FIELDS, others=True)
+    except BadJson as error:
+        raise ManifestError(f"{path} is not a manifest", error.why) from None
     return manifest
 
 
@@ -97,8 +132,6 @@ def program_folder() -> Path | None:
 
 
 def _changes(name: str, listed: Any, present: dict[str, Any]) -> list[str]:
-    if not isinstance(listed, dict):
-        return [f"{name} has no digest in the manifest"]
     for key in ("link", "size", "sha256"):
         if listed.get(key) != present.get(key):
             return [f"{name} was changed ({key})"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
@@ -210,9 +211,13 @@ class LocalAgent:
 
 def _open(path: Path) -> TextIO:
     try:
-        return path.open("a", encoding="utf-8")
+        return open(path, "a", encoding="utf-8", opener=_for_its_owner)
     except OSError as error:
         raise FileUnwritable(path, error) from error
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _write_event(file: TextIO, event: TraceEvent) -> None:

@@ -14,13 +14,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from epm_task.errors import UnsafeConfiguration
 from epm_task.files import remove_leftovers, write_atomically
-from epm_task.simulator.start_error import UnusableFile
+from epm_task.simulator.start_error import RootUnsafe, UnusableFile
+from epm_task.trust import read_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 _CA_DAYS: Final = 3650
+#: A certificate and a key have a few KiB.
+_MAX_BYTES: Final = 64 * 1024
 #: The most that Apple's TLS accepts for a server certificate of a private CA.
 _LEAF_DAYS: Final = 825
 #: A client's clock may be behind ours.
@@ -76,14 +80,17 @@ class Authority:
         """Return the authority that `save` wrote.
 
         Raises:
+            RootUnsafe: Another user could read or replace the file.
             UnusableFile: The file does not hold an authority, or cannot be read.
         """
         try:
-            data = path.read_bytes()
+            data = read_file(path, _MAX_BYTES, secret=True)
             certificate = x509.load_pem_x509_certificate(data)
             key = serialization.load_pem_private_key(data, password=None)
         except OSError as error:
             raise UnusableFile(path, error.strerror or str(error)) from error
+        except UnsafeConfiguration as error:
+            raise RootUnsafe(error.what, error.why, error.fix) from error
         except (ValueError, TypeError) as error:
             raise UnusableFile(path, "it must hold a certificate with its private key") from error
         public: CertificatePublicKeyTypes = certificate.public_key()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from epm_task.contract.levels import INFORMATION, NUMBERS
 from epm_task.contract.record import JOB_ID, LEVEL, MESSAGE, TIMESTAMP, read_fields
 from epm_task.simulator.start_error import UnknownLevel
+from epm_task.trust import open_to_write
 
 if TYPE_CHECKING:
     import io
@@ -106,4 +108,4 @@ class RotatingFile:
 
 def _open(path: Path) -> io.FileIO:
     # Without a buffer, so that a line which found no room is not tried again by `close`.
-    return path.open("ab", buffering=0)
+    return os.fdopen(open_to_write(path, 0o644, os.O_APPEND), "ab", buffering=0)

@@ -20,10 +20,11 @@ import json
 import time
 from collections import defaultdict, deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from epm_task.contract.fields import anything, check_fields, choice, number, text, whole
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.names import (
     BROKER_HOST,
@@ -32,9 +33,11 @@ from epm_task.contract.names import (
     SYSTEM_PLUGIN,
 )
 from epm_task.contract.secrets import MASK, is_secret_name, mask_text
+from epm_task.errors import UnsafeConfiguration
 from epm_task.simulator.api.answers import absent, answer, body_of
 from epm_task.simulator.broker import Message
 from epm_task.simulator.start_error import UnusableFile
+from epm_task.trust import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +46,32 @@ if TYPE_CHECKING:
     from aiohttp.web import Request, Response, StreamResponse
 
     from epm_task.simulator.broker import Broker
+
+
+_AT: Final = number(0, 366 * 86_400)
+_TEXT_OR_NULL: Final = text().or_null().or_absent()
+#: What a line of each kind holds, at least.
+_FIELDS: Final = {
+    "api": {
+        "kind": choice("api"),
+        "at": _AT,
+        "method": text(r"[A-Za-z]{1,20}", "an HTTP method"),
+        "path": text(r"/.*", "a path"),
+        "status": whole(100, 599),
+        "body": anything().or_absent(),
+    },
+    "mqtt": {
+        "kind": choice("mqtt"),
+        "at": _AT,
+        "topic": text(r"[^+#\x00]+", "a topic"),
+        "payload": anything().or_absent(),
+        "payloadBase64": text(
+            r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+        ).or_absent(),
+        "qos": choice(0, 1, 2).or_absent(),
+        "jobId": _TEXT_OR_NULL,
+    },
+}
 
 
 class Recorder:
@@ -160,19 +189,17 @@ class Replay:
         if not answers:
             raise absent(f"{request.method} {request.path} is not in the recording")
         line = answers.popleft() if len(answers) > 1 else answers[0]
-        return answer(self._live(request.path, line["body"]), status=int(line["status"]))
+        return answer(self._live(request.path, line.get("body")), status=line["status"])
 
     def _take(self, line: dict[str, Any]) -> None:
-        path = str(line.get("path", ""))
-        if line.get("kind") == "api" and path.casefold().startswith(
-            PLUGIN_SETTINGS_PATH.casefold()
-        ):
+        path = line.get("path", "")
+        if line["kind"] == "api" and path.casefold().startswith(PLUGIN_SETTINGS_PATH.casefold()):
             # A 403 came from the registration at that time; this agent has its own.
-            if line.get("status") != HTTPStatus.FORBIDDEN:
-                self._answers[_key(str(line.get("method")), path)].append(line)
+            if line["status"] != HTTPStatus.FORBIDDEN:
+                self._answers[_key(line["method"], path)].append(line)
             if self._began is None:
                 self._began = float(line["at"])
-        elif line.get("kind") == "mqtt" and line.get("jobId") is None:
+        elif line["kind"] == "mqtt" and line.get("jobId") is None:
             self._messages.append(line)
 
     def _begin(self) -> None:
@@ -198,28 +225,29 @@ def _key(method: str, path: str) -> tuple[str, str]:
 def _message(line: dict[str, Any]) -> Message:
     if "payloadBase64" in line:
         payload = base64.b64decode(line["payloadBase64"])
-    elif isinstance(line.get("payload"), str):
-        payload = line["payload"].encode()
     else:
-        payload = json.dumps(line.get("payload"), ensure_ascii=False).encode()
-    return Message(str(line["topic"]), payload, qos=int(line.get("qos", 0)))
+        found = line.get("payload")
+        plain = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+        payload = plain.encode("utf-8", "replace")  # a lone surrogate has no UTF-8
+    return Message(line["topic"], payload, qos=line.get("qos", 0))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_bytes().splitlines()
+        with open_regular(path) as file:
+            lines = file.read().splitlines()
     except OSError as error:
         raise UnusableFile(path, error.strerror or str(error)) from error
+    except UnsafeConfiguration as error:
+        raise UnusableFile(path, error.why) from error
     found = []
-    for number, line in enumerate(lines, start=1):
+    for place, line in enumerate(lines, start=1):
         try:
             document = parse_object(line)
+            kind = _FIELDS.get(str(document.get("kind")), {"kind": choice(*_FIELDS)})
+            check_fields(document, kind, others=True)
         except BadJson as error:
-            raise UnusableFile(path, error.why, line=number) from error
-        if document.get("kind") not in {"api", "mqtt"} or not isinstance(
-            document.get("at"), float | int
-        ):
-            raise UnusableFile(path, "this is not a line of a recording", line=number)
+            raise UnusableFile(path, error.why, line=place) from error
         found.append(document)
     return found
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from epm_task.contract.json_text import write_json
 from epm_task.contract.layout import HTTP_PORT_KEY, HTTPS_PORT_KEY, PORTS_SECTION
+from epm_task.errors import UnsafeConfiguration
 from epm_task.files import try_lock, write_atomically
-from epm_task.simulator.start_error import RootHeld, RootUnusable, UnusableFile, read_object
+from epm_task.simulator.start_error import (
+    RootHeld,
+    RootUnsafe,
+    RootUnusable,
+    UnusableFile,
+    read_object,
+)
+from epm_task.trust import check_folder, open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,17 +26,25 @@ if TYPE_CHECKING:
     from epm_task.contract.layout import AgentRoot
 
 
+#: Whatever the umask is, nobody else may write there; keys are for their owner's eyes only.
+_FOLDER_MODE: Final = 0o755
+_PRIVATE_MODE: Final = 0o700
+
+
 def create_root(root: AgentRoot) -> None:
     """Create the folders that are missing.
 
     Raises:
+        RootUnsafe: Another user could replace what the agent runs or reads.
         RootUnusable: A folder cannot be created, or the root cannot be written.
     """
     try:
-        for folder in (root.jobs_bin, root.plugins, root.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-        root.certificates.mkdir(mode=0o700, exist_ok=True)
-        root.lock_file.touch(mode=0o600)
+        for folder in (root.path, root.jobs, root.jobs_bin, root.plugins, root.logs):
+            check_folder(folder, make=_FOLDER_MODE)
+        check_folder(root.certificates, make=_PRIVATE_MODE)
+        os.close(open_to_write(root.lock_file))
+    except UnsafeConfiguration as error:
+        raise RootUnsafe(error.what, error.why, error.fix) from error
     except OSError as error:
         raise RootUnusable(root.path, error.strerror or str(error)) from error
 
@@ -39,10 +55,13 @@ def hold_root(root: AgentRoot) -> Iterator[None]:
 
     Raises:
         RootHeld: Another agent has it.
+        RootUnsafe: The lock file is a link, or could be replaced by another user.
         RootUnusable: The lock file cannot be opened.
     """
     try:
-        file: IO[str] = root.lock_file.open("r+", encoding="ascii")
+        file: IO[str] = os.fdopen(open_to_write(root.lock_file), "r+", encoding="ascii")
+    except UnsafeConfiguration as error:
+        raise RootUnsafe(error.what, error.why, error.fix) from error
     except OSError as error:
         raise RootUnusable(root.path, error.strerror or str(error)) from error
     with file:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from epm_task.contract.json_text import BadJson, parse_object
-from epm_task.errors import EpmTaskError
+from epm_task.errors import EpmTaskError, UnsafeConfiguration
+from epm_task.trust import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +29,10 @@ class RootUnusable(StartError):
         super().__init__(
             f"the agent's root {root} cannot be used", why, "choose a folder that you may write"
         )
+
+
+class RootUnsafe(StartError, UnsafeConfiguration):
+    """Another user could replace what the agent runs or reads."""
 
 
 class RootHeld(StartError):
@@ -95,9 +100,12 @@ def read_object(path: Path) -> dict[str, Any]:
         UnusableFile: It cannot be read, or does not hold one.
     """
     try:
-        return parse_object(path.read_bytes())
+        with open_regular(path) as file:
+            return parse_object(file.read())
     except BadJson as error:
         raise UnusableFile(path, error.why, line=error.line) from error
+    except UnsafeConfiguration as error:
+        raise UnusableFile(path, error.why) from error
     except OSError as error:
         raise UnusableFile(path, error.strerror or str(error)) from error
 

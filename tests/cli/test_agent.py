@@ -230,3 +230,21 @@ def test_trust_and_registration_delay(tmp_path: Path) -> None:
         history = root / "Log" / "runs.jsonl"
         wait_until(lambda: history.exists() and history.read_text().endswith("\n"))
     assert json.loads(history.read_text())["result"] == {"codes": "403 200"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_a_loose_umask_lets_nobody_else_write(tmp_path: Path) -> None:
+    """Neither a folder nor a file of the root, nor the trace."""
+    umask = os.umask(0)
+    try:
+        root = tmp_path / "agent"
+        with agent(root, "--trace", tmp_path / "trace.jsonl") as (_, facts):
+            add_script(root, "probe", "exit 0")
+            call(facts, "POST", "/api/Jobs", json=job("probe", command="probe"))
+            call(facts, "POST", "/api/Jobs/probe/trigger", json={})
+            wait_until(lambda: (root / "Log" / "runs.jsonl").stat().st_size > 0)
+            made = [root, tmp_path / "trace.jsonl", *root.rglob("*")]
+            loose = {path.name for path in made if path.lstat().st_mode & 0o022}
+    finally:
+        os.umask(umask)
+    assert loose == {"probe"}  # the folder that this test made

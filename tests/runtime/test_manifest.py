@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.garbling import garbled
 
 from epm_task.runtime.manifest import (
     NAME,
@@ -84,11 +87,51 @@ def test_a_bad_manifest_is_refused(folder: Path, text: str | None, words: str) -
         read_manifest(folder)
 
 
-def test_a_file_without_a_digest_counts_as_changed(folder: Path) -> None:
+def test_a_file_without_a_digest_is_refused(folder: Path) -> None:
     """A manifest that somebody has made thinner does not pass."""
-    manifest = read_manifest(folder)
+    manifest = json.loads((folder / NAME).read_text())
     manifest["files"]["Program"] = None
-    assert differences(folder, manifest) == ["Program has no digest in the manifest"]
+    (folder / NAME).write_text(json.dumps(manifest))
+    with pytest.raises(ManifestError, match="is not a manifest: the field 'files' must be"):
+        read_manifest(folder)
+
+
+def test_a_garbled_manifest_is_refused(folder: Path) -> None:
+    """Or it tells of differences; it never ends in a traceback."""
+    required = {"--root": "path"}
+    task = {"name": "a", "job_id": None, "publishes": ["T"], "plugin": "P", "required": required}
+    manifest = {
+        "manifest": 1,
+        "command": "Program",
+        "executable": "Program",
+        "tasks": [task],
+        "files": describe_files(folder),
+    }
+    refused = 0
+    for what, variant in garbled(manifest):
+        (folder / NAME).write_text(json.dumps(variant))
+        with suppress(ManifestError):
+            refused += 1
+            read = read_manifest(folder)
+            refused -= 1
+            same = variant.get("files") == manifest["files"]
+            assert (differences(folder, read) == []) is same, what
+    assert refused > 400
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
+def test_what_leads_out_of_the_program_is_a_difference(folder: Path, tmp_path: Path) -> None:
+    """By a link that the manifest lists, or in place of a file; a pipe is not waited for."""
+    (folder / "up").symlink_to("_internal/../..")
+    manifest = {"manifest": 1, "files": describe_files(folder)}
+    (folder / "Program").unlink()
+    os.mkfifo(folder / "Program")
+    found = differences(folder, manifest)
+    assert found == ["Program cannot be read: it is a pipe", "up is a link that leaves the program"]
+    (folder / NAME).unlink()
+    os.mkfifo(folder / NAME)
+    with pytest.raises(ManifestError, match="it is a pipe"):
+        read_manifest(folder)
 
 
 def test_a_source_has_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from epm_task.simulator.certificates import (
     open_authority,
     server_context,
 )
-from epm_task.simulator.start_error import UnusableFile
+from epm_task.simulator.start_error import RootUnsafe, UnusableFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +167,7 @@ def test_a_broken_stable_authority_is_reported_and_not_overwritten(
 def test_an_unreadable_stable_authority_is_reported(tmp_path: Path) -> None:
     """A folder in its place is not an authority."""
     (tmp_path / "stable-ca.pem").mkdir()
-    with pytest.raises(UnusableFile, match="directory"):
+    with pytest.raises(RootUnsafe, match="it is a folder"):
         open_authority(tmp_path, stable=True)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from peers.garbling import garbled
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
+from epm_task.contract.names import PLUGIN_SETTINGS_PATH
 from epm_task.contract.secrets import MASK
 from epm_task.simulator.broker import Message
 from epm_task.simulator.embedded import Agent
-from epm_task.simulator.recording import Recorder, mask_value
+from epm_task.simulator.recording import Recorder, Replay, mask_value
 from epm_task.simulator.start_error import UnusableFile
 
 if TYPE_CHECKING:
@@ -162,3 +165,32 @@ def test_values_are_masked_however_deep() -> None:
         "a": [{"password": MASK, "token": MASK, "secret": None}],
         "text": f"pwd={MASK} ok",
     }
+
+
+def test_a_garbled_recording_is_refused(tmp_path: Path) -> None:
+    """Or it answers; it never ends in a traceback, nor in an agent that does not answer."""
+    file = tmp_path / "run.jsonl"
+    api = {"at": 0, "kind": "api", "method": "GET", "path": f"{PLUGIN_SETTINGS_PATH}/P"}
+    api |= {"status": 200, "body": {"a": "b"}}
+    mqtt = {"at": 0, "kind": "mqtt", "topic": "T", "payload": {"m": 1}, "qos": 1, "jobId": None}
+    coded = {"at": 0, "kind": "mqtt", "topic": "T", "payloadBase64": "/w=="}
+    accepted, refused = [], 0
+    for _, variant in (each for line in (api, mqtt, coded) for each in garbled(line)):
+        file.write_text(json.dumps(variant))
+        with suppress(UnusableFile):
+            refused += 1
+            Replay(file, None)  # type: ignore[arg-type]  # the broker is for later
+            refused -= 1
+            accepted.append(json.dumps({**variant, "at": 0}))
+    assert (refused > 150, len(accepted) > 20) == (True, True)
+    file.write_text("\n".join(accepted))
+    ask = (
+        "import sys, ssl, urllib.request\n"
+        "base, ca = sys.argv[1].split('=')[1], sys.argv[2].split('=')[1]\n"
+        "context = ssl.create_default_context(cafile=ca)\n"
+        f"for _ in range({len(accepted)}):\n"
+        "    urllib.request.urlopen(base + '/api/PluginSettings/P', context=context).close()\n"
+    )
+    with Agent(replay_file=file) as agent:
+        run = agent.run(write(tmp_path, ask))
+        assert run.exit_code == 0, run.stderr

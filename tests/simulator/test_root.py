@@ -9,10 +9,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.contract.layout import AgentRoot
 from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
-from epm_task.simulator.start_error import RootHeld, RootUnusable
+from epm_task.simulator.start_error import RootHeld, RootUnsafe, RootUnusable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,3 +98,26 @@ def test_ports_are_written_and_read(tmp_path: Path) -> None:
     assert read_ports(file) == (7000, 7001)
     document = json.loads(file.read_text())
     assert (document["Other"], document["Settings"]["More"]) == (1, 2)
+
+
+@needs_second_user
+@pytest.mark.parametrize("part", [".", "Jobs", "Jobs/bin", "Plugins", "Log", "certs"])
+def test_a_folder_that_another_user_can_replace_is_refused(tmp_path: Path, part: str) -> None:
+    """He would decide what the agent runs as its own account."""
+    root = AgentRoot(tmp_path / "agent")
+    create_root(root)
+    os.chown(root.path / part, NOBODY, -1)
+    with pytest.raises(RootUnsafe, match=f"belongs to uid {NOBODY} .*; chown root ") as refused:
+        create_root(root)
+    assert refused.value.exit_code == 78
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX links")
+def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """The file behind it would be overwritten."""
+    root = AgentRoot(tmp_path)
+    (tmp_path / "precious").write_text("precious")
+    root.lock_file.symlink_to(tmp_path / "precious")
+    with pytest.raises(RootUnsafe, match="it is a link"):
+        create_root(root)
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from epm_task.admin.errors import NoVersion
+from epm_task.contract.client_id import JOB_ID_PATTERN
+from epm_task.contract.fields import FILE_NAME, check_fields, choice, flag, list_of, text, whole
 from epm_task.contract.json_text import BadJson, read_object, write_json
 from epm_task.files import write_atomically
 
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
 Step: TypeAlias = Literal["save", "stage", "swap", "validate", "register", "trigger", "settle"]
 #: Of the format; a file of another number is not guessed at.
 _VERSION: Final = 1
+_FIELDS: Final = {
+    "journal": choice(_VERSION),
+    "name": text(JOB_ID_PATTERN, "a job id"),
+    "before": whole(1).or_null(),
+    "after": whole(1),
+    "fresh": flag(),
+    "keep": whole(),
+    "gone_programs": list_of(text(FILE_NAME, "a file name")),
+    "gone_jobs": list_of(text(JOB_ID_PATTERN, "a job id")),
+    "step": choice("save", "stage", "swap", "validate", "register", "trigger", "settle"),
+}
 
 
 @dataclass(slots=True)
@@ -79,10 +92,12 @@ def read_journal(path: Path) -> Journal | None:
         return None
     try:
         note = read_object(path)
-        if note.pop("journal", None) == _VERSION:
+        if note.get("journal", _VERSION) == _VERSION:
+            check_fields(note, _FIELDS)
+            del note["journal"]
             return Journal(**note)
         why = "it is of another version of epm-task"
-    except (BadJson, TypeError) as error:
+    except BadJson as error:
         why = str(error)
     raise NoVersion(
         f"{path} cannot be used",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 from epm_task.admin.deploy.bundle import Bundle
 from epm_task.admin.deploy.program import copy_program, read_program, remove_tree
 from epm_task.admin.errors import BadBundle, NoVersion
-from epm_task.contract.json_text import read_object, write_json
+from epm_task.contract.fields import DIGEST, check_fields, choice, text, whole
+from epm_task.contract.json_text import BadJson, read_object, write_json
 from epm_task.files import sync_folder, write_atomically
 from epm_task.job.document import JobDocument
 
@@ -22,6 +23,12 @@ Origin: TypeAlias = Literal["deployed", "found"]
 _FACTS: Final = "version.json"
 _POINTER: Final = "current.json"
 _PARTIAL: Final = ".partial"
+_FIELDS: Final = {
+    "made": text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", "a time in UTC"),
+    "origin": choice("deployed", "found"),
+    "digest": text(DIGEST, "a SHA-256"),
+}
+_POINTER_FIELDS: Final = {"current": whole(1), "previous": whole(1).or_absent()}
 
 
 class Version(NamedTuple):
@@ -67,13 +74,12 @@ class VersionStore:
         folder = self._folder / str(number)
         try:
             facts = read_object(folder / _FACTS)
+            check_fields(facts, {**_FIELDS, "number": choice(number)})
             bundle = Bundle(self.name, *_read(folder))
-            version = Version(
-                number, bundle, str(facts["made"]), facts["origin"], str(facts["digest"])
-            )
+            version = Version(number, bundle, facts["made"], facts["origin"], facts["digest"])
             if digest_of(bundle) != version.digest:
                 raise ValueError("it is not what was kept")  # noqa: TRY301  # one of many reasons
-        except (ValueError, KeyError, OSError, BadBundle) as error:
+        except (ValueError, OSError, BadBundle) as error:
             known = ", ".join(map(str, self.numbers())) or "none"
             raise NoVersion(
                 f"version {number} of {self.name} cannot be used",
@@ -174,11 +180,16 @@ class VersionStore:
             remove_tree(partial)
 
     def _pointer(self) -> dict[str, int]:
-        try:
-            found = read_object(self._folder / _POINTER)
-        except ValueError:
+        path = self._folder / _POINTER
+        if not path.exists():
             return {}
-        return {key: value for key, value in found.items() if type(value) is int}
+        try:
+            found = read_object(path)
+            check_fields(found, _POINTER_FIELDS)
+        except BadJson as error:
+            fix = f'see which version is in place, and write {{"current": N}} into {path}'
+            raise NoVersion(f"{path} cannot be used", str(error), fix) from error
+        return found
 
 
 def digest_of(bundle: Bundle) -> str:

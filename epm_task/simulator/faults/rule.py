@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.fields import Field, either, flag, number, text, whole
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH
 from epm_task.errors import EpmTaskError
 
@@ -15,41 +16,42 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-_FLAG: Final = (bool,)
-_INTEGER: Final = (int,)
-_SECONDS: Final = (int, float)
-_TEXT: Final = (str,)
+_FLAG: Final = flag()
+_WHOLE: Final = whole()
+#: A day is longer than any run.
+_SECONDS: Final = number(0, 86_400)
+_TIMES: Final = whole(1)
 
-#: What can go wrong in each kind of fault, with the type of its value; the names are the same in
+#: What can go wrong in each kind of fault, with its value; the names are the same in
 #: TOML, in Python and on the command line. A rule has exactly one of them.
-EFFECTS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
+EFFECTS: Final[Mapping[str, Mapping[str, Field]]] = {
     "api": {
-        "status": _INTEGER,
+        "status": whole(100, 599),
         "delay": _SECONDS,
         "drip": _SECONDS,
-        "redirect": _TEXT,
-        "oversize": _INTEGER,
+        "redirect": text(r"[^\x00-\x1f\x7f]+", "a URL"),
+        "oversize": _WHOLE,
         "reset": _FLAG,
         "garbage": _FLAG,
     },
     "registration": {"never": _FLAG, "late": _SECONDS, "lost": _SECONDS},
     "broker": {
-        "refuse": (bool, int),
+        "refuse": either(_FLAG, whole(0, 255)),
         "silence": _FLAG,
         "no_ack": _FLAG,
-        "drop_after": _INTEGER,
-        "packet_limit": _INTEGER,
+        "drop_after": _WHOLE,
+        "packet_limit": _WHOLE,
         "restart": _SECONDS,
     },
     "run": {"kill_after": _SECONDS, "term_after": _SECONDS, "disk_full": _FLAG},
 }
 
 #: The options that say when a rule holds.
-_LIMITS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
-    "api": {"times": _INTEGER, "path": _TEXT, "method": _TEXT},
-    "registration": {"times": _INTEGER},
-    "broker": {"times": _INTEGER, "after": _INTEGER},
-    "run": {"times": _INTEGER},
+_LIMITS: Final[Mapping[str, Mapping[str, Field]]] = {
+    "api": {"times": _TIMES, "path": text(), "method": text()},
+    "registration": {"times": _TIMES},
+    "broker": {"times": _TIMES, "after": _WHOLE},
+    "run": {"times": _TIMES},
 }
 
 #: Tasks call nothing else; the live view of a user must not use a fault up.
@@ -114,12 +116,9 @@ def make_rule(kind: str, options: Mapping[str, Any]) -> FaultRule:
     for name, value in given.items():
         if name not in types:
             raise FaultError(f"{kind} has no fault {name!r}", fix=_near(name, types))
-        if not _fits(value, types[name]):
-            names = " or ".join(allowed.__name__ for allowed in types[name])
-            raise FaultError(
-                f"{kind} {name}={value!r} cannot be understood",
-                fix=f"the value must be {names}, and not negative",
-            )
+        if not types[name].fits(value):
+            what = f"{kind} {name}={value!r} cannot be understood"
+            raise FaultError(what, fix=f"the value must be {types[name].wanted}")
     effects = [name for name in given if name in EFFECTS[kind]]
     if len(effects) != 1:
         choice = ", ".join(EFFECTS[kind])
@@ -128,13 +127,13 @@ def make_rule(kind: str, options: Mapping[str, Any]) -> FaultRule:
     return FaultRule(kind, effects[0], given[effects[0]], given.get("times"), limits)
 
 
-def parse_rule(text: str) -> FaultRule:
+def parse_rule(typed: str) -> FaultRule:
     """Return the rule of a command line such as `api status=403 times=3`.
 
     Raises:
         FaultError: As `make_rule`.
     """
-    kind, *arguments = text.split() or [""]
+    kind, *arguments = typed.split() or [""]
     options = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -142,19 +141,11 @@ def parse_rule(text: str) -> FaultRule:
     return make_rule(kind, options)
 
 
-def _value(text: str) -> Any:
+def _value(typed: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _fits(value: Any, types: tuple[type, ...]) -> bool:
-    if isinstance(value, bool):
-        return bool in types
-    if isinstance(value, int | float) and value < 0:
-        return False
-    return isinstance(value, types)
+        return tomllib.loads(f"value = {typed}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return typed
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:

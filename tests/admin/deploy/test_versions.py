@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from admin.deploy.bundle_files import write_bundle
+from peers.garbling import garbled
 
 from epm_task.admin.deploy.bundle import Bundle, read_bundles
 from epm_task.admin.deploy.versions import VersionStore
@@ -96,3 +99,25 @@ def test_the_version_before_is_kept_though_it_is_old(tmp_path: Path) -> None:
     store.prune(2)
     assert store.numbers() == [1, 2, 5]
     assert (store.current, store.previous) == (2, 1)
+
+
+def test_a_garbled_version_is_refused(tmp_path: Path) -> None:
+    """Neither its record nor the pointer to the current one ends in a traceback."""
+    store = _store(tmp_path, 2)
+    store.point_to(2, 1)
+    record, pointer = tmp_path / "probe" / "1" / "version.json", tmp_path / "probe" / "current.json"
+    whole = store.get(1)
+    refused = 0
+    for file in (record, pointer):
+        text = file.read_text()
+        for what, variant in garbled(json.loads(text)):
+            file.write_text(json.dumps(variant))
+            with suppress(NoVersion):
+                refused += 1
+                read = store.get(1) if file is record else (store.current, store.previous)
+                refused -= 1
+                good = (read.digest, read.number) == (whole.digest, 1) if file is record else read
+                assert good, what
+                assert file is record or all(type(n) in {int, type(None)} for n in read), what
+        file.write_text(text)
+    assert refused > 120

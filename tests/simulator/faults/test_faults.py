@@ -163,6 +163,8 @@ def test_faults_of_a_toml_file(tmp_path: Path) -> None:
         ("api = 3", r"write \[\[api\]\]"),
         ("[[api]]\nstatsu = 3", "did you mean status"),
         ("[[", "cannot be read"),
+        ("x = " + "[" * 100_000, "cannot be read"),
+        ("[api]\ntimes = 0\nstatus = 403", "a whole number from 1"),
     ],
 )
 def test_toml_that_cannot_be_understood(tmp_path: Path, text: str, message: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from contextlib import suppress
 
-from epm_task.simulator.faults.rule import FaultError, make_rule, parse_rule
+import pytest
+from peers.garbling import garbled
+
+from epm_task.simulator.faults.rule import EFFECTS, FaultError, make_rule, parse_rule
 
 
 @pytest.mark.parametrize(
@@ -34,9 +37,12 @@ def test_flag_without_a_value() -> None:
     [
         ("apo status=403", "'apo' is not a kind of fault; did you mean api"),
         ("api statsu=403", "no fault 'statsu'; did you mean status"),
-        ("api status=many", "status='many' cannot be understood; the value must be int"),
-        ("api delay=-1", "not negative"),
-        ("api status=true", "must be int"),
+        (
+            "api status=many",
+            "status='many' cannot be understood; the value must be a whole number from 100 to 599",
+        ),
+        ("api delay=-1", "must be a number from 0 to 86400"),
+        ("api status=true", "must be a whole number"),
         ("api times=3", "name one of status"),
         ("api status=403 delay=1", "name one of status"),
         ("run", "name one of kill_after"),
@@ -66,3 +72,14 @@ def test_absent_options_do_not_count() -> None:
 def test_which_requests(text: str, path: str, hit: bool) -> None:  # noqa: FBT001 - a table of cases
     """By default only what a task calls goes wrong."""
     assert parse_rule(text).matches("GET", path) is hit
+
+
+@pytest.mark.parametrize("kind", EFFECTS)
+def test_a_garbled_fault_is_refused(kind: str) -> None:
+    """Or it is one that can happen: in bounds, and of the right type."""
+    for effect in EFFECTS[kind]:
+        for what, options in garbled({effect: 1, "times": 2, "path": "/x", "method": "GET"}):
+            with suppress(FaultError):
+                rule = make_rule(kind, options)
+                assert EFFECTS[kind][rule.what].fits(rule.value), what
+                assert rule.times is None or rule.times > 0, what

@@ -1,0 +1,62 @@
+"""Garbled variants of an object: each field dropped, replaced, renamed, given another type."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What takes the place of a value: every type, and what is harmful as a name, a path or a number.
+REPLACEMENTS: tuple[Any, ...] = (
+    *(None, True, False, -1, 0, 1.5, -0.5, 10**30, 1e300),
+    *(
+        "",
+        "x",
+        "/abs/path",
+        "../../x",
+        "..",
+        "a/b",
+        "a\\b",
+        "nul\0",
+        "line\nend",
+        "\ud800",
+        "é" * 300,
+    ),
+    *("x" * 70_000, [], {}, [None], ["/abs"], [[]], {"a": None}, {"../x": {}}, {"": "x"}),
+)
+
+
+def garbled(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the garbled variants of *document* with what was done; it is not changed itself."""
+    for way in _ways(document):
+        name = "/".join(map(str, way))
+        variant, holder = _copied(document, way)
+        del holder[way[-1]]
+        yield f"{name} dropped", variant
+        for value in REPLACEMENTS:
+            variant, holder = _copied(document, way)
+            holder[way[-1]] = value
+            yield f"{name} = {repr(value)[:30]}", variant
+        if isinstance(way[-1], str):
+            variant, holder = _copied(document, way)
+            holder["/abs/" + way[-1]] = holder.pop(way[-1])
+            yield f"{name} renamed", variant
+    yield "one more", {**document, "unknown": 1}
+
+
+def _ways(value: Any) -> Iterator[list[Any]]:
+    children = value.items() if isinstance(value, dict) else []
+    children = enumerate(value) if isinstance(value, list) else children
+    for key, inner in children:
+        yield [key]
+        yield from ([key, *way] for way in _ways(inner))
+
+
+def _copied(document: dict[str, Any], way: list[Any]) -> tuple[dict[str, Any], Any]:
+    variant = copy.deepcopy(document)
+    holder: Any = variant
+    for key in way[:-1]:
+        holder = holder[key]
+    return variant, holder
