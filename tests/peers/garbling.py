@@ -47,9 +47,8 @@ def garbled(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _ways(value: Any) -> Iterator[list[Any]]:
-    children = value.items() if isinstance(value, dict) else []
-    children = enumerate(value) if isinstance(value, list) else children
-    for key, inner in children:
+    children = dict(enumerate(value)) if isinstance(value, list) else value
+    for key, inner in children.items() if isinstance(children, dict) else ():
         yield [key]
         yield from ([key, *way] for way in _ways(inner))
 
