@@ -34,8 +34,6 @@ _NO_WAITING: Final = (
 )
 #: As Linux does, path_resolution(7).
 _MAX_LINKS: Final = 40
-#: A key, token or password is far smaller; a device or a log given by mistake is not.
-_MAX_SECRET_BYTES: Final = 64 * 1024
 _KINDS: Final = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -69,7 +67,7 @@ def fault_of(
     open_to = mode & (0o077 if secret else _OTHERS_WRITE)
     if stat.S_ISLNK(found.st_mode) or (in_passing and mode & stat.S_ISVTX):
         return None
-    if open_to & _GROUP and _is_private(found.st_gid):
+    if open_to & _GROUP and _is_private(found.st_gid, path):
         open_to &= ~_GROUP
     if not open_to:
         return None
@@ -139,27 +137,6 @@ def read_file(path: Path, limit: int, *, secret: bool = False) -> bytes:
     """
     with open_file(path, secret=secret) as file:
         return file.read(limit)
-
-
-def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
-    """Return the secret in *path*, without the line end that editors add.
-
-    Raises:
-        UnsafeConfiguration: Somebody else can read or replace the file.
-        ValueError: It cannot be read, is not UTF-8 text, or is larger than 64 KiB.
-    """
-    try:
-        data = read_file(path, _MAX_SECRET_BYTES + 1, secret=True)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > _MAX_SECRET_BYTES:
-        raise ValueError(f"{path} is larger than 64 KiB")
-    if binary:
-        return data
-    try:
-        return data.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text") from None
 
 
 def path_of(file: BufferedReader, path: Path) -> str:
@@ -238,7 +215,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def open_below(folder: Path, name: str) -> BufferedReader:
-    """Return a regular file below *folder*, opened for reading; no link is followed on the way.
+    """Return a regular file below *folder*, opened for reading; no link below it is followed.
 
     Whose it is does not matter: for who compares its content with a digest.
 
@@ -250,7 +227,7 @@ def open_below(folder: Path, name: str) -> BufferedReader:
         _check_kind((folder / name).lstat(), folder / name)
         return (folder / name).open("rb")
     *folders, last = Path(name).parts
-    descriptor = os.open(folder, _FOLDER)
+    descriptor = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
     try:
         for each in folders:
             descriptor = _replaced(descriptor, os.open(each, _FOLDER, dir_fd=descriptor))
@@ -385,8 +362,11 @@ def _user(uid: int) -> str:
     return "root" if uid == 0 else f"uid {uid}"
 
 
-def _is_private(gid: int) -> bool:
-    """Return whether nobody but root and this user belongs to a group that the system knows."""
+def _is_private(gid: int, path: Path) -> bool:
+    """Return whether nobody but root and this user belongs to a group that the system knows.
+
+    An access control list makes it unknown: what the mode says of the group is its mask then.
+    """
     if sys.platform == "win32":
         return False
     import grp  # noqa: PLC0415  # asked for files that a group can write, which are few
@@ -397,4 +377,15 @@ def _is_private(gid: int) -> bool:
         members = [pwd.getpwnam(name).pw_uid for name in grp.getgrgid(gid).gr_mem]
     except KeyError:  # an unknown group, or an unknown member
         return False
-    return own.issuperset([*members, *(u.pw_uid for u in pwd.getpwall() if u.pw_gid == gid)])
+    everybody = [*members, *(user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid)]
+    return own.issuperset(everybody) and not _has_list(path)
+
+
+def _has_list(path: Path) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        os.getxattr(path, "system.posix_acl_access", follow_symlinks=False)
+    except OSError as error:
+        return error.errno not in {errno.ENODATA, errno.ENOTSUP}
+    return True

@@ -75,7 +75,7 @@ def read_settings(file: Path | None, assignments: Iterable[str]) -> dict[str, di
 def _settings_file(file: Path) -> dict[str, dict[str, Any]]:
     form = 'write {"Plugin": {"key": "value"}}'
     try:
-        found = read_object(file)
+        found = read_object(file, any_kind=True)
     except BadJson as error:
         raise Failure(f"--settings {file}: {error.what}", error.why, form) from error
     if not all(isinstance(v, dict) for v in found.values()):

@@ -85,14 +85,18 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, *, any_kind: bool = False) -> dict[str, Any]:
     """Return the JSON object in a file of at most 1 MiB.
+
+    Args:
+        path: The file.
+        any_kind: It may be a pipe too, as a shell's `<(command)` makes one.
 
     Raises:
         BadJson: The file cannot be read, is larger, or does not hold a JSON object.
     """
     try:
-        with open_regular(path) as file:
+        with path.open("rb") if any_kind else open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except UnsafeConfiguration as error:
         raise BadJson(error.why, error.fix, what="it cannot be read") from None

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from epm_task.contract.secrets import secret_form
 from epm_task.errors import InvalidArgument
-from epm_task.trust import read_secret
+from epm_task.trust import read_file
 
 #: Neither default nor annotation: the parameter must be given, as text.
 REQUIRED: Final[Any] = object()
@@ -132,6 +132,10 @@ _DURATION: Final = (
 _SHOWN: Final = 40
 
 
+#: A key, token or password is far smaller; a device or a log given by mistake is not.
+_MAX_SECRET_BYTES: Final = 64 * 1024
+
+
 def parser_for(kind: Any) -> Callable[[str], Any]:
     """Return the function that reads a value of type *kind*; its ValueError is the reason."""
     simple = _SIMPLE.get(kind) if isinstance(kind, type) else None
@@ -144,6 +148,27 @@ def parser_for(kind: Any) -> Callable[[str], Any]:
     if form := secret_form(kind):
         return lambda path: kind(read_secret(Path(path), binary=form == "bytes"))
     return lambda text: _parse_rich(text, kind)
+
+
+def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
+    """Return the secret in *path*, without the line end that editors add.
+
+    Raises:
+        UnsafeConfiguration: Somebody else can read or replace the file.
+        ValueError: It cannot be read, is not UTF-8 text, or is larger than 64 KiB.
+    """
+    try:
+        data = read_file(path, _MAX_SECRET_BYTES + 1, secret=True)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > _MAX_SECRET_BYTES:
+        raise ValueError(f"{path} is larger than 64 KiB")
+    if binary:
+        return data
+    try:
+        return data.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
 
 
 def _parse_int(text: str) -> int:

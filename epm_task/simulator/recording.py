@@ -33,11 +33,9 @@ from epm_task.contract.names import (
     SYSTEM_PLUGIN,
 )
 from epm_task.contract.secrets import MASK, is_secret_name, mask_text
-from epm_task.errors import UnsafeConfiguration
 from epm_task.simulator.api.answers import absent, answer, body_of
 from epm_task.simulator.broker import Message
 from epm_task.simulator.start_error import UnusableFile
-from epm_task.trust import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -234,12 +232,9 @@ def _message(line: dict[str, Any]) -> Message:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        with open_regular(path) as file:
-            lines = file.read().splitlines()
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UnusableFile(path, error.strerror or str(error)) from error
-    except UnsafeConfiguration as error:
-        raise UnusableFile(path, error.why) from error
     found = []
     for place, line in enumerate(lines, start=1):
         try:

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, PositiveInt, SecretBytes, SecretStr
 
 from epm_task.errors import InvalidArgument, UnsafeConfiguration
-from epm_task.runtime.parameter import REQUIRED, Parameter, make_parameter, parse_bool, parser_for
+from epm_task.runtime.parameter import (
+    REQUIRED,
+    Parameter,
+    make_parameter,
+    parse_bool,
+    parser_for,
+    read_secret,
+)
 
 
 @pytest.mark.parametrize(
@@ -218,3 +225,33 @@ def test_readable_secret_is_unsafe(tmp_path: Path) -> None:
     file.chmod(0o644)
     with pytest.raises(UnsafeConfiguration, match="chmod 0600"):
         parser_for(SecretStr)(str(file))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A private file."""
+    made = tmp_path / "token"
+    made.write_text("x")
+    made.chmod(0o600)
+    return made
+
+
+def test_a_missing_secret_says_so(tmp_path: Path) -> None:
+    """With the system's words."""
+    with pytest.raises(ValueError, match="No such file"):
+        read_secret(tmp_path / "none")
+
+
+def test_a_large_file_is_not_a_secret(file: Path) -> None:
+    """A secret has at most 64 KiB."""
+    file.write_bytes(b"x" * (64 * 1024 + 1))
+    with pytest.raises(ValueError, match="larger than 64 KiB"):
+        read_secret(file)
+
+
+def test_bytes_are_not_a_secret_text(file: Path) -> None:
+    """Bytes that are not UTF-8 are a secret of bytes only."""
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_secret(file)
+    assert read_secret(file, binary=True) == b"\xff\xfe"

@@ -14,6 +14,7 @@ from epm_task.contract.fields import DIGEST, check_fields, choice, text, whole
 from epm_task.contract.json_text import BadJson, read_object, write_json
 from epm_task.files import sync_folder, write_atomically
 from epm_task.job.document import JobDocument
+from epm_task.trust import check_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,7 +210,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _write(bundle: Bundle, folder: Path) -> None:
     binaries = folder / "Jobs" / "bin"
-    binaries.mkdir(parents=True, mode=0o700)
+    check_folder(binaries, make=0o700)
     for command, program in bundle.programs.items():
         copy_program(program, binaries / command)
     for job_id, document in bundle.jobs.items():

@@ -221,3 +221,24 @@ def test_what_is_swapped_in_before_the_copy(tmp_path: Path, victim: Path, swappe
     with pytest.raises(BadBundle, match=r"is not a file|vanished"):
         copy_program(program, tmp_path / "copy")
     assert not (tmp_path / "copy" / "_internal" / "library.txt").exists()
+
+
+@posix
+def test_a_loose_umask_leaves_nothing_that_others_can_write(
+    agent: AgentRoot, tmp_path: Path
+) -> None:
+    """Else the next deployment would refuse what this one has made."""
+    (bundle,) = read_bundles(write_bundle(tmp_path / "dist"))
+    agent.jobs_bin.rmdir()
+    umask = os.umask(0)
+    try:
+        for number in (1, 2):
+            root = DeployRoot(agent)
+            with root.held():
+                root.store("probe").save(bundle, number, "deployed")
+                root.store("probe").point_to(number, None)
+                root.put_programs(bundle)
+    finally:
+        os.umask(umask)
+    made = [agent.jobs_bin, *agent.jobs_bin.rglob("*"), *(agent.path / "epm-task").rglob("*")]
+    assert [path for path in made if path.lstat().st_mode & 0o022] == []
