@@ -292,7 +292,7 @@ else:
                 name = names.pop()
                 place = here.parent if name == ".." else here / name
                 is_file = not (names or folder)
-                found = _entry(name, descriptor, place, make)
+                found = _entry(name, descriptor, place, make if fault is None else None)
                 if stat.S_ISLNK(found.st_mode):
                     links = _counted(links, path)
                     fault = fault or fault_of(found, place)
@@ -311,8 +311,10 @@ else:
                 fault = fault or fault_of(
                     found, here, secret=secret and is_file, in_passing=bool(names)
                 )
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            if fault and isinstance(error, FileNotFoundError):
+                raise fault from None  # nothing was made where another user leads
             raise
         return _Way(descriptor, here, fault)
 
@@ -325,7 +327,8 @@ else:
                 raise FileNotFoundError(
                     errno.ENOENT, os.strerror(errno.ENOENT), str(place)
                 ) from None
-        os.mkdir(name, make, dir_fd=parent)
+        with suppress(FileExistsError):  # another process may make it at the same time
+            os.mkdir(name, make, dir_fd=parent)
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
     def _counted(links: int, path: Path) -> int:

@@ -190,6 +190,17 @@ def test_folders_that_are_missing_are_made_with_their_mode(tmp_path: Path) -> No
     assert modes == [0o755, 0o755, 0o600]
 
 
+@needs_second_user
+def test_nothing_is_made_where_another_user_leads(tmp_path: Path) -> None:
+    """His link would have folders made anywhere."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "link").symlink_to("victim")
+    os.chown(tmp_path / "link", NOBODY, -1, follow_symlinks=False)
+    with pytest.raises(UnsafeConfiguration, match="link belongs to uid"):
+        check_folder(tmp_path / "link" / "made" / "here", make=0o700)
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
 _FLIP = """
 import os, sys
 one, other, link = sys.argv[1:]

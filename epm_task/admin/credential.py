@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.errors import UnsafeConfiguration
 from epm_task.runtime.agent.tls import client_context
-from epm_task.trust import open_file, path_of
+from epm_task.trust import open_file, open_regular, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,8 +107,10 @@ class Credential(NamedTuple):
 
 def _content(path: Path, option: str) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(_MAX_BYTES)
+    except UnsafeConfiguration as error:
+        raise UnsafeConnection.of(error) from None
     except OSError as error:
         why = error.strerror or str(error)
         raise WrongUse(f"{option} {path} cannot be read", why, "correct the path") from None

@@ -291,7 +291,7 @@ def _collect(program: Program) -> Iterator[tuple[str, str]]:
     """Yield name in the archive and file of all that the task and the runtime import."""
     yield f"{program.file.stem}.py", str(program.file.resolve())
     ours = Path(__file__).parents[1]
-    for part in ("__init__.py", "contract", "errors.py", "exit_code.py", "files.py", "runtime"):
+    for part in ("__init__.py", "contract", "errors.py", "exit_code.py", "trust.py", "runtime"):
         yield from _files(ours / part, ours.parent)
     included = {top: _top(path, top) for top, path in program.included().items()}
     for top, root in sorted({**_imported(program), **included}.items()):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from epm_task.contract.levels import INFORMATION, NUMBERS
 from epm_task.contract.record import JOB_ID, LEVEL, MESSAGE, TIMESTAMP, read_fields
 from epm_task.simulator.start_error import UnknownLevel
-from epm_task.trust import open_to_write
 
 if TYPE_CHECKING:
     import io
@@ -108,4 +107,8 @@ class RotatingFile:
 
 def _open(path: Path) -> io.FileIO:
     # Without a buffer, so that a line which found no room is not tried again by `close`.
-    return os.fdopen(open_to_write(path, 0o644, os.O_APPEND), "ab", buffering=0)
+    return open(path, "ab", buffering=0, opener=_for_its_owner_to_write)
+
+
+def _for_its_owner_to_write(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o644)

@@ -12,6 +12,7 @@ import pytest
 from admin.admin_files import dated_pair, foreign_pair
 from hypothesis import given
 from hypothesis import strategies as st
+from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.admin.credential import Credential, read_certificate
 from epm_task.admin.errors import UnsafeConnection, WrongUse
@@ -103,6 +104,29 @@ def test_a_ca_that_others_can_write_is_refused(tmp_path: Path) -> None:
     ca.chmod(0o666)
     with pytest.raises(UnsafeConnection, match="mode 0666"):
         Credential(ca=ca).tls_context()
+
+
+@needs_second_user
+@pytest.mark.parametrize("used", ["pair", "ca"])
+def test_a_file_in_a_folder_of_a_group_is_refused(tmp_path: Path, used: str) -> None:
+    """A member replaces it; `o+w` is not the only way in."""
+    certificate, key = foreign_pair(tmp_path)
+    credential = Credential(certificate, key) if used == "pair" else Credential(ca=certificate)
+    credential.tls_context()
+    os.chown(tmp_path, 0, NOBODY)
+    tmp_path.chmod(0o775)
+    with pytest.raises(UnsafeConnection, match=f"mode 0775: every member of group {NOBODY} can"):
+        credential.tls_context()
+
+
+@posix
+def test_a_pipe_in_place_of_a_key_is_refused(tmp_path: Path) -> None:
+    """It would keep the call waiting for ever."""
+    certificate, key = foreign_pair(tmp_path)
+    key.unlink()
+    os.mkfifo(key, 0o600)
+    with pytest.raises(UnsafeConnection, match="it is a pipe"):
+        Credential(certificate, key).tls_context()
 
 
 def test_what_is_no_ca_names_the_option(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from admin.admin_files import foreign_pair
+from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.admin.errors import UnsafeConnection, WrongUse
 from epm_task.admin.settings import DEFAULT_BASE_URL, read_admin_settings
@@ -104,3 +105,14 @@ def test_a_good_credential_makes_a_client(tmp_path: Path) -> None:
     options = {**NOTHING, "cert": certificate, "key": key}
     with read_admin_settings(options, {}, tmp_path).client() as client:
         assert client.url == DEFAULT_BASE_URL
+
+
+@needs_second_user
+def test_a_table_below_a_folder_of_a_group_is_not_used(tmp_path: Path) -> None:
+    """A member puts another file there."""
+    (tmp_path / "deep").mkdir()
+    write_table(tmp_path / "deep", 'cacert = "x.pem"')
+    os.chown(tmp_path, 0, NOBODY)
+    tmp_path.chmod(0o775)
+    with pytest.raises(UnsafeConnection, match=r"was not used.*mode 0775.*chmod go-w"):
+        read_admin_settings(NOTHING, {}, tmp_path / "deep")

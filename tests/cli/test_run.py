@@ -254,7 +254,8 @@ def test_record_then_replay(tmp_path: Path) -> None:
 
 def test_broken_recording(tmp_path: Path) -> None:
     """A file that is not a recording is refused with its line, before the task starts."""
-    file = task_file(tmp_path, '{"kind": "api", "at": 0}\n{broken\n', "recording.jsonl")
+    line = '{"kind": "mqtt", "at": 0, "topic": "t"}'
+    file = task_file(tmp_path, f"{line}\n{{broken\n", "recording.jsonl")
     ended = epm_task("run", HELLO, "--replay", file)
     assert (ended.code, ended.out, len(ended.err)) == (1, "", 1)
     assert "recording.jsonl, line 2" in ended.err[0]

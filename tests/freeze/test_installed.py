@@ -141,6 +141,21 @@ def test_a_file_of_another_user_is_named(installed: Path) -> None:
     assert "belongs to uid 65534" in checks["owner"].detail
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links are those of POSIX")
+def test_an_executable_that_is_a_link_is_named(installed: Path) -> None:
+    """What is run would be another file than the one that was compared."""
+    (installed / "real").write_bytes((installed / "Probe").read_bytes())
+    (installed / "real").chmod(0o755)
+    (installed / "Probe").unlink()
+    (installed / "Probe").symlink_to("real")
+    (installed / "manifest.json").write_text(
+        json.dumps({"manifest": 1, "executable": "Probe", "files": describe_files(installed)})
+    )
+    checks = {check.name: check for check in check_install(read_installed(installed))}
+    assert checks["executable"].state == "failed"
+    assert "a file, not a link" in checks["executable"].detail
+
+
 def test_many_problems_are_counted(installed: Path) -> None:
     """The first three are shown."""
     for path in installed.glob("*.so"):

@@ -174,7 +174,7 @@ def test_a_corrupt_store_is_reported_and_not_overwritten(root: Path, content: by
 def test_a_store_that_cannot_be_read_is_reported(root: Path) -> None:
     """A folder in its place is not a store."""
     (root / "store.json").mkdir()
-    with pytest.raises(UnusableFile, match="directory"):
+    with pytest.raises(UnusableFile, match="it is a folder"):
         open_store(root)
 
 

@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     """A folder with a job's name is not a job."""
     (tmp_path / "a.json").mkdir()
     (problem,) = JobStore(tmp_path).problems
-    assert "directory" in str(problem)
+    assert "it is a folder" in str(problem)
 
 
 def test_reload_sees_what_was_placed_and_taken_away(tmp_path: Path) -> None:
