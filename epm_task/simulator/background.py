@@ -107,11 +107,8 @@ class StartedRun:
     def wait(self, timeout: float | None = None) -> Run:
         """Wait for the end; return the finished run.
 
-        Args:
-            timeout: Seconds to wait; the run goes on after that.
-
         Raises:
-            TimeoutError: It did not end in time.
+            TimeoutError: It did not end within *timeout* seconds; it goes on.
         """
         return self._future.result(timeout)
 

@@ -143,9 +143,8 @@ class Authority:
 def open_authority(folder: Path, *, stable: bool = False) -> tuple[Authority, CertificateFiles]:
     """Return the agent's authority, after writing what clients need into *folder*.
 
-    Args:
-        folder: Takes `ca.pem`, `admin.pem` and `admin.key`, readable by their owner alone.
-        stable: Keep one authority over restarts, in `stable-ca.pem`; else each start makes one.
+    *folder* takes `ca.pem`, `admin.pem` and `admin.key`, readable by their owner alone; with
+    *stable* one authority is kept over restarts, in `stable-ca.pem`.
 
     Raises:
         UnusableFile: `stable-ca.pem` is broken; it is not overwritten.

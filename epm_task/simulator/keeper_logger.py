@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
 
 class KeeperLogger:
-    """Append the records of a minimum level.
+    """Append the records of *level* and above.
 
-    Args:
-        path: The file; its folder must exist.
-        level: Lowest level that is written. The field's default is Warning, which hides what an
-            author wants to see; so ours is Trace.
+    The field's default is Warning, which hides what an author wants to see; so ours is Trace.
 
     Raises:
         UnknownLevel: The level has a wrong name.

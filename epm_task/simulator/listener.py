@@ -27,14 +27,10 @@ _EXHAUSTED_SECONDS: Final = 0.1
 
 
 class Listener:
-    """The connections of one port.
+    """The connections of one port, accepted from now on; without *context* they are plain.
 
-    Args:
-        listening: The listening socket, which does not block; the listener closes it.
-        protocol: Makes the protocol of one connection.
-        context: TLS; None is plain.
-        handshake_seconds: How long a TLS handshake may take.
-        on_refused: Called with the client's address and the reason when TLS was not agreed on.
+    *listening* must not block, and is closed at the end; *on_refused* gets the client's address and
+    the reason when TLS was not agreed on.
     """
 
     def __init__(
@@ -46,7 +42,6 @@ class Listener:
         handshake_seconds: float = HANDSHAKE_SECONDS,
         on_refused: Callable[[Any, str], None],
     ) -> None:
-        """Accept connections from now on."""
         self._socket: Final = listening
         self._protocol: Final = protocol
         self._context: Final = context

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: The plugin of the system-wide settings; it always exists.
-
 _Layer = dict[str, dict[str, str]]
 
 
@@ -59,10 +57,8 @@ class SettingsStore:
 
     `store["P"]["k"] = 1` makes the plugin P when it does not exist; other keys of it stay.
 
-    Args:
-        plugins: Folder of the plugins' JSON on disk.
-        store_file: File of the unified storage; made at the first write.
-        compiled_in: Defaults by plugin and key, typed or text.
+    *plugins* is the folder of their JSON on disk; *store_file*, for the unified storage, is made at
+    the first write.
 
     Raises:
         UnusableFile: The store file is broken. It is not overwritten.
@@ -138,11 +134,7 @@ class SettingsStore:
     def put(self, plugin: str, key: str, value: Any, *, create: bool = False) -> None:
         """Write one setting, text or typed, into unified storage; it survives a kill at once.
 
-        Args:
-            plugin: The plugin.
-            key: The setting key, which may be new.
-            value: Text, or a typed value.
-            create: Make the plugin when no layer knows it.
+        The key may be new; with *create* the plugin may be new too.
 
         Raises:
             UnknownPlugin: No layer knows it, or it cannot be a plugin's name.

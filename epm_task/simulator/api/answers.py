@@ -25,14 +25,7 @@ def answer(payload: object, *, status: int = HTTPStatus.OK) -> web.Response:
 
 
 class Refusal(Exception):
-    """A request that is not served.
-
-    Args:
-        status: The HTTP status.
-        reason: Why, for the trace; it does not reach the client.
-        errors: What the client is told, in the `errors` array.
-        headers: Further headers of the answer.
-    """
+    """A request that is not served; the client is told *errors*, and *reason* only the trace."""
 
     def __init__(
         self,
@@ -73,11 +66,7 @@ def body_of(response: StreamResponse) -> bytes:
 
 
 async def read_object(request: Request, *, optional: bool = False) -> dict[str, Any]:
-    """Return the JSON object of a request's body.
-
-    Args:
-        request: The request.
-        optional: Whether an empty body is taken for an empty object.
+    """Return the JSON object of a request's body; *optional* takes an empty body for an empty one.
 
     Raises:
         Refusal: 400 not a JSON object, 415 not declared as JSON.

@@ -59,12 +59,7 @@ def endpoints(
 
 @dataclass(frozen=True, slots=True)
 class PublicApi:
-    """The endpoints that need no credential.
-
-    Args:
-        settings: Knows the plugins.
-        jobs: Knows the jobs.
-    """
+    """The endpoints that need no credential."""
 
     settings: SettingsStore
     jobs: JobStore

@@ -25,15 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobsApi:
-    """The endpoints below `/api/Jobs`.
-
-    Args:
-        store: The jobs.
-        validate: The full validator.
-        start_run: Called with a job, its `trigger` (`trigger` or `run`, as the endpoint) and its
-            `context`; starts a run, does not wait for its end, and returns the run's id.
-        trace: Gets every change.
-    """
+    """The endpoints below `/api/Jobs`; *start_run* returns the id of a run that has begun."""
 
     store: JobStore
     validate: Callable[[Any], Validation]

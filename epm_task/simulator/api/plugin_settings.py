@@ -26,17 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PluginSettingsApi:
-    """The endpoints below `/api/PluginSettings`.
-
-    Args:
-        store: The settings.
-        trace: Gets every change.
-        bare_values: Whether a single value is answered as a bare JSON string, else as
-            `{"value": …}`. The vendor does not say which.
-    """
+    """The endpoints below `/api/PluginSettings`."""
 
     store: SettingsStore
     trace: Trace
+    #: Whether a single value is a bare JSON string, else `{"value": …}`; the vendor does not say.
     bare_values: bool = True
 
     async def read_all(self, request: Request) -> Response:

@@ -34,19 +34,7 @@ _STOP_SECONDS: Final = 1.0
 
 
 class ApiServer:
-    """The agent's API.
-
-    Args:
-        endpoints: What is served.
-        access: Decides who the callers are.
-        trace: Gets one event for every request.
-        context: The TLS side of the agent.
-        host: Loopback address.
-        port: HTTPS port; 0 is any free one.
-        http_port: HTTP port; 0 is any free one, None for none at all.
-        faults: Says which requests go wrong.
-        middlewares: Further ones around each request, such as a recorder.
-    """
+    """The agent's API; port 0 is any free one, *middlewares* are put around each request."""
 
     def __init__(  # noqa: PLR0913 - what the agent has, each by its name
         self,

@@ -53,14 +53,9 @@ _UNAVAILABLE: Final = 3
 
 
 class Client(Connection):
-    """One client.
-
-    Args:
-        broker: What all connections share.
-    """
+    """One client of *broker*."""
 
     def __init__(self, broker: BrokerState) -> None:
-        """Wait for CONNECT."""
         super().__init__(broker.limits, broker.connections)
         self._broker: Final = broker
         self._asked = False

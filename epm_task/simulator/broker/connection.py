@@ -57,15 +57,12 @@ class Limits:
 
 
 class Connection(asyncio.Protocol):
-    """The bytes of one client; `Client` says what its packets mean.
+    """The bytes of one client, held by *connections* while its transport is open.
 
-    Args:
-        limits: The bounds.
-        connections: Holds the connection while its transport is open.
+    `Client` says what its packets mean.
     """
 
     def __init__(self, limits: Limits, connections: set[Connection]) -> None:
-        """Wait for a transport."""
         self.version = V311
         #: Whether the client reads too slowly for more to be written.
         self.blocked = False

@@ -21,29 +21,17 @@ _DUP: Final = 0x08
 
 @dataclass(slots=True)
 class Message:
-    """One publication that was let through.
+    """One publication that was let through."""
 
-    Args:
-        topic: Exact topic.
-        payload: The bytes, unread.
-        qos: 0, 1 or 2, as published.
-        retain: Whether the publisher asked to retain it.
-        client_id: Who published it, or whose will it is.
-        job_id: The publisher's job; None for the admin certificate.
-        run_id: The publisher's run, when the admission knows it.
-        forwarded: The encoded MQTT 5 properties that go to subscribers.
-        expires_at: Monotonic second after which it is not delivered; None for never.
-    """
-
-    topic: str
+    topic: str  #: Exact topic.
     payload: bytes
-    qos: int = 0
-    retain: bool = False
-    client_id: str = ""
-    job_id: str | None = None
-    run_id: str | None = None
-    forwarded: bytes = b""
-    expires_at: float | None = None
+    qos: int = 0  #: As published.
+    retain: bool = False  #: Whether the publisher asked to retain it.
+    client_id: str = ""  #: Who published it, or whose will it is.
+    job_id: str | None = None  #: The publisher's job; None for the admin certificate.
+    run_id: str | None = None  #: The publisher's run, when the admission knows it.
+    forwarded: bytes = b""  #: The encoded MQTT 5 properties that go to subscribers.
+    expires_at: float | None = None  #: Monotonic second after which it is not delivered.
 
     def expired(self, now: float) -> bool:
         """Return whether nobody may get it any more at the monotonic second *now*."""

@@ -49,15 +49,9 @@ class Reason(IntEnum):
 
 
 class PacketError(Exception):
-    """A packet that ends its connection; nobody but the trace ever sees it.
-
-    Args:
-        reason: MQTT 5 reason code.
-        why: One clause for the trace.
-    """
+    """A packet that ends its connection; *why* is one clause, which only the trace ever sees."""
 
     def __init__(self, reason: int, why: str) -> None:
-        """Keep the code beside the text."""
         super().__init__(why)
         self.reason: Final = reason
         self.why: Final = why
@@ -124,13 +118,11 @@ class Reader:
     __slots__ = ("_at", "_data", "_end")
 
     def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
-        """Start at *start*."""
         self._data: Final = data
         self._at = start
         self._end: Final = len(data) if end is None else end
 
     def __len__(self) -> int:
-        """Return how many bytes are left."""
         return self._end - self._at
 
     def take(self, count: int) -> bytes:

@@ -43,41 +43,24 @@ _LEVELS: Final = 200
 
 
 class Will(NamedTuple):
-    """What is published when a client is gone without a goodbye.
+    """What is published when a client is gone without a goodbye."""
 
-    Attributes:
-        message: Not yet checked against any permission, and without its publisher.
-        delay_seconds: Between the end of the connection and the publication.
-        expiry_seconds: Of the message, from its publication on; None for never.
-    """
-
-    message: Message
-    delay_seconds: int = 0
-    expiry_seconds: int | None = None
+    message: Message  #: Not yet checked against any permission, and without its publisher.
+    delay_seconds: int = 0  #: Between the end of the connection and the publication.
+    expiry_seconds: int | None = None  #: From its publication on; None for never.
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """What a client said in its CONNECT.
+    """What a client said in its CONNECT."""
 
-    Args:
-        version: 4 for MQTT 3.1.1, 5 for MQTT 5.
-        client_id: Empty when the broker shall choose one.
-        clean: Whether an older session is thrown away.
-        keep_alive_seconds: 0 for none.
-        expiry_seconds: How long the session outlives the connection.
-        receive_maximum: Unacknowledged deliveries that the client allows.
-        packet_bytes: Longest packet that the client takes; None for any.
-        will: None without a will.
-    """
-
-    version: int
-    client_id: str
-    clean: bool
-    keep_alive_seconds: int
-    expiry_seconds: int
-    receive_maximum: int
-    packet_bytes: int | None
+    version: int  #: `V311` or `V5`.
+    client_id: str  #: Empty when the broker shall choose one.
+    clean: bool  #: Whether an older session is thrown away.
+    keep_alive_seconds: int  #: 0 for none.
+    expiry_seconds: int  #: How long the session outlives the connection.
+    receive_maximum: int  #: Unacknowledged deliveries that the client allows.
+    packet_bytes: int | None  #: Longest packet that the client takes; None for any.
     will: Will | None
 
 

@@ -37,9 +37,7 @@ class Publication(NamedTuple):
 def write_properties(kind: int, **values: Any) -> bytes:
     """Return the properties of a packet of type *kind*, with their length in front.
 
-    Args:
-        kind: Packet type.
-        **values: By paho's names.
+    *values* are by paho's names.
     """
     properties = _Lenient(kind)  # type: ignore[no-untyped-call]
     for name, value in values.items():

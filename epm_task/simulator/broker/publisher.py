@@ -40,7 +40,6 @@ class Publisher:
         admission: MqttAdmission,
         denials: Denials,
     ) -> None:
-        """Start with no publication."""
         #: Publications that came in, carried or not.
         self.count = 0
         self._broker: Final = broker
@@ -149,22 +148,15 @@ class Publisher:
 
 
 class Denials:
-    """The denials of one client.
+    """The denials of one client; *told* are noted one by one, the rest is summed up by topic.
 
-    A task without `KeeperLogger` in its topics can be denied 100 000 times; noted one by one, they
-    would push everything else out of the trace.
-
-    Args:
-        trace: Where they are noted.
-        client_id: Whose they are.
-        job_id: The client's job.
-        told: So many are noted one by one; the rest is summed up by topic.
+    A task without `KeeperLogger` in its topics can be denied 100 000 times, which would push
+    everything else out of the trace.
     """
 
     def __init__(
         self, trace: Trace, client_id: str, job_id: str | None, told: int = _TOLD_DENIALS
     ) -> None:
-        """Start without any."""
         self._trace: Final = trace
         self._client_id: Final = client_id
         self._job_id: Final = job_id

@@ -28,18 +28,10 @@ _FAREWELL_SECONDS: Final = 1.0
 class Broker:
     """An MQTT server that asks about every connection, publication, subscription.
 
-    All methods belong to the thread of the event loop in which `start` was awaited.
-
-    Args:
-        access: Asked once for each CONNECT, before any session is touched.
-        trace: Gets every decision, above all the denials that clients do not see.
-        ssl_context: TLS of the server; None for plain TCP.
-        host: Address to listen on.
-        port: 0 for any free one.
-        deny_visibly: Answer denials with 0x87 where MQTT 5 has room for it.
-        on_message: Called with every message that was let through, in the order of arrival.
-        limits: Bounds of what one client can make the broker hold.
-        faults: What the broker does wrong on purpose.
+    All methods belong to the thread of the event loop in which `start` was awaited. Without
+    *ssl_context* it is plain TCP; port 0 is any free one; with *deny_visibly* denials are answered
+    with 0x87 where MQTT 5 has room for it; *on_message* is called with every message that was let
+    through, in the order of arrival.
     """
 
     def __init__(  # noqa: PLR0913 - keywords only, each with a default
@@ -55,7 +47,6 @@ class Broker:
         limits: Limits | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """Nothing listens yet."""
         self.host: Final = host
         #: The port that is listened on; the wanted one before `start`.
         self.port = port

@@ -43,17 +43,12 @@ class Delivery(NamedTuple):
 class Session:
     """One client id's memory; it outlives its connection as long as its expiry says.
 
-    Args:
-        client_id: The key under which the broker keeps it.
-        admission: Whose it is; nobody else ever gets it.
-        limits: Bounds of what may wait here.
-        trace: Is told what was dropped.
+    *admission* says whose it is; nobody else ever gets it.
     """
 
     def __init__(
         self, client_id: str, admission: MqttAdmission, limits: Limits, trace: Trace
     ) -> None:
-        """Start empty and without a connection."""
         self.client_id: Final = client_id
         self.job_id: Final = admission.job_id
         self._of_run: Final = admission.run_id is not None

@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 class SessionTable:
     """All sessions of one broker, by client id. Only admitted clients ever reach it.
 
-    Args:
-        limits: How many clients may be away.
-        trace: Is told what was ended.
-        subscriptions: Of all sessions.
-        publish: Called with the message of a will whose time has come.
+    *publish* is called with the message of a will whose time has come.
     """
 
     def __init__(
@@ -38,7 +34,6 @@ class SessionTable:
         subscriptions: SubscriptionTable,
         publish: Callable[[Message], object],
     ) -> None:
-        """Start empty."""
         self._limits: Final = limits
         self._trace: Final = trace
         self._subscriptions: Final = subscriptions
@@ -48,7 +43,6 @@ class SessionTable:
         self._wills: dict[str, tuple[Will, asyncio.TimerHandle]] = {}
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self._sessions)
 
     def open(
@@ -87,9 +81,7 @@ class SessionTable:
     def leave(self, session: Session, will: Will | None) -> None:
         """Let the client of *session* go; the session ends now or after its expiry.
 
-        Args:
-            session: The session.
-            will: Published after its delay, or at the end of the session when that comes first.
+        *will* is published after its delay, or at the end of the session when that comes first.
         """
         session.detach()
         if self._sessions.get(session.client_id) is session:

@@ -37,7 +37,6 @@ class BrokerState:
     on_message: Callable[[Message], None] | None
 
     def __post_init__(self) -> None:
-        """Start without connections, sessions and messages."""
         self.connections: set[Connection] = set()
         self.subscriptions = SubscriptionTable()
         self.retained = RetainedMessages()

@@ -32,7 +32,6 @@ class SubscriptionTable:
     """All subscriptions of one broker."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._filters: dict[str, dict[Session, Subscription]] = {}
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
         #: Returns who gets messages of a topic, each session once.
@@ -93,11 +92,9 @@ class RetainedMessages:
     """The last retained message of each topic, in memory."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._messages: dict[str, Message] = {}
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self._messages)
 
     def keep(self, message: Message) -> None:

@@ -106,14 +106,8 @@ def disturb(
 ) -> list[asyncio.TimerHandle]:
     """Let what *faults* say happen to a process that has just started.
 
-    Args:
-        process: The process.
-        faults: What happens to it.
-        lose: Forgets its registration.
-        note: Is told of each fault: an action, a sentence, and perhaps its `reason`.
-
-    Returns:
-        The timers of what happens later, to be cancelled when the process has ended.
+    *lose* forgets its registration; *note* is told of each fault. Return the timers of what happens
+    later, to be cancelled when the process has ended.
     """
     if faults.take("run", "disk_full"):
         note("fault", "fault: disk full", reason=fill_disk(process.pid))

@@ -33,7 +33,6 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        """Nothing goes wrong."""
         self._rules: list[FaultRule] = []
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -70,10 +69,8 @@ class Faults:
     ) -> None:
         """Bind the faults to a running agent, in the thread of its event loop.
 
-        Args:
-            stop_broker: Takes the broker down.
-            start_broker: Lets it listen on the same port again.
-            on_add: Is told of each rule, also of those that are already there.
+        *start_broker* listens on the same port again; *on_add* is told of each rule, also of those
+        that are already there.
         """
         self._stop_broker, self._start_broker, self._on_add = stop_broker, start_broker, on_add
         self._loop = asyncio.get_running_loop()

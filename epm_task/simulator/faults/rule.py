@@ -64,21 +64,13 @@ class FaultError(EpmTaskError, ValueError):
 
 @dataclass(slots=True)
 class FaultRule:
-    """One fault.
+    """One fault."""
 
-    Attributes:
-        kind: `api`, `registration`, `broker` or `run`.
-        what: What goes wrong, one of the names in `EFFECTS`.
-        value: How: a status, seconds, bytes, …
-        times: How often it still happens; None is for ever.
-        limits: The other options.
-    """
-
-    kind: str
-    what: str
-    value: Any
-    times: int | None = None
-    limits: dict[str, Any] = field(default_factory=dict)
+    kind: str  #: `api`, `registration`, `broker` or `run`.
+    what: str  #: What goes wrong, one of the names in `EFFECTS`.
+    value: Any  #: How: a status, seconds, bytes, …
+    times: int | None = None  #: How often it still happens; None is for ever.
+    limits: dict[str, Any] = field(default_factory=dict)  #: The other options.
 
     @property
     def effect(self) -> str:

@@ -55,12 +55,10 @@ class _Entry:
 
 
 class ProcessRegistry:
-    """The launched processes, by run.
+    """The launched processes, by run; *clock* is in monotonic seconds.
 
-    Args:
-        trust: `exact` registers the launched PID alone, which is what the field is known to do;
-            `tree` registers its descendants too.
-        clock: Monotonic seconds.
+    The trust `exact` registers the launched PID alone, which is what the field is known to do;
+    `tree` registers its descendants too.
     """
 
     def __init__(
