@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 #: `.{name}.{32 hexadecimal digits}.tmp`, beside the file, as a rename works within one folder.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
@@ -21,10 +20,7 @@ _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace the content of *path*; when this returns, the new bytes survive a power cut.
 
-    Args:
-        path: The file, in a folder that exists.
-        data: Its whole new content.
-        mode: Permissions of the file. Windows keeps those of the folder.
+    Windows keeps the permissions of the folder, whatever *mode* is.
 
     Raises:
         OSError: The file could not be written; the old one is untouched.

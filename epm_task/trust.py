@@ -98,11 +98,7 @@ def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def open_file(path: Path, *, secret: bool = False) -> BufferedReader:
-    """Return a regular file, opened for reading, that nobody else could have replaced.
-
-    Args:
-        path: The file.
-        secret: Nobody else may read it either.
+    """Return a regular file, opened for reading, that nobody else could replace, or read a secret.
 
     Raises:
         UnsafeConfiguration: Somebody could, or it is not a regular file.
@@ -129,12 +125,7 @@ def open_judged(
 
 
 def read_file(path: Path, limit: int, *, secret: bool = False) -> bytes:
-    """Return what a file holds, at most *limit* bytes; as `open_file`.
-
-    Raises:
-        UnsafeConfiguration: As `open_file`.
-        OSError: As `open_file`.
-    """
+    """Return what a file holds, at most *limit* bytes; raises what `open_file` raises."""
     with open_file(path, secret=secret) as file:
         return file.read(limit)
 
@@ -151,9 +142,7 @@ def path_of(file: BufferedReader, path: Path) -> str:
 def check_folder(path: Path, *, make: int | None = None) -> None:
     """Refuse a folder in which somebody else could write, or which somebody could replace.
 
-    Args:
-        path: The folder.
-        make: The mode of each folder of the path that is missing, and made then; the umask counts.
+    With the mode *make* each missing folder of the path is made; the umask counts.
 
     Raises:
         UnsafeConfiguration: Somebody could.
@@ -166,12 +155,9 @@ def check_folder(path: Path, *, make: int | None = None) -> None:
 
 
 def open_to_write(path: Path, mode: int = 0o600, flags: int = 0) -> int:
-    """Return the descriptor of a file for reading and writing; it is made when it is missing.
+    """Return the descriptor of a file for reading and writing; a missing one is made with *mode*.
 
-    Args:
-        path: The file; in its folder only root and this user can write.
-        mode: Of a new file.
-        flags: More flags of `os.open`, such as `O_APPEND`.
+    In its folder only root and this user can write. More *flags* are those of `os.open`.
 
     Raises:
         UnsafeConfiguration: Somebody else could write there, or it is a link or no regular file.

@@ -47,20 +47,12 @@ class Done:
     @classmethod
     def read(cls, job_id: str, found: Document) -> Done:
         """Return what the answer about *job_id* tells."""
-        named = text(found, "jobId") or job_id
-        return cls(named, text(found, "message"), texts(found, "warnings"))
+        return cls(text(found, "jobId") or job_id, text(found, "message"), texts(found, "warnings"))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the agent's validator says about a document, which was not stored.
-
-    Attributes:
-        valid: Whether the agent would take it.
-        errors: Why not.
-        warnings: What it takes, and doubts.
-        job_id: The id that it read; empty when it read none.
-    """
+    """What the agent's validator says about a document; *job_id* is empty when it read none."""
 
     valid: bool
     errors: tuple[str, ...] = ()
@@ -87,8 +79,7 @@ class Started:
     @classmethod
     def read(cls, job_id: str, found: Document) -> Started:
         """Return what the answer about *job_id* tells."""
-        named = text(found, "jobId") or job_id
-        return cls(named, text(found, "runId"), text(found, "message"))
+        return cls(text(found, "jobId") or job_id, text(found, "runId"), text(found, "message"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +104,7 @@ class Reloaded:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What the agent tells anyone about itself; the names of the keys are not documented.
-
-    Attributes:
-        status: `healthy`, `running` or the like; empty when it tells none.
-        version: The agent's version; empty when it tells none.
-        document: All that it said.
-    """
+    """What the agent tells anyone, under keys that are not documented; empty when it tells none."""
 
     status: str
     version: str

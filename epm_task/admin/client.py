@@ -120,12 +120,7 @@ class Applied:
 
 
 def apply_job(admin: AdminClient, document: Mapping[str, Any], *, dry_run: bool = False) -> Applied:
-    """Create or replace the job, unless the agent has the same document already.
-
-    Args:
-        admin: The agent's client.
-        document: The job; its `id` names it.
-        dry_run: Only say what would be done.
+    """Create or replace the job, unless the agent has it already; *dry_run* only says so.
 
     Raises:
         AdminError: The agent refuses the document, or cannot be asked.

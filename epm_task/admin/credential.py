@@ -26,13 +26,10 @@ _MAX_BYTES = 1024 * 1024
 
 
 class Credential(NamedTuple):
-    """What proves that the caller is an administrator, and that the peer is the agent.
+    """PEM files that prove that the caller is an administrator, and that the peer is the agent.
 
-    Attributes:
-        certificate: PEM file of the client certificate; None calls without the Admin tier.
-        key: PEM file of its private key; None when the certificate's file holds it.
-        ca: PEM file of the CA of the agent's certificate; None trusts a listener on loopback that
-            belongs to the system or to this user.
+    Without a certificate there is no Admin tier; its file may hold the key too. Without a CA a
+    listener on loopback is trusted that belongs to the system or to this user.
     """
 
     certificate: Path | None = None
@@ -125,14 +122,7 @@ def _refuse_password() -> NoReturn:
 
 
 class Certificate(NamedTuple):
-    """What is told about one certificate.
-
-    Attributes:
-        common_name: The subject's common name; empty when it has none.
-        issuer_name: The common name of the authority that signed it; empty when it has none.
-        begins: First moment of its validity.
-        ends: Last moment of its validity.
-    """
+    """Two common names, empty when there are none, and first and last moment of validity in UTC."""
 
     common_name: str
     issuer_name: str

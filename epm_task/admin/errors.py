@@ -40,11 +40,7 @@ if TYPE_CHECKING:
 
 
 class AdminError(EpmTaskError):
-    """The agent did not do what its administrator asked.
-
-    Attributes:
-        exit_code: What `epm-task` ends with.
-    """
+    """The agent did not do what was asked; *exit_code* is what `epm-task` ends with."""
 
     exit_code: int = ExitCode.SOFTWARE
 
@@ -63,16 +59,11 @@ class WrongUse(AdminError):
 
 
 class JobRefused(AdminError):
-    """The agent answered 400.
-
-    Attributes:
-        errors: Why, in the agent's words.
-    """
+    """The agent answered 400; *errors* say why, in its words."""
 
     exit_code = ExitCode.DATAERR
 
     def __init__(self, call: str, errors: Sequence[str]) -> None:
-        """Take the call, as `POST /api/Jobs`, and the `errors` of the answer."""
         self.errors = tuple(errors)
         super().__init__(
             f"the agent refused {call} (400)",
@@ -83,11 +74,7 @@ class JobRefused(AdminError):
 
 
 class UnknownJob(AdminError):
-    """The agent answered 404.
-
-    Attributes:
-        job_id: The id that it does not know; empty when the path named none.
-    """
+    """The agent answered 404; *job_id* is empty when the path named none."""
 
     exit_code = ExitCode.NOINPUT
 
@@ -138,11 +125,7 @@ class ForeignAnswer(AdminError):
 
 
 class CredentialRefused(AdminError):
-    """The agent does not accept the credential for the Admin tier.
-
-    Attributes:
-        status: 403, or 0 when the TLS handshake or the broker ended the call.
-    """
+    """The answer was 401 or 403; *status* is 0 when the TLS handshake or the broker refused."""
 
     exit_code = ExitCode.NOPERM
 
@@ -182,7 +165,6 @@ class RolledBack(AdminError):
     """The new version was put in place, failed, and everything is as it was before."""
 
     def __init__(self, cause: BaseException, as_before: str) -> None:
-        """Take why, and what is in place now."""
         self.exit_code = _exit_code_of(cause)
         super().__init__(f"it was rolled back, and {as_before}", _reason_of(cause), _fix_of(cause))
 
@@ -191,7 +173,6 @@ class UndoPending(AdminError):
     """The new version failed, and the old one could not be put back yet."""
 
     def __init__(self, cause: BaseException, why: BaseException) -> None:
-        """Take why the new version failed, and why the old one is not back."""
         self.exit_code = _exit_code_of(cause)
         super().__init__(
             "a part of the new version, which failed, is still in place",
@@ -204,7 +185,6 @@ class RecoveryPending(AdminError):
     """An earlier apply was interrupted, and cannot be undone or finished now."""
 
     def __init__(self, name: str, step: str, why: EpmTaskError) -> None:
-        """Take its bundle, the step in which it ended, and why."""
         self.exit_code = _exit_code_of(why)
         super().__init__(
             f"an apply of {name} was interrupted in its step {step!r}, which must be put right "
@@ -218,7 +198,6 @@ class NotTidied(AdminError):
     """The new version is in place and stays; only what is not needed any more was not removed."""
 
     def __init__(self, name: str, number: int, why: BaseException) -> None:
-        """Take the bundle, the version that is in place, and why."""
         self.exit_code = _exit_code_of(why)
         super().__init__(
             f"version {number} of {name} is in place, but what was before was not tidied up",
@@ -231,7 +210,6 @@ class WriteRefused(AdminError):
     """The operating system refused to write or to move a file."""
 
     def __init__(self, error: OSError, folder: Path) -> None:
-        """Take the refusal, and the agent root that was to be changed."""
         rights = error.errno in _RIGHTS
         self.exit_code = ExitCode.NOPERM if rights else ExitCode.IOERR
         fix = (
@@ -251,7 +229,6 @@ class ApplyUnderWay(AdminError):
     exit_code = ExitCode.TEMPFAIL
 
     def __init__(self, root: Path, pid: str) -> None:
-        """Take the agent root, and the process that holds it as far as it is known."""
         who = f"process {pid}" if pid else "another process"
         super().__init__(
             f"{who} is deploying to {root} at this moment, so nothing was done",

@@ -47,15 +47,9 @@ _REFUSAL_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """What is sent, and how its answer is read.
+    """What is sent, and how its answer is read; *read* raises BadJson when it cannot.
 
-    Attributes:
-        method: The HTTP method.
-        path: The whole path, quoted.
-        read: Makes the result of the answer's JSON object; it raises BadJson when it cannot.
-        body: What is sent as JSON; None sends none.
-        job_id: The job that the path names.
-        changes: Whether the agent may have changed something when no answer comes.
+    With *changes* the agent may have changed something when no answer comes.
     """
 
     method: str
@@ -270,11 +264,7 @@ class _HungUp(ConnectionResetError):
 
 
 def admin_address(base_url: str, *, allow_remote: bool = False) -> tuple[str, int]:
-    """Return host and port of the API.
-
-    Args:
-        base_url: `https://HOST:PORT`.
-        allow_remote: Take a host off loopback too; the vendor's agent listens on loopback only.
+    """Return host and port of `https://HOST:PORT`, off loopback with *allow_remote* only.
 
     Raises:
         UnsafeConnection: The URL is another one.

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 class LogRecords:
     """The records of one job that are written to the log from now on.
 
-    Args:
-        path: The file.
-        job_id: The job; its runs cannot be told apart, because a record carries the task's own id
-            of its run.
+    Its runs cannot be told apart: a record carries the task's own id of its run.
     """
 
     def __init__(self, path: Path, job_id: str) -> None:
@@ -62,12 +59,7 @@ _FIRST_FAILURE: Final = 0x80
 
 
 class BrokerRecords:
-    """A subscription to KeeperLogger; the records of one job are kept.
-
-    Args:
-        address: IP address on loopback, and port, of the broker.
-        credential: Who subscribes: the broker lets in registered processes, and administrators.
-        job_id: The job.
+    """A subscription of an administrator to KeeperLogger; the records of one job are kept.
 
     Raises:
         AdminUnreachable: No broker answers there.
@@ -164,14 +156,11 @@ RecordSource: TypeAlias = LogRecords | BrokerRecords
 class Tail:
     """The new lines of one file, which need not exist yet.
 
-    The file is open only while it is read: Windows could not move it aside while it is open.
-
-    Args:
-        path: The file; `path.1` is where it moves when it is full.
+    It moves to `path.1` when it is full, which Windows refuses for an open file: it is open only
+    while it is read.
     """
 
     def __init__(self, path: Path) -> None:
-        """Remember where the file ends now."""
         self._path = path
         self._rest = b""
         self._inode, self._offset = _identity(path)
@@ -219,12 +208,7 @@ _LATE_SECONDS: Final = 0.3
 
 
 class Follower:
-    """What can be seen of a run from outside. Make it before the run is started.
-
-    Args:
-        source: Gives the records; None when they cannot be read.
-        history: The run history of the agent, which tells the end; None when it cannot be read.
-        show: Called with each record.
+    """What records and the agent's run history show of a run; make it before the run is started.
 
     Raises:
         OSError: The history cannot be examined.
@@ -243,10 +227,7 @@ class Follower:
     def follow(self, job_id: str, run_id: str, seconds: float) -> EndedRun | None:
         """Show records until the run has ended, and return how; None when that was not seen.
 
-        Args:
-            job_id: The job.
-            run_id: The agent's id of the run; empty for the next run of the job.
-            seconds: Longest time.
+        An empty *run_id* means the next run of the job.
 
         Raises:
             AdminError: The broker has closed the connection.

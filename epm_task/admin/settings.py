@@ -38,13 +38,7 @@ class Found(NamedTuple):
 
 
 class AdminSettings(NamedTuple):
-    """Where the agent is, and who calls.
-
-    Attributes:
-        base_url: The agent's base URL.
-        credential: The client certificate, its key, and the CA of the agent.
-        places: By setting, where it came from: `--cert`, `EPM_TASK_ADMIN_CERT`, or a file.
-    """
+    """Where the agent is, who calls, and by setting whence it came: option, variable or file."""
 
     base_url: str
     credential: Credential
@@ -66,12 +60,7 @@ class AdminSettings(NamedTuple):
 def read_admin_settings(
     options: Mapping[str, str | Path | None], environ: Mapping[str, str], folder: Path
 ) -> AdminSettings:
-    """Return the settings.
-
-    Args:
-        options: By name (`base_url`, `cert`, `key`, `cacert`), what the command line gave.
-        environ: The environment of the process.
-        folder: Where the search for pyproject.toml begins, upwards.
+    """Return the settings; the search for pyproject.toml begins in *folder*, upwards.
 
     Raises:
         WrongUse: The table holds an unknown key, or what is not text.

@@ -32,14 +32,10 @@ def stop_signals_to(handler: Callable[[int, FrameType | None], object]) -> Itera
 
 
 class Interruption:
-    """Counts the signals that mean "stop".
+    """Counts the signals that mean "stop"; the exit code is 128 plus the first, as shells have it.
 
     It does not raise: an exception could come anywhere, such as between the making of a folder and
     the line that remembers it.
-
-    Attributes:
-        count: How many came.
-        exit_code: 128 plus the first one, as shells count; None when none came.
     """
 
     def __init__(self) -> None:

@@ -236,14 +236,7 @@ def _summary(targets: Sequence[LintTarget], findings: Sequence[Finding]) -> str:
 
 
 class LintTarget(NamedTuple):
-    """One document to check.
-
-    Attributes:
-        name: The file, as it was given.
-        settings: What the project of the file says.
-        content: The document, or the finding that the file holds none.
-        line: Where to point when the document comes from code.
-    """
+    """One document, or the finding that the file holds none; *line* is its place in code."""
 
     name: str
     settings: ProjectSettings

@@ -27,11 +27,7 @@ WRONG_USE = 2
 
 
 class Failure(EpmTaskError):
-    """A verb cannot go on.
-
-    Attributes:
-        exit_code: 1 when the answer is no, 2 when the command was wrong.
-    """
+    """A verb cannot go on; exit code 1 when the answer is no, 2 when the command was wrong."""
 
     def __init__(
         self, what: str, why: str | None = "", fix: str = "", *, exit_code: int = WRONG_USE
@@ -41,13 +37,7 @@ class Failure(EpmTaskError):
 
 
 class LiveView:
-    """Shows a run: its records, the other lines of its stderr, what was denied.
-
-    Args:
-        stream: Where to write; stderr by default.
-        quiet: Write nothing.
-        verbose: Show every decision of the agent.
-    """
+    """Shows a run on stderr: records, other lines, denials; with *verbose* every decision."""
 
     def __init__(
         self, stream: TextIO | None = None, *, quiet: bool = False, verbose: bool = False

@@ -24,13 +24,7 @@ DIGEST: Final = r"[0-9a-f]{64}"
 
 
 class Field(NamedTuple):
-    """What a field may hold.
-
-    Attributes:
-        fits: Whether a value is allowed.
-        wanted: What is allowed, in words.
-        required: Whether the field must be there.
-    """
+    """Whether a value fits, what is wanted in plain words, and whether the field is required."""
 
     fits: Callable[[Any], bool]
     wanted: str
@@ -46,12 +40,7 @@ class Field(NamedTuple):
 
 
 def check_fields(document: Any, fields: Mapping[str, Field], *, others: bool = False) -> None:
-    """Refuse an object with a field that is missing, wrong, or unknown.
-
-    Args:
-        document: What a file holds.
-        fields: What it may hold, by name.
-        others: Whether it may have more fields.
+    """Refuse an object with a field that is missing, wrong, or, without *others*, unknown.
 
     Raises:
         BadJson: It is not like that; the value itself is not shown.

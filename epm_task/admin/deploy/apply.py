@@ -113,13 +113,7 @@ def _failure(job_id: str, ended: EndedRun) -> RunFailed:
 def apply_plan(
     target: Target, plan: Plan, *, trial: Trial | None = None, keep: int = 3
 ) -> Deployed:
-    """Do what the plan says; without a change nothing is done.
-
-    Args:
-        target: The agent, whose deploy root is held.
-        plan: What to do.
-        trial: How the new jobs are tried; None tries none.
-        keep: How many versions are kept beside the current one.
+    """Do what the plan says, and keep some versions beside the current one; the root is held.
 
     Raises:
         AdminError: It was not done; either nothing was changed, or it was undone. When undoing

@@ -25,13 +25,7 @@ Document = dict[str, Any]
 
 
 class Bundle(NamedTuple):
-    """Jobs and programs that belong together.
-
-    Attributes:
-        name: The first of the jobs' ids; versions are kept under it.
-        programs: By command.
-        jobs: By id.
-    """
+    """Programs by command and jobs by id that belong together; the first id is its name."""
 
     name: str
     programs: Mapping[str, Program]

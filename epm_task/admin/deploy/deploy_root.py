@@ -32,24 +32,14 @@ if TYPE_CHECKING:
 #: Everybody may look at programs; job documents may hold what is not for every user.
 _PUBLIC: Final = 0o755
 _PRIVATE: Final = 0o700
-
-
 _DANGER: Final = "programs that the agent runs as its own account are put in place from there"
 
 
 class DeployRoot:
     """The folders and files with which programs are deployed to one agent.
 
-    They lie beside `Jobs`, so that the agent does not look into them, and a rename works.
-
-    Args:
-        agent: The agent's folder.
-
-    Attributes:
-        folder: All of it.
-        versions: The versions, one folder for each bundle.
-        staging: Programs on their way in, and out.
-        journal: What is under way; absent when nothing is.
+    They lie beside `Jobs`, so that the agent does not look into them, and a rename works. The
+    journal is absent when nothing is under way.
     """
 
     def __init__(self, agent: AgentRoot) -> None:
@@ -69,10 +59,7 @@ class DeployRoot:
         return [VersionStore(folder) for folder in folders]
 
     def store_of(self, job_id: str | None) -> VersionStore:
-        """Return the versions of the bundle to which a job belongs now.
-
-        Args:
-            job_id: The job; None when there is one bundle only.
+        """Return the versions of the bundle to which a job belongs now; None means the only one.
 
         Raises:
             NoVersion: The job was never deployed from here, or it has to be named.

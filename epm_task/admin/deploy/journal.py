@@ -34,17 +34,10 @@ _FIELDS: Final = {
 
 @dataclass(slots=True)
 class Journal:
-    """What is under way.
+    """What is under way: from version *before*, None when nothing was in place, to *after*.
 
-    Attributes:
-        name: The bundle.
-        before: Number of the version that was in place; None when nothing was.
-        after: Number of the version that is to be in place.
-        fresh: Whether `after` was kept for this very apply, and goes away when it fails.
-        keep: How many versions are kept beside the current one.
-        gone_programs: What `before` has, and is removed at the end.
-        gone_jobs: The same.
-        step: The step that was begun last.
+    A *fresh* version was kept for this very apply, and goes away when it fails. What *before* has
+    and *after* has not is removed at the end.
     """
 
     name: str

@@ -27,13 +27,9 @@ _MAX_VALUE: Final = 120
 
 
 class Part(NamedTuple):
-    """One file of a program, or one field of a job.
+    """One file of a program, by relative path, or one field of a job, by JSON pointer.
 
-    Attributes:
-        action: What happens to it.
-        place: A relative path, or a JSON pointer.
-        before: SHA-256 and rights, or the value as JSON; empty when there is none.
-        after: The same after it.
+    Before and after are SHA-256 and rights, or the value as JSON; empty when there is none.
     """
 
     action: Action
@@ -43,14 +39,7 @@ class Part(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What happens to one program or job.
-
-    Attributes:
-        action: What happens to it.
-        kind: Which of the two.
-        name: The command, or the id.
-        parts: What exactly; empty for what is removed.
-    """
+    """What happens to one program, named by its command, or one job, named by its id."""
 
     action: Action
     kind: Kind
@@ -155,13 +144,7 @@ def _json(value: Any) -> str:
 
 
 class Plan(NamedTuple):
-    """What is to be done for one bundle.
-
-    Attributes:
-        bundle: What is to be in place.
-        present: What is in place of that, and of what goes away.
-        changes: The difference; empty when there is nothing to do.
-    """
+    """What is to be in place, what is there of it and of what goes away, and the difference."""
 
     bundle: Bundle
     present: Bundle
@@ -188,14 +171,8 @@ def make_plans(root: DeployRoot, admin: AdminClient, bundles: Sequence[Bundle]) 
     plans = []
     for bundle in bundles:
         old_commands, old_ids = _stale(root, admin, bundle, commands, job_ids)
-        present = _present(
-            root,
-            admin,
-            bundle.name,
-            bundle.programs.keys() | old_commands,
-            bundle.jobs.keys() | old_ids,
-        )
-        plans.append(_plan(bundle, present))
+        names = bundle.programs.keys() | old_commands, bundle.jobs.keys() | old_ids
+        plans.append(_plan(bundle, _present(root, admin, bundle.name, *names)))
     return plans
 
 

@@ -26,14 +26,7 @@ ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 
 
 class Policy(NamedTuple):
-    """One JobUpdate policy.
-
-    Attributes:
-        job_id: `Extension.JobId`.
-        action: `Extension.Action`.
-        document: What `Extension.JobJson` holds; None for Delete.
-        raw: The whole policy, in the order of its names.
-    """
+    """What its `Extension` says, with no document for Delete, and the whole policy as it came."""
 
     job_id: str
     action: Action
@@ -51,13 +44,7 @@ def make_policy(
     document: Mapping[str, Any] | None,
     base: Mapping[str, Any] | None = None,
 ) -> Policy:
-    """Return the policy that carries a job.
-
-    Args:
-        job_id: The job.
-        action: What agents shall do.
-        document: The job; not used for Delete.
-        base: A policy whose other fields are taken over, in their order.
+    """Return the policy that carries a job, with the other fields of *base* in their order.
 
     Raises:
         BadPolicy: The id or the document cannot be used, or *base* is another kind of policy.

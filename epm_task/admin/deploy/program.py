@@ -28,18 +28,11 @@ from epm_task.trust import entries_below, fault_of, leads_inside, open_below
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
 _ANY_EXECUTE: Final = 0o111
 
 
 class FileFact(NamedTuple):
-    """What counts of one file.
-
-    Attributes:
-        digest: SHA-256 in hexadecimal digits; `-> target` for a symbolic link.
-        executable: Whether it may be run.
-        loose: Whether others than its owner, root and this user can write it.
-    """
+    """SHA-256 in hexadecimal digits, or `-> target` of a link; others can write a *loose* file."""
 
     digest: str
     executable: bool = False
@@ -47,13 +40,9 @@ class FileFact(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The files of one program.
+    """The files of one program by relative path, with `/` on every system.
 
-    Attributes:
-        command: Its name, which job documents call `command`.
-        folder: Where it was read.
-        files: By relative path, with `/` on every system; of folders only those with wrong rights,
-            with `/` at the end.
+    Of folders only those with wrong rights are among them, with `/` at the end.
     """
 
     command: str
@@ -73,11 +62,7 @@ class Program(NamedTuple):
 
 
 def read_program(folder: Path, *, as_installed: bool = True) -> Program:
-    """Read the files of the program in *folder*.
-
-    Args:
-        folder: Its name is the command.
-        as_installed: Look at rights too. They do not count in a folder that is to be copied.
+    """Read a program from the folder of its name; rights count only when it is installed.
 
     Raises:
         BadBundle: It holds what is neither a file, a folder nor a link inside it, or its

@@ -33,15 +33,7 @@ _POINTER_FIELDS: Final = {"current": whole(1), "previous": whole(1).or_absent()}
 
 
 class Version(NamedTuple):
-    """One version.
-
-    Attributes:
-        number: From 1, in the order in which they were made.
-        bundle: Its programs, in the version's own folder, and its jobs.
-        made: When, ISO 8601 in UTC.
-        origin: Where it came from.
-        digest: SHA-256 over programs and jobs.
-    """
+    """One version, numbered from 1, made at an ISO 8601 time in UTC, with its SHA-256."""
 
     number: int
     bundle: Bundle
@@ -51,11 +43,7 @@ class Version(NamedTuple):
 
 
 class VersionStore:
-    """The versions of one bundle.
-
-    Args:
-        folder: `epm-task/versions/{name}`, which need not exist.
-    """
+    """The versions of one bundle, in `epm-task/versions/{name}`, which need not exist."""
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name

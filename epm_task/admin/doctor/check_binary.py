@@ -146,13 +146,7 @@ _BINARY_ENTRY: Final = b"b"
 
 
 class Executable(NamedTuple):
-    """The facts of one file.
-
-    Attributes:
-        system: `linux`, `windows`, `macOS`, `script`, or empty for another kind of file.
-        machines: For which it was made: `x86_64`, `arm64` …; empty for a script.
-        one_file: By which packer everything is in one file, or empty.
-    """
+    """System of a file, `script` or empty, its machines, and the packer when it is one-file."""
 
     system: str
     machines: frozenset[str]

@@ -61,19 +61,10 @@ def unknown(check: str, what: str, why: str = "", *, fix: str = "") -> Finding:
 
 @dataclass(slots=True)
 class Setup:
-    """What is examined: one agent, and the job in question.
+    """What is examined: one agent, and the job in question; what is not known or given is None.
 
-    Attributes:
-        settings: Where the agent is said to be, and who asks.
-        root: The agent's folder; None when it is not known.
-        job_id: The job in question; None for the agent alone.
-        built: The document that the code makes; None when no code was given.
-        plugins: Plugins whose settings the code asks for.
-        broker: The broker's address; None when it was not given.
-        base_url: Where the agent is looked for; `appsettings.json` may decide.
-        listening: Whether somebody who may be the agent holds its port.
-        answers: Whether the agent has answered.
-        document: The job's document, as the agent or its folder has it.
+    The code makes *built*; the agent, or its folder, has *document*. `appsettings.json` may decide
+    the base URL. With *listening* somebody holds the port who may be the agent.
     """
 
     settings: AdminSettings
@@ -88,7 +79,6 @@ class Setup:
     document: Document | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        """Begin where the settings say."""
         self.base_url = self.settings.base_url
 
     @property
