@@ -219,9 +219,9 @@ class Client(Connection):
     def _act(self, kind: int, first: int, data: bytes, start: int, end: int) -> None:
         action = self._actions.get(kind)
         if action is None:
-            raise PacketError(Reason.PROTOCOL_ERROR, f"a client must not send packet type {kind}")
+            raise PacketError(f"a client must not send packet type {kind}", Reason.PROTOCOL_ERROR)
         if first & 0xF != (2 if kind in _FLAGGED else 0):
-            raise PacketError(Reason.MALFORMED_PACKET, f"packet {first:#04x} has reserved flags")
+            raise PacketError(f"packet {first:#04x} has reserved flags")
         action(data, start, end)
 
     def _puback(self, data: bytes, start: int, end: int) -> None:
@@ -310,7 +310,7 @@ class Client(Connection):
         values = read_properties(PacketTypes.DISCONNECT, reader.property_bytes())
         expiry = values.get("SessionExpiryInterval", self._session.expiry_seconds)
         if expiry and not self._session.expiry_seconds:
-            raise PacketError(Reason.PROTOCOL_ERROR, "a session that ended cannot be prolonged")
+            raise PacketError("a session that ended cannot be prolonged", Reason.PROTOCOL_ERROR)
         self._session.expiry_seconds = expiry
 
 

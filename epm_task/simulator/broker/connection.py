@@ -36,24 +36,19 @@ _KEEP_ALIVE_FACTOR: Final = 1.5
 class Limits:
     """The broker's bounds, in the units that their names carry."""
 
-    #: A longer packet closes its connection with 0x95.
-    packet_bytes: int = 1_048_576
+    packet_bytes: int = 1_048_576  #: A longer packet closes its connection with 0x95.
     #: A connection that has not sent CONNECT by then is closed.
     connect_seconds: float = HANDSHAKE_SECONDS
     #: A client that is told why its connection ends gets so long to read it.
     linger_seconds: float = 1.0
     #: QoS 1 and 2 publications of one client that await the end of their exchange.
     receive_maximum: int = 65_535
-    #: Topic aliases of one client.
-    topic_aliases: int = 64
-    #: Unacknowledged deliveries to one client, unless it asks for fewer.
-    window: int = 1_000
+    topic_aliases: int = 64  #: Topic aliases of one client.
+    window: int = 1_000  #: Unacknowledged deliveries to one client, unless it asks for fewer.
     #: Messages that wait for one client; the oldest are dropped beyond it.
     queue_messages: int = 100_000
-    #: Bytes of the payloads that wait for one client.
-    queue_bytes: int = 32 * 1_048_576
-    #: Sessions whose client is away; the longest absent ends first.
-    absent_sessions: int = 1_000
+    queue_bytes: int = 32 * 1_048_576  #: Bytes of the payloads that wait for one client.
+    absent_sessions: int = 1_000  #: Sessions whose client is away; the longest absent ends first.
 
 
 class Connection(asyncio.Protocol):
@@ -64,14 +59,10 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, limits: Limits, connections: set[Connection]) -> None:
         self.version = V311
-        #: Whether the client reads too slowly for more to be written.
-        self.blocked = False
-        #: Longest packet that the client takes; None for any.
-        self.packet_bytes: int | None = None
-        #: Longest packet that is read.
-        self.limit = limits.packet_bytes
-        #: Done when the transport is gone.
-        self.lost: asyncio.Future[None]
+        self.blocked = False  #: Whether the client reads too slowly for more to be written.
+        self.packet_bytes: int | None = None  #: Longest packet that the client takes; None for any.
+        self.limit = limits.packet_bytes  #: Longest packet that is read.
+        self.lost: asyncio.Future[None]  #: Done when the transport is gone.
         self._limits: Final = limits
         self._connections: Final = connections
         self._transport: asyncio.Transport | None = None
@@ -142,7 +133,7 @@ class Connection(asyncio.Protocol):
         while at < size:
             # Looked at before the packet is whole: a web browser's request may never end.
             if not self._greeted and data[at] != PacketTypes.CONNECT << 4:
-                raise PacketError(Reason.PROTOCOL_ERROR, "the first packet is not a CONNECT")
+                raise PacketError("the first packet is not a CONNECT", Reason.PROTOCOL_ERROR)
             bounds = body_bounds(data, at, self.limit)
             if bounds is None or bounds[1] > size:
                 self._needed = bounds[1] - at if bounds else 0

@@ -26,8 +26,7 @@ class Reason(IntEnum):
     SUCCESS = 0x00
     WITH_WILL = 0x04
     NO_SUBSCRIPTION_EXISTED = 0x11
-    #: From here on it is an error. 3.1.1 knows only this one, in a SUBACK.
-    FAILURE = 0x80
+    FAILURE = 0x80  #: From here on it is an error. 3.1.1 knows only this one, in a SUBACK.
     MALFORMED_PACKET = 0x81
     PROTOCOL_ERROR = 0x82
     UNSUPPORTED_VERSION = 0x84
@@ -51,7 +50,7 @@ class Reason(IntEnum):
 class PacketError(Exception):
     """A packet that ends its connection; *why* is one clause, which only the trace ever sees."""
 
-    def __init__(self, reason: int, why: str) -> None:
+    def __init__(self, why: str, reason: int = Reason.MALFORMED_PACKET) -> None:
         super().__init__(why)
         self.reason: Final = reason
         self.why: Final = why
@@ -76,13 +75,13 @@ def body_bounds(data: bytes | bytearray, at: int, limit: int) -> tuple[int, int]
             end = index + 1 + length
             if end - at > limit:
                 why = f"a packet of {end - at} bytes, allowed {limit}"
-                raise PacketError(Reason.PACKET_TOO_LARGE, why)
+                raise PacketError(why, Reason.PACKET_TOO_LARGE)
             return index + 1, end
         shift += 7
     else:
         if available <= at + _LENGTH_BYTES:
             return None
-    raise PacketError(Reason.MALFORMED_PACKET, "the length of a packet is malformed")
+    raise PacketError("the length of a packet is malformed")
 
 
 def encode_length(length: int) -> bytes:
@@ -133,7 +132,7 @@ class Reader:
         """
         start, self._at = self._at, self._at + count
         if self._at > self._end:
-            raise PacketError(Reason.MALFORMED_PACKET, "a packet ends before its fields do")
+            raise PacketError("a packet ends before its fields do")
         return self._data[start : self._at]
 
     def byte(self) -> int:
@@ -152,7 +151,7 @@ class Reader:
         """
         packet_id = self.take(2)
         if packet_id == b"\0\0":
-            raise PacketError(Reason.PROTOCOL_ERROR, "packet identifier 0")
+            raise PacketError("packet identifier 0", Reason.PROTOCOL_ERROR)
         return packet_id
 
     def binary(self) -> bytes:
@@ -167,7 +166,7 @@ class Reader:
         """Return the encoded properties without their length."""
         bounds = body_bounds(self._data, self._at - 1, 1 << 28)
         if bounds is None or bounds[1] > self._end:
-            raise PacketError(Reason.MALFORMED_PACKET, "the properties end behind their packet")
+            raise PacketError("the properties end behind their packet")
         self._at = bounds[1]
         return self._data[bounds[0] : bounds[1]]
 
@@ -178,7 +177,7 @@ class Reader:
             PacketError: Bytes are left.
         """
         if len(self):
-            raise PacketError(Reason.MALFORMED_PACKET, "a packet is longer than its fields")
+            raise PacketError("a packet is longer than its fields")
 
 
 def decode_text(data: bytes) -> str:
@@ -190,7 +189,7 @@ def decode_text(data: bytes) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise PacketError(Reason.MALFORMED_PACKET, "a text is not UTF-8") from error
+        raise PacketError("a text is not UTF-8") from error
     if "\0" in text:
-        raise PacketError(Reason.MALFORMED_PACKET, "a text holds NUL")
+        raise PacketError("a text holds NUL")
     return text

@@ -85,8 +85,7 @@ def parse_connect(data: bytes, start: int, end: int) -> Connect:
         reader.binary()
     reader.finish()
     if "AuthenticationMethod" in asked:
-        why = "no authentication method is offered"
-        raise PacketError(Reason.BAD_AUTHENTICATION_METHOD, why)
+        raise PacketError("no authentication method is offered", Reason.BAD_AUTHENTICATION_METHOD)
     clean = bool(flags & _CLEAN)
     lasting = NEVER_SECONDS if version == V311 and not clean else 0
     return Connect(
@@ -104,11 +103,10 @@ def parse_connect(data: bytes, start: int, end: int) -> Connect:
 def _version(reader: Reader) -> int:
     name = reader.binary()
     if name not in (b"MQTT", b"MQIsdp"):
-        raise PacketError(Reason.MALFORMED_PACKET, "the first packet is not a CONNECT of MQTT")
+        raise PacketError("the first packet is not a CONNECT of MQTT")
     level = reader.byte()
     if name != b"MQTT" or level not in (V311, V5):
-        why = f"protocol level {level} is not supported"
-        raise PacketError(Reason.UNSUPPORTED_VERSION, why)
+        raise PacketError(f"protocol level {level} is not supported", Reason.UNSUPPORTED_VERSION)
     return level
 
 
@@ -121,8 +119,7 @@ def _checked_flags(flags: int, version: int) -> int:
         or (version == V311 and flags & _PASSWORD and not flags & _USER_NAME)
     )
     if bad:
-        why = f"CONNECT flags {flags:#04x} contradict themselves"
-        raise PacketError(Reason.MALFORMED_PACKET, why)
+        raise PacketError(f"CONNECT flags {flags:#04x} contradict themselves")
     return flags
 
 
@@ -134,7 +131,7 @@ def _will(reader: Reader, flags: int, version: int) -> Will:
         publication = publication_of(values)
     topic = reader.text()
     if not is_topic_name(topic):
-        raise PacketError(Reason.TOPIC_NAME_INVALID, "the will's topic cannot be published on")
+        raise PacketError("the will's topic cannot be published on", Reason.TOPIC_NAME_INVALID)
     message = Message(
         topic,
         reader.binary(),
@@ -164,11 +161,10 @@ def parse_publish(first: int, version: int, data: bytes, start: int, end: int) -
     """
     qos = first >> 1 & _QOS_MASK
     if qos == _QOS_MASK or (not qos and first & _DUP):
-        why = f"PUBLISH flags {first & 0xF:#x} contradict themselves"
-        raise PacketError(Reason.MALFORMED_PACKET, why)
+        raise PacketError(f"PUBLISH flags {first & 0xF:#x} contradict themselves")
     # This is the path of every record, so it counts bytes itself instead of asking a Reader.
     if end - start < 2:
-        raise PacketError(Reason.MALFORMED_PACKET, "a PUBLISH without a topic")
+        raise PacketError("a PUBLISH without a topic")
     at = start + 2 + (data[start] << 8 | data[start + 1])
     topic = data[start + 2 : at]
     packet_id = b""
@@ -176,7 +172,7 @@ def parse_publish(first: int, version: int, data: bytes, start: int, end: int) -
         packet_id = data[at : at + 2]
         at += 2
         if packet_id == b"\0\0":
-            raise PacketError(Reason.PROTOCOL_ERROR, "packet identifier 0")
+            raise PacketError("packet identifier 0", Reason.PROTOCOL_ERROR)
     publication = Publication()
     if version == V5 and at < end:
         if data[at]:
@@ -188,7 +184,7 @@ def parse_publish(first: int, version: int, data: bytes, start: int, end: int) -
     elif version == V5:
         at = end + 1
     if at > end:
-        raise PacketError(Reason.MALFORMED_PACKET, "a PUBLISH ends before its fields do")
+        raise PacketError("a PUBLISH ends before its fields do")
     return Publish(topic, qos, bool(first & 1), packet_id, publication, data[at:end])
 
 
@@ -218,13 +214,13 @@ def parse_subscribe(
         values = read_properties(PacketTypes.SUBSCRIBE, reader.property_bytes())
         identifiers = values.get("SubscriptionIdentifier", [])
         if len(identifiers) > 1:
-            raise PacketError(Reason.PROTOCOL_ERROR, "more than one subscription identifier")
+            raise PacketError("more than one subscription identifier", Reason.PROTOCOL_ERROR)
     identifier = identifiers[0] if identifiers else None
     subscriptions = []
     while len(reader):
         subscriptions.append(_subscription(version, reader.text(), reader.byte(), identifier))
     if not subscriptions:
-        raise PacketError(Reason.PROTOCOL_ERROR, "a SUBSCRIBE without a topic filter")
+        raise PacketError("a SUBSCRIBE without a topic filter", Reason.PROTOCOL_ERROR)
     return packet_id, subscriptions
 
 
@@ -242,7 +238,7 @@ def parse_unsubscribe(version: int, data: bytes, start: int, end: int) -> tuple[
     while len(reader):
         topic_filters.append(reader.text())
     if not topic_filters:
-        raise PacketError(Reason.PROTOCOL_ERROR, "an UNSUBSCRIBE without a topic filter")
+        raise PacketError("an UNSUBSCRIBE without a topic filter", Reason.PROTOCOL_ERROR)
     return packet_id, topic_filters
 
 
@@ -253,8 +249,7 @@ def _subscription(
     handling = options >> _RETAIN_HANDLING_SHIFT & _QOS_MASK
     reserved = options & (_RESERVED_OPTIONS if version == V5 else ~_QOS_MASK)
     if _QOS_MASK in {qos, handling} or reserved:
-        why = f"subscription options {options:#04x} are reserved"
-        raise PacketError(Reason.MALFORMED_PACKET, why)
+        raise PacketError(f"subscription options {options:#04x} are reserved")
     return Subscription(
         topic_filter,
         qos,

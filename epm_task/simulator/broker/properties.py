@@ -10,7 +10,7 @@ from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from epm_task.simulator.broker.packet import PacketError, Reader, Reason
+from epm_task.simulator.broker.packet import PacketError, Reader
 
 #: Only short properties are worth remembering.
 _CACHED_BYTES: Final = 512
@@ -56,8 +56,7 @@ def read_properties(kind: int, data: bytes) -> dict[str, Any]:
     try:
         properties.unpack(length + data)  # type: ignore[no-untyped-call]
     except (MQTTException, struct.error, ValueError, LookupError, TypeError) as error:
-        why = f"malformed properties: {error or type(error).__name__}"
-        raise PacketError(Reason.MALFORMED_PACKET, why) from error
+        raise PacketError(f"malformed properties: {error or type(error).__name__}") from error
     own = ("packetType", "types", "names", "properties")
     return {name: value for name, value in vars(properties).items() if name not in own}
 
@@ -84,10 +83,9 @@ def publication_of(values: dict[str, Any]) -> Publication:
 def _read_publication(data: bytes) -> Publication:
     values = read_properties(PacketTypes.PUBLISH, data)
     if "SubscriptionIdentifier" in values:
-        why = "a client must not send a subscription identifier"
-        raise PacketError(Reason.MALFORMED_PACKET, why)
+        raise PacketError("a client must not send a subscription identifier")
     if any(wildcard in values.get("ResponseTopic", "") for wildcard in "+#"):
-        raise PacketError(Reason.MALFORMED_PACKET, "a response topic holds a wildcard")
+        raise PacketError("a response topic holds a wildcard")
     return publication_of(values)
 
 

@@ -40,8 +40,7 @@ class Publisher:
         admission: MqttAdmission,
         denials: Denials,
     ) -> None:
-        #: Publications that came in, carried or not.
-        self.count = 0
+        self.count = 0  #: Publications that came in, carried or not.
         self._broker: Final = broker
         self._connection: Final = connection
         self._session: Final = session
@@ -59,9 +58,12 @@ class Publisher:
         """
         packet = parse_publish(first, self._connection.version, data, start, end)
         topic, allowed = self._topic(packet)
-        if packet.qos == _EXACTLY_ONCE and not self._is_first(packet.packet_id):
-            self._acknowledge(packet, Reason.SUCCESS)
-            return
+        if packet.qos == _EXACTLY_ONCE:
+            incoming = self._session.incoming
+            if packet.packet_id in incoming:
+                self._acknowledge(packet, Reason.SUCCESS)
+                return
+            self._check_open_exchanges(len(incoming) + 1)
         self.count += 1
         reason = Reason.SUCCESS
         if allowed:
@@ -83,16 +85,9 @@ class Publisher:
             version = self._connection.version
             self._connection.send(encode_reply(PacketTypes.PUBCOMP, version, packet_id, reason))
 
-    def _is_first(self, packet_id: bytes) -> bool:
-        incoming = self._session.incoming
-        if packet_id in incoming:
-            return False
-        self._check_open_exchanges(len(incoming) + 1)
-        return True
-
     def _check_open_exchanges(self, count: int) -> None:
         if count > self._broker.limits.receive_maximum:
-            raise PacketError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too many publications under way")
+            raise PacketError("too many publications under way", Reason.RECEIVE_MAXIMUM_EXCEEDED)
 
     def _topic(self, packet: Publish) -> tuple[str, bool]:
         name = packet.topic
@@ -100,7 +95,7 @@ class Publisher:
             name = self._resolve(packet.publication.topic_alias, name)
         topic = decode_text(name)
         if not is_topic_name(topic):
-            raise PacketError(Reason.TOPIC_NAME_INVALID, "a topic is empty or holds a wildcard")
+            raise PacketError("a topic is empty or holds a wildcard", Reason.TOPIC_NAME_INVALID)
         allowed = self._admission.may_publish(topic)
         if allowed and topic not in self._told and len(self._told) < _TOLD_TOPICS:
             self._told.add(topic)
@@ -110,12 +105,12 @@ class Publisher:
 
     def _resolve(self, alias: int, name: bytes) -> bytes:
         if alias > self._broker.limits.topic_aliases:
-            raise PacketError(Reason.TOPIC_ALIAS_INVALID, f"topic alias {alias} is too great")
+            raise PacketError(f"topic alias {alias} is too great", Reason.TOPIC_ALIAS_INVALID)
         if name:
             self._aliases[alias] = name
             return name
         if alias not in self._aliases:
-            raise PacketError(Reason.PROTOCOL_ERROR, f"topic alias {alias} names no topic")
+            raise PacketError(f"topic alias {alias} names no topic", Reason.PROTOCOL_ERROR)
         return self._aliases[alias]
 
     def _message(self, packet: Publish, topic: str) -> Message:

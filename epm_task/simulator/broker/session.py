@@ -58,8 +58,7 @@ class Session:
         self.connection: Connection | None = None
         self.expiry_seconds = 0
         self.expiry_timer: asyncio.TimerHandle | None = None
-        #: Messages that were thrown away because the client did not keep up.
-        self.dropped = 0
+        self.dropped = 0  #: Messages that were thrown away because the client did not keep up.
         self._told_dropped = 0
         self._limits: Final = limits
         self._trace: Final = trace

@@ -39,8 +39,7 @@ class SessionTable:
         self._subscriptions: Final = subscriptions
         self._publish: Final = publish
         self._sessions: dict[str, Session] = {}
-        #: Wills whose delay runs.
-        self._wills: dict[str, tuple[Will, asyncio.TimerHandle]] = {}
+        self._wills: dict[str, tuple[Will, asyncio.TimerHandle]] = {}  #: Wills whose delay runs.
 
     def __len__(self) -> int:
         return len(self._sessions)
