@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
-from epm_task.contract.layout import (
-    AgentRoot,
-)
+from epm_task.contract.layout import AgentRoot
 from epm_task.contract.names import BROKER_HOST, BROKER_PORT, SYSTEM_PLUGIN
 from epm_task.simulator.api.endpoints import PublicApi, endpoints
 from epm_task.simulator.api.jobs import JobsApi
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from epm_task.simulator.faults.rule import FaultRule
     from epm_task.simulator.trace import TraceEvent
 
 
@@ -146,7 +144,11 @@ class LocalAgent:
         )
         await self.broker.start()
         self._stack.push_async_callback(self.broker.stop)
-        self.faults.attach(self.broker.go_down, self.broker.start, self._note_fault)
+        self.faults.attach(
+            self.broker.go_down,
+            self.broker.start,
+            lambda rule: self.trace.add("fault", "fault", f"fault: {rule}"),
+        )
         self._stack.push_async_callback(self.faults.detach)
         address = {BROKER_HOST: self.broker.host, BROKER_PORT: str(self.broker.port)}
         self.settings.define(SYSTEM_PLUGIN, address)
@@ -199,9 +201,6 @@ class LocalAgent:
         )
         self._stack.push_async_callback(self.runner.stop)
 
-    def _note_fault(self, rule: FaultRule) -> None:
-        self.trace.add("fault", "fault", f"fault: {rule}")
-
     def _on_message(self, message: Message) -> None:
         self.history.message(message)
         self.faults.message_seen()
@@ -211,13 +210,9 @@ class LocalAgent:
 
 def _open(path: Path) -> TextIO:
     try:
-        return open(path, "a", encoding="utf-8", opener=_for_its_owner)
+        return open(path, "a", encoding="utf-8", opener=partial(os.open, mode=0o600))
     except OSError as error:
         raise FileUnwritable(path, error) from error
-
-
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _write_event(file: TextIO, event: TraceEvent) -> None:

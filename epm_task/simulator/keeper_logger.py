@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from epm_task.contract.levels import INFORMATION, NUMBERS
@@ -104,8 +105,4 @@ class RotatingFile:
 
 def _open(path: Path) -> io.FileIO:
     # Without a buffer, so that a line which found no room is not tried again by `close`.
-    return open(path, "ab", buffering=0, opener=_for_its_owner_to_write)
-
-
-def _for_its_owner_to_write(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o644)
+    return open(path, "ab", buffering=0, opener=partial(os.open, mode=0o644))

@@ -26,12 +26,7 @@ from aiohttp import web
 
 from epm_task.contract.fields import anything, check_fields, choice, number, text, whole
 from epm_task.contract.json_text import BadJson, parse_object
-from epm_task.contract.names import (
-    BROKER_HOST,
-    BROKER_PORT,
-    PLUGIN_SETTINGS_PATH,
-    SYSTEM_PLUGIN,
-)
+from epm_task.contract.names import BROKER_HOST, BROKER_PORT, PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
 from epm_task.contract.secrets import MASK, is_secret_name, mask_text
 from epm_task.simulator.api.answers import absent, answer, body_of
 from epm_task.simulator.broker import Message
@@ -95,7 +90,9 @@ class Recorder:
         @web.middleware
         async def _record(request: Request, handler: Handler) -> StreamResponse:
             response = await handler(request)
-            self._exchange(request, response)
+            body = _masked_body(request.path, body_of(response))
+            status = response.status
+            self._write("api", method=request.method, path=request.path, status=status, body=body)
             return response
 
         return _record
@@ -110,15 +107,6 @@ class Recorder:
             retain=message.retain,
             clientId=message.client_id,
             jobId=message.job_id,
-        )
-
-    def _exchange(self, request: Request, response: StreamResponse) -> None:
-        self._write(
-            "api",
-            method=request.method,
-            path=request.path,
-            status=response.status,
-            body=_masked_body(request.path, body_of(response)),
         )
 
     def _write(self, kind: str, **facts: Any) -> None:

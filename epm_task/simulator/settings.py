@@ -36,8 +36,7 @@ class UnknownPlugin(EpmTaskError, KeyError):
 
     def __init__(self, plugin: str) -> None:
         super().__init__(
-            f"plugin {plugin!r} is not known",
-            fix="put its JSON into Plugins/, or correct the name",
+            f"plugin {plugin!r} is not known", fix="put its JSON into Plugins/, or correct the name"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -46,15 +46,7 @@ class TraceEvent:
 
     def document(self) -> dict[str, object]:
         """Return the event as one flat mapping, for a line of JSON."""
-        return {
-            "at": self.at,
-            "kind": self.kind,
-            "action": self.action,
-            "what": self.what,
-            "denied": self.denied,
-            "reason": self.reason,
-            "facts": self.facts,
-        }
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __str__(self) -> str:
         """Return the sentence with its reason."""

@@ -57,10 +57,8 @@ class ApiServer:
         )
         self._app.add_routes(endpoints)
         self._serving: list[tuple[Listener, web.AppRunner]] = []
-        #: HTTPS port; the wanted one before `start`.
-        self.port = port
-        #: HTTP port; None for none at all.
-        self.http_port = http_port
+        self.port = port  #: HTTPS port; the wanted one before `start`.
+        self.http_port = http_port  #: HTTP port; None for none at all.
 
     @property
     def base_url(self) -> str:

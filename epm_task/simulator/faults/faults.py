@@ -62,10 +62,7 @@ class Faults:
         return faults
 
     def attach(
-        self,
-        stop_broker: _Switch,
-        start_broker: _Switch,
-        on_add: Callable[[FaultRule], None],
+        self, stop_broker: _Switch, start_broker: _Switch, on_add: Callable[[FaultRule], object]
     ) -> None:
         """Bind the faults to a running agent, in the thread of its event loop.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.schedule import is_due, is_startup
 
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 
 _MINUTE: Final = timedelta(minutes=1)
-
-
-class _Interval(NamedTuple):
-    minutes: float
-    due: datetime
 
 
 class Scheduler:
@@ -41,7 +36,8 @@ class Scheduler:
         self._jobs = jobs
         self._start_run = start_run
         self._trace = trace
-        self._intervals: dict[str, _Interval] = {}
+        #: Minutes between two runs of a job, and when the next is due.
+        self._intervals: dict[str, tuple[float, datetime]] = {}
         self._complained: set[tuple[str, str]] = set()
         self._looked = full_minute(clock.now())
         self._timer: asyncio.TimerHandle | None = None
@@ -81,17 +77,16 @@ class Scheduler:
                 continue
             known = self._intervals.get(job_id)
             # The first run comes after one whole interval, which is not aligned to the clock.
-            begins = _Interval(minutes, now + timedelta(minutes=minutes))
-            seen[job_id] = known if known and known.minutes == minutes else begins
+            begins = minutes, now + timedelta(minutes=minutes)
+            seen[job_id] = known if known and known[0] == minutes else begins
         self._intervals = seen
 
     def _trigger(self, job: Mapping[str, Any], before: datetime, minute: datetime) -> str:
         schedule = job.get("schedule") or {}
         job_id = str(job.get("id"))
-        interval = self._intervals.get(job_id)
-        if interval and interval.due <= minute:
-            next_due = minute + timedelta(minutes=interval.minutes)
-            self._intervals[job_id] = _Interval(interval.minutes, next_due)
+        minutes, next_run = self._intervals.get(job_id, (0, None))
+        if next_run and next_run <= minute:
+            self._intervals[job_id] = minutes, minute + timedelta(minutes=minutes)
             return "interval"
         try:
             due = is_due(schedule, before, minute)

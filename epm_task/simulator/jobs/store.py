@@ -57,10 +57,9 @@ class JobStore:
             UnknownJob: The agent has no such job.
         """
         with self._lock:
-            try:
-                return self._jobs[job_id]
-            except KeyError:
-                raise UnknownJob(job_id) from None
+            if job_id not in self._jobs:
+                raise UnknownJob(job_id)
+            return self._jobs[job_id]
 
     def __contains__(self, job_id: str) -> bool:
         with self._lock:

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.layout import find_program
-from epm_task.contract.names import (
-    JOB_ID_VARIABLE,
-    JOB_NAME_VARIABLE,
-    SERVICE,
-    execution_type_of,
-)
+from epm_task.contract.names import JOB_ID_VARIABLE, JOB_NAME_VARIABLE, SERVICE, execution_type_of
 from epm_task.contract.tokens import substitute, unknown_tokens
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.faults.effects import disturb
@@ -92,10 +87,7 @@ class TaskRunner:
         return outcome
 
     async def _start(
-        self,
-        task: Mapping[str, Any],
-        values: Mapping[str, str],
-        captures: tuple[Capture, Capture],
+        self, task: Mapping[str, Any], values: Mapping[str, str], captures: tuple[Capture, Capture]
     ) -> TaskProcess:
         env = self._environment()
         program = find_program(task, self._all.root.jobs_bin, env.get("PATH"))

@@ -101,13 +101,10 @@ def _program_errors(task: dict[str, Any], place: str) -> Iterator[str]:
     command, path = task.get("command"), task.get("executablePath")
     if isinstance(command, str) and (command in {".", ".."} or any(c in command for c in "/\\\0")):
         yield f"{place}.command must be a name without a path; use executablePath for that"
-    if isinstance(path, str) and path and not _is_absolute(path):
-        yield f"{place}.executablePath must be absolute"
-
-
-def _is_absolute(path: str) -> bool:
     # A job for another system is checked too, so both kinds of path count.
-    return PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    kinds = PurePosixPath, PureWindowsPath
+    if isinstance(path, str) and path and not any(kind(path).is_absolute() for kind in kinds):
+        yield f"{place}.executablePath must be absolute"
 
 
 def _binary_errors(

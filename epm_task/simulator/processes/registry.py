@@ -112,7 +112,9 @@ class ProcessRegistry:
         if ancestor is None:
             return Verdict(None, f"process {pid} was not launched by this agent")
         if self.trust == "exact":
-            return Verdict(None, _child_of(pid, by_pid[ancestor].launch))
+            who = f"launched process {ancestor} of job {by_pid[ancestor].launch.job_id}"
+            fix = "call from the launched process, or start the agent with --trust tree"
+            return Verdict(None, f"process {pid} is a child of {who}, and trust is exact: {fix}")
         return self._judge_entry(by_pid[ancestor])
 
     def _launched(self) -> frozenset[int]:
@@ -122,9 +124,8 @@ class ProcessRegistry:
         launch = entry.launch
         who = f"process {launch.pid} of job {launch.job_id}"
         if entry.birth is None or process_tree.birth(launch.pid) != entry.birth:
-            return Verdict(
-                None, f"{who} has ended, and its PID is used by another process or by none"
-            )
+            why = f"{who} has ended, and its PID is used by another process or by none"
+            return Verdict(None, why)
         if entry.lost:
             return Verdict(None, f"the registration of {who} was lost (fault)")
         wait = entry.due - self._clock()
@@ -133,13 +134,6 @@ class ProcessRegistry:
         if wait > 0:
             return Verdict(None, f"{who} is not registered yet; it will be in {wait:.3f} s")
         return Verdict(launch, f"{who} was launched by this agent")
-
-
-def _child_of(pid: int, launch: Launch) -> str:
-    return (
-        f"process {pid} is a child of launched process {launch.pid} of job {launch.job_id}, and "
-        "trust is exact: call from the launched process, or start the agent with --trust tree"
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import psutil
 
 #: CTRL_BREAK can be sent to a process group of its own only.
 START_OPTIONS: dict[str, int] = {
-    "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 }
 
 
