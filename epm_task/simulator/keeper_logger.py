@@ -36,11 +36,7 @@ class KeeperLogger:
         self._file = RotatingFile(path)
 
     def write(self, message: Message, record: Record) -> None:
-        """Write *record*, which *message* carries, when its level is high enough.
-
-        Raises:
-            OSError: The disk is full, or the file is gone.
-        """
+        """Write *record*, of *message*, if its level is high enough; raises what `append` does."""
         if NUMBERS.get(record.level.casefold(), INFORMATION) >= self._least:
             self._file.append(_line(message, record))
 

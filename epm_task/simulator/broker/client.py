@@ -79,11 +79,7 @@ class Client(Connection):
         }
 
     def receive(self, first: int, data: bytes, start: int, end: int) -> None:
-        """Take one packet.
-
-        Raises:
-            PacketError: The packet ends the connection.
-        """
+        """Take one packet; raises PacketError when it ends the connection."""
         faults = self._broker.faults
         if faults.value("broker", "silence"):
             return

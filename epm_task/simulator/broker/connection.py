@@ -81,8 +81,7 @@ class Connection(asyncio.Protocol):
     def receive(self, first: int, data: bytes, start: int, end: int) -> None:
         """Take the packet with this first byte, whose body lies between *start* and *end*.
 
-        Raises:
-            PacketError: The packet ends the connection.
+        Raises PacketError when it ends the connection.
         """
 
     @abstractmethod

@@ -125,11 +125,7 @@ class Reader:
         return self._end - self._at
 
     def take(self, count: int) -> bytes:
-        """Return the next *count* bytes.
-
-        Raises:
-            PacketError: The packet is shorter.
-        """
+        """Return the next *count* bytes; raises PacketError when the packet is shorter."""
         start, self._at = self._at, self._at + count
         if self._at > self._end:
             raise PacketError("a packet ends before its fields do")
@@ -144,11 +140,7 @@ class Reader:
         return int.from_bytes(self.take(2), "big")
 
     def packet_id(self) -> bytes:
-        """Return the next two bytes.
-
-        Raises:
-            PacketError: They are 0, which the standard forbids.
-        """
+        """Return the next two bytes; raises PacketError when they are 0, which is forbidden."""
         packet_id = self.take(2)
         if packet_id == b"\0\0":
             raise PacketError("packet identifier 0", Reason.PROTOCOL_ERROR)
@@ -171,21 +163,13 @@ class Reader:
         return self._data[bounds[0] : bounds[1]]
 
     def finish(self) -> None:
-        """Check that nothing is left.
-
-        Raises:
-            PacketError: Bytes are left.
-        """
+        """Raise PacketError when bytes are left."""
         if len(self):
             raise PacketError("a packet is longer than its fields")
 
 
 def decode_text(data: bytes) -> str:
-    """Return *data* as text.
-
-    Raises:
-        PacketError: It is not UTF-8, or holds NUL (section 1.5.3 of 3.1.1).
-    """
+    """Return *data* as text; raises PacketError for NUL or no UTF-8 (section 1.5.3 of 3.1.1)."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -62,11 +62,7 @@ def read_properties(kind: int, data: bytes) -> dict[str, Any]:
 
 
 def read_publication(data: bytes) -> Publication:
-    """Return the properties of a PUBLISH.
-
-    Raises:
-        PacketError: As in `read_properties`.
-    """
+    """Return the properties of a PUBLISH; raises what `read_properties` does."""
     return _cached(data) if len(data) <= _CACHED_BYTES else _read_publication(data)
 
 

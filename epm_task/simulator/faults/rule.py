@@ -120,11 +120,7 @@ def make_rule(kind: str, options: Mapping[str, Any]) -> FaultRule:
 
 
 def parse_rule(typed: str) -> FaultRule:
-    """Return the rule of a command line such as `api status=403 times=3`.
-
-    Raises:
-        FaultError: As `make_rule`.
-    """
+    """Return the rule of a line such as `api status=403 times=3`; raises what `make_rule` does."""
     kind, *arguments = typed.split() or [""]
     options = {}
     for argument in arguments:
