@@ -64,11 +64,11 @@ class Credential(NamedTuple):
         """
         try:
             context = client_context(self.ca, option="--cacert")
+            if self.certificate is not None:
+                self._load(context, self.certificate)
         except UnsafeConfiguration as error:
             raise UnsafeConnection.of(error) from None
-        if self.certificate is not None:
-            self._load(context, self.certificate)
-        elif self.key is not None:
+        if self.certificate is None and self.key is not None:
             raise WrongUse("--key was given without --cert", fix="give both, or neither")
         return context
 
@@ -92,8 +92,6 @@ class Credential(NamedTuple):
                 context.load_cert_chain(
                     path_of(shown, certificate), path_of(kept, key), password=_refuse_password
                 )
-        except UnsafeConfiguration as error:
-            raise UnsafeConnection.of(error) from None
         except ssl.SSLError as error:
             raise WrongUse(
                 f"--cert {certificate} and --key {key} cannot be used together",

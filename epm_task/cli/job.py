@@ -185,8 +185,7 @@ def validate(  # noqa: PLR0913  # each is an option of the command line
         show_json(sarif(findings))
     elif as_json:
         facts = [finding._asdict() for finding in findings]
-        answer = {"valid": not findings, "documents": len(targets), "findings": facts}
-        show_json(answer)
+        show_json({"valid": not findings, "documents": len(targets), "findings": facts})
     else:
         for finding in findings:
             typer.echo(printable(str(finding)))
