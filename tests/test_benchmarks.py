@@ -28,7 +28,7 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
     "instructions": (
         ["--budget", "spine"],
         [
-            r" +M instructions +÷ floor +program",
+            r" *M instructions +÷ floor +program",
             r" +\d+\.\d +\d\.\d\d +spine \(budget \d+\)",
         ]
         if shutil.which("valgrind")

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Two jobs that name each other as the alternative must not go round for ever.
 _MOST_ALTERNATIVES: Final = 5
+#: Between two looks at what still runs when everything is to end.
+_ROUND_SECONDS: Final = 0.02
 
 _NOT_RUN: Final = "the remaining tasks are not run"
 
@@ -104,12 +106,15 @@ class JobRunner:
         await self.end_all()
 
     async def end_all(self) -> None:
-        """End every process (ask, grace, kill), and wait for the runs that nobody waits for."""
-        grace = self._all.grace_seconds
-        runs = [*self._history.live, *self._abandoned]
-        processes = [live.process for live in runs if live.process]
-        self._abandoned.clear()
-        await asyncio.gather(*(process.end(grace) for process in processes))
+        """End every process (ask, grace, kill), and wait until no run goes on.
+
+        A process that is just being started is seen, and ended, in the next round.
+        """
+        while runs := [*self._history.live, *self._abandoned]:
+            self._abandoned.clear()
+            grace = self._all.grace_seconds
+            await asyncio.gather(*(live.process.end(grace) for live in runs if live.process))
+            await asyncio.sleep(_ROUND_SECONDS)
         await asyncio.gather(*self._unawaited, return_exceptions=True)
 
     async def _carry_out(self, live: LiveRun) -> None:

@@ -334,6 +334,25 @@ def test_runs_may_overlap_and_stop_ends_them(box: Box) -> None:
     assert box.said("the agent stops")
 
 
+def test_stop_ends_a_process_that_is_just_being_started(box: Box) -> None:
+    """The run is under way and its process not known yet: it is ended as soon as it is."""
+    task = box.script("long", f"trap '' TERM; sleep {10 * PATIENCE}")
+
+    async def stop_at_once() -> LiveRun:
+        live = box.live({"tasks": [task]})
+        box.runner.start(live)
+        while live not in box.history.live:  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0)
+        assert live.process is None
+        async with asyncio.timeout(PATIENCE):
+            await box.runner.stop()
+        return live
+
+    live = asyncio.run(stop_at_once())
+    assert not box.history.live
+    assert [task.exit_code for task in live.run.tasks] in ([-9], [-15])
+
+
 def test_cancelled_run_leaves_no_process(box: Box) -> None:
     """Who stops waiting for a run does not leave it running."""
 
