@@ -77,7 +77,7 @@ def assert_failed(ended: Ended, code: int, *words: str) -> None:
 class TaskProcess:
     """A running program; leaving the context kills it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the surroundings of a process
         self,
         program: str | Path,
         *arguments: str,
@@ -85,25 +85,32 @@ class TaskProcess:
         job_id: str | None = "key-scanner",
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        stderr: Path | None = None,
     ) -> None:
-        """Start *program*, a name in `tests/programs` or a path, for an agent at a base URL."""
+        """Start *program*, a name in `tests/programs` or a path, for an agent at a base URL.
+
+        stderr is a pipe that is read here, or the file *stderr*, which no busy machine makes wait.
+        """
         base = [] if agent is None else [f"--keeper-api-base={agent}"]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("KEEPER_")}
         variables.pop("PYTHONUNBUFFERED", None)  # a print would be two writes
         if job_id is not None:
             variables |= {"KEEPER_JOB_ID": job_id, "KEEPER_JOB_NAME": "Key scanner"}
         self._started_at = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, PROGRAMS / program, *base, *arguments],
-            env=variables | dict(environment or {}),
-            cwd=cwd,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        self._stderr = stderr
+        with stderr.open("wb") if stderr else contextlib.nullcontext(subprocess.PIPE) as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, PROGRAMS / program, *base, *arguments],
+                env=variables | dict(environment or {}),
+                cwd=cwd,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
         self.pid = self._process.pid
         self._grown = threading.Condition()
-        self._read: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        pipes = ["stdout"] if stderr else ["stdout", "stderr"]
+        self._read: dict[str, bytearray] = {name: bytearray() for name in pipes}
         self._readers = [
             threading.Thread(target=self._collect, args=(name,)) for name in self._read
         ]
@@ -121,7 +128,7 @@ class TaskProcess:
     @property
     def stderr(self) -> bytes:
         """What is on stderr so far."""
-        return bytes(self._read["stderr"])
+        return self._stderr.read_bytes() if self._stderr else bytes(self._read["stderr"])
 
     def await_stderr(self, text: bytes, seconds: float = PATIENCE) -> None:
         """Wait until *text* is on stderr."""

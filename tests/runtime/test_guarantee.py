@@ -15,6 +15,7 @@ from peers.task_process import Ended, TaskProcess, agent_with, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 COUNT = 10_000
 FLUSH = 0.5
@@ -224,11 +225,13 @@ def test_strict_logs_change_the_exit_code() -> None:
     assert "10 records were not acknowledged by the broker" in ended.last_line
 
 
-def test_records_of_a_thread_that_outlives_the_handler_are_accounted_for() -> None:
+def test_records_of_a_thread_that_outlives_the_handler_are_accounted_for(
+    tmp_path: Path,
+) -> None:
     """A daemon thread may log until the very end: no call raises, and nothing is lost."""
     with MqttPeer() as broker, agent_with(broker.port) as agent:
         how = ("--flush-timeout=0.3",)
-        ended = run_task("late_thread.py", *how, agent=agent.base_url)
+        ended = run_task("late_thread.py", *how, agent=agent.base_url, stderr=tmp_path / "stderr")
     accepted = {int(n) for n in ended.stderr.split(b"accepted ")[1:] for n in [n.split()[0]]}
     records = [*map(json.loads, broker.payloads), *ended.records]
     assert accepted <= {record["properties"]["n"] for record in records}
