@@ -16,7 +16,6 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from epm_task.contract.secrets import secret_form
 from epm_task.errors import InvalidArgument
-from epm_task.trust import read_file
 
 #: Neither default nor annotation: the parameter must be given, as text.
 REQUIRED: Final[Any] = object()
@@ -157,6 +156,8 @@ def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
         UnsafeConfiguration: Somebody else can read or replace the file.
         ValueError: It cannot be read, is not UTF-8 text, or is larger than 64 KiB.
     """
+    from epm_task.trust import read_file  # noqa: PLC0415  # only a secret's file pays for it
+
     try:
         data = read_file(path, _MAX_SECRET_BYTES + 1, secret=True)
     except OSError as error:

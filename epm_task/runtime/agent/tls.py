@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.errors import UnsafeConfiguration
 from epm_task.runtime.attestation import attestation
-from epm_task.trust import open_file, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +34,8 @@ def client_context(ca_file: Path | None, *, option: str = "--ca-file") -> ssl.SS
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
+    from epm_task.trust import open_file, path_of  # noqa: PLC0415  # few runs have a CA file
+
     try:
         with open_file(ca_file) as file:
             context.load_verify_locations(path_of(file, ca_file))
