@@ -56,6 +56,13 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
             r"messages at QoS 2, one subscriber +\d+/s.*",
         ],
     ),
+    "soak": (
+        # Left out is what the machine's business can decide, and what takes seconds.
+        ["--runs", "6", "--seed", "1", "--without", "pauses,forks,descriptors,api", "--json"],
+        [r'\{"seed": 1, "runs": 6, .*"unaccounted": 0, .*"faults": \[\]\}']
+        if os.name == "posix"
+        else ["the soak needs the signals, pipes and limits of POSIX; run it there"],
+    ),
     "frozen": (
         ["--rounds", "1"],
         [

@@ -48,6 +48,17 @@ class Mosquitto:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running broker."""
+        assert self._process
+        return self._process.pid
+
     def start(self) -> None:
         """Start the broker, and return when it listens."""
         assert PROGRAM
@@ -73,25 +84,34 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
-    def observe(self, topic: str) -> Observer:
-        """Return a context manager around a subscriber of *topic*."""
-        return Observer(self.port, self._certificate, topic)
+    def terminate(self) -> None:
+        """End the broker with SIGTERM, so that it may save what it keeps."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def observe(self, topic: str, *options: str) -> Observer:
+        """Return a context manager around a subscriber of *topic*; see `mosquitto_sub --help`."""
+        return Observer(self.port, self._certificate, topic, *options)
 
 
 class Observer:
     """A process of mosquitto_sub, and the lines that it prints."""
 
-    def __init__(self, port: int, ca_file: Path, topic: str) -> None:
-        """Take where the broker is."""
+    def __init__(self, port: int, ca_file: Path, topic: str, *options: str) -> None:
+        """Take where the broker is, and options of mosquitto_sub."""
         assert OBSERVER
         self._command = [OBSERVER, "-h", "127.0.0.1", "-p", str(port), "--cafile", str(ca_file)]
-        self._command += ["-t", topic, "-t", "ready", "-q", "1"]
+        self._command += ["-t", topic, "-t", "ready", "-q", "1", *options]
         self._publish = [OBSERVER.replace("_sub", "_pub"), *self._command[1:7]]
         self._seen = threading.Event()
         self.lines: list[bytes] = []
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self._await()
