@@ -125,7 +125,9 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: The address is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Accepted sockets inherit the protocol; asyncio turns off Nagle's algorithm (40 ms for each
+    # connection with TLS) only where it is named.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
             # Elsewhere the option would let a second socket take over a port that is in use.

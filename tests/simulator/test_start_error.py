@@ -72,3 +72,13 @@ def test_the_holder_of_a_free_port_is_not_known() -> None:
         port = listening.getsockname()[1]
         assert str(os.getpid()) in holder(port)
     assert holder(port) == "another process"
+
+
+def test_asyncio_may_send_small_packets_at_once() -> None:
+    """It turns off Nagle's algorithm for sockets that name TCP; accepted ones must, too."""
+    with listen("127.0.0.1", 0) as listening:
+        listening.settimeout(None)
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            accepted.close()
+    assert accepted.proto == socket.IPPROTO_TCP
