@@ -63,6 +63,36 @@ def listener(
             process.kill()
 
 
+#: Listens as root, and answers as the second user: the handshake, then what it hears of a request.
+HANDED_OVER = f"""
+import os, socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+server = socket.create_server(("127.0.0.1", 0))
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+print(server.getsockname()[1], os.getpid(), flush=True)
+secured = context.wrap_socket(server.accept()[0], server_side=True)
+print(secured.version(), secured.recv(100))
+"""
+
+
+@contextlib.contextmanager
+def handed_over(pem: Path) -> Iterator[tuple[int, int]]:
+    """Let the second user serve root's listener with TLS; yield its port and the server's pid.
+
+    One client must come, of which the server hears nothing but the handshake.
+    """
+    command = [sys.executable, "-I", "-c", HANDED_OVER, str(pem)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            port, pid = server.stdout.readline().split()
+            yield int(port), int(pid)
+            assert server.stdout.read() == "TLSv1.3 b''\n"
+        finally:
+            server.kill()
+
+
 @contextlib.contextmanager
 def connected(host: str, port: int, *, greeted: bool = True) -> Iterator[socket.socket]:
     """Connect, and wait for the byte that tells that the connection was accepted."""

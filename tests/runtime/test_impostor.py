@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers.patience import PATIENCE
-from peers.second_user import NOBODY, listener
+from peers.second_user import NOBODY, handed_over, listener
 from peers.task_process import agent_with, assert_failed, run_task
-from peers.tls import certificate_pem
+from peers.tls import certificate_pem, server_pem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +64,22 @@ def test_impostor_as_an_optional_broker_gets_nothing() -> None:
     assert ended.exit_code == 0
     assert len(ended.messages("record")) == 10
     assert f"process {pid}" in ended.stderr.decode()
+
+
+@pytest.mark.parametrize("server", ["agent", "broker"])
+def test_impostor_that_accepts_for_roots_listener_gets_no_request(
+    tmp_path: Path, server: str
+) -> None:
+    """The owner of the accepted socket is asked after the handshake, by HTTPS and by MQTT."""
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(server_pem())
+    with handed_over(pem) as (port, pid):
+        if server == "agent":
+            ended = run_task("hello.py", agent=f"https://127.0.0.1:{port}")
+        else:
+            with agent_with(port) as agent:
+                ended = run_task("records.py", "--flush-timeout=0.3", agent=agent.base_url)
+    assert_failed(ended, 78, f"uid {NOBODY}", f"process {pid}", f"127.0.0.1:{port}")
 
 
 def test_ca_file_needs_no_owner(tmp_path: Path) -> None:

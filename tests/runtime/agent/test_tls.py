@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers import tls as peer_tls
-from peers.second_user import NOBODY, listener
+from peers.second_user import NOBODY, handed_over, listener
 
 from epm_task.errors import UnsafeConfiguration
 from epm_task.runtime.agent.tls import Dialer, attested, client_context
@@ -30,18 +29,6 @@ needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0,
     reason="needs root on Linux: a process of a second user is started",
 )
-
-#: Listens as root, and answers as `nobody`: the handshake, then what it hears of a request.
-HANDED_OVER = """
-import os, socket, ssl, sys
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[1])
-server = socket.create_server(("127.0.0.1", 0))
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-print(server.getsockname()[1], flush=True)
-secured = context.wrap_socket(server.accept()[0], server_side=True)
-print(secured.version(), secured.recv(100))
-"""
 
 
 @pytest.fixture
@@ -210,15 +197,24 @@ def test_peer_of_another_user_gets_no_request(tmp_path: Path) -> None:
     """The peer is checked after the handshake: root's listener may be served by somebody else."""
     pem = tmp_path / "server.pem"
     pem.write_bytes(peer_tls.server_pem())
-    with subprocess.Popen(
-        [sys.executable, "-I", "-c", HANDED_OVER, pem], stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout
-        dialer = Dialer(("127.0.0.1", int(server.stdout.readline())), client_context(None))
+    with handed_over(pem) as (port, _):
+        dialer = Dialer(("127.0.0.1", port), client_context(None))
         dialer.check_listener()
         with pytest.raises(Untrusted, match=f"uid {NOBODY}"):
             dialer.connect(time.monotonic() + 5)
-        assert server.stdout.read() == "TLSv1.3 b''\n"
+
+
+@needs_root
+def test_peer_of_another_user_gets_no_request_of_paho(tmp_path: Path) -> None:
+    """The same holds for a socket that paho-mqtt has connected."""
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(peer_tls.server_pem())
+    with handed_over(pem) as (port, _):
+        dialer = Dialer(("127.0.0.1", port), client_context(None))
+        opened = socket.create_connection(dialer.address)
+        with pytest.raises(Untrusted, match=f"uid {NOBODY}"):
+            dialer.wrap_socket(opened)
+        assert opened.fileno() == -1
 
 
 def test_failed_handshake_closes_the_socket() -> None:
