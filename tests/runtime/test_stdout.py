@@ -102,6 +102,17 @@ def test_grandchild_does_not_keep_stdout_open(agent: HttpPeer) -> None:
 
 
 @posix
+def test_descriptors_above_1023_are_served(agent: HttpPeer, broker: MqttPeer) -> None:
+    """`select()` refuses such descriptors: stdout, the agent and the broker do without it."""
+    resource = pytest.importorskip("resource")
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2200:
+        pytest.skip("the system does not allow 2200 descriptors")
+    ended = run_task("many_descriptors.py", agent=agent.base_url)
+    assert (ended.exit_code, ended.stdout) == (0, b'{"count":1}\n'), ended.stderr
+    assert [json.loads(payload)["message"] for payload in broker.payloads] == ["record"]
+
+
+@posix
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&-", "0<&- 1>&- 2>&-"])
 def test_closed_descriptor_is_harmless(agent: HttpPeer, broker: MqttPeer, closed: str) -> None:
     """A process started without stdin, stdout or stderr runs as usual; nothing goes astray."""
