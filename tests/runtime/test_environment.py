@@ -56,6 +56,15 @@ def test_proxy_variable_has_no_effect(tmp_path: Path, trap: Listener, name: str)
     assert trap.accepted == 0
 
 
+def test_pysocks_that_is_installed_is_not_used(tmp_path: Path, trap: Listener) -> None:
+    """paho-mqtt would obey MQTT_PROXY if it found a module `socks`; it is not even loaded."""
+    loaded = tmp_path / "loaded"
+    (tmp_path / "socks.py").write_text(f"open({str(loaded)!r}, 'w').close()\n")
+    proxy = f"socks5://127.0.0.1:{trap.port}"
+    _run(tmp_path, {"PYTHONPATH": str(tmp_path), "MQTT_PROXY": proxy, "ALL_PROXY": proxy})
+    assert (trap.accepted, loaded.exists()) == (0, False)
+
+
 @pytest.mark.parametrize("value", ["/nonexistent", "file"])
 def test_certificate_variables_have_no_effect(tmp_path: Path, value: str) -> None:
     """SSL_CERT_FILE and its kin neither add trust nor break the run."""
