@@ -20,7 +20,7 @@ from peers.http_peer import HttpPeer
 from peers.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
 
@@ -86,10 +86,12 @@ class TaskProcess:
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stderr: Path | None = None,
+        interpreter: Sequence[str | Path] = (sys.executable,),
     ) -> None:
         """Start *program*, a name in `tests/programs` or a path, for an agent at a base URL.
 
         stderr is a pipe that is read here, or the file *stderr*, which no busy machine makes wait.
+        What comes before the program may be another interpreter, or nothing for an executable.
         """
         base = [] if agent is None else [f"--keeper-api-base={agent}"]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("KEEPER_")}
@@ -100,7 +102,7 @@ class TaskProcess:
         self._stderr = stderr
         with stderr.open("wb") if stderr else contextlib.nullcontext(subprocess.PIPE) as errors:
             self._process = subprocess.Popen(
-                [sys.executable, PROGRAMS / program, *base, *arguments],
+                [*interpreter, PROGRAMS / program, *base, *arguments],
                 env=variables | dict(environment or {}),
                 cwd=cwd,
                 stdin=subprocess.PIPE,
