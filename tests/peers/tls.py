@@ -16,8 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 #: `ip-san`: names 127.0.0.1, ::1 and localhost. `wrong-name`: names another host. `expired`: since
-#: yesterday. `leaf`: no CA, and names no host, as an agent's own certificate may.
-Variant: TypeAlias = Literal["ip-san", "wrong-name", "expired", "leaf"]
+#: yesterday. `leaf`: no CA, and names no host, as an agent's own certificate may; `leaf-ip-san`: no
+#: CA, and names them. `issued`: by a CA, and says by which key; `issued-bare`: does not say it.
+Variant: TypeAlias = Literal[
+    "ip-san", "wrong-name", "expired", "leaf", "leaf-ip-san", "issued", "issued-bare"
+]
 
 _DAY = dt.timedelta(days=1)
 
@@ -34,41 +37,69 @@ def server_context(variant: Variant = "ip-san") -> ssl.SSLContext:
 
 
 def certificate_pem(variant: Variant = "ip-san") -> str:
-    """Return the certificate itself, which is its own CA bundle."""
-    return _issued(variant)[1].decode("ascii")
+    """Return the CA bundle: the certificate itself, or that of the CA which has issued it."""
+    issued = variant.startswith("issued")
+    certificate = _authority()[1] if issued else _made(variant)[1]
+    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
 
 def server_pem(variant: Variant = "ip-san") -> bytes:
     """Return the private key and the certificate, as a real server needs them in a file."""
-    return b"".join(_issued(variant))
+    key, certificate = _made(variant)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+_Issued: TypeAlias = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
 
 
 @functools.cache
-def _issued(variant: Variant) -> tuple[bytes, bytes]:
+def _authority() -> _Issued:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Localhost")])
+    builder = _described(key, "Authority", is_ca=True).issuer_name(_name("Authority"))
+    return key, builder.sign(key, hashes.SHA256())
+
+
+@functools.cache
+def _made(variant: Variant) -> _Issued:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issued = variant.startswith("issued")
+    end = -_DAY if variant == "expired" else _DAY
+    is_ca = not issued and not variant.startswith("leaf")
+    builder = _described(key, "Localhost", is_ca=is_ca, end=end).add_extension(
+        x509.SubjectAlternativeName(_names(variant)), critical=False
+    )
+    if not issued:
+        return key, builder.issuer_name(_name("Localhost")).sign(key, hashes.SHA256())
+    signing, _ = _authority()
+    if variant == "issued":
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    return key, builder.issuer_name(_name("Authority")).sign(signing, hashes.SHA256())
+
+
+def _described(
+    key: ec.EllipticCurvePrivateKey, name: str, *, is_ca: bool, end: dt.timedelta = _DAY
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
-    end = now - _DAY if variant == "expired" else now + _DAY
-    builder = (
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(_name(name))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - 2 * _DAY)
-        .not_valid_after(end)
-        .add_extension(x509.SubjectAlternativeName(_names(variant)), critical=False)
-        .add_extension(x509.BasicConstraints(ca=variant != "leaf", path_length=None), critical=True)
+        .not_valid_after(now + end)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return (
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-        builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM),
-    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def _names(variant: Variant) -> list[x509.GeneralName]:

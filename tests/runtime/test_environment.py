@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 import sys
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +17,15 @@ from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from peers.listener import Listener
 from peers.mqtt_peer import MqttPeer
+from peers.patience import BUSY, PATIENCE
 from peers.task_process import TaskProcess, agent_with, run_task
 from peers.tls import certificate_pem
+
+import epm_task
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -146,3 +154,85 @@ def test_warnings_as_errors_do_not_break_the_runtime() -> None:
         ended = run_task("records.py", agent=agent.base_url, environment=variables)
     assert (ended.exit_code, len(broker.payloads)) == (0, 11)
     assert [line for line in ended.stderr.splitlines() if b"handler-ended" not in line] == []
+
+
+#: Adds to the wall clock the seconds that stand in a file, at each look; no other clock changes.
+_SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+
+static long step(void) {
+    long seconds = 0;
+    FILE *file = fopen(getenv("CLOCK_STEP"), "r");
+    if (file) { if (fscanf(file, "%ld", &seconds) != 1) seconds = 0; fclose(file); }
+    return seconds;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(clock, now);
+    if (!failed && clock == CLOCK_REALTIME) now->tv_sec += step();
+    return failed;
+}
+
+time_t time(time_t *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out) *out = now.tv_sec;
+    return now.tv_sec;
+}
+
+int gettimeofday(struct timeval *now, void *zone) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("cc"), reason="needs LD_PRELOAD and a C compiler"
+)
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_step_of_the_wall_clock_is_seen_in_timestamps_only(tmp_path: Path, hours: int) -> None:
+    """The clock is set while the handler runs: neither deadline nor flush comes early or late."""
+    (tmp_path / "shim.c").write_text(_SHIM)
+    library, step = tmp_path / "shim.so", tmp_path / "step"
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(tmp_path / "shim.c"), "-ldl"]
+    subprocess.run(command, check=True)
+    step.write_text("0")
+    variables = {"LD_PRELOAD": str(library), "CLOCK_STEP": str(step)}
+    how = ("--count=100", "--wait-at=50", f"--deadline={10 * PATIENCE}", f"--flush-timeout={BUSY}")
+    with (
+        MqttPeer(ack_delay_seconds=0.1) as broker,
+        agent_with(broker.port) as agent,
+        TaskProcess("records.py", *how, agent=agent.base_url, environment=variables) as process,
+    ):
+        process.await_stderr(b"waiting")
+        step.write_text(str(hours * 3600))
+        process.go_on()
+        ended = process.end()
+    assert (ended.exit_code, ended.stdout) == (0, b'{"count":100}\n')
+    assert ended.records == []
+    records = {record["seq"]: record for record in map(json.loads, broker.payloads)}
+    moments = [datetime.fromisoformat(records[seq]["timestamp"]) for seq in sorted(records)]
+    steps = [after - before for before, after in pairwise(moments)]
+    assert len(moments) == 100
+    assert abs(steps.pop(49) - timedelta(hours=hours)) < timedelta(seconds=PATIENCE)
+    assert max(map(abs, steps)) < timedelta(seconds=PATIENCE)
+
+
+def test_only_timestamps_come_from_the_wall_clock() -> None:
+    """Every wait and every deadline of the runtime is measured by a clock that nobody sets."""
+    runtime = Path(epm_task.__file__).parent / "runtime"
+    wall = re.compile(r"time\.(?:time|gmtime|localtime|strftime)\b|datetime\.(?:now|utcnow|today)")
+    files = [*runtime.rglob("*.py")]
+    readers = [file.name for file in files if wall.search(file.read_text(encoding="utf-8"))]
+    assert readers == ["encoder.py"]

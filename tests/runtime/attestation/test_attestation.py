@@ -12,7 +12,7 @@ import time
 
 import pytest
 from peers.patience import PATIENCE
-from peers.second_user import NOBODY, connected, listener
+from peers.second_user import BECOME, NOBODY, connected, listener
 
 from epm_task.runtime.attestation.attestation import (
     Impostor,
@@ -257,3 +257,40 @@ def test_check_costs_less_than_ten_milliseconds() -> None:
             check_peer(client)
             seconds.append(time.thread_time() - start)
     assert min(seconds) < 0.010
+
+
+#: Tries to listen on a port beside its holder; prints each attempt that succeeds, then ends.
+_JOIN = """
+for option in (0, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+    for host in ("127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as joining:
+            if option:
+                joining.setsockopt(socket.SOL_SOCKET, option, 1)
+            if ":" in host:
+                joining.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            try:
+                joining.bind((host, int(sys.argv[1]))); joining.listen(8)
+                print("joined", host, option)
+            except OSError as error:
+                assert error.errno == errno.EADDRINUSE, error
+print("tried")
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("option", [0, socket.SO_REUSEADDR, getattr(socket, "SO_REUSEPORT", 15)])
+def test_second_user_cannot_join_the_port(option: int) -> None:
+    """A4: the kernel shares a port among the sockets of one user only, whatever options are set."""
+    with socket.socket() as sock:
+        if option:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        code = f"import errno, socket, sys\n{BECOME}{_JOIN}"
+        command = [sys.executable, "-I", "-c", code, str(port)]
+        tried = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (tried.stdout, tried.stderr) == ("tried\n", "")
+        check_listener("127.0.0.1", port)
+        with connected("127.0.0.1", port, greeted=False) as client, sock.accept()[0]:
+            check_peer(client)
