@@ -74,7 +74,7 @@ class BrokerRecords:
         self._connected: int | None = None
         self._subscribed: int | None = None
         self._records: list[dict[str, Any]] = []
-        dialer = Dialer(address, credential.tls_context())
+        dialer = Dialer(address, credential.tls_context(), seconds=_STEP_SECONDS)
         # No `_`: the broker would take what comes before it for a job id.
         client_id = f"epm-task-admin-{secrets.token_hex(4)}"
         self._client = Client(

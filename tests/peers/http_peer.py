@@ -23,13 +23,22 @@ class HttpPeer:
     """
 
     def __init__(
-        self, script: Sequence[Answer], *, certificate: Variant = "ip-san", listen_after: float = 0
+        self,
+        script: Sequence[Answer],
+        *,
+        certificate: Variant = "ip-san",
+        listen_after: float = 0,
+        handshake_after: float = 0,
     ) -> None:
-        """Take the answers, used in order, the last one for ever; see `http_answer`."""
+        """Take the answers, used in order, the last one for ever; see `http_answer`.
+
+        A TLS handshake is begun *handshake_after* seconds after its connection was accepted.
+        """
         assert script, "a script has at least one answer"
         self._script = list(script)
         self._answered = 0
         self._context = server_context(certificate)
+        self._handshake_after = handshake_after
         self._listener = Listener(self._serve, listen_after=listen_after)
         self.port = self._listener.port
         self.base_url = f"https://127.0.0.1:{self.port}"
@@ -64,6 +73,8 @@ class HttpPeer:
         self._counts.append(count)
         if self._next().before_tls:
             self._answer(accepted)
+            return
+        if self._listener.stopping.wait(self._handshake_after):
             return
         with self._context.wrap_socket(accepted, server_side=True) as sock:
             while request := _read_request(sock):

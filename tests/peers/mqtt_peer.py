@@ -52,6 +52,8 @@ class MqttPeer:
     #: `black-hole` accepts the TCP connection and never answers the handshake.
     transport: Literal["tls", "plaintext", "black-hole"] = "tls"
     certificate: Variant = "ip-san"
+    #: Passes before the TLS handshake, and again before the CONNACK.
+    hesitation_seconds: float = 0.0
     no_puback: bool = False
     #: Reason code per topic in MQTT 5; 3.1.1 denies in silence.
     puback_reasons: dict[str, int] = field(default_factory=dict)
@@ -142,6 +144,8 @@ class MqttPeer:
         elif self.transport == "plaintext":
             _Connection(self, accepted).serve()
         else:
+            if self.stopping.wait(self.hesitation_seconds):
+                return
             context = server_context(self.certificate)
             with context.wrap_socket(accepted, server_side=True) as sock:
                 _Connection(self, sock).serve()
@@ -230,6 +234,8 @@ class _Connection:
             if peer.version_refusal == "close":
                 raise _Closed
             reason = _UNSUPPORTED_VERSION
+        if peer.stopping.wait(peer.hesitation_seconds):
+            raise _Closed
         limits = {"receive_maximum": peer.receive_maximum}
         limits["maximum_packet_size"] = peer.maximum_packet_size
         code = reason if version == V5 else _RETURN_CODES.get(reason, 3)

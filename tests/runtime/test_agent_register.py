@@ -20,7 +20,8 @@ from epm_task.errors import (
     UnknownSetting,
 )
 from epm_task.runtime.agent.client import AgentClient
-from epm_task.runtime.agent.tls import client_context
+from epm_task.runtime.agent.tls import CONNECT_SECONDS, client_context
+from epm_task.runtime.agent.transport import CALL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,22 @@ def test_agent_may_come_up_late() -> None:
     assert 0.9 < found.seconds < PATIENCE / 2
     assert found.tries > 3
     assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [CONNECT_SECONDS + 1, pytest.param(CALL_SECONDS + 1, marks=pytest.mark.slow)],
+    ids=["longer than a connect", "longer than a call"],
+)
+def test_busy_agent_is_waited_for_on_one_connection(seconds: float) -> None:
+    """A handshake that is slow is not given up and begun again while the window is open."""
+    with (
+        HttpPeer([OK], handshake_after=seconds) as peer,
+        AgentClient(peer.base_url, client_context(None)) as client,
+    ):
+        found = client.register(PATIENCE)
+    assert (found.tries, peer.connections) == (1, 1)
+    assert found.seconds >= seconds
 
 
 def test_never_registered_is_said_within_the_window() -> None:

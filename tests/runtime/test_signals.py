@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers import http_answer as answer
@@ -204,6 +204,20 @@ def test_signal_while_the_broker_is_awaited_ends_the_wait() -> None:
     assert ended.exit_code == 143
     assert ended.ended_at - sent < 0.3 + BUSY
     assert len(ended.messages("registered")) == 1
+
+
+@pytest.mark.parametrize("silent", [{"transport": "black-hole"}, {"no_connack": True}])
+def test_signal_during_a_handshake_ends_the_wait(silent: dict[str, Any]) -> None:
+    """SIGTERM while the broker says nothing on an open connection ends the run with 143."""
+    with MqttPeer(**silent) as broker, agent_with(broker.port) as agent:
+        arguments = (f"--registration-timeout={3 * BUSY}", "--flush-timeout=0.3")
+        with TaskProcess("records.py", *arguments, agent=agent.base_url) as process:
+            poll(lambda: broker.connections)
+            sent = time.monotonic()
+            process.signal()
+            ended = process.end()
+    assert ended.exit_code == 143
+    assert ended.ended_at - sent < 0.3 + BUSY
 
 
 def test_signal_while_threads_are_awaited_ends_the_wait(broker: MqttPeer) -> None:

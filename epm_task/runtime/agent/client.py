@@ -18,7 +18,7 @@ from epm_task.errors import (
     NotRegistered,
     UnknownSetting,
 )
-from epm_task.runtime.agent.transport import CALL_SECONDS, Answer, Transport, Unanswered
+from epm_task.runtime.agent.transport import Answer, Transport, Unanswered
 
 if TYPE_CHECKING:
     import ssl
@@ -81,7 +81,7 @@ class AgentClient:
         delays = waits(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         for tries in itertools.count(1):
             left = max(closes - time.monotonic(), _SHORTEST_CALL_SECONDS)
-            answer = self._attempt(path, min(left, CALL_SECONDS))
+            answer = self._attempt(path, left)
             if isinstance(answer, Answer) and answer.status < 500 and answer.status != 403:
                 settings = self._document(path, self._checked(answer, path, SYSTEM_PLUGIN))
                 return Registration(settings, tries, time.monotonic() - started)

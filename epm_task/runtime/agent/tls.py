@@ -13,8 +13,10 @@ from epm_task.runtime.attestation import attestation
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: On loopback a connect and a handshake take milliseconds.
+#: The kernel answers a connect on loopback at once, unless the listener's queue is full.
 CONNECT_SECONDS: Final = 2.0
+#: For an agent that many tasks ask at once: as long as the default `--registration-timeout`.
+HANDSHAKE_SECONDS: Final = 15.0
 
 
 def client_context(ca_file: Path | None, *, option: str = "--ca-file") -> ssl.SSLContext:
@@ -61,13 +63,22 @@ class Dialer:
     """Connects to one port of the agent.
 
     Where no name proves who answers, the owner of the listener is checked before the connect, and
-    the owner of the accepted socket after the handshake, before anything is sent.
+    the owner of the accepted socket after the handshake, before anything is sent. The TCP connect
+    has 2 s. A handshake under way has all the time that is left: an agent that is busy serves its
+    callers in order, and who hangs up and connects again waits at the end.
     """
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        context: ssl.SSLContext,
+        *,
+        seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
         self.address: Final = address
         self.check_hostname: Final = context.check_hostname  # paho-mqtt asks for it
         self._context = context
+        self._seconds = seconds
 
     def check_listener(self) -> None:
         """Refuse a listener that may not be the agent.
@@ -79,7 +90,7 @@ class Dialer:
             attestation.check_listener(*self.address)
 
     def connect(self, deadline: float) -> ssl.SSLSocket:
-        """Return a connection, made before *deadline* (`time.monotonic()`) and within 2 s.
+        """Return a connection, made before *deadline* (`time.monotonic()`).
 
         Raises:
             Untrusted: Another user's process holds the port.
@@ -89,24 +100,26 @@ class Dialer:
         # CPython counts a socket's time-out over the whole of a connect, and of a handshake.
         limit = min(deadline, time.monotonic() + CONNECT_SECONDS)
         opened = socket.create_connection(self.address, timeout=seconds_left(limit))
-        return self._secure(opened, limit)
+        return self._secure(opened, deadline)
 
     def wrap_socket(self, sock: socket.socket, **_how: Any) -> ssl.SSLSocket:
         """Do the rest for a socket that paho-mqtt has connected; it takes this for a TLS context.
+
+        The handshake has the *seconds* of this dialer.
 
         Raises:
             Untrusted: Another user's process holds the port.
             OSError: No TLS; the socket is closed then.
         """
-        return self._secure(sock, time.monotonic() + CONNECT_SECONDS)
+        return self._secure(sock, time.monotonic() + self._seconds)
 
-    def _secure(self, opened: socket.socket, limit: float) -> ssl.SSLSocket:
+    def _secure(self, opened: socket.socket, deadline: float) -> ssl.SSLSocket:
         try:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             opened = secured = self._context.wrap_socket(
                 opened, server_hostname=self.address[0], do_handshake_on_connect=False
             )
-            secured.settimeout(seconds_left(limit))
+            secured.settimeout(seconds_left(deadline))
             secured.do_handshake()
             if attested(self._context):
                 attestation.check_peer(secured)

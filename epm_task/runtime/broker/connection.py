@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from epm_task.errors import BrokerRefused, UnsafeBroker
-from epm_task.runtime.agent.tls import CONNECT_SECONDS, Dialer
+from epm_task.runtime.agent.tls import CONNECT_SECONDS, HANDSHAKE_SECONDS, Dialer
 from epm_task.runtime.attestation.attestation import Untrusted
 from epm_task.runtime.broker.packet import (
     DISCONNECT,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from epm_task.runtime.log.outbox import Message
 
-#: On loopback it takes milliseconds; paho would wait for a CONNACK as long as the keep-alive.
-CONNACK_SECONDS: Final = 2.0
 KEEP_ALIVE_SECONDS: Final = 15
 #: More than 100 in flight gains nothing, and resends more after a lost connection.
 WINDOW: Final = 100
@@ -68,7 +66,7 @@ class BrokerAddress(NamedTuple):
 
 
 class MqttConnection:
-    """One connection, from the TCP connect to its end; used by one thread.
+    """One connection, made in *seconds*, from the TCP connect to its end; used by one thread.
 
     It speaks MQTT 5, in which a refusal can be seen, or else 3.1.1.
 
@@ -84,7 +82,9 @@ class MqttConnection:
         UnsafeBroker: Another user's process holds the port, or its certificate is refused.
     """
 
-    def __init__(self, address: BrokerAddress, *, mqtt5: bool) -> None:
+    def __init__(
+        self, address: BrokerAddress, *, mqtt5: bool, seconds: float = HANDSHAKE_SECONDS
+    ) -> None:
         self.mqtt5: Final = mqtt5
         self.window = WINDOW
         self.max_packet_bytes: int | None = None
@@ -93,7 +93,8 @@ class MqttConnection:
         self._answer: tuple[ReasonCode, Properties | None] | None = None
         self._outgoing = bytearray()
         self._incoming = bytearray()
-        self._dialer = Dialer((address.host, address.port), address.context)
+        self._until = time.monotonic() + seconds
+        self._dialer = Dialer((address.host, address.port), address.context, seconds=seconds)
         self._client = self._make_client()  # it closes the socket when it is collected
         try:
             self._open()
@@ -212,12 +213,11 @@ class MqttConnection:
         self._answer = (reason, properties)
 
     def _await_connack(self) -> tuple[ReasonCode, Properties | None]:
-        until = time.monotonic() + CONNACK_SECONDS
         code = MQTTErrorCode.MQTT_ERR_SUCCESS
         while self._answer is None and code == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            left = until - time.monotonic()
+            left = self._until - time.monotonic()
             if left <= 0 or not _readable(self._client.socket(), left):
-                raise ConnectionLost(f"no CONNACK in {CONNACK_SECONDS:.0f} s")
+                raise ConnectionLost("no CONNACK in time")
             code = self._client.loop_read()
         if self._answer is None:
             raise VersionRefused("the broker closed the connection instead of answering CONNECT")
