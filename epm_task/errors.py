@@ -10,7 +10,8 @@ EpmTaskError                           root of every error of this package
 │   ├── ResultNotSerializable      70  the returned value is not a JSON object of at most 64 KiB
 │   ├── TopicNotDeclared           70  the handler published on a topic that it did not declare
 │   ├── HandlerUnresponsive       125  the handler did not stop and was ended
-│   ├── RecordsUndelivered         74  strict logs, and some records were not acknowledged
+│   ├── RecordsUndelivered, OutputNotTaken   74  records or the result: `runtime/outcome.py`
+│   ├── SystemExhausted            71  no descriptor, thread or memory is left for the run
 │   ├── UnsafeConfiguration        78  the surroundings of the process cannot be trusted
 │   ├── InvocationError            64  the command line or the environment
 │   │   ├── UnknownOption
@@ -46,6 +47,7 @@ The values of settings and secrets never enter a message.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from epm_task.exit_code import AUTHOR_CODES, ExitCode
@@ -173,15 +175,35 @@ class HandlerUnresponsive(TaskError):
         )
 
 
-class RecordsUndelivered(TaskError):
-    """The task asked for strict logs, and some records were not acknowledged."""
+class SystemExhausted(TaskError):
+    """The system has no descriptor, thread or memory left for what the run needs."""
 
-    exit_code = ExitCode.IOERR
+    exit_code = ExitCode.OSERR
 
-    def __init__(self, count: int, why: str) -> None:
+    def __init__(self, why: str) -> None:
         super().__init__(
-            f"{count} records were not acknowledged by the broker", why, "read them on stderr"
+            "the system has nothing left for the run",
+            why,
+            "raise the limits of the agent's processes (such as RLIMIT_NOFILE), or end what uses "
+            "it up",
         )
+
+    @classmethod
+    def of(cls, error: BaseException | None) -> SystemExhausted | None:
+        """Return this error when it is *error*, or the cause of it; None for any other."""
+        while error is not None:
+            if isinstance(error, SystemExhausted):
+                return error
+            if isinstance(error, MemoryError):
+                return cls("no memory is left")
+            if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+                return cls(error.strerror or str(error))
+            error = error.__cause__
+        return None
+
+
+#: Descriptors of the process and of the system, memory, and kernel memory for sockets.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
 class UnsafeConfiguration(TaskError):

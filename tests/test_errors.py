@@ -16,6 +16,7 @@ import epm_task
 from epm_task import errors
 from epm_task.contract.client_id import check_job_id
 from epm_task.exit_code import ExitCode
+from epm_task.runtime.outcome import OutputNotTaken, RecordsUndelivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,9 @@ SAMPLES = [
     errors.ResultNotSerializable("a set is not an object"),
     errors.TopicNotDeclared("a/b", "scan", "@task(publishes=[…])"),
     errors.HandlerUnresponsive("stopped by SIGTERM", 3.5),
-    errors.RecordsUndelivered(3, "no broker"),
+    RecordsUndelivered(3, "no broker"),
+    OutputNotTaken("the result was", "stdout", 3),
+    errors.SystemExhausted("Too many open files"),
     errors.UnknownOption("--nmae", ["--name", "--root"]),
     errors.MissingArgument("--root", "Root"),
     errors.InvalidArgument("--root", "was given twice"),

@@ -14,6 +14,7 @@ FROZEN = {
     "NOINPUT": 66,
     "UNAVAILABLE": 69,
     "SOFTWARE": 70,
+    "OSERR": 71,
     "IOERR": 74,
     "TEMPFAIL": 75,
     "PROTOCOL": 76,

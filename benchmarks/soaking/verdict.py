@@ -127,7 +127,9 @@ class Judge:
                 since = min(since, happened.broker_failed_at)
             since -= KILL_SECONDS + happened.lag
             for number, moment in list(missing.items()):
-                if moment >= since and (number + 1) % WARNING_EVERY:
+                # A warning is on stderr before its call returns, unless the reader pauses.
+                mirrored = not self._scenario.stderr_pauses and not (number + 1) % WARNING_EVERY
+                if moment >= since and not mirrored:
                     del missing[number]
                     counts["lost to a hard kill"] += 1
         if missing and self._watched.exit_code == 74:
@@ -147,7 +149,7 @@ class Judge:
         possible = {_ENDS[scenario.end], *_SIGNALLED.get(scenario.signal, ())}
         possible |= {69, 75, 76, 77} if scenario.api else set()
         possible |= {69} if scenario.broker_fault else set()
-        possible |= {69, 71, 76, 78} if scenario.descriptors else set()
+        possible |= {71} if scenario.descriptors else set()
         possible |= {74} if scenario.stderr_pauses or scenario.stdout_pause else set()
         if code not in possible:
             last_line = self._stderr.rstrip(b"\n").rpartition(b"\n")[2]

@@ -18,6 +18,8 @@ DEFAULT_TEMPLATE: Final = "{job_id}_{run_id}"
 JOB_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9.-]{0,127}"
 _PLACEHOLDER: Final = r"\{(\w+)\}"
 _FOREIGN: Final = r"[^A-Za-z0-9.-]"
+#: MQTT counts the bytes of a text in 16 bits.
+_MAX_BYTES: Final = 65_535
 
 
 def check_job_id(job_id: str) -> str:
@@ -46,11 +48,16 @@ def make_client_id(
 
     Raises:
         BadJobId: The job id is not usable.
-        BadClientIdTemplate: The job id is not a segment of its own, or a placeholder is unknown.
+        BadClientIdTemplate: The job id is not a segment of its own, a placeholder is unknown, or
+            the result is no text that MQTT can carry.
     """
     _job_id_segment(template)
     values = {"job_id": check_job_id(job_id), "run_id": run_id, "job_name": job_name}
-    return re.sub(_PLACEHOLDER, lambda match: re.sub(_FOREIGN, "-", values[match[1]]), template)
+    made = re.sub(_PLACEHOLDER, lambda match: re.sub(_FOREIGN, "-", values[match[1]]), template)
+    if not made.isprintable() or len(made.encode()) > _MAX_BYTES:
+        why = f"it has characters that are not printable, or more than {_MAX_BYTES} bytes"
+        raise BadClientIdTemplate(template, why, DEFAULT_TEMPLATE)
+    return made
 
 
 def job_id_of(client_id: str, *, template: str = DEFAULT_TEMPLATE) -> str | None:

@@ -18,6 +18,37 @@ MAX_RESULT_BYTES: Final = 64 * 1024
 _MAX_ERROR_BYTES: Final = 500
 
 
+class RecordsUndelivered(TaskError):
+    """The task asked for strict logs, and some records were not acknowledged."""
+
+    exit_code = ExitCode.IOERR
+
+    def __init__(self, count: int, why: str) -> None:
+        super().__init__(
+            f"{count} records were not acknowledged by the broker", why, "read them on stderr"
+        )
+
+
+class OutputNotTaken(TaskError):
+    """The reader of stderr or stdout did not take what it should before the flush time-out.
+
+    Args:
+        what: What is missing: records, or the result.
+        stream: The name of the stream.
+        exit_code: How the run would have ended otherwise.
+    """
+
+    exit_code = ExitCode.IOERR
+
+    def __init__(self, what: str, stream: str, exit_code: int) -> None:
+        otherwise = f" (the exit code would be {exit_code})" if exit_code else ""
+        super().__init__(
+            f"{what} not taken{otherwise}",
+            f"{stream} is closed, full, or was not read before the end of --flush-timeout",
+            f"read {stream} until the process ends, or raise --flush-timeout",
+        )
+
+
 class Outcome(NamedTuple):
     """How a run ended.
 
@@ -79,14 +110,21 @@ class Outcome(NamedTuple):
         """Return the outcome of a run that a signal stopped."""
         return cls(exit_code, error=f"{exit_code.meaning}; all records were flushed first")
 
-    def write(self, streams: StandardStreams) -> None:
-        """Write stdout, then the one line on stderr that ends every run with a non-zero code."""
+    def write(self, streams: StandardStreams) -> int:
+        """Write stdout, then the one line on stderr that ends every run with a non-zero code.
+
+        Return the exit code: 74 when a record, or the result, was not taken. A forked child has
+        neither result nor last line.
+        """
+        ended, code = self, self.exit_code
+        if lost := streams.finish():
+            ended = Outcome.of_error(OutputNotTaken(f"{lost} records were", "stderr", code))
+        if streams.forked:
+            return ended.exit_code
         if self.stdout and not streams.write_stdout(self.stdout):
-            streams.write_stderr(
-                b"epm_task: the result was not taken: stdout is closed or not read\n"
-            )
-        if self.exit_code:
-            streams.write_stderr(self.last_line())
+            ended = Outcome.of_error(OutputNotTaken("the result was", "stdout", code))
+        streams.write_last(ended.last_line() if ended.exit_code else b"")
+        return ended.exit_code
 
     def last_line(self) -> bytes:
         """Return `epm_task: exit 77 (NOPERM): …` as one printable line of at most 500 bytes."""

@@ -5,6 +5,7 @@ Beside a run that is `--help`, `--version` and `--selftest`, which need no agent
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import Enum
 from importlib import import_module
@@ -12,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, get_args
 
 from epm_task.contract.names import API_BASE_ARGUMENT
-from epm_task.errors import InvocationError
+from epm_task.errors import InvocationError, SystemExhausted
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.invocation import RUNTIME_ARGUMENTS, information_asked_for, task_asked_for
 from epm_task.runtime.outcome import Outcome
 from epm_task.runtime.start_up import collector_paused
 from epm_task.runtime.stop import Stop
-from epm_task.runtime.streams import leave
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,10 +36,14 @@ _WIDTH: Final = 34
 
 def main(tasks: Tasks, argv: Sequence[str], streams: StandardStreams) -> NoReturn:
     """Do what *argv* asks for, and end the process."""
-    stop = Stop()  # first of all: a signal during the imports ends in an orderly stop
-    outcome = _outcome(tasks, argv, streams, stop)
-    outcome.write(streams)
-    leave(outcome.exit_code)
+    try:
+        stop = Stop()  # first of all: a signal during the imports ends in an orderly stop
+        outcome = _outcome(tasks, argv, streams, stop)
+    except (OSError, MemoryError, SystemExhausted) as error:
+        if (exhausted := SystemExhausted.of(error)) is None:
+            raise
+        outcome = Outcome.of_error(exhausted)
+    os._exit(outcome.write(streams))  # no thread can keep the process
 
 
 def _outcome(tasks: Tasks, argv: Sequence[str], streams: StandardStreams, stop: Stop) -> Outcome:

@@ -10,7 +10,7 @@ import traceback
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from epm_task.errors import DeadlineExceeded, HandlerUnresponsive, TaskError
+from epm_task.errors import DeadlineExceeded, HandlerUnresponsive, SystemExhausted, TaskError
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.agent.client import AgentClient
 from epm_task.runtime.agent.tls import client_context
@@ -20,7 +20,6 @@ from epm_task.runtime.log.pipe import RunLog
 from epm_task.runtime.outcome import Outcome
 from epm_task.runtime.start_up import collector_paused
 from epm_task.runtime.stop import Stopped
-from epm_task.runtime.streams import leave
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +42,7 @@ def run(
     stop: Stop,
 ) -> Outcome:
     """Run a task once and return how it ended; whatever happens becomes an outcome."""
-    run_log = None
+    run_log, began = None, False
     try:
         with stop.interruptible(), ExitStack() as opened:
             with collector_paused():
@@ -57,10 +56,11 @@ def run(
                 settings = handler.read_settings(agent, registration)
                 run_log.connect(registration, settings, tls)
                 context = TaskContext(declaration, invocation, run_log, agent, stop)
+            began = True
             result = handler.call(context, settings, invocation.arguments, stop)
             outcome = Outcome.of_result(result)
     except BaseException as error:  # noqa: BLE001  # the one ladder; errors carry their exit code
-        outcome = ending(error, run_log)
+        outcome = ending(error, run_log, began=began)
     return finish(outcome, run_log, stop)
 
 
@@ -75,8 +75,14 @@ def _arm(stop: Stop, declaration: Declaration, invocation: Invocation, run_log: 
         stop.set_deadline(deadline, invocation.flush_timeout)
 
 
-def ending(error: BaseException, run_log: RunLog | None) -> Outcome:
-    """Return the outcome that *error* means; a crash is recorded with its traceback first."""
+def ending(error: BaseException, run_log: RunLog | None, *, began: bool) -> Outcome:
+    """Return the outcome that *error* means; a crash is recorded with its traceback first.
+
+    Before the handler *began*, a descriptor that cannot be had is not the author's fault.
+    """
+    exhausted = SystemExhausted.of(error)
+    if exhausted is not None and (isinstance(error, TaskError) or not began):
+        return Outcome.of_error(exhausted)
     if isinstance(error, TaskError):
         return Outcome.of_error(error)
     if isinstance(error, SystemExit):
@@ -132,5 +138,4 @@ def _dismiss_workers() -> None:
 def _force(stop: Stop, run_log: RunLog) -> NoReturn:
     code = stop.exit_code or ExitCode.FORCED
     error = HandlerUnresponsive(code.meaning, stop.grace_seconds)
-    run_log.close_by_force(Outcome.of_error(error))
-    leave(error.exit_code)
+    os._exit(run_log.close_by_force(Outcome.of_error(error)))

@@ -24,6 +24,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from epm_task.errors import SystemExhausted
 from epm_task.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Stop:
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         if hasattr(os, "register_at_fork"):  # a child's signal would stop its parent
             os.register_at_fork(after_in_child=_restore_signals)
-        threading.Thread(target=self._watch, name="epm-task-stop", daemon=True).start()
+        start_thread(self._watch, "epm-task-stop")
 
     @property
     def stopping(self) -> threading.Event:
@@ -184,6 +185,20 @@ class Stop:
                 continue
             if number in _SIGNALS:
                 return _SIGNALS[number]
+
+
+def start_thread(run: Callable[[], object], name: str) -> threading.Thread:
+    """Return a daemon thread that has started.
+
+    Raises:
+        SystemExhausted: The system has no room for another one.
+    """
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise SystemExhausted(str(error)) from error
+    return thread
 
 
 def thread_stacks() -> str:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import select
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from epm_task.runtime.stop import SHIELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
-#: A reader that takes nothing for this long is taken for gone.
-_PATIENCE_SECONDS: Final = 0.5
+#: A call waits so long for a reader that pauses, once; no log call blocks for longer.
+_PATIENCE_SECONDS: Final = 1.0
+#: A forked child has no flush at its end, only this: the default time-out of a flush.
+_FORKED_PATIENCE_SECONDS: Final = 5.0
+#: What the end of a run may take beyond the time-out of its flush.
+GRACE_SECONDS: Final = 0.4
+#: What may wait for the reader of stderr: as much as may wait for the broker.
+_LIMIT_BYTES: Final = 8 * 1024 * 1024
 #: Time for text without a line end to reach stderr; a reader takes it in microseconds.
 _FLUSH_SECONDS: Final = 0.2
 #: POSIX: a pipe that poll calls writable takes at least PIPE_BUF bytes, 4096 on Linux.
@@ -29,7 +37,8 @@ class StandardStreams:
     """File descriptors 1 and 2 of the process, reserved before any user code runs.
 
     From then on whatever is written to fd 1, by `print`, C code or a child process, lands on
-    stderr; the real stdout is a duplicate that no child inherits.
+    stderr; the real stdout is a duplicate that no child has. A line that the reader of stderr does
+    not take at once waits in memory, and is written before those that come later.
     """
 
     def __init__(self) -> None:
@@ -38,44 +47,144 @@ class StandardStreams:
         self._stdout = os.dup(1)
         os.dup2(2, 1)
         self.interactive: Final = os.isatty(2)
-        self._lock = threading.Lock()
-        self._stderr_dead = False
+        #: Whether a fork made this process: the result and the last line are the parent's.
+        self.forked = False
+        # Held while a line is written; the thread that has it may print, in a `__del__`.
+        self._lock = threading.RLock()
+        #: Lines with whether each is a record; the first may be the rest of one.
+        self._waiting: deque[tuple[bytes, bool]] = deque()
+        self._waiting_bytes = 0
+        self._lost = 0
+        self._torn = False
+        self._paused = False
         self._line_open = False
+        self._end: float | None = None
         sys.stdout = self._text_stream(cast("TextIO | None", sys.stdout), 1)
         sys.stderr = self._text_stream(cast("TextIO | None", sys.stderr), 2)
-        if hasattr(os, "register_at_fork"):  # a child must not wait for a lock that a thread held
-            os.register_at_fork(after_in_child=self._renew_lock)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._become_child)
+
+    def end_by(self, moment: float) -> None:
+        """Let writes wait until *moment* of the monotonic clock, from now on, and no longer."""
+        self._end = moment
 
     def write_stdout(self, line: bytes) -> bool:
-        """Write the result; return False when nobody takes it within half a second."""
-        return _write(self._stdout, line)
+        """Write the result; return False when it is not taken in time."""
+        _make_room(self._stdout, len(line))
+        return not _write(self._stdout, line, self._until())
 
-    def write_stderr(self, line: bytes) -> bool:
-        """Write one whole line to stderr; return False when nobody takes it, then and later."""
-        with self.undivided():
-            if not self._stderr_dead:
-                # After `print("…", end="")` a record would not begin a line of its own.
-                self._stderr_dead = not _write(2, b"\n" + line if self._line_open else line)
-                self._line_open = False
-            return not self._stderr_dead
+    def write_stderr(self, line: bytes, *, record: bool = False, keep: bool = True) -> bool:
+        """Write one whole line to stderr; return whether it is there, or at least its beginning.
 
-    @contextmanager
-    def undivided(self, *, ends_line: bool = True) -> Iterator[None]:
-        """Keep every other writer of this process out of a line; wait for that at most 1 s.
-
-        A writer who holds it longer is stuck: a torn line is then better than none.
+        Otherwise it waits until later, if it is one to *keep*. A *record* that is never taken
+        counts in what `finish` returns.
         """
         with SHIELD:
-            alone = self._lock.acquire(timeout=2 * _PATIENCE_SECONDS)
+            until = self._until()
+            if not self._lock.acquire(timeout=max(until - time.monotonic(), 0.0)):
+                self._paused = not self.forked  # `print` has the lock, and waits for the reader
+            else:
+                try:
+                    if self._write_waiting(until) and self._write(line, until, record=record):
+                        return True
+                finally:
+                    self._lock.release()
+            if keep:
+                self._wait_last(line, record=record)
+            return False
+
+    def write_text(self, data: Any, write: Callable[[Any], int]) -> int:
+        """Let `print` *write*, between two lines, and without a bound, as everywhere else."""
+        with SHIELD, self._lock:
+            if self._torn:
+                self._write_waiting(math.inf, lines=1)
+            # Around all of it: what the buffer believes to be unwritten would be written again.
+            self._line_open = bytes(data[-1:]) != b"\n"
+            return write(data)
+
+    def finish(self) -> int:
+        """Write what still waits; return how many records the reader of stderr did not take."""
+        if self._end is None:
+            self._end = time.monotonic() + GRACE_SECONDS
+        _flush_text(min(_FLUSH_SECONDS, max(self._end - time.monotonic(), 0.0)))
+        with self._undivided():
+            self._write_waiting(self._until())
+            return self._lost + sum(record for _, record in list(self._waiting))
+
+    def write_last(self, line: bytes) -> None:
+        """Write the last line of the process, if any; no thread of it can write another one."""
+        with self._undivided(for_good=True):
+            if self._torn:
+                line = self._waiting[0][0] + line
+            elif line and self._line_open:
+                line = b"\n" + line
+            _make_room(2, len(line))
+            _write(2, line, self._until())
+
+    @contextmanager
+    def _undivided(self, *, for_good: bool = False) -> Iterator[None]:
+        # Whoever has the lock for longer is stuck: a torn line is then better than none.
+        with SHIELD:
+            alone = self._lock.acquire(timeout=max(self._until() - time.monotonic(), 0.0))
             try:
                 yield
             finally:
-                self._line_open = not ends_line
-                if alone:
+                if alone and not for_good:
                     self._lock.release()
 
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+    def _until(self) -> float:
+        if self._end is not None:
+            return self._end
+        if self.forked:
+            return time.monotonic() + _FORKED_PATIENCE_SECONDS
+        # A reader that has paused delays no further call, or a burst of records would never end.
+        return time.monotonic() + (0.0 if self._paused else _PATIENCE_SECONDS)
+
+    def _write(self, line: bytes, until: float, *, record: bool) -> bool:
+        """Return whether the reader took anything; the rest of the line is then the first to go."""
+        if self._line_open and not self._torn:  # a record begins on a line of its own
+            line = b"\n" + line
+        rest = _write(2, line, until)
+        self._paused = bool(rest) and not self.forked
+        if len(rest) == len(line):
+            return False
+        self._line_open, self._torn = False, bool(rest)
+        if rest:
+            self._wait_first(rest, record=record)
+        return True
+
+    def _write_waiting(self, until: float, lines: float = math.inf) -> bool:
+        while self._waiting and lines:
+            line, record = self._waiting.popleft()
+            self._waiting_bytes -= len(line)
+            if not self._write(line, until, record=record):
+                self._wait_first(line, record=record)
+                return False
+            if self._torn:
+                return False
+            lines -= 1
+        return True
+
+    def _wait_first(self, line: bytes, *, record: bool) -> None:
+        self._waiting.appendleft((line, record))
+        self._waiting_bytes += len(line)
+
+    def _wait_last(self, line: bytes, *, record: bool) -> None:
+        if self._waiting_bytes + len(line) > _LIMIT_BYTES:
+            self._lost += record
+        else:
+            self._waiting.append((line, record))
+            self._waiting_bytes += len(line)
+
+    def _become_child(self) -> None:
+        self.forked = True
+        self._lock = threading.RLock()  # a thread of the parent may have held the other one
+        self._waiting.clear()  # the parent writes it
+        self._waiting_bytes = self._lost = 0
+        self._torn = self._paused = self._line_open = False
+        self._end = None
+        with suppress(OSError):  # the author has closed it
+            os.close(self._stdout)
 
     def _text_stream(self, stream: TextIO | None, descriptor: int) -> TextIO:
         # A new one: `reconfigure` fails on what was a file at the start, and is a pipe now.
@@ -95,9 +204,7 @@ class _SharedFile(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write *data* whole, between two records and not inside one."""
-        # Around all of it: what the buffer believes to be unwritten would be written again.
-        with SHIELD, self._streams.undivided(ends_line=bytes(data[-1:]) == b"\n"):
-            return super().write(data)
+        return self._streams.write_text(data, super().write)
 
 
 def loading_the_program() -> bool:
@@ -120,13 +227,12 @@ def loading_the_program() -> bool:
     return False
 
 
-def leave(exit_code: int) -> NoReturn:
-    """End the process now: no thread can keep it, and nothing is left to flush."""
+def _flush_text(seconds: float) -> None:
     # What `print` holds back may have no reader, and the handler may hold the stream's lock.
     flushing = threading.Thread(target=_flush_streams, daemon=True)
-    flushing.start()
-    flushing.join(_FLUSH_SECONDS)
-    os._exit(exit_code)
+    with suppress(RuntimeError):  # the system has no room for another thread
+        flushing.start()
+        flushing.join(seconds)
 
 
 def _flush_streams() -> None:
@@ -137,26 +243,40 @@ def _flush_streams() -> None:
             stream.flush()
 
 
-def _write(descriptor: int, data: bytes) -> bool:
+def _write(descriptor: int, data: bytes, until: float) -> bytes:
+    """Return what the reader has not taken at *until*, or when it is gone."""
     view = memoryview(data)
-    while view:
-        if not _writable(descriptor):
-            return False
+    while view and _writable(descriptor, until):
         try:
             view = view[os.write(descriptor, view[:_CHUNK_BYTES]) :]
         except BlockingIOError:  # somebody else made the shared pipe non-blocking
+            if time.monotonic() >= until:
+                break
             time.sleep(0.001)
         except OSError:
-            return False
-    return True
+            break
+    return bytes(view)
 
 
-def _writable(descriptor: int) -> bool:
+def _writable(descriptor: int, until: float) -> bool:
     if os.name != "posix":
         return True  # Windows cannot wait for a pipe; its writes block until the reader takes them
     poll = select.poll()  # unlike select() it takes descriptors above 1023
     poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(_PATIENCE_SECONDS * 1000))
+    if poll.poll(0):
+        return True
+    left = until - time.monotonic()
+    return left > 0 and bool(poll.poll(None if left == math.inf else left * 1000))
+
+
+def _make_room(descriptor: int, count: int) -> None:
+    """Let a pipe take *count* bytes at once, on Linux: then a paused reader cannot cut them."""
+    if sys.platform == "linux" and count:
+        import fcntl  # noqa: PLC0415  # POSIX only
+
+        with suppress(OSError):  # no pipe, or as large as this user's pipes may become
+            size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size + count)
 
 
 def _open_missing_descriptors() -> None:

@@ -17,14 +17,28 @@ class StderrLines(StandardStreams):
         self.interactive = interactive  # type: ignore[misc]  # final for the real ones
         self.lines: list[bytes] = []
         self.stdout = b""
-        self._lock = threading.Lock()
+        self.forked = False
+        self._lock = threading.RLock()
 
-    def write_stderr(self, line: bytes) -> bool:
+    def end_by(self, moment: float) -> None:
+        """Wait for nobody."""
+
+    def write_stderr(self, line: bytes, *, record: bool = False, keep: bool = True) -> bool:
         """Keep a line."""
+        assert record or not line.startswith(b"{")
+        assert keep or record
         assert line.endswith(b"\n")
         with self._lock:
             self.lines.append(line)
         return True
+
+    def finish(self) -> int:
+        """Have everything taken."""
+        return 0
+
+    def write_last(self, line: bytes) -> None:
+        """Keep the last line."""
+        self.lines += [line] if line else []
 
     def write_stdout(self, line: bytes) -> bool:
         """Keep the result."""

@@ -126,37 +126,55 @@ def test_agent_takes_stdout_as_a_whole(stdout: bytes, result: dict[str, int] | N
 
 
 class Streams:
-    """Standard streams in memory; stdout may be one that nobody reads."""
+    """Standard streams in memory, of which some records or the result may not be taken."""
 
-    def __init__(self, *, read: bool) -> None:
+    def __init__(self, *, lost: int = 0, read: bool = True, forked: bool = False) -> None:
         """Start empty."""
+        self._lost = lost
         self._read = read
+        self.forked = forked
         self.stdout = self.stderr = b""
+
+    def finish(self) -> int:
+        """Say what was lost."""
+        return self._lost
 
     def write_stdout(self, line: bytes) -> bool:
         """Take a line, or not."""
         self.stdout += line if self._read else b""
         return self._read
 
-    def write_stderr(self, line: bytes) -> bool:
-        """Take a line."""
+    def write_last(self, line: bytes) -> None:
+        """Take the last line."""
         self.stderr += line
-        return True
 
 
-def test_outcome_is_written_to_its_streams() -> None:
-    """A result goes to stdout, a failure to stderr, and a result that nobody took is told."""
-    for read, outcome, stdout, stderr in (
-        (True, Outcome(), b"", b""),
-        (True, Outcome(stdout=b"{}\n"), b"{}\n", b""),
-        (True, Outcome(3, error="why"), b"", b"epm_task: exit 3 (the author's own): why\n"),
-        (False, Outcome(stdout=b"{}\n"), b"", b"epm_task: the result was not taken"),
-    ):
-        streams = Streams(read=read)
-        outcome.write(streams)  # type: ignore[arg-type]
-        assert streams.stdout == stdout
-        assert streams.stderr.startswith(stderr)
-        assert bool(streams.stderr) is bool(stderr)
+_RESULT = Outcome(stdout=b"{}\n")
+_LOST = b"epm_task: exit 74 (IOERR): 7 records were not taken"
+
+
+@pytest.mark.parametrize(
+    ("streams", "outcome", "code", "stdout", "stderr"),
+    [
+        (Streams(), Outcome(), 0, b"", b""),
+        (Streams(), _RESULT, 0, b"{}\n", b""),
+        (Streams(), Outcome(3, error="y"), 3, b"", b"epm_task: exit 3 (the author's own): y\n"),
+        (Streams(read=False), _RESULT, 74, b"", b"epm_task: exit 74 (IOERR): the result was not"),
+        (Streams(lost=7), _RESULT, 74, b"{}\n", _LOST + b": stderr is closed"),
+        (Streams(lost=7), Outcome(3), 74, b"", _LOST + b" (the exit code would be 3)"),
+        (Streams(forked=True), _RESULT, 0, b"", b""),
+        (Streams(forked=True), Outcome(3, error="y"), 3, b"", b""),
+        (Streams(forked=True, lost=7), _RESULT, 74, b"", b""),
+    ],
+)
+def test_outcome_is_written_to_its_streams(
+    streams: Streams, outcome: Outcome, code: int, stdout: bytes, stderr: bytes
+) -> None:
+    """A result goes to stdout, a failure to stderr; what was not taken makes the exit code 74."""
+    assert outcome.write(streams) == code  # type: ignore[arg-type]
+    assert streams.stdout == stdout
+    assert streams.stderr.startswith(stderr)
+    assert bool(streams.stderr) is bool(stderr)
 
 
 def test_crash_names_the_innermost_place() -> None:

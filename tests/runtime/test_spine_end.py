@@ -55,7 +55,7 @@ def test_error_has_its_exit_code(
     capfd: pytest.CaptureFixture[str], error: BaseException, code: int
 ) -> None:
     """Without a log a crash is printed as Python prints it; nothing else is."""
-    assert ending(error, None).exit_code == code
+    assert ending(error, None, began=True).exit_code == code
     crashed = isinstance(error, ValueError | GeneratorExit)
     assert (type(error).__name__ in capfd.readouterr().err) == crashed
 
@@ -64,7 +64,7 @@ def test_crash_is_a_record() -> None:
     """With a log the crash is one record, and the sentence holds no text of the exception."""
     stderr = StderrLines()
     run_log = RunLog(declared(), invoked(), stderr)
-    outcome = ending(ValueError("hunter2"), run_log)
+    outcome = ending(ValueError("hunter2"), run_log, began=True)
     run_log.close(Outcome())
     structlog.reset_defaults()
     assert [record["message"] for record in stderr.records] == ["task_crashed"]
@@ -197,14 +197,19 @@ program.main()
         os.close(reader)
         with os.fdopen(writer, "wb") as stderr:
             command = [sys.executable, str(program), f"--keeper-api-base={agent.base_url}"]
-            assert (
-                subprocess.run(command, stderr=stderr, timeout=PATIENCE, check=False).returncode
-                == 0
+            environment = {**os.environ, "KEEPER_JOB_ID": "key-scanner"}
+            last = subprocess.run(
+                command, stderr=stderr, env=environment, timeout=PATIENCE, check=False
             )
+            assert last.returncode == 0
 
 
 def test_print_that_nobody_reads_cannot_keep_the_process(tmp_path: Path) -> None:
-    """A handler that hangs in `print`, because stderr is full, is ended all the same."""
+    """A handler that hangs in `print`, because stderr is full, is ended all the same.
+
+    Without a broker the record of the deadline has no other way. (A busy machine may start the
+    program so late that it prints nothing.)
+    """
     program = tmp_path / "program.py"
     program.write_text(
         HEAD
@@ -226,4 +231,4 @@ program.main()
         command = [sys.executable, str(program), f"--keeper-api-base={agent.base_url}"]
         command.append("--deadline=1")
         ended = subprocess.run(command, stderr=stderr, timeout=PATIENCE, check=False)
-    assert ended.returncode in {124, 125}
+    assert ended.returncode in {74, 124}

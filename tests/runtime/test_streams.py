@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -110,13 +111,14 @@ streams.write_stderr(b"three\\n")
     assert ended.stderr == b"noise\none\ntwo\nmore\nthree\n"
 
 
-DEAD = """
+PAUSED = """
 times, results = [], []
 for count in range(4):
     started = time.monotonic()
-    results.append(streams.write_stderr(b"x" * 200_000 + b"\\n"))
+    results.append(streams.write_stderr(b"x" * 200_000 + b"\\n", record=True))
     times.append(time.monotonic() - started)
-tell(times=times, results=results)
+streams.end_by(0)
+tell(times=times, results=results, lost=streams.finish())
 """
 
 
@@ -128,31 +130,82 @@ def _run_with_stderr(writer: int, code: str, told: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "not read"])
-def test_dead_stderr_is_waited_for_once(tmp_path: Path, *, closed: bool) -> None:
-    """A reader that is gone, or takes nothing, delays one write by half a second, no later one."""
+def test_reader_that_takes_nothing_is_waited_for_once(tmp_path: Path, *, closed: bool) -> None:
+    """It delays one line by a second and no later one, and what it has not taken is counted."""
     reader, writer = os.pipe()
     if closed:
         os.close(reader)
-    told = _run_with_stderr(writer, DEAD, tmp_path / "told.json")
+    told = _run_with_stderr(writer, PAUSED, tmp_path / "told.json")
     os.close(writer)
     if not closed:
         os.close(reader)
-    assert told["results"] == [False] * 4
+    assert told["results"] == [not closed, False, False, False]  # one has begun
     assert min(told["times"][1:]) < 0.5
+    assert told["lost"] == 4
 
 
-def test_slow_reader_gets_everything(tmp_path: Path) -> None:
-    """A reader that pauses for less than half a second loses nothing."""
-    code = "tell(result=streams.write_stderr(b'x' * 300_000 + b'\\n'))"
+READ_LATE = """
+for count in range(100):
+    streams.write_stderr(b"%03d" % count * 3000 + b"\\n", record=True)
+    if count % 10 == 0:
+        print("printed")
+streams.end_by(time.monotonic() + float(sys.argv[2]))
+lost = streams.finish()
+streams.write_last(b"last\\n")
+tell(lost=lost)
+"""
+
+
+@pytest.mark.parametrize("pause", [0.05, 1.5])
+def test_reader_that_pauses_gets_everything(tmp_path: Path, pause: float) -> None:
+    """Lines that it does not take wait for it, whole and in their order."""
     told = tmp_path / "told.json"
-    command = [sys.executable, "-c", PREPARED + code, str(told)]
+    program = PREPARED + READ_LATE.replace('print("printed")', "pass" if pause > 1 else "print()")
+    command = [sys.executable, "-c", program, str(told), str(PATIENCE)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        taken = b""
-        while data := os.read(process.stderr.fileno(), 65_536):
-            taken += data
-            time.sleep(0.05)
-    assert (len(taken), json.loads(told.read_text())) == (300_001, {"result": True})
+        time.sleep(pause)
+        lines = process.stderr.read().splitlines()
+    wanted = [b"%03d" % count * 3000 for count in range(100)] + [b"last"]
+    assert [line for line in lines if line] == wanted
+    assert json.loads(told.read_text()) == {"lost": 0}
+
+
+def test_line_that_was_cut_is_completed_before_the_last_one(tmp_path: Path) -> None:
+    """When time is over, the rest of a line that has begun is written all the same, on Linux."""
+    told = tmp_path / "told.json"
+    program = PREPARED + READ_LATE.replace('print("printed")', "pass")
+    command = [sys.executable, "-c", program, str(told), "0"]
+    reader, writer = os.pipe()
+    subprocess.run(command, stderr=writer, check=True, timeout=PATIENCE)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stderr:
+        lines = stderr.read().splitlines()
+    lost = json.loads(told.read_text())["lost"]
+    assert lost > 80
+    if sys.platform == "linux":
+        assert lines == [b"%03d" % count * 3000 for count in range(101 - lost)] + [b"last"]
+
+
+def test_nothing_comes_after_the_last_line(tmp_path: Path) -> None:
+    """Threads that print or write records cannot spoil the end."""
+    code = """
+import threading
+def go_on():
+    while True:
+        print("noise")
+        streams.write_stderr(b"record\\n")
+threading.Thread(target=go_on, daemon=True).start()
+time.sleep(0.1)
+streams.end_by(time.monotonic() + 60)
+streams.finish()
+streams.write_last(b"last\\n")
+time.sleep(0.2)
+tell()
+os._exit(0)
+"""
+    ended, _ = run(code, tmp_path)
+    assert ended.stderr.endswith(b"\nlast\n")
 
 
 def test_pipe_that_became_non_blocking_is_written_whole(tmp_path: Path) -> None:
@@ -166,16 +219,47 @@ for _ in range(20):
     assert ended.stderr == (b"x" * 50_000 + b"\n") * 20
 
 
-def test_stdout_that_nobody_reads_is_told(tmp_path: Path) -> None:
-    """A result that is not taken is False, in bounded time."""
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "full"])
+def test_result_that_is_not_taken_is_told(tmp_path: Path, *, closed: bool) -> None:
+    """False, in bounded time, and nothing of it is written."""
     reader, writer = os.pipe()
-    code = "tell(result=streams.write_stdout(b'x' * 70_000 + b'\\n'))"
+    if closed:
+        os.close(reader)
+    else:
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+    # As large as a pipe may become, so that it cannot be made larger.
+    code = """
+streams.end_by(time.monotonic() + 0.1)
+tell(result=streams.write_stdout(b"{" + b"y" * 2_000_000 + b"}\\n"))
+"""
     told = tmp_path / "told.json"
     command = [sys.executable, "-c", PREPARED + code, str(told)]
     subprocess.run(command, stdout=writer, timeout=PATIENCE, check=True)
-    os.close(reader)
     os.close(writer)
     assert json.loads(told.read_text()) == {"result": False}
+    if not closed:
+        with os.fdopen(reader, "rb") as stdout:
+            assert b"{" not in stdout.read()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can make a pipe larger")
+def test_result_is_whole_for_a_reader_that_comes_late(tmp_path: Path) -> None:
+    """A pipe of 4 KiB, and nobody who reads before the process has ended."""
+    import fcntl  # POSIX only
+
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    code = "streams.end_by(0); tell(result=streams.write_stdout(b'x' * 65_536))"
+    told = tmp_path / "told.json"
+    command = [sys.executable, "-c", PREPARED + code, str(told)]
+    subprocess.run(command, stdout=writer, timeout=PATIENCE, check=True)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stdout:
+        assert (stdout.read(), json.loads(told.read_text())) == (b"x" * 65_536, {"result": True})
 
 
 def test_forked_child_keeps_writing(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from epm_task.runtime.broker.connection import (
     reason_text,
 )
 from epm_task.runtime.broker.packet import PING_REQUEST
+from epm_task.runtime.stop import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +65,8 @@ class Delivery:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name="epm-task-delivery", daemon=True)
-        self._thread.start()
+        self._cause: ConnectionLost | None = None
+        self._thread = start_thread(self._run, "epm-task-delivery")
 
     def wait_until_connected(self, seconds: float) -> None:
         """Return when the broker has accepted the connection.
@@ -82,7 +82,7 @@ class Delivery:
             raise self.fatal
         if not self.connected:
             passed = time.monotonic() - started
-            raise BrokerUnreachable(str(self.address), passed, self.problem)
+            raise BrokerUnreachable(str(self.address), passed, self.problem) from self._cause
 
     def notify(self) -> None:
         """Tell the thread that the outbox holds something new."""
@@ -90,10 +90,14 @@ class Delivery:
             self.asleep = False
             self._wake()
 
-    def close(self, seconds: float) -> None:
-        """Say goodbye to the broker and end the thread; wait for that at most *seconds*."""
+    def leave(self) -> None:
+        """Say goodbye to the broker and end the thread, without waiting for it."""
         self.closing = True
         self._wake()
+
+    def close(self, seconds: float) -> None:
+        """Say goodbye to the broker and end the thread; wait for that at most *seconds*."""
+        self.leave()
         self._thread.join(seconds)
         if not self._thread.is_alive():
             self._wake_reader.close()
@@ -111,7 +115,12 @@ class Delivery:
                 self._serve(connection)
         except BrokerError as error:
             self.fatal = error
-            self._report(connected=False, problem=str(error))
+        except Exception as error:  # noqa: BLE001  # whatever ends this thread, the run goes on
+            why = f"{type(error).__name__}: {error}"
+            what, fix = "the connection to the broker has failed", "report this as a defect"
+            self.fatal = BrokerError(what, why, fix)
+        if self.fatal is not None:
+            self._report(connected=False, problem=str(self.fatal))
 
     def _connect(self) -> MqttConnection | None:
         delays = waits(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
@@ -122,6 +131,7 @@ class Delivery:
                 self._mqtt5 = not self._mqtt5
                 self._report(connected=False, problem=str(error))
             except ConnectionLost as error:
+                self._cause = error
                 self._report(connected=False, problem=str(error))
             self._sleep(next(delays))
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import time
 import traceback
@@ -149,13 +150,14 @@ class RecordEncoder:
 
     def __init__(self, *, source: str, job_id: str, job_name: str, run_id: str) -> None:
         self._source = _name(source)
-        self._run = (
-            f',"{JOB_ID}":{_name(job_id)},"{JOB_NAME}":{_name(job_name)}'
-            f',"{RUN_ID}":{_encode(run_id)},"{SEQ}":'
-        )
-        self._sequence = itertools.count(1)
+        self._job = f',"{JOB_ID}":{_name(job_id)},"{JOB_NAME}":{_name(job_name)}'
+        self._begin(run_id)
         self._second = (0, "")
         self._secrets: dict[str, str] = {}
+
+    def become_child(self) -> None:
+        """Number the records anew, under a run id of their own: a fork has made this process."""
+        self._begin(f"{self._run_id}.{os.getpid()}")
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Replace these texts by asterisks wherever a text of a later record holds them."""
@@ -178,6 +180,11 @@ class RecordEncoder:
             f',"{MESSAGE}":{written},"{SOURCE}":{where}{self._run}'
             f'{next(self._sequence)},"{PROPERTIES}":{fields}}}'
         ).encode("ascii")
+
+    def _begin(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._run = f'{self._job},"{RUN_ID}":{_encode(run_id)},"{SEQ}":'
+        self._sequence = itertools.count(1)
 
     def _masked(self, written: str) -> str:
         for secret in self._secrets.values():

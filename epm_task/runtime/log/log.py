@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from epm_task.contract import levels as level
 from epm_task.runtime.log.encoder import exception_properties, safe_text
 from epm_task.runtime.start_up import slim_import
+from epm_task.runtime.stop import SHIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,8 @@ class Sink:
         self, number: int, message: object, properties: dict[str, Any], source: str | None = None
     ) -> None:
         """Write one record."""
-        self._accept(number, self._encoder.encode(number, message, properties, source=source))
+        with SHIELD:  # a record that has a number is accepted
+            self._accept(number, self._encoder.encode(number, message, properties, source=source))
 
 
 class Log:

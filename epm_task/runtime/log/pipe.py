@@ -1,7 +1,8 @@
 """Take every record of a run: to the broker, or in full to stderr.
 
 An accepted record is acknowledged by the broker, or written to stderr as a JSON line, before the
-process ends by itself. A call never blocks for longer than a second and never raises.
+process ends by itself; if stderr is not read in time, the exit code says so. A call never blocks
+for longer than a second and never raises.
 """
 
 from __future__ import annotations
@@ -9,21 +10,23 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from epm_task.contract import levels as level
 from epm_task.contract.client_id import make_client_id
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.errors import HandlerCrashed, RecordsUndelivered
+from epm_task.errors import HandlerCrashed
 from epm_task.exit_code import ExitCode, describe
 from epm_task.runtime.agent.address import broker_address
 from epm_task.runtime.broker.packet import NOT_AUTHORIZED
 from epm_task.runtime.log.encoder import RecordEncoder, exception_properties, secret_texts
 from epm_task.runtime.log.log import Sink, joined, make_log
 from epm_task.runtime.log.outbox import Message, Outbox
-from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.outcome import Outcome, RecordsUndelivered
 from epm_task.runtime.stop import SHIELD
+from epm_task.runtime.streams import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS: Final = 1.0
 #: Time for a DISCONNECT after everything was acknowledged.
 _GOODBYE_SECONDS: Final = 0.2
+#: The rest of the flush time-out is for the reader of stderr, who may pause.
+_BROKER_SHARE: Final = 0.9
 
 
 class LogPipe:
@@ -49,7 +54,7 @@ class LogPipe:
     """
 
     def __init__(self, streams: StandardStreams, *, mirror: int) -> None:
-        self.outbox: Final = Outbox()
+        self.outbox = Outbox()
         #: Empties the outbox from the moment that it is set.
         self.delivery: Delivery | None = None
         self.spilled = 0
@@ -60,8 +65,6 @@ class LogPipe:
         self._patience = _PATIENCE_SECONDS
         self._refused_topics: set[str] = set()
         self._refusals = threading.Lock()
-        if hasattr(os, "register_at_fork"):  # a child has no delivery thread: stderr is its way
-            os.register_at_fork(after_in_child=self._become_child)
 
     def without_broker(self, reason: str) -> None:
         """Send everything to stderr at once, from now on."""
@@ -71,12 +74,9 @@ class LogPipe:
             self._spill(message)
 
     def record(self, level: int, line: bytes) -> None:
-        """Accept one record."""
-        mirrored = level >= self._mirror
-        with SHIELD:
-            if mirrored:
-                self._show(line)
-            self._accept(Message(KEEPER_LOGGER, line, kept=mirrored))
+        """Accept one record; the caller shields it from a stop."""
+        kept = level >= self._mirror and self._show(line, keep=False)
+        self._accept(Message(KEEPER_LOGGER, line, kept))
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Accept one message of the author's own topics."""
@@ -103,22 +103,35 @@ class LogPipe:
     def flush(self, seconds: float) -> int:
         """Wait until all is acknowledged, spill the rest; return how many records were spilled.
 
-        Later records go to stderr at once. Takes at most *seconds* and half a second more.
+        Later records go to stderr at once. All that is written from now on may wait for its reader
+        until *seconds* and a moment have passed.
         """
+        ends = time.monotonic() + seconds + GRACE_SECONDS
+        self._streams.end_by(ends)
         delivery = self.delivery
         if delivery is not None:
             with self.outbox.changed:
                 self.outbox.changed.wait_for(
-                    lambda: self.outbox.empty or delivery.fatal is not None, seconds
+                    lambda: self.outbox.empty or delivery.fatal is not None,
+                    seconds * _BROKER_SHARE,
                 )
                 if not self.outbox.empty or delivery.fatal is not None:
                     self.reason = delivery.problem or "no acknowledgement in time"
+            delivery.leave()
         self._closed = True
         for message in self.outbox.take_all():
             self._spill(message)
         if delivery is not None:
-            delivery.close(_GOODBYE_SECONDS)
+            delivery.close(max(min(_GOODBYE_SECONDS, ends - time.monotonic()), 0.0))
         return self.spilled
+
+    def become_child(self) -> None:
+        """Send everything to stderr: a forked child has no delivery thread."""
+        self._closed = True
+        self.delivery = None
+        self.outbox = Outbox()  # a thread of the parent may have held the lock of the other one
+        self._refusals = threading.Lock()
+        self.spilled = 0
 
     def _accept(self, message: Message) -> None:
         delivery = self.delivery
@@ -146,20 +159,17 @@ class LogPipe:
             self._show(message.payload)
         else:
             head = b'{"topic":' + json.dumps(message.topic).encode("ascii") + b',"payload":'
-            self._streams.write_stderr(head + message.payload + b"}\n")
+            self._streams.write_stderr(head + message.payload + b"}\n", record=True)
 
-    def _show(self, line: bytes) -> None:
+    def _show(self, line: bytes, *, keep: bool = True) -> bool:
         if self._streams.interactive:
             from epm_task.contract.record import show_line  # noqa: PLC0415  # people only
 
             line = show_line(line)
-        self._streams.write_stderr(line + b"\n")
+        return self._streams.write_stderr(line + b"\n", record=True, keep=keep)
 
     def _say(self, sentence: str) -> None:
         self._streams.write_stderr(f"epm_task: {sentence}\n".encode())
-
-    def _become_child(self) -> None:
-        self._closed = True
 
 
 #: A handler that was ended by force gets less time, so that the agent's kill finds nobody.
@@ -188,6 +198,8 @@ class RunLog:
         self.log: Final = make_log(self._sink, minimum)
         self._connected = False
         self._encoder.mask(secret_texts(invocation.arguments))
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._become_child)
         self._joined = ExitStack()
         self._joined.enter_context(joined(self.log, self._sink, minimum))
 
@@ -260,6 +272,11 @@ class RunLog:
             return Outcome.of_error(RecordsUndelivered(spilled, self.pipe.reason))
         return outcome
 
-    def close_by_force(self, outcome: Outcome) -> None:
-        """Flush what can be flushed quickly, then write the outcome."""
-        self.close(outcome, forced=True).write(self._streams)
+    def close_by_force(self, outcome: Outcome) -> int:
+        """Flush what can be flushed quickly, then write the outcome; return the exit code."""
+        return self.close(outcome, forced=True).write(self._streams)
+
+    def _become_child(self) -> None:
+        self.pipe.become_child()
+        self._encoder.become_child()
+        self._connected = False
