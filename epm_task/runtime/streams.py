@@ -31,6 +31,8 @@ _LIMIT_BYTES: Final = 8 * 1024 * 1024
 _FLUSH_SECONDS: Final = 0.2
 #: POSIX: a pipe that poll calls writable takes at least PIPE_BUF bytes, 4096 on Linux.
 _CHUNK_BYTES: Final = getattr(select, "PIPE_BUF", 4096)
+#: Larger ones are for root: /proc/sys/fs/pipe-max-size.
+_LARGEST_PIPE: Final = 1024 * 1024
 
 
 class StandardStreams:
@@ -108,7 +110,9 @@ class StandardStreams:
             self._end = time.monotonic() + GRACE_SECONDS
         _flush_text(min(_FLUSH_SECONDS, max(self._end - time.monotonic(), 0.0)))
         with self._undivided():
-            self._write_waiting(self._until())
+            if not self._write_waiting(self._until()):
+                _make_room(2, self._waiting_bytes)
+                self._write_waiting(self._until())
             return self._lost + sum(record for _, record in list(self._waiting))
 
     def write_last(self, line: bytes) -> None:
@@ -270,13 +274,17 @@ def _writable(descriptor: int, until: float) -> bool:
 
 
 def _make_room(descriptor: int, count: int) -> None:
-    """Let a pipe take *count* bytes at once, on Linux: then a paused reader cannot cut them."""
+    """Let a pipe take *count* bytes at once, on Linux: then its reader may pause."""
     if sys.platform == "linux" and count:
         import fcntl  # noqa: PLC0415  # POSIX only
 
-        with suppress(OSError):  # no pipe, or as large as this user's pipes may become
+        with suppress(OSError):  # it is no pipe
             size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size + count)
+            # Two short writes may take two pages.
+            for wanted in (size + 2 * count, max(size, _LARGEST_PIPE)):
+                with suppress(OSError):
+                    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, wanted)
+                    break
 
 
 def _open_missing_descriptors() -> None:

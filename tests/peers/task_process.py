@@ -108,6 +108,7 @@ class TaskProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                pipesize=1 << 20,  # a busy reader here is no reader that pauses
             )
         self.pid = self._process.pid
         self._grown = threading.Condition()
