@@ -64,7 +64,7 @@ WHOLE = {
     # a verb that shares its file with others
     *("cli/test_agent.py", "cli/test_validate.py"),
     # executables that were really built
-    *("freeze/test_built.py", "freeze/test_built_zip.py"),
+    *("freeze/test_built.py", "freeze/test_built_faults.py", "freeze/test_built_zip.py"),
     # a task process from its start to its exit code
     *("runtime/test_environment.py", "runtime/test_guarantee.py", "runtime/test_import_floor.py"),
     *("runtime/test_impostor.py", "runtime/test_mosquitto.py", "runtime/test_publish.py"),

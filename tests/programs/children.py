@@ -19,7 +19,7 @@ def work(number: int) -> int:
 
 def leave_one_behind(number: int) -> int:
     """Start a grandchild that goes on, and say which."""
-    left = subprocess.Popen(["sleep", "600"])
+    left = subprocess.Popen(["sleep", "600"], close_fds=False)
     print(f"left {left.pid}", flush=True)
     left.returncode = 0  # nobody waits for it
     return work(number)
@@ -39,7 +39,7 @@ def children(
         code = f"import children; children.{job.__name__}"
         for number in (3, 4):
             command = [sys.executable, "-c", f"{code}({number})"]
-            subprocess.run(command, check=True, cwd=Path(__file__).parent)
+            subprocess.run(command, check=True, cwd=Path(__file__).parent, close_fds=False)
         answers = [9, 16]
     else:
         with multiprocessing.get_context(way).Pool(2) as pool:
