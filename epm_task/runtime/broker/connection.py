@@ -41,6 +41,7 @@ KEEP_ALIVE_SECONDS: Final = 15
 WINDOW: Final = 100
 #: CONNACK "unsupported protocol version", in MQTT 5 and in 3.1.1.
 _UNSUPPORTED_VERSION: Final = frozenset({0x84, 0x01})
+#: More than a TLS record holds, 16 KiB: OpenSSL then keeps nothing that a selector does not see.
 _RECEIVE_BYTES: Final = 64 * 1024
 
 
@@ -159,8 +160,6 @@ class MqttConnection:
         if not data:
             raise ConnectionLost("the broker closed the connection")
         self._incoming += data
-        while pending := self._socket.pending():  # select() does not see what OpenSSL holds
-            self._incoming += self._socket.recv(pending)
         try:
             return read_packets(self._incoming)
         except MalformedPacket as error:
