@@ -136,12 +136,14 @@ def reply(kind: int, packet_id: int, *rest: int) -> bytes:
     return packet(first, packet_id.to_bytes(2, "big"), bytes(rest))
 
 
-def connack(
+def connack(  # noqa: PLR0913  # what MQTT 5 lets a broker say
     version: int,
     reason: int = 0,
     *,
     receive_maximum: int | None = None,
     maximum_packet_size: int | None = None,
+    maximum_qos: int | None = None,
+    server_keep_alive: int | None = None,
 ) -> bytes:
     """Return a CONNACK; *reason* is a code of that version, and limits exist in 5 only."""
     properties = b""
@@ -149,6 +151,10 @@ def connack(
         properties += struct.pack(">BH", 0x21, receive_maximum)
     if maximum_packet_size is not None:
         properties += struct.pack(">BI", 0x27, maximum_packet_size)
+    if maximum_qos is not None:
+        properties += struct.pack(">BB", 0x24, maximum_qos)
+    if server_keep_alive is not None:
+        properties += struct.pack(">BH", 0x13, server_keep_alive)
     return packet(Kind.CONNACK << 4, bytes((0, reason)), _properties(version, properties))
 
 

@@ -62,6 +62,9 @@ class MqttPeer:
     receive_maximum: int | None = None
     #: Advertised in MQTT 5, and enforced by closing the connection.
     maximum_packet_size: int | None = None
+    #: Advertised in MQTT 5, and not enforced.
+    maximum_qos: int | None = None
+    server_keep_alive: int | None = None
     #: Enforced by closing the connection, never advertised.
     packet_limit: int | None = None
     #: Every connection is closed, without an acknowledgement, at its n-th PUBLISH.
@@ -236,8 +239,12 @@ class _Connection:
             reason = _UNSUPPORTED_VERSION
         if peer.stopping.wait(peer.hesitation_seconds):
             raise _Closed
-        limits = {"receive_maximum": peer.receive_maximum}
-        limits["maximum_packet_size"] = peer.maximum_packet_size
+        limits = {
+            "receive_maximum": peer.receive_maximum,
+            "maximum_packet_size": peer.maximum_packet_size,
+            "maximum_qos": peer.maximum_qos,
+            "server_keep_alive": peer.server_keep_alive,
+        }
         code = reason if version == V5 else _RETURN_CODES.get(reason, 3)
         self._send(connack(version, code, **({} if reason else limits)))
         if reason:

@@ -48,6 +48,18 @@ def test_name_is_no_topic(name: str) -> None:
         check_declaration(declaration(**{name: wrong}))
 
 
-def test_plain_declaration_is_fine() -> None:
-    """The defaults are possible."""
-    check_declaration(declaration())
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"priority": 1},
+        {"priority": 10},
+        {"every_minutes": 1},
+        {"cron": "* * * * *"},
+        {"run_at": "2026-01-31T12:00:00"},
+        {"timeout_seconds": 0.1},
+    ],
+)
+def test_possible_declaration_is_fine(facts: dict[str, Any]) -> None:
+    """The defaults are possible, and so is the outermost value of each range."""
+    check_declaration(declaration(**facts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,8 +132,9 @@ def test_job_id_with_underscore_is_refused() -> None:
 
 
 def test_runs_have_ids_of_their_own() -> None:
-    """Two invocations never share a run id."""
+    """Two invocations never share a run id, which has sixteen hexadecimal digits."""
     assert read("--root=a").run_id != read("--root=a").run_id
+    assert re.fullmatch("[0-9a-f]{16}", read("--root=a").run_id)
 
 
 def test_default_list_is_not_shared() -> None:

@@ -97,6 +97,12 @@ def test_broker_on_loopback_is_found(host: str, address: str) -> None:
     assert broker_address(settings(host=host)) == (address, 8675)
 
 
+@pytest.mark.parametrize("port", ["1", " 8675 ", "65535"])
+def test_every_port_is_one(port: str) -> None:
+    """From the first one to the last one, with blanks around it."""
+    assert broker_address(settings(port=port))[1] == int(port)
+
+
 @pytest.mark.parametrize("key", ["host", "port"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_missing_key_is_named(key: str, value: str | None) -> None:

@@ -154,6 +154,17 @@ def test_call_is_made_once(status: int, kind: type[Exception]) -> None:
     assert len(peer.requests) == 1
 
 
+@pytest.mark.parametrize("status", [400, 418])
+def test_refusal_is_not_called_a_redirect(status: int) -> None:
+    """Only a status below 400 has a target that is not followed."""
+    with (
+        _agent(answer.status(status)) as (client, _),
+        pytest.raises(AgentProtocolError, match=f"status {status}$|status {status};") as refused,
+    ):
+        client.settings("P")
+    assert "redirect" not in str(refused.value)
+
+
 def test_call_without_an_answer_is_made_once() -> None:
     """A write whose answer is missing is not repeated."""
     with (

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers import tls as peer_tls
+from peers.mqtt_peer import MqttPeer
+from peers.patience import PATIENCE
 from peers.second_user import NOBODY, handed_over, listener
 
 from epm_task.errors import UnsafeConfiguration
@@ -215,6 +217,26 @@ def test_peer_of_another_user_gets_no_request_of_paho(tmp_path: Path) -> None:
         with pytest.raises(Untrusted, match=f"uid {NOBODY}"):
             dialer.wrap_socket(opened)
         assert opened.fileno() == -1
+
+
+def test_handshake_of_a_socket_without_a_time_out_is_bounded() -> None:
+    """Who connected may have set none; a listener that says nothing ends it all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dialer = Dialer(server.getsockname(), client_context(None), seconds=0.3)
+        opened = socket.create_connection(dialer.address)
+        assert opened.gettimeout() is None
+        start = time.monotonic()
+        with pytest.raises(TimeoutError):
+            dialer.wrap_socket(opened)
+        assert time.monotonic() - start < PATIENCE / 2
+
+
+def test_small_packets_are_sent_at_once() -> None:
+    """Without TCP_NODELAY a request waits for the acknowledgement of the one before it."""
+    with MqttPeer() as peer:
+        dialer = Dialer(("127.0.0.1", peer.port), client_context(None))
+        with dialer.connect(time.monotonic() + PATIENCE) as secured:
+            assert secured.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_failed_handshake_closes_the_socket() -> None:

@@ -174,6 +174,27 @@ def test_peer_that_has_closed_is_a_lost_connection() -> None:
             check_peer(client)
 
 
+def test_without_a_descriptor_nobody_can_tell() -> None:
+    """The kernel cannot be asked then: that is no trust."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with (
+        own_listener() as sock,
+        connected(*sock.getsockname(), greeted=False) as client,
+        sock.accept()[0],
+    ):
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            with pytest.raises(Unattested, match="Too many open files"):
+                check_listener(*sock.getsockname())
+            with pytest.raises(Unattested, match="Too many open files"):
+                check_peer(client)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_peer_that_has_half_closed_is_still_owned() -> None:
     """A peer that only shut down its writing side is still held by its process."""
     with (

@@ -68,6 +68,23 @@ def test_both_sources_agree_on_a_connection(bound: str, host: str) -> None:
             assert [row.inode for row in rows] == [os.fstat(accepted.fileno()).st_ino]
 
 
+def test_both_sources_agree_on_several_listeners() -> None:
+    """The kernel puts several answers into one datagram."""
+    with _listen("127.0.0.1") as first:
+        port = first.getsockname()[1]
+        hosts = [f"127.0.0.{n}" for n in range(2, 9)]
+        others = [socket.create_server((host, port)) for host in hosts]
+        try:
+            rows = NETLINK.listening(port)
+            assert sorted(rows) == sorted(PROC.listening(port))
+            assert {row.local for row in rows} == {
+                socket.inet_aton(host) for host in ("127.0.0.1", *hosts)
+            }
+        finally:
+            for other in others:
+                other.close()
+
+
 def test_dual_stack_listener_has_an_ipv4_connection() -> None:
     """An accepted socket of family IPv6 with mapped addresses is found by its IPv4 ends."""
     with _listen("::") as sock:

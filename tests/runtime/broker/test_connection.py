@@ -57,6 +57,27 @@ def test_limits_of_the_broker_are_read() -> None:
             assert (connection.window, connection.max_packet_bytes) == (100, None)
 
 
+def test_keep_alive_of_the_broker_is_obeyed() -> None:
+    """MQTT 5 lets the broker say how often it wants to hear from us."""
+    with MqttPeer(server_keep_alive=7) as peer:
+        with closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection:
+            assert connection.keep_alive_seconds == 7
+        peer.server_keep_alive = None
+        with closing(MqttConnection(_address(peer.port), mqtt5=True)) as connection:
+            assert connection.keep_alive_seconds == 15
+
+
+def test_broker_that_acknowledges_nothing_is_refused() -> None:
+    """At QoS 0 nobody would know what has arrived."""
+    with (
+        MqttPeer(maximum_qos=0) as peer,
+        pytest.raises(BrokerRefused, match="QoS 0 only"),
+    ):
+        MqttConnection(_address(peer.port), mqtt5=True)
+    with MqttPeer(maximum_qos=1) as peer:
+        MqttConnection(_address(peer.port), mqtt5=True).close()
+
+
 @pytest.mark.parametrize(
     ("mqtt5", "code", "reason"),
     [
@@ -182,6 +203,7 @@ def test_message_is_acknowledged(*, mqtt5: bool) -> None:
                 settled += _read(connection).settled
             connection.close(politely=True)
         poll(lambda: peer.farewells == 1)
+        assert connection.fileno() == -1
     assert settled == [7, 8]
     first, second = peer.publishes
     assert (first.topic, first.payload, first.qos, first.packet_id) == ("a/é", b'{"a":1}\n', 1, 7)
