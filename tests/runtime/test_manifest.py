@@ -75,6 +75,7 @@ def test_a_change_is_named(folder: Path, change: Callable[[Path], object], words
         ("[]", "cannot be read"),
         ('{"files": []}', "is not a manifest"),
         ('{"manifest": 2, "files": {}}', "another version"),
+        (" " * (8 * 1024 * 1024), "cannot be read"),
         (" " * (8 * 1024 * 1024 + 1), "larger than 8 MiB"),
         ("[" * 100_000, "cannot be read"),
     ],

@@ -11,7 +11,7 @@ from peers.mqtt_packet import V3, V5
 from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
 from peers.task_process import closed_port, poll
-from runtime.mqtt_sender import sender
+from runtime.mqtt_sender import Sender, sender
 
 from epm_task.errors import BrokerRefused, BrokerUnreachable
 
@@ -183,6 +183,34 @@ def test_message_is_sent_at_once_after_a_pause() -> None:
             sending.send(b"%d" % n)
             sending.await_empty()
             assert time.monotonic() - start < 5  # without being woken it sleeps until its next ping
+
+
+def _processor_seconds(sending: Sender) -> float:
+    ident = sending.delivery._thread.ident
+    assert ident
+    return time.clock_gettime(time.pthread_getcpuclockid(ident))
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="needs POSIX threads")
+@pytest.mark.parametrize("state", ["connected", "unacknowledged", "not taken", "absent"])
+def test_waiting_costs_no_processor_time(state: str) -> None:
+    """Whatever the delivery waits for, it sleeps: a second of it costs milliseconds."""
+    with MqttPeer(no_puback=state == "unacknowledged") as peer:
+        if state == "absent":
+            peer.kill()
+        with sender(peer.port) as sending:
+            if state != "absent":
+                sending.delivery.wait_until_connected(PATIENCE)
+            if state == "not taken":
+                peer.stop_reading()
+                sending.send(*[b"x" * 100_000] * 70)
+            elif state == "unacknowledged":
+                sending.send(b"1")
+                poll(lambda: peer.publishes)
+            time.sleep(0.2)  # what comes before the wait
+            before = _processor_seconds(sending)
+            time.sleep(1)
+            assert _processor_seconds(sending) - before < 0.1
 
 
 def test_refused_client_ends_the_delivery() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from peers.patience import PATIENCE
 
 from epm_task.runtime.log.outbox import Message, Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def message(number: int = 0, size: int = 10) -> Message:
@@ -187,3 +191,30 @@ def test_threads_lose_nothing() -> None:
     expected = [message(worker * 1000 + number) for worker in range(8) for number in range(200)]
     assert sorted(seen) == sorted(expected)
     assert (outbox.empty, outbox.acknowledged) == (True, 1600)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda outbox: outbox.offer(message(), 0),
+        lambda outbox: outbox.take(2),
+        lambda outbox: outbox.settle([1]),
+        lambda outbox: outbox.withdraw(1),
+        lambda outbox: outbox.withdraw_oldest(),
+        lambda outbox: outbox.put_back(),
+        lambda outbox: outbox.take_all(),
+    ],
+    ids=["offer", "take", "settle", "withdraw", "withdraw_oldest", "put_back", "take_all"],
+)
+def test_only_one_thread_changes_it_at_a_time(action: Callable[[Outbox], object]) -> None:
+    """Every change waits until the one under way is done."""
+    outbox = filled(2)
+    outbox.take(1)
+    changing = threading.Thread(target=action, args=(outbox,))
+    with outbox.changed:
+        changing.start()
+        changing.join(0.1)
+        assert (outbox.waiting, outbox.in_flight) == (1, 1)
+        assert changing.is_alive()
+    changing.join(PATIENCE)
+    assert (outbox.waiting, outbox.in_flight) != (1, 1)
