@@ -144,6 +144,17 @@ def silence(*, before_tls: bool = False) -> Answer:
     return Answer(send, before_tls)
 
 
+def deaf() -> Answer:
+    """Answer 200, and read nothing more of an open connection."""
+
+    def send(exchange: Exchange) -> bool:
+        exchange.sock.sendall(_message(200, b"{}"))
+        exchange.stopping.wait()
+        return False
+
+    return Answer(send)
+
+
 def plain_tcp() -> Answer:
     """Answer in clear text, where the client expects a TLS handshake."""
 
