@@ -310,8 +310,13 @@ def test_wrong_answer_is_refused_with_little_work_and_memory(
 
 @pytest.mark.parametrize(
     "ended",
-    [answer.truncated_body(), answer.reset(), answer.close_without_answer()],
-    ids=["short", "reset", "closed"],
+    [
+        answer.truncated_body(),
+        answer.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", keep_open=False),
+        answer.reset(),
+        answer.close_without_answer(),
+    ],
+    ids=["short", "without its body", "reset", "closed"],
 )
 def test_early_end_is_a_read_error(ended: answer.Answer) -> None:
     """A connection that ends before the answer does may be tried again by the caller."""
