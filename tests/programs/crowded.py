@@ -1,4 +1,4 @@
-"""Writes records until the outbox is full; a signal comes while one waits for room."""
+"""Writes records, or publishes, until the outbox is full; a signal comes while one call waits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from epm_task import TaskContext, task
+from epm_task import TaskContext, Topic, task
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -32,14 +32,20 @@ def _signal_then(current: list[int]) -> None:
     print(f"waiting {current[0]}", flush=True)
 
 
-@task(job_id="key-scanner")
-def crowded(ctx: TaskContext) -> None:
-    """Write records for ever."""
+TOPIC: Topic[dict[str, object]] = Topic("Jobs/key-scanner/crowd")
+
+
+@task(job_id="key-scanner", publishes=[TOPIC])
+def crowded(ctx: TaskContext, *, way: Literal["record", "publish"]) -> None:
+    """Write records, or publish, for ever."""
     current = [0]
     threading.Thread(target=_signal_then, args=(current,), daemon=True).start()
     for n in itertools.count():
         current[0] = n
-        ctx.log.info("record", n=n, text="x" * 100_000)
+        if way == "record":
+            ctx.log.info("record", n=n, text="x" * 100_000)
+        else:
+            ctx.publish(TOPIC, {"n": n, "text": "x" * 100_000})
 
 
 if __name__ == "__main__":

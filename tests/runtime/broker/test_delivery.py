@@ -244,6 +244,15 @@ def test_late_broker_is_found_quickly() -> None:
             assert time.monotonic() - start < BUSY
 
 
+def test_close_does_not_wait_for_a_handshake() -> None:
+    """A thread that still waits for the broker is left behind."""
+    with MqttPeer(transport="black-hole") as peer, sender(peer.port) as sending:
+        poll(lambda: peer.connections)
+        sending.delivery.close(0)
+        assert sending.delivery._thread.is_alive()
+        peer.kill()
+
+
 @pytest.mark.parametrize("fault", ["none", "stopped", "absent", "no_connack", "black-hole"])
 def test_close_is_bounded(fault: str) -> None:
     """Closing takes no longer than it is given, whatever the broker does."""
