@@ -70,7 +70,8 @@ WHOLE = {
     *("runtime/test_impostor.py", "runtime/test_mosquitto.py", "runtime/test_publish.py"),
     *("runtime/test_record_secrets.py", "runtime/test_signals.py", "runtime/test_stdout.py"),
     *("runtime/test_certificates.py", "runtime/test_limits.py", "runtime/test_stdout_children.py"),
-    *("runtime/test_guarantee_load.py", "runtime/test_outbox_model.py"),
+    *("runtime/test_guarantee_load.py", "runtime/test_outbox_model.py", "runtime/test_forks.py"),
+    "runtime/test_ways_out.py",
     # an agent in a box, asked by programs that are not ours, told what goes wrong, and killed
     *("simulator/api/test_curl.py", "simulator/broker/test_gmqtt.py"),
     *("simulator/broker/test_mosquitto.py", "simulator/broker/test_paho.py"),

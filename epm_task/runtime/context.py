@@ -47,6 +47,7 @@ class TaskContext:
         self.run_id = invocation.run_id
         self._declaration = declaration
         self._pipe = run_log.pipe
+        self._secrets = run_log.secrets
         self._stop = stop
 
     @property
@@ -57,6 +58,15 @@ class TaskContext:
     def remaining(self) -> float:
         """Return the seconds left until the task's own deadline; infinity without one."""
         return self._stop.remaining()
+
+    def mask(self, *secrets: str) -> None:
+        """Put asterisks for these texts in all that the run writes from now on.
+
+        Records, publications, the result and the last line of stderr; not in what `print` writes.
+        Secret parameters and settings (`SecretStr`) need no call. A text of less than six
+        characters is not masked: it would blot out ordinary words.
+        """
+        self._secrets.add(secrets)
 
     def publish(self, topic: Topic[Payload], payload: Payload) -> None:
         """Send *payload* as one JSON object on a topic that the task declares, at QoS 1.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from epm_task.contract.json_text import parse_object
 from epm_task.errors import HandlerCrashed, ResultNotSerializable, TaskError
@@ -10,6 +10,7 @@ from epm_task.exit_code import AUTHOR_CODES, ExitCode, describe
 from epm_task.runtime.result import encode_object
 
 if TYPE_CHECKING:
+    from epm_task.runtime.log.encoder import Secrets
     from epm_task.runtime.streams import StandardStreams
 
 #: The agent's own limit is not public; 64 KiB is what a Linux pipe holds when nobody reads it.
@@ -109,6 +110,11 @@ class Outcome(NamedTuple):
     def of_signal(cls, exit_code: ExitCode) -> Outcome:
         """Return the outcome of a run that a signal stopped."""
         return cls(exit_code, error=f"{exit_code.meaning}; all records were flushed first")
+
+    def without(self, secrets: Secrets) -> Self:
+        """Return this outcome with asterisks for secrets, in the result too."""
+        stdout = secrets.hide_json(self.stdout.decode("ascii")).encode("ascii")
+        return self._replace(stdout=stdout, error=secrets.hide(self.error))
 
     def write(self, streams: StandardStreams) -> int:
         """Write stdout, then the one line on stderr that ends every run with a non-zero code.

@@ -111,7 +111,8 @@ class StandardStreams:
         _flush_text(min(_FLUSH_SECONDS, max(self._end - time.monotonic(), 0.0)))
         with self._undivided():
             if not self._write_waiting(self._until()):
-                _make_room(2, self._waiting_bytes)
+                # The other half is for the rest of a line that has begun, and the last one.
+                _make_room(2, self._waiting_bytes, _LARGEST_PIPE // 2)
                 self._write_waiting(self._until())
             return self._lost + sum(record for _, record in list(self._waiting))
 
@@ -273,18 +274,16 @@ def _writable(descriptor: int, until: float) -> bool:
     return left > 0 and bool(poll.poll(None if left == math.inf else left * 1000))
 
 
-def _make_room(descriptor: int, count: int) -> None:
+def _make_room(descriptor: int, count: int, limit: int = _LARGEST_PIPE) -> None:
     """Let a pipe take *count* bytes at once, on Linux: then its reader may pause."""
     if sys.platform == "linux" and count:
         import fcntl  # noqa: PLC0415  # POSIX only
 
-        with suppress(OSError):  # it is no pipe
+        with suppress(OSError):  # no pipe, or this user has too many large ones
             size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
-            # Two short writes may take two pages.
-            for wanted in (size + 2 * count, max(size, _LARGEST_PIPE)):
-                with suppress(OSError):
-                    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, wanted)
-                    break
+            wanted = min(size + 2 * count, limit)  # two short writes may take two pages
+            if wanted > size:
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, wanted)
 
 
 def _open_missing_descriptors() -> None:

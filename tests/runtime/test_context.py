@@ -16,6 +16,7 @@ from epm_task.errors import TopicNotDeclared
 from epm_task.runtime.agent.client import AgentClient
 from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.context import TaskContext
+from epm_task.runtime.log.encoder import Secrets
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Kept:
         """Start empty."""
         self.messages: list[tuple[str, bytes]] = []
         self.log = cast("Any", object())
+        self.secrets = Secrets()
 
     @property
     def pipe(self) -> Kept:
@@ -172,3 +174,13 @@ def test_end_of_the_run_is_known(kept: Kept) -> None:
     assert not found.stopping.is_set()
     stop.stopping.set()
     assert found.stopping.is_set()
+
+
+def test_text_of_the_author_is_masked() -> None:
+    """`mask` takes any number of texts, and hides each one from then on."""
+    kept = Kept()
+    context = TaskContext(
+        declared(), invoked(), cast("Any", kept), cast("Any", None), cast("Any", Clock())
+    )
+    context.mask("first-secret", "second-secret")
+    assert kept.secrets.hide("first-secret, second-secret, third") == "********, ********, third"

@@ -144,7 +144,7 @@ def test_reader_that_takes_nothing_is_waited_for_once(tmp_path: Path, *, closed:
 
 
 READ_LATE = """
-for count in range(60):
+for count in range(30):
     streams.write_stderr(b"%03d" % count * 3000 + b"\\n", record=True)
     if count % 10 == 0:
         print("printed")
@@ -165,7 +165,7 @@ def test_reader_that_pauses_gets_everything(tmp_path: Path, pause: float) -> Non
         assert process.stderr is not None
         time.sleep(pause)
         lines = process.stderr.read().splitlines()
-    wanted = [b"%03d" % count * 3000 for count in range(60)] + [b"last"]
+    wanted = [b"%03d" % count * 3000 for count in range(30)] + [b"last"]
     assert [line for line in lines if line] == wanted
     assert json.loads(told.read_text()) == {"lost": 0}
 
@@ -182,7 +182,27 @@ def test_pipe_is_made_larger_when_time_is_over(tmp_path: Path) -> None:
     with os.fdopen(reader, "rb") as stderr:
         lines = stderr.read().splitlines()
     assert json.loads(told.read_text()) == {"lost": 0}
-    assert lines == [b"%03d" % count * 3000 for count in range(60)] + [b"last"]
+    assert lines == [b"%03d" % count * 3000 for count in range(30)] + [b"last"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can make a pipe larger")
+def test_line_that_has_begun_is_completed(tmp_path: Path) -> None:
+    """When more waits than the largest pipe takes, records are lost, and none is torn."""
+    told = tmp_path / "told.json"
+    program = PREPARED + READ_LATE.replace('print("printed")', "pass").replace(
+        "range(30)", "range(300)"
+    )
+    command = [sys.executable, "-c", program, str(told), "0"]
+    reader, writer = os.pipe()
+    subprocess.run(command, stderr=writer, check=True, timeout=PATIENCE)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stderr:
+        *lines, last = stderr.read().splitlines()
+    lost = json.loads(told.read_text())["lost"]
+    assert 0 < lost < 300
+    assert last == b"last"
+    assert len(lines) in {300 - lost, 301 - lost}
+    assert {len(line) for line in lines} == {9000}
 
 
 def test_nothing_comes_after_the_last_line(tmp_path: Path) -> None:

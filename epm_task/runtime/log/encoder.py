@@ -145,6 +145,42 @@ _encode = json.JSONEncoder(
 ).encode
 
 
+class Secrets:
+    """Texts that a run must not show; asterisks take their place on every way out."""
+
+    def __init__(self) -> None:
+        """Know none yet."""
+        self._as_json: dict[str, str] = {}
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Hide these texts from now on, each line of theirs, and what `repr` makes of it."""
+        known = set(self._as_json)
+        for text in map(safe_text, texts):
+            parts = {text, *text.splitlines()}
+            known |= parts | {repr(part)[1:-1] for part in parts}
+        known = {text for text in known if len(text) >= _SHORTEST_SECRET}
+        # The longest first: a secret may be a part of another one.
+        ordered = sorted(known, key=len, reverse=True)
+        self._as_json = {text: _encode(text)[1:-1] for text in ordered}
+
+    def hide(self, text: str) -> str:
+        """Return *text* without them."""
+        for secret in self._as_json:
+            text = text.replace(secret, MASK)
+        return text
+
+    def hide_json(self, written: str) -> str:
+        """Return a JSON text of ASCII characters without them in any of its strings."""
+        for secret in self._as_json.values():
+            if secret in written:
+                return re.sub(_STRING, self._hide_in_string, written)
+        return written
+
+    def _hide_in_string(self, match: re.Match[str]) -> str:
+        # Replaced in its written form, a secret could begin in the middle of an escape.
+        return _encode(self.hide(json.loads(match[0])))
+
+
 class RecordEncoder:
     """Makes the records of one run; *source* is where they come from if nothing else is said."""
 
@@ -153,28 +189,23 @@ class RecordEncoder:
         self._job = f',"{JOB_ID}":{_name(job_id)},"{JOB_NAME}":{_name(job_name)}'
         self._begin(run_id)
         self._second = (0, "")
-        self._secrets: dict[str, str] = {}
+        #: What no record shows.
+        self.secrets: Final = Secrets()
 
     def become_child(self) -> None:
         """Number the records anew, under a run id of their own: a fork has made this process."""
         self._begin(f"{self._run_id}.{os.getpid()}")
-
-    def mask(self, secrets: Iterable[str]) -> None:
-        """Replace these texts by asterisks wherever a text of a later record holds them."""
-        known = {*self._secrets, *map(safe_text, secrets)}
-        known = {text for text in known if len(text) >= _SHORTEST_SECRET}
-        # The longest first: a secret may be a part of another one.
-        self._secrets = {text: _encode(text)[1:-1] for text in sorted(known, key=len, reverse=True)}
 
     def encode(
         self, level: int, message: object, properties: dict[str, Any], *, source: str | None = None
     ) -> bytes:
         """Return one line of ASCII JSON, without a line end, of at most 128 KiB; never raise."""
         text = message if type(message) is str else safe_text(message)
-        written, fields = self._masked(_json(text)), self._masked(_json(properties))
+        hide = self.secrets.hide_json
+        written, fields = hide(_json(text)), hide(_json(properties))
         if len(written) + len(fields) > MAX_RECORD_BYTES - _FRAME_BYTES:
             written, fields = _cut(written, fields)
-        where = _short(self._masked(_json(source))) if source else self._source
+        where = _short(hide(_json(source))) if source else self._source
         return (
             f'{{"{TIMESTAMP}":"{self._timestamp()}","{LEVEL}":"{word_for(level)}"'
             f',"{MESSAGE}":{written},"{SOURCE}":{where}{self._run}'
@@ -185,19 +216,6 @@ class RecordEncoder:
         self._run_id = run_id
         self._run = f'{self._job},"{RUN_ID}":{_encode(run_id)},"{SEQ}":'
         self._sequence = itertools.count(1)
-
-    def _masked(self, written: str) -> str:
-        for secret in self._secrets.values():
-            if secret in written:
-                return re.sub(_STRING, self._mask_string, written)
-        return written
-
-    def _mask_string(self, match: re.Match[str]) -> str:
-        # Replaced in its written form, a secret could begin in the middle of an escape.
-        text = json.loads(match[0])
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return _encode(text)
 
     def _timestamp(self) -> str:
         now = time.time()

@@ -21,7 +21,7 @@ from epm_task.errors import HandlerCrashed
 from epm_task.exit_code import ExitCode, describe
 from epm_task.runtime.agent.address import broker_address
 from epm_task.runtime.broker.packet import NOT_AUTHORIZED
-from epm_task.runtime.log.encoder import RecordEncoder, exception_properties, secret_texts
+from epm_task.runtime.log.encoder import RecordEncoder, Secrets, exception_properties, secret_texts
 from epm_task.runtime.log.log import Sink, joined, make_log
 from epm_task.runtime.log.outbox import Message, Outbox
 from epm_task.runtime.outcome import Outcome, RecordsUndelivered
@@ -53,13 +53,16 @@ class LogPipe:
     Records of the level *mirror* or above are on stderr before the call returns.
     """
 
-    def __init__(self, streams: StandardStreams, *, mirror: int) -> None:
+    def __init__(
+        self, streams: StandardStreams, *, mirror: int, secrets: Secrets | None = None
+    ) -> None:
         self.outbox = Outbox()
         #: Empties the outbox from the moment that it is set.
         self.delivery: Delivery | None = None
         self.spilled = 0
         self.reason = "no broker is used"
         self._streams = streams
+        self._secrets = secrets or Secrets()
         self._mirror = mirror
         self._closed = False
         self._patience = _PATIENCE_SECONDS
@@ -79,7 +82,8 @@ class LogPipe:
         self._accept(Message(KEEPER_LOGGER, line, kept))
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Accept one message of the author's own topics."""
+        """Accept one message of the author's own topics, an object of ASCII JSON."""
+        payload = self._secrets.hide_json(payload.decode("ascii")).encode("ascii")
         with SHIELD:
             self._accept(Message(topic, payload))
 
@@ -92,13 +96,13 @@ class LogPipe:
         self.reason = why
         self._spill(message)
         if code == NOT_AUTHORIZED and first:
-            self._say(
+            self.say(
                 f"the broker refused the topic {message.topic!r} ({why}); add "
                 f'"{message.topic}" to mqttTopics.allowedPublications of the job; '
                 "what was sent to it is on stderr"
             )
         elif code != NOT_AUTHORIZED:
-            self._say(f"a message on {message.topic!r} was not taken: {why}; it is on stderr")
+            self.say(f"a message on {message.topic!r} was not taken: {why}; it is on stderr")
 
     def flush(self, seconds: float) -> int:
         """Wait until all is acknowledged, spill the rest; return how many records were spilled.
@@ -168,8 +172,10 @@ class LogPipe:
             line = show_line(line)
         return self._streams.write_stderr(line + b"\n", record=True, keep=keep)
 
-    def _say(self, sentence: str) -> None:
-        self._streams.write_stderr(f"epm_task: {sentence}\n".encode())
+    def say(self, sentence: str) -> None:
+        """Write a line for people."""
+        text = f"epm_task: {self._secrets.hide(sentence)}\n"
+        self._streams.write_stderr(text.encode("utf-8", "backslashreplace"))
 
 
 #: A handler that was ended by force gets less time, so that the agent's kill finds nobody.
@@ -192,12 +198,15 @@ class RunLog:
             job_name=invocation.job_name,
             run_id=invocation.run_id,
         )
-        self.pipe: Final = LogPipe(streams, mirror=level.NUMBERS[declaration.mirror])
+        #: What nothing of the run shows.
+        self.secrets: Final = self._encoder.secrets
+        mirror = level.NUMBERS[declaration.mirror]
+        self.pipe: Final = LogPipe(streams, mirror=mirror, secrets=self.secrets)
         self._sink = Sink(self._encoder, self.pipe.record)
         minimum = level.NUMBERS[invocation.log_level]
         self.log: Final = make_log(self._sink, minimum)
         self._connected = False
-        self._encoder.mask(secret_texts(invocation.arguments))
+        self.secrets.add(secret_texts(invocation.arguments))
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._become_child)
         self._joined = ExitStack()
@@ -212,7 +221,7 @@ class RunLog:
             BrokerError: The broker is required, and did not accept the connection in time.
             SettingsError: The agent's settings do not say where the broker is.
         """
-        self._encoder.mask(secret_texts(settings))
+        self.secrets.add(secret_texts(settings))
         if registration.tries > 1:
             seconds = round(registration.seconds, 3)
             self.log.info("registered", tries=registration.tries, seconds=seconds)
@@ -267,10 +276,10 @@ class RunLog:
         spilled = self.pipe.flush(seconds)
         if spilled and self._connected:
             why = f"{spilled} records were not acknowledged by the broker ({self.pipe.reason})"
-            self._streams.write_stderr(f"epm_task: {why}; they are written above\n".encode())
+            self.pipe.say(f"{why}; they are written above")
         if spilled and self._declaration.strict_logs and outcome.exit_code == ExitCode.OK:
-            return Outcome.of_error(RecordsUndelivered(spilled, self.pipe.reason))
-        return outcome
+            outcome = Outcome.of_error(RecordsUndelivered(spilled, self.pipe.reason))
+        return outcome.without(self.secrets)
 
     def close_by_force(self, outcome: Outcome) -> int:
         """Flush what can be flushed quickly, then write the outcome; return the exit code."""

@@ -172,7 +172,7 @@ def test_any_record_is_one_line_of_strict_json(
 ) -> None:
     """No message and no field of any kind raises, breaks the line, or forges a key."""
     masking = encoder()
-    masking.mask([secret, SECRET])
+    masking.secrets.add([secret, SECRET])
     strict(masking.encode(logging.INFO, message, properties))
 
 
