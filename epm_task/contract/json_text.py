@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 #: What an agent takes as the body of a request; jobs and settings have a few kilobytes.
 MAX_BYTES: Final = 1024 * 1024
 
 INDENT: Final = "  "
+#: The default of .NET's JSON reader, on which an agent with Kestrel rests.
+MAX_DEPTH: Final = 64
 #: Python refuses to convert longer ones, because that takes quadratic time.
 _MAX_DIGITS: Final = 4300
 #: What UTF-16 text begins with.
@@ -58,18 +61,21 @@ def parse_json(data: bytes | str) -> Any:
     """
     text = data if isinstance(data, str) else decode(data)
     try:
-        return json.loads(
+        value = json.loads(
             text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
         )
     except json.JSONDecodeError as error:
         place = (error.lineno, error.colno)
         raise BadJson(f"it is not JSON ({error.msg})", place=place) from None
     except RecursionError:
-        raise BadJson("it is nested too deeply") from None
+        raise BadJson(_TOO_DEEP) from None
     except BadJson:
         raise
     except ValueError as error:  # Python's own limit of digits
         raise BadJson(str(error)) from None
+    if text.count("{") + text.count("[") > MAX_DEPTH:  # few texts have so many
+        _check_depth(value)
+    return value
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -191,6 +197,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise BadJson(f"the name {twice[:40]!r} is in one object twice", "remove one")
     return found
+
+
+_TOO_DEEP: Final = f"it is nested too deeply: more than {MAX_DEPTH} levels"
+
+
+def _check_depth(value: Any) -> None:
+    # What Python's reader lets pass, whoever walks through it later could not.
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        holders = [each for each in level if isinstance(each, dict | list)]
+        level = [child for each in holders for child in _children(each)]
+    if level:
+        raise BadJson(_TOO_DEEP)
+
+
+def _children(holder: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return holder.values() if isinstance(holder, dict) else holder
 
 
 def _refuse(name: str) -> float:

@@ -6,13 +6,17 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from epm_task.contract.json_text import BadJson, check_size, decode, place_in, read_number
+from epm_task.contract.json_text import (
+    MAX_DEPTH,
+    BadJson,
+    check_size,
+    decode,
+    place_in,
+    read_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-#: The default of .NET's JSON reader, on which an agent with Kestrel rests.
-MAX_DEPTH: Final = 64
 
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         (b'{\n\n"a": "\xff"}', (3, 7), "not UTF-8"),
         ('{"a":1}'.encode("utf-16"), (1, 1), "UTF-16"),
         (b"[" * 100_000, (0, 0), "nested too deeply"),
+        (b"[" * 66 + b"]" * 66, (0, 0), "nested too deeply: more than 64 levels"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, (0, 0), "more than 64 levels"),
         (b"[NaN]", (0, 0), "it holds NaN, which is not JSON"),
         (b"[-Infinity]", (0, 0), "it holds -Infinity"),
         (b"[1e999]", (0, 0), "1e999 is too large"),
@@ -49,6 +51,13 @@ def test_a_fault_is_one_error_with_place_and_reason(
         parse_json(data)
     assert (caught.value.place, caught.value.line) == (place, place[0])
     assert caught.value.fix
+
+
+@pytest.mark.parametrize("data", [b"[" * 65 + b"]" * 65, b"[" * 64 + b"1, 2" + b"]" * 64])
+def test_what_is_nested_as_deep_as_the_agent_reads_is_read(data: bytes) -> None:
+    """The innermost value lies in 64 others; brackets that follow each other do not count."""
+    assert parse_json(data)
+    assert len(parse_json(b"[" + b"{}, " * 200 + b"[]]")) == 201
 
 
 @given(st.binary(max_size=40))
