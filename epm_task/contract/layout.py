@@ -93,16 +93,23 @@ def find_program(
     that of this process unless *search_path* is given.
     """
     if path := task.get("executablePath"):
-        return Path(path) if Path(path).is_file() else None
+        return Path(path) if isinstance(path, str) and _is_file(Path(path)) else None
     command = str(task.get("command") or "")
     if not command or Path(command).name != command:
         return None
     extensions = ("", *SCRIPT_TYPES)
     for extension in (".exe", *extensions) if platform == "win32" else extensions:
-        if jobs_bin and (program := jobs_bin / command / f"{command}{extension}").is_file():
+        if jobs_bin and _is_file(program := jobs_bin / command / f"{command}{extension}"):
             return program
     found = shutil.which(command, path=search_path)
     return Path(found) if found else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # longer than a name may be, or in a folder that is closed to this user
+        return False
 
 
 def _port(value: object) -> int | None:

@@ -87,6 +87,13 @@ def test_wrong_executable_path_is_not_papered_over(tmp_path: Path) -> None:
     assert find_program(task, tmp_path, None) is None
 
 
+@pytest.mark.parametrize("path", [True, 1, 1.5, [], ["a"], {"a": 1}, "nul\0", "x" * 5000, "\ud800"])
+def test_what_is_no_path_names_no_program(tmp_path: Path, path: object) -> None:
+    """A document may hold anything; a number is not a descriptor."""
+    assert find_program({"executablePath": path}, tmp_path, "/nonexistent") is None
+    assert find_program({"command": path}, tmp_path, "/nonexistent") is None
+
+
 @pytest.mark.parametrize("command", ["", "../tool/tool", "absent-from-everywhere"])
 def test_command_is_a_bare_name(tmp_path: Path, command: str) -> None:
     """A command with a path in it, or none, names no program."""

@@ -9,11 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from admin.admin_files import job_document
 from admin.doctor.setups import seen, with_document
 from hypothesis import given
 from hypothesis import strategies as st
+from peers.garbling import garbled
 
 from epm_task.admin.doctor.check_binary import check_binaries, read_executable
+from epm_task.admin.doctor.check_job import check_drift, check_topics
 from epm_task.admin.doctor.finding import State
 
 if TYPE_CHECKING:
@@ -189,3 +192,23 @@ def test_a_file_of_no_known_kind_is_a_note(tmp_path: Path) -> None:
     found = {f.check: f for f in check_binaries(setup)}
     assert found["architecture"].state is State.NOTE
     assert "one-dir" not in found
+
+
+def test_a_garbled_job_is_examined_all_the_same(tmp_path: Path) -> None:
+    """Each field dropped, renamed, or with another value: a finding, never an accident."""
+    folder = tmp_path / "Jobs" / "bin" / "probe"
+    folder.mkdir(parents=True)
+    program = str(tmp_path / "tool")
+    for what, variant in (
+        *garbled(job_document(osFilter={}, eventTopic="KeeperLogger")),
+        *garbled(job_document(tasks=[{"id": "one", "executablePath": program}])),
+    ):
+        setup = with_document(tmp_path)
+        setup.document = variant
+        setup.built = job_document(enabled=True, parameters=[])
+        try:
+            for check in (check_binaries, check_drift, check_topics):
+                seen(check, setup)
+        except Exception as error:
+            error.add_note(what)
+            raise
