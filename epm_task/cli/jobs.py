@@ -64,7 +64,8 @@ def _starts(job: dict[str, Any]) -> str:
         starts += [f"every {minutes} min"] if minutes else []
         starts += [str(schedule[key]) for key in ("cronExpression", "runAt") if schedule.get(key)]
         starts = starts or ["calendar"]
-    for event in job.get("events") or ():
+    events = job.get("events")
+    for event in events if isinstance(events, list) else ():
         starts.append(str(event.get("eventType", "") if isinstance(event, dict) else event))
     return ", ".join(starts) or "by hand"
 
@@ -240,7 +241,7 @@ def _show_start(started: Started, *, as_json: bool) -> None:
     if as_json:
         show_json(asdict(started))
     else:
-        typer.echo(f"{started.job_id}: started {printable(started.run_id)}".rstrip())
+        typer.echo(printable(f"{started.job_id}: started {started.run_id}").rstrip())
 
 
 def _show_end(ended: EndedRun) -> None:

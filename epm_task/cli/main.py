@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
@@ -100,6 +101,8 @@ def _options(
 def main() -> NoReturn:
     """Run the command line and end the process."""
     code: int | None
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr: no text of others is a defect
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="epm-task", standalone_mode=False)
     except (Failure, AdminError) as error:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from admin.admin_files import add_binary, job_document
+from cli import command
+from cli.command_line import epm_task
 from cli.jobs.job_files import write_job
+from peers import http_answer
+from peers.garbling import garbled
+from peers.http_peer import HttpPeer
 
 from epm_task.contract.topic import KEEPER_LOGGER
 
@@ -231,3 +236,27 @@ def test_what_the_agent_noted_about_a_run_is_shown(
     ended = jobs("trigger", "probe", "--wait", "--agent-root", agent.root)
     assert ended.exit_code == 143
     assert ended.err.endswith("ended by the agent at its time-out\n")
+
+
+def test_garbled_jobs_are_listed() -> None:
+    """Each field of a job dropped, renamed, or with another value: a line all the same."""
+    job = {"id": "a", "enabled": True, "name": "A", "events": [{"eventType": "Startup"}]}
+    schedule = {"intervalMinutes": 5, "cronExpression": "* * * * *", "runAt": "2030-01-01"}
+    garbled_jobs = [each for _, each in garbled({**job, "schedule": schedule})]
+    jobs = [each for each in garbled_jobs if len(str(each)) < 1000]
+    with HttpPeer([http_answer.ok({"jobs": jobs})]) as peer:
+        ended = epm_task("jobs", "list", "--base-url", peer.base_url)
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert len(ended.out.splitlines()) == len(jobs) + 1
+
+
+@pytest.mark.parametrize("verb", ["get", "run", "reload"])
+def test_text_that_has_no_utf_8_is_shown_as_an_escape(tmp_path: Path, verb: str) -> None:
+    """JSON can hold a lone surrogate, and control characters cannot reach the terminal."""
+    answer = http_answer.body(rb'{"jobId": "\ud800\u001b", "message": "\ud800", "z": "\ud800"}')
+    with HttpPeer([answer]) as peer:
+        words = ["jobs", verb, *(["probe"] if verb != "reload" else []), "--base-url"]
+        ended = command.epm_task(*words, peer.base_url, cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, [])
+    assert r"\ud800" in ended.out
+    assert "\x1b" not in ended.out
