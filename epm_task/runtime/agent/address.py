@@ -26,7 +26,7 @@ def loopback_ip(host: str) -> str | None:
     """Return *host* as an IP address of this machine's loopback, or None.
 
     `localhost` becomes 127.0.0.1 and is never resolved: on [::1] another user may listen. Short and
-    mapped spellings such as `127.1` or `::ffff:127.0.0.1` are refused.
+    mapped spellings such as `127.1` or `::ffff:127.0.0.1`, and zones as in `::1%lo`, are refused.
     """
     if host == "localhost":
         return "127.0.0.1"
@@ -34,8 +34,8 @@ def loopback_ip(host: str) -> str | None:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
-    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped
-    return str(address) if address.is_loopback and not mapped else None
+    odd = isinstance(address, ipaddress.IPv6Address) and (address.ipv4_mapped or address.scope_id)
+    return str(address) if address.is_loopback and not odd else None
 
 
 def origin(address: tuple[str, int]) -> str:

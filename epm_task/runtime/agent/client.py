@@ -182,10 +182,15 @@ class AgentClient:
         )
 
 
+#: Kestrel, the agent's server, takes a request line of 8 KiB at most.
+_MAX_SEGMENT_BYTES: Final = 8192
+
+
 def _segment(name: str) -> str:
-    if name in {"", ".", ".."}:
-        raise UnknownSetting(repr(name))
-    return quote(name, safe="")
+    segment = quote(name, safe="") if name.isprintable() else ""  # a lone surrogate has no UTF-8
+    if segment in {"", ".", ".."} or len(segment) > _MAX_SEGMENT_BYTES:
+        raise UnknownSetting(repr(name[:80]))
+    return segment
 
 
 #: Growing by 1.6 finds a registration late by at most 60 % of what has passed.

@@ -47,6 +47,9 @@ def test_agent_on_loopback_is_accepted(url: str, address: tuple[str, int]) -> No
         "https://2130706433:6889",
         "https://0x7f.1:6889",
         "https://[::ffff:127.0.0.1]:6889",
+        "https://[::1%lo]:6889",
+        "https://[::1%é]:6889",
+        "https://[::1%\x01]:6889",
         "https://127.0.0.1.:6889",
         "https://127.0.0.1:99999",
         "https://127.0.0.1:port",
@@ -120,7 +123,7 @@ def test_wrong_port_is_named_without_its_value(port: str) -> None:
     assert f"{port!r}" not in str(refused.value)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "broker.example", "127.0.0.1 x"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "broker.example", "127.0.0.1 x", "::1%é"])
 def test_broker_off_loopback_is_unsafe(host: str) -> None:
     """A broker elsewhere is never talked to."""
     with pytest.raises(UnsafeBroker):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from itertools import islice
@@ -68,7 +69,9 @@ def test_endpoint_has_its_request(
     assert request.partition(b"\r\n\r\n")[2] == body
 
 
-@pytest.mark.parametrize("name", ["..", ".", "", "../Jobs", "a?b", "a#b", "a%2e", "a b"])
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "../Jobs", "a?b", "a#b", "a%2e", "a b", "\ud800", "a\0", "a" * 70_000]
+)
 def test_name_cannot_leave_its_segment(name: str) -> None:
     """A plugin's name never reaches another endpoint."""
     with _agent() as (client, peer):
@@ -81,6 +84,14 @@ def test_name_cannot_leave_its_segment(name: str) -> None:
     assert path.startswith(b"/api/PluginSettings/")
     assert path.count(b"/") == 3
     assert not set(path) & set(b"?#")
+
+
+def test_value_without_utf_8_is_sent_as_an_escape() -> None:
+    """JSON has a form for a lone surrogate, as an argument that is no UTF-8 holds it."""
+    with _agent() as (client, peer):
+        client.put_setting("P", "k", "\ud800é")
+    body = peer.requests[0].partition(b"\r\n\r\n")[2]
+    assert json.loads(body) == {"value": "\ud800é"}
 
 
 def test_typed_values_become_text() -> None:
