@@ -144,8 +144,8 @@ class Exchange:
     def _result(self, call: Call[T], answer: httpx.Response) -> T:
         status, place = answer.status_code, self.url + call.path
         if answer.is_redirect:
-            target = urlsplit(answer.headers.get("Location", "")).netloc or "another path"
-            raise ForeignAnswer(place, f"a redirect ({status}) to {target}, not followed")
+            target = answer.extensions["location"][:80]
+            raise ForeignAnswer(place, f"a redirect ({status}) to {target!r}, not followed")
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise CredentialRefused(str(call), self._why_refused(status), status=status)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -272,8 +272,11 @@ def admin_address(base_url: str, *, allow_remote: bool = False) -> tuple[str, in
     try:
         if allow_remote:
             url = urlsplit(base_url)
-            if url.hostname and url.scheme == "https" and "@" not in url.netloc:
-                return url.hostname, url.port or 443
+            host = url.hostname or ""
+            host.encode("idna")  # as a socket does; UnicodeError is a ValueError
+            odd = not host.isprintable() or set(url.netloc) & set("@%")
+            if host and url.scheme == "https" and not odd:
+                return host, url.port or 443
         return base_url_address(base_url)
     except ValueError as error:
         raise UnsafeConnection(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from admin.admin_files import foreign_pair, job_document, peer_ca
 from peers import http_answer, second_user
+from peers.garbling import garbled
+from peers.hostile_answer import HOSTILE, closing, mutations
 from peers.http_peer import HttpPeer
 from peers.listener import Listener
 from peers.patience import PATIENCE
@@ -71,6 +74,66 @@ def test_a_wrong_answer_is_one_clear_error(
     """Each kind of answer has its class, with its exit code."""
     with HttpPeer([answer]) as peer, pytest.raises(kind, match=words):
         ask(peer, peer_ca(tmp_path))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_is_76_for_a_question_and_for_a_change(tmp_path: Path, name: str) -> None:
+    """Nothing that Python's parsers raise gets out, and the text fits on a line."""
+    with (
+        HttpPeer([http_answer.raw(HOSTILE[name])]) as peer,
+        AdminClient(peer.base_url, Credential(ca=peer_ca(tmp_path))) as client,
+    ):
+        for call in (client.list_jobs, lambda: client.delete_job("probe")):
+            with pytest.raises(ForeignAnswer) as error:
+                call()
+            assert (error.value.exit_code, len(str(error.value)) < 400) == (76, True)
+    assert len(peer.requests) == 2
+
+
+def test_a_mutated_answer_is_read_or_is_an_error_of_the_client(tmp_path: Path) -> None:
+    """Some hundred of them, drawn from a seed: no other error than the documented ones."""
+    answers = list(mutations(2, 200, b'{"jobs": [{"id": "probe"}], "count": 1, "message": "1"}'))
+    seen = set()
+    with (
+        HttpPeer([closing(data) for data in answers]) as peer,
+        AdminClient(peer.base_url, Credential(ca=peer_ca(tmp_path))) as client,
+    ):
+        for data in answers:
+            try:
+                client.list_jobs()
+            except AdminError as error:
+                seen.add(type(error))
+            except Exception as error:
+                error.add_note(repr(data))
+                raise
+    assert {ForeignAnswer, AdminUnreachable} <= seen
+    assert len(peer.requests) == len(answers)
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "valid"),
+    [
+        ("list_jobs", (), {"jobs": [{"id": "a"}], "count": 1, "message": "1 job"}),
+        ("delete_job", ("a",), {"jobId": "a", "message": "gone", "warnings": [{"w": ["x"]}]}),
+        ("validate_job", ({},), {"valid": True, "errors": ["e"], "warnings": [], "jobId": "a"}),
+        ("trigger_job", ("a",), {"jobId": "a", "runId": "r", "message": "started"}),
+        ("reload_jobs", (), {"count": 1, "errors": [{"file": "a.json"}], "message": "1"}),
+        ("health", (), {"status": "healthy", "version": "1"}),
+    ],
+)
+def test_a_garbled_document_is_read_or_is_76(
+    tmp_path: Path, call: str, args: tuple[Any, ...], valid: dict[str, Any]
+) -> None:
+    """Each field dropped, renamed, or with another value; what is used has its type."""
+    variants = [json.dumps(variant).encode() for _, variant in garbled(valid)]
+    with (
+        HttpPeer([http_answer.body(data) for data in variants]) as peer,
+        AdminClient(peer.base_url, Credential(ca=peer_ca(tmp_path))) as client,
+    ):
+        for _ in variants:
+            with contextlib.suppress(ForeignAnswer):
+                hash(str(getattr(client, call)(*args)))
+    assert len(peer.requests) == len(variants)
 
 
 def test_the_errors_of_a_400_are_passed_on(tmp_path: Path) -> None:
@@ -200,6 +263,16 @@ def test_only_https_on_loopback_is_called(url: str) -> None:
     """Every other address is refused before anything is opened."""
     with pytest.raises(UnsafeConnection, match="was not used"):
         AdminClient(url)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a" * 64 + ".example", "a..b", "\x7f", "xn--\ud800", "x" * 70_000, "[::1%é]", "u@h", ""],
+)
+def test_a_remote_host_that_no_socket_takes_is_refused(tmp_path: Path, host: str) -> None:
+    """It never reaches a parser that would raise something else."""
+    with pytest.raises(UnsafeConnection, match="was not used"):
+        AdminClient(f"https://{host}:1", Credential(ca=peer_ca(tmp_path)), allow_remote=True)
 
 
 def test_a_remote_agent_needs_a_ca() -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import http.client
 import io
+import json
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from http import HTTPStatus
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
 from epm_task.runtime.agent.address import agent_address, origin
@@ -78,17 +80,20 @@ class Transport:
             UnsafeAgent: Somebody else than the agent holds the port, or its certificate is refused.
         """
         deadline = time.monotonic() + seconds
+        # Not httpx's own: JSON carries a lone surrogate, as an escape, and UTF-8 does not.
+        content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        extensions = {"deadline": deadline}
         try:
             with self._lock:
                 response = self._client.request(
-                    method, path, json=body, extensions={"deadline": deadline}
+                    method, path, content=content, headers=headers, extensions=extensions
                 )
         except httpx.RemoteProtocolError as error:
             raise AgentProtocolError(self.url + path, f"the answer is refused: {error}") from error
         except httpx.TransportError as error:
             raise self._explained(error) from error
-        location = response.headers.get("Location", "")
-        return Answer(response.status_code, response.content, location)
+        return Answer(response.status_code, response.content, response.extensions["location"])
 
     def close(self) -> None:
         """Close the connection."""
@@ -124,7 +129,7 @@ class Wire(httpx.BaseTransport):
     """One connection, opened when it is needed and kept for the next request.
 
     *dial* makes it, before a moment of `time.monotonic()`; a body of more than *max_body_bytes* is
-    refused.
+    refused, and so is an answer of more than twice as many.
     """
 
     def __init__(
@@ -132,10 +137,13 @@ class Wire(httpx.BaseTransport):
     ) -> None:
         self._dial = dial
         self._max_body_bytes = max_body_bytes
-        self._connection: http.client.HTTPConnection | None = None
+        self._stream: _BoundedSocket | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* and return the whole answer, before `extensions["deadline"]`.
+
+        Of the headers only the target of a redirect comes back, as `extensions["location"]`: httpx
+        would parse it, and cookies, as for a web site, and fail at odd ones.
 
         Raises:
             httpx.ConnectError: No connection, or no TLS; `__cause__` says why.
@@ -144,7 +152,7 @@ class Wire(httpx.BaseTransport):
             httpx.RemoteProtocolError: The answer is not HTTP, encoded, or too large.
         """
         deadline: float = request.extensions["deadline"]
-        reused = self._connection is not None
+        reused = self._stream is not None
         try:
             return self._exchange(request, deadline)
         except httpx.ReadError as error:
@@ -155,60 +163,135 @@ class Wire(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     def _exchange(self, request: httpx.Request, deadline: float) -> httpx.Response:
-        connection = self._connection or self._connect(request, deadline)
-        self._connection = None  # comes back only after a whole answer
+        stream = self._stream or self._connect(request, deadline)
+        self._stream = None  # comes back only after a whole answer
+        sent = False
         try:
-            connection.sock.deadline = deadline  # type: ignore[union-attr]  # see `_connect`
-            connection.request(
-                request.method,
-                request.url.raw_path.decode("ascii"),
-                request.read() or None,
-                {
-                    name.decode("ascii"): value.decode("ascii")
-                    for name, value in request.headers.raw
-                },
-            )
-            response = self._read(request, connection.getresponse())
+            stream.begin(deadline, 2 * self._max_body_bytes)
+            _send(request, stream)
+            sent = True
+            # Not `getresponse`, which closes the stream before a last answer is read.
+            answer = http.client.HTTPResponse(stream, method=request.method)  # type: ignore[arg-type]
+            answer.begin()
+            response = self._read(answer, stream)
         except BaseException as error:
-            connection.close()
-            if isinstance(error, OSError | http.client.HTTPException):
+            stream.close()
+            # Python's parsers raise about an answer whatever comes: ValueError, UnicodeError, …
+            if isinstance(error, OSError) or (sent and isinstance(error, Exception)):
                 raise _translated(error, request) from error
             raise
-        if connection.sock is not None:  # http.client drops it when the answer asks for that
-            self._connection = connection
+        if answer.will_close:
+            stream.close()
+        else:
+            self._stream = stream
         return response
 
-    def _connect(self, request: httpx.Request, deadline: float) -> http.client.HTTPConnection:
+    def _connect(self, request: httpx.Request, deadline: float) -> _BoundedSocket:
         try:
-            secured = self._dial(deadline)
+            return _BoundedSocket(self._dial(deadline))
         except TimeoutError as error:
             raise httpx.ConnectTimeout("no connection in time", request=request) from error
         except OSError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        connection = http.client.HTTPConnection("")
-        connection.sock = _BoundedSocket(secured, deadline)
-        return connection
 
-    def _read(self, request: httpx.Request, answer: http.client.HTTPResponse) -> httpx.Response:
-        length = answer.length
-        if length is not None and length > self._max_body_bytes:
-            raise httpx.RemoteProtocolError(f"a body of {length} bytes", request=request)
-        encoding = answer.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
-            raise httpx.RemoteProtocolError(f"an encoded body ({encoding[:20]})", request=request)
-        body = answer.read(self._max_body_bytes + 1)
-        if len(body) > self._max_body_bytes:
-            size = self._max_body_bytes >> 20
-            raise httpx.RemoteProtocolError(f"a body larger than {size} MiB", request=request)
+    def _read(self, answer: http.client.HTTPResponse, stream: _BoundedSocket) -> httpx.Response:
+        if stream.ended:  # http.client takes a head that was cut off for a whole one
+            raise http.client.IncompleteRead(b"")
+        _check_head(answer)
+        length, limit = answer.length, self._max_body_bytes
+        if length is not None and length > limit:
+            raise _Refused(f"a body of {length} bytes")
+        body = _read_chunks(answer.fp, limit) if answer.chunked else answer.read(limit + 1)
+        if len(body) > limit:
+            raise _Refused(_too_large(limit))
         if length is not None and len(body) < length:  # read(n) does not complain, unlike read()
             raise http.client.IncompleteRead(body, length - len(body))
-        answer.read()  # the end of a chunked body, so that the connection can be used again
-        return httpx.Response(answer.status, headers=answer.getheaders(), content=body)
+        location = answer.getheader("Location", "")
+        return httpx.Response(answer.status, content=body, extensions={"location": location})
+
+
+def _send(request: httpx.Request, stream: _BoundedSocket) -> None:
+    connection = http.client.HTTPConnection("")
+    connection.sock = stream
+    connection.request(
+        request.method,
+        request.url.raw_path.decode("ascii"),
+        request.read() or None,
+        {name.decode("ascii"): value.decode("ascii") for name, value in request.headers.raw},
+    )
+
+
+class _Refused(http.client.HTTPException):
+    """An answer that HTTP does not allow, or that is not wanted; the text says why."""
+
+
+def _too_large(limit: int) -> str:
+    return f"a body larger than {limit >> 20} MiB"
+
+
+def _check_head(answer: http.client.HTTPResponse) -> None:
+    """Refuse a head that no agent sends, or of which http.client guesses where the body ends."""
+    headers = answer.headers
+    if headers.defects or not all(f"{name}{value}".isascii() for name, value in headers.items()):
+        raise _Refused("not HTTP (its headers)")
+    if answer.status < HTTPStatus.OK:  # another answer follows; 100 is skipped by http.client
+        raise _Refused(f"the interim status {answer.status}")
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise _Refused(f"an encoded body ({encoding[:20]})")
+    lengths = headers.get_all("Content-Length", [])
+    codings = headers.get_all("Transfer-Encoding", [])
+    plain = all(text.strip().isdecimal() and len(text) <= _MAX_DIGITS for text in lengths)
+    if len(lengths + codings) > 1 or len(codings) != answer.chunked or not plain:
+        raise _Refused("a body of unknown length")
+
+
+#: More than any length has, and less than Python refuses to read.
+_MAX_DIGITS: Final = 20
+#: http.client's own limit for a line of the head.
+_MAX_LINE_BYTES: Final = 65_536
+_HEX: Final = b"0123456789abcdefABCDEF"
+
+
+def _read_chunks(source: BinaryIO, limit: int) -> bytes:
+    """Return a body in chunks, read to the end of its trailers.
+
+    http.client fails at a chunk of -5 bytes, takes one of -1 for all that comes, and 0x2 for 2.
+    """
+    body = bytearray()
+    while size := _chunk_size(source):
+        if len(body) + size > limit:
+            raise _Refused(_too_large(limit))
+        chunk = source.read(size + 2)
+        if len(chunk) < size + 2:
+            raise http.client.IncompleteRead(chunk)
+        if not chunk.endswith(b"\r\n"):
+            raise _Refused("not HTTP (a chunk longer than its size)")
+        body += chunk[:-2]
+    while _line(source).strip(b"\r\n"):
+        pass
+    return bytes(body)
+
+
+def _chunk_size(source: BinaryIO) -> int:
+    text = _line(source).partition(b";")[0].strip()
+    if not text or text.strip(_HEX):
+        raise _Refused("not HTTP (the size of a chunk)")
+    return int(text, 16)
+
+
+def _line(source: BinaryIO) -> bytes:
+    line = source.readline(_MAX_LINE_BYTES + 1)
+    if len(line) > _MAX_LINE_BYTES:
+        raise http.client.LineTooLong("chunk")
+    if not line.endswith(b"\n"):
+        raise http.client.IncompleteRead(line)
+    return line
 
 
 class _Closed(httpx.ReadError):
@@ -218,9 +301,14 @@ class _Closed(httpx.ReadError):
 class _BoundedSocket(io.RawIOBase):
     """What http.client needs of a socket, each wait cut to what is left until the deadline."""
 
-    def __init__(self, secured: ssl.SSLSocket, deadline: float) -> None:
+    def __init__(self, secured: ssl.SSLSocket) -> None:
         self._secured = secured
-        self.deadline = deadline
+
+    def begin(self, deadline: float, most_bytes: int) -> None:
+        """Begin an exchange, which ends before *deadline*, with an answer of *most_bytes*."""
+        self._deadline = deadline
+        self._bytes_left = most_bytes
+        self.ended = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return a reader that leaves the socket open when it is closed."""
@@ -228,13 +316,18 @@ class _BoundedSocket(io.RawIOBase):
 
     def sendall(self, data: bytes) -> None:
         """Send *data* before the deadline; TimeoutError when that is over."""
-        self._secured.settimeout(seconds_left(self.deadline))
+        self._secured.settimeout(seconds_left(self._deadline))
         self._secured.sendall(data)
 
     def receive_into(self, buffer: memoryview) -> int:
         """Receive what is there, at least one byte; 0 at the end of the stream."""
-        self._secured.settimeout(seconds_left(self.deadline))
-        return self._secured.recv_into(buffer)
+        self._secured.settimeout(seconds_left(self._deadline))
+        count = self._secured.recv_into(buffer)
+        self.ended = not count
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise _Refused("an answer without an end")
+        return count
 
     def close(self) -> None:
         """Close the connection."""
@@ -264,4 +357,5 @@ def _translated(error: Exception, request: httpx.Request) -> httpx.TransportErro
         return _Closed("the connection was closed", request=request)
     if isinstance(error, http.client.IncompleteRead | OSError):
         return httpx.ReadError("the answer ended too early", request=request)
-    return httpx.RemoteProtocolError(f"not HTTP ({type(error).__name__})", request=request)
+    why = str(error) if isinstance(error, _Refused) else f"not HTTP ({type(error).__name__})"
+    return httpx.RemoteProtocolError(why, request=request)

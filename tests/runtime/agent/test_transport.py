@@ -267,6 +267,28 @@ def test_announced_end_opens_a_new_connection() -> None:
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize("head", [b"Connection: close\r\nContent-Length: 9999\r\n", b"\r\n"[:0]])
+def test_last_answer_of_a_connection_is_read_to_its_end(head: bytes) -> None:
+    """Its body may come later than its head, with a length or until the connection ends."""
+
+    def send(exchange: answer.Exchange) -> bool:
+        exchange.sock.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+        exchange.stopping.wait(0.05)
+        exchange.sock.sendall(b"x" * 9999)
+        return False
+
+    with HttpPeer([answer.Answer(send)]) as peer, _client(peer.port) as client:
+        assert _get(client).content == b"x" * 9999
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nServer: peer\r\nCo"])
+def test_head_that_was_cut_off_is_an_early_end(head: bytes) -> None:
+    """What is missing may have said that a body follows: it is not an answer without a body."""
+    cut = answer.raw(head, keep_open=False)
+    with HttpPeer([cut]) as peer, _client(peer.port) as client, pytest.raises(httpx.ReadError):
+        _get(client)
+
+
 def test_chunked_body_leaves_the_connection_usable() -> None:
     """A body in chunks is read to its end."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
