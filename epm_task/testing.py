@@ -81,6 +81,7 @@ class _Kept:
         encoder = RecordEncoder(
             source=job_id, job_id=job_id, job_name=invocation.job_name, run_id=run_id
         )
+        self.secrets = encoder.secrets
         self.log = Log(Sink(encoder, self.record), [], {})
         self.pipe = self
         self.records: list[Record] = []
