@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from epm_task.runtime.attestation import linux as attestation_linux
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from epm_task.runtime.attestation import Endpoint
 
@@ -25,20 +25,41 @@ if TYPE_CHECKING:
 Address = tuple[str, int]
 
 
-def peer_pid(local: Address, peer: Address, candidates: Collection[int]) -> int | None:
-    """Return which of *candidates* holds the far end of a connection, or None.
+#: Where a search has seen sockets, by name such as `socket:[4711]`: PID, and link in `/proc`.
+Seen = dict[str, tuple[int, str]]
+#: Those of hundreds of tasks; the oldest are gone already.
+_MOST_SEEN: Final = 10_000
 
-    *local* is our own address of the connection (`getsockname`), *peer* the far end's.
+
+def peer_pid(
+    local: Address,
+    peer: Address,
+    candidates: Collection[int],
+    *,
+    others: Callable[[], Collection[int]] = tuple,
+    seen: Seen | None = None,
+) -> int | None:
+    """Return which of *candidates* holds the far end of a connection, or else of *others*, or None.
+
+    *local* is our own address of the connection (`getsockname`), *peer* the far end's. *others* is
+    called only when a process holds it that is no candidate. *seen* is kept by the caller: a search
+    leaves there what it has passed, so that of many connections at once few need a search of their
+    own. It is a hint alone, and never believed without a look.
 
     Raises:
         OSError: The operating system does not say who holds connections.
     """
-    if not candidates:
-        return None
     if sys.platform != "linux":
-        return _by_psutil(local, peer, candidates)
+        found = _by_psutil(local, peer, candidates)
+        return found or _by_psutil(local, peer, others())
     owners = attestation_linux.owners(_endpoint(peer), _endpoint(local))
-    return _holder({f"socket:[{owner.inode}]" for owner in owners}, candidates)
+    if not owners:  # it was closed
+        return None
+    wanted, seen = f"socket:[{owners[0].inode}]", {} if seen is None else seen
+    pid, link = seen.get(wanted, (0, ""))
+    if pid in candidates and _target(link) == wanted:
+        return pid
+    return _holder(wanted, candidates, seen) or _holder(wanted, others(), seen)
 
 
 def _endpoint(address: Address) -> Endpoint:
@@ -46,15 +67,19 @@ def _endpoint(address: Address) -> Endpoint:
     return socket.inet_pton(family, address[0]), address[1]
 
 
-def _holder(wanted: set[str], candidates: Collection[int]) -> int | None:
+def _holder(wanted: str, candidates: Collection[int], seen: Seen) -> int | None:
+    if len(seen) > _MOST_SEEN:
+        seen.clear()
     # The newest process is the likeliest to have just connected.
-    for pid in sorted(candidates, reverse=True) if wanted else ():
+    for pid in sorted(candidates, reverse=True):
         folder = f"/proc/{pid}/fd"
         try:
-            names = os.listdir(folder)  # noqa: PTH208 - names only, 3x faster
+            links = [f"{folder}/{name}" for name in os.listdir(folder)]  # noqa: PTH208 - names only, 3x faster
         except OSError:  # it has just ended
             continue
-        if any(_target(f"{folder}/{name}") in wanted for name in names):
+        sockets = {name: (pid, link) for link in links if (name := _target(link)).startswith("s")}
+        seen |= sockets
+        if wanted in sockets:
             return pid
     return None
 

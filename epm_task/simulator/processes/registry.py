@@ -20,7 +20,7 @@ from epm_task.simulator.processes.peer import peer_pid
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from epm_task.simulator.processes.peer import Address
+    from epm_task.simulator.processes.peer import Address, Seen
 
 #: psutil adds the boot time in whole seconds, which the kernel rounds anew after a clock change.
 _START_TOLERANCE_SECONDS: Final = 2.0
@@ -179,16 +179,17 @@ class Access:
     ) -> None:
         self._registry = registry
         self._template = client_id_template
+        self._seen: Seen = {}
 
     def identify(
         self, local: Address, peer: Address, peer_certificate: Mapping[str, Any] | None
     ) -> Caller:
         """Return who is at the far end of a TCP connection now; see `SSLSocket.getpeercert`."""
         registry = self._registry
-        pid = peer_pid(local, peer, registry.candidates())
-        if pid is None:
-            # Only a refusal pays for this: it finds a launched process's child, for the reason.
-            pid = peer_pid(local, peer, registry.relatives())
+        # Only a refusal pays for `relatives`: a launched process's child, for the reason.
+        pid = peer_pid(
+            local, peer, registry.candidates(), others=registry.relatives, seen=self._seen
+        )
         verdict = registry.judge(pid)
         return Caller(verdict.launch, bool(peer_certificate), verdict.reason, pid)
 

@@ -6,11 +6,25 @@ import os
 import socket
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from simulator.process_peer import connected_process
 
-from epm_task.simulator.processes.peer import _by_psutil, peer_pid
+from epm_task.simulator.processes.peer import Seen, _by_psutil, peer_pid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="psutil searches anew each time")
+
+
+class _Unsearched(set[int]):
+    """Candidates that may be asked about one process, and not be gone through."""
+
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("the candidates were searched")
 
 
 def test_the_process_that_connected_is_found() -> None:
@@ -61,6 +75,43 @@ def test_a_listener_on_the_peers_port_is_not_taken_for_the_peer() -> None:
     """A connection that is gone has no owner, even when somebody listens where it came from."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert peer_pid(("127.0.0.1", 1), server.getsockname(), {os.getpid()}) is None
+
+
+def test_others_are_asked_for_only_when_a_process_holds_the_connection() -> None:
+    """For a connection that was closed nobody walks over all processes."""
+    asked: list[int] = []
+
+    def others() -> list[int]:
+        asked.append(len(asked))
+        return [peer.pid]
+
+    with connected_process() as peer:
+        assert peer_pid(peer.local, peer.peer, {os.getpid()}, others=others) == peer.pid
+        assert peer_pid(("127.0.0.1", 1), ("127.0.0.1", 2), {peer.pid}, others=others) is None
+    assert asked == [0]
+
+
+@linux
+def test_one_search_serves_the_connections_that_it_has_passed() -> None:
+    """For a connection that it has seen, no candidate is searched, however many there are."""
+    seen: Seen = {}
+    with connected_process() as one, connected_process() as two:
+        older, newer = sorted((one, two), key=lambda peer: peer.pid)
+        assert peer_pid(older.local, older.peer, {one.pid, two.pid}, seen=seen) == older.pid
+        assert peer_pid(newer.local, newer.peer, _Unsearched([newer.pid]), seen=seen) == newer.pid
+
+
+@linux
+def test_what_was_seen_is_looked_at_again() -> None:
+    """A hint that is wrong, or leads to a process that is no candidate, is not believed."""
+    with connected_process() as peer:
+        seen: Seen = {}
+        assert peer_pid(peer.local, peer.peer, {peer.pid}, seen=seen) == peer.pid
+        assert peer_pid(peer.local, peer.peer, {os.getpid()}, seen=seen) is None
+        for name in seen:
+            seen[name] = os.getpid(), f"/proc/{os.getpid()}/fd/0"
+        assert peer_pid(peer.local, peer.peer, {os.getpid()}, seen=seen) is None
+        assert peer_pid(peer.local, peer.peer, {os.getpid(), peer.pid}, seen=seen) == peer.pid
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the bound holds for the kernel's own lookup")
