@@ -144,7 +144,7 @@ class Client(Connection):
         # Nothing of the session table is touched before the client is known to be allowed.
         admission = self._ask(client_id)
         self._asked = True
-        self._denials = Denials(self._broker.trace, client_id, admission.job_id)
+        self._denials = Denials(self._broker.trace, client_id, admission)
         version = "5" if connect.version == V5 else "3.1.1"
         verb = "connected" if admission.allowed else "was refused"
         self._broker.trace.add(
@@ -155,6 +155,7 @@ class Client(Connection):
             reason=admission.reason,
             client_id=client_id,
             job_id=admission.job_id,
+            run_id=admission.run_id,
         )
         if admission.allowed:
             self._admit(connect, client_id, admission)

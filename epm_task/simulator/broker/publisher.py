@@ -150,11 +150,11 @@ class Denials:
     """
 
     def __init__(
-        self, trace: Trace, client_id: str, job_id: str | None, told: int = _TOLD_DENIALS
+        self, trace: Trace, client_id: str, admission: MqttAdmission, told: int = _TOLD_DENIALS
     ) -> None:
         self._trace: Final = trace
         self._client_id: Final = client_id
-        self._job_id: Final = job_id
+        self._admission: Final = admission
         self._left = told
         self._untold: dict[tuple[str, str, str], int] = {}
 
@@ -179,9 +179,10 @@ class Denials:
             "dropped",
             what,
             denied=True,
-            reason=f"it is not in mqttTopics.{where} of job {self._job_id}",
+            reason=f"it is not in mqttTopics.{where} of job {self._admission.job_id}",
             topic=topic,
             client_id=self._client_id,
-            job_id=self._job_id,
+            job_id=self._admission.job_id,
+            run_id=self._admission.run_id,
             bytes=payload_bytes,
         )

@@ -51,7 +51,7 @@ class Session:
     ) -> None:
         self.client_id: Final = client_id
         self.job_id: Final = admission.job_id
-        self._of_run: Final = admission.run_id is not None
+        self.run_id = admission.run_id  #: The run of its client, the last one while it is away.
         self.subscriptions: dict[str, Subscription] = {}
         #: Packet ids of QoS 2 publications whose PUBREL is still to come.
         self.incoming: set[bytes] = set()
@@ -71,7 +71,8 @@ class Session:
 
     def belongs_to(self, admission: MqttAdmission) -> bool:
         """Return whether it is handed over: to any run of the same job, or from admin to admin."""
-        return (self.job_id, self._of_run) == (admission.job_id, admission.run_id is not None)
+        same = (self.run_id is None) == (admission.run_id is None)
+        return same and self.job_id == admission.job_id
 
     def attach(self, connection: Connection, receive_maximum: int) -> None:
         """Continue on a new connection: first what was under way, then what waited."""
@@ -135,7 +136,7 @@ class Session:
         self, action: Action, what: str, why: str, *, denied: bool = False, **facts: object
     ) -> None:
         """Add to the trace what was decided about this client, and the reason."""
-        facts |= {"client_id": self.client_id, "job_id": self.job_id}
+        facts |= {"client_id": self.client_id, "job_id": self.job_id, "run_id": self.run_id}
         self._trace.add("mqtt", action, what, denied=denied, reason=why, **facts)
 
     def _window_is_full(self) -> bool:

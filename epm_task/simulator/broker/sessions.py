@@ -69,6 +69,7 @@ class SessionTable:
 
     def _resume(self, session: Session, admission: MqttAdmission) -> None:
         _stop_timer(session)
+        session.run_id = admission.run_id
         self._take_will(session.client_id)
         for topic_filter in list(session.subscriptions):
             if not admission.may_subscribe(topic_filter):

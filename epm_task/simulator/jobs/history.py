@@ -95,10 +95,13 @@ class RunHistory:
         )
 
     def _event(self, event: TraceEvent) -> None:
-        # Records come to their run by its id; looking at 64 runs for each of them would cost.
-        if event.kind != "record":
+        # Looking at each of 128 runs that go on for every event would cost more than the event.
+        run_id = event.facts.get("run_id")
+        if run_id is None:
             for live in self.live:
                 live.event(event)
+        elif event.kind != "record" and (own := self._live.get(str(run_id))):
+            own.event(event)
 
 
 def line_of(run: Run) -> bytes:

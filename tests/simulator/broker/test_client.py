@@ -209,7 +209,7 @@ def test_a_refusal_is_told_to_the_trace(box: BrokerBox) -> None:
         assert client.closed()
     (denial,) = box.events.denials
     assert denial.reason == "registered in 0.2 s"
-    assert denial.facts == {"client_id": "c", "job_id": "job"}
+    assert denial.facts == {"client_id": "c", "job_id": "job", "run_id": "run"}
 
 
 def test_mqtt_5_learns_the_bounds_and_its_id() -> None:

@@ -58,7 +58,8 @@ def test_a_denial_is_silent(box: BrokerBox, version: int) -> None:
     denial = box.events.denials[0]
     assert denial.kind == "mqtt"
     assert denial.what == 'a publication on "other" was dropped'
-    assert denial.facts == {"topic": "other", "client_id": "c", "job_id": "job", "bytes": 2}
+    whose = {"client_id": "c", "job_id": "job", "run_id": "run-7"}
+    assert denial.facts == {"topic": "other", "bytes": 2, **whose}
 
 
 def test_a_denial_can_be_visible() -> None:
@@ -174,7 +175,7 @@ def test_noted_topics_are_bounded(box: BrokerBox) -> None:
 def test_many_denials_are_summed_up() -> None:
     """A task without KeeperLogger in its topics does not push all else out of the trace."""
     events = Events()
-    denials = Denials(events, "job_run", "job", told=3)
+    denials = Denials(events, "job_run", rule(), told=3)
     for _ in range(1_000):
         denials.add("publication on", "KeeperLogger", "allowedPublications", 20)
     assert len(events) == 3
@@ -188,7 +189,7 @@ def test_many_denials_are_summed_up() -> None:
 
 def test_denials_of_ever_new_topics_are_bounded() -> None:
     """Topics beyond the bound are not counted."""
-    denials = Denials(Events(), "job_run", "job", told=0)
+    denials = Denials(Events(), "job_run", rule(), told=0)
     for number in range(3_000):
         denials.add("publication on", f"t/{number}", "allowedPublications")
     assert len(denials._untold) == 1_000

@@ -64,6 +64,22 @@ def test_a_session_survives_its_connection(box: BrokerBox) -> None:
         assert client.read().body.endswith(b"x")
 
 
+def _gone(box: BrokerBox, times: int) -> bool:
+    return len(box.events.having('"c" is gone')) == times
+
+
+def test_what_is_noted_of_a_session_belongs_to_the_run_of_its_client(box: BrokerBox) -> None:
+    """Also when the run before left the session behind."""
+    for run_id in ("one", "two"):
+        box.rules.by_client_id["c"] = rule(run_id=run_id)
+        with RawClient.connected(box.port, "c", clean=False) as client:
+            client.ask(subscribe(("t", 1)))
+        box.until(partial(_gone, box, len({"one", run_id})))
+    for words in ("connected", "subscribes", "is gone"):
+        events = box.events.having(words)
+        assert [event.facts["run_id"] for event in events] == ["one", "two"]
+
+
 def test_a_clean_start_ends_the_older_session(box: BrokerBox) -> None:
     """Nothing of it comes back."""
     with RawClient.connected(box.port, "c", version=5, properties=_HOUR) as client:

@@ -51,6 +51,22 @@ def test_one_line_per_run(tmp_path: Path) -> None:
     assert (two["skipped"], two["tasks"], two["denials"]) == ("condition", [], [])
 
 
+def test_event_of_one_run_is_not_given_to_another_of_its_job(tmp_path: Path) -> None:
+    """Of two runs of one job, each has its own events, and both have those that name no run."""
+    trace = Trace()
+    logger = KeeperLogger(tmp_path / "log")
+    history = RunHistory(tmp_path / "runs.jsonl", logger, trace)
+    one, two = LiveRun({"id": "job"}), LiveRun({"id": "job"})
+    history.begin(one)
+    history.begin(two)
+    for run_id in (one.run.run_id, two.run.run_id, "ended", None):
+        trace.add("mqtt", "connected", f"of {run_id}", job_id="job", run_id=run_id)
+    history.close()
+    logger.close()
+    for run in (one.run, two.run):
+        assert [event.what for event in run.trace] == [f"of {run.run_id}", "of None"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 def test_full_disk_does_not_stop_the_agent(tmp_path: Path) -> None:
     """Log and history cannot be written: the trace says so, and the run ends well."""
