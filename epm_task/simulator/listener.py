@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import FIRST_COMPLETED
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-#: For the TLS handshake, and for a first MQTT packet after it.
-HANDSHAKE_SECONDS: Final = 5.0
+#: For the TLS handshake, and for a first MQTT packet after it: longer than a task waits for either.
+HANDSHAKE_SECONDS: Final = 20.0
+
+#: So many handshakes are under way at once, and the next clients wait in the order in which they
+#: came. With all under way, a busy agent would serve all at the same moment, too late for each.
+AT_ONCE: Final = 16
+
+#: A client that says nothing holds up the next one no longer.
+_HOLD_UP_SECONDS: Final = 1.0
 
 #: A client that does not answer our TLS goodbye holds its buffers no longer than this.
 _GOODBYE_SECONDS: Final = 1.0
@@ -33,19 +41,21 @@ class Listener:
     the reason when TLS was not agreed on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, most with a default
         self,
         listening: socket.socket,
         protocol: Callable[[], asyncio.BaseProtocol],
         *,
         context: ssl.SSLContext | None = None,
         handshake_seconds: float = HANDSHAKE_SECONDS,
+        hold_up_seconds: float = _HOLD_UP_SECONDS,
         on_refused: Callable[[Any, str], None],
     ) -> None:
         self._socket: Final = listening
         self._protocol: Final = protocol
         self._context: Final = context
         self._handshake_seconds: Final = handshake_seconds
+        self._hold_up_seconds: Final = hold_up_seconds
         self._on_refused: Final = on_refused
         self._handshakes: set[asyncio.Task[None]] = set()
         self._open: WeakSet[asyncio.Transport] = WeakSet()
@@ -75,6 +85,10 @@ class Listener:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            if len(self._handshakes) >= AT_ONCE:
+                await asyncio.wait(
+                    self._handshakes, timeout=self._hold_up_seconds, return_when=FIRST_COMPLETED
+                )
             try:
                 accepted, address = await loop.sock_accept(self._socket)
             except OSError:

@@ -46,6 +46,7 @@ class TaskSurroundings:
     environ: Mapping[str, str]  #: Environment of the agent, without `KEEPER_*`.
     grace_seconds: float = GRACE_SECONDS  #: Between SIGTERM and SIGKILL.
     faults: Faults = field(default_factory=Faults)  #: What happens to the processes on purpose.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  #: Whose turn it is to start one.
 
 
 class TaskRunner:
@@ -98,6 +99,9 @@ class TaskRunner:
         self._note_oddities(task, values)
         argv = command_line(program, str(task.get("scriptType") or "Auto"), arguments)
         cwd = self._live.request.cwd or self._all.root.path
+        # One start in each turn of the loop, so that those before it are served meanwhile.
+        async with self._all.turn:
+            await asyncio.sleep(0)
         process = await TaskProcess.start(
             argv, env=env, cwd=cwd, captures=captures, run_id=self._run_id
         )

@@ -114,6 +114,27 @@ def test_one_task(box: Box) -> None:
     assert [ended.run_id for ended in box.history.ended] == [run.run_id]
 
 
+def test_many_starts_leave_time_for_the_others(box: Box) -> None:
+    """Of twenty processes that are to be started at once, each is in a turn of the loop's own."""
+    job = {"tasks": [box.script("true", "true")]}
+    turns, found = 0, []
+    box.trace.subscribe(lambda e: found.append(turns) if e.action == "process_started" else None)
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        counting = asyncio.create_task(count())
+        await asyncio.gather(*(box.runner.run(box.live(job)) for _ in range(20)))
+        counting.cancel()
+
+    asyncio.run(main())
+    assert len(set(found)) == len(found) == 20
+
+
 @pytest.mark.parametrize(
     "topics", [{}, {"allowedPublications": []}, {"allowedPublications": ["x"]}]
 )
