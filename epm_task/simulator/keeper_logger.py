@@ -46,7 +46,10 @@ class KeeperLogger:
 
 
 def _line(message: Message, record: Record) -> bytes:
-    document = read_fields(message.payload) or {
+    payload = message.payload
+    if record.identity and payload.isascii() and payload.decode("ascii").isprintable():
+        return payload  # JSON on one line, as our tasks write it
+    document = read_fields(payload) or {
         TIMESTAMP: datetime.now(UTC).isoformat(),
         LEVEL: record.level,
         MESSAGE: record.message,

@@ -30,6 +30,18 @@ def test_record_is_kept_as_it_is(tmp_path: Path) -> None:
     assert _lines(tmp_path, [json.dumps(sent, indent=1).encode()]) == [sent]
 
 
+@pytest.mark.parametrize("extra", [{}, {"é": "\x85"}, {"a": "\n"}])
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_record_of_a_task_is_one_line(
+    tmp_path: Path, extra: dict[str, str], indent: int | None, encoding: str
+) -> None:
+    """Whatever its JSON looks like."""
+    sent = {"level": "Error", "message": "a", "runId": "r", "seq": 1, "properties": extra}
+    text = json.dumps(sent, indent=indent, ensure_ascii=False)
+    assert _lines(tmp_path, [text.encode(encoding)]) == [sent]
+
+
 def test_text_becomes_a_record(tmp_path: Path) -> None:
     """What is not a JSON object is wrapped, with the job that the broker knows."""
     (line,) = _lines(tmp_path, [b"plain\n{}"])

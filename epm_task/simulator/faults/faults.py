@@ -180,12 +180,12 @@ class Faults:
 
     def value(self, kind: str, what: str) -> Any:
         """Return the value of the oldest rule of an effect, or None when there is none."""
+        if not self._rules:  # asked for every message of the broker
+            return None
         return next((rule.value for rule in self._of(kind, what)), None)
 
     def _of(self, kind: str | None = None, what: str | None = None) -> Sequence[FaultRule]:
         """Return the rules of a kind, or of one effect of it, the oldest first."""
-        if not self._rules:  # asked for every message of the broker
-            return ()
         with self._lock:
             return [r for r in self._rules if kind in {None, r.kind} and what in {None, r.what}]
 
