@@ -84,7 +84,8 @@ def _version(module: Any) -> str:
     parent = import_module(module.__name__.partition(".")[0])
     for holder in (module, parent):
         for name in ("__version__", "VERSION", "version"):
-            if isinstance(version := getattr(holder, name, None), str):
+            # Not `getattr`: structlog looks its version up, and raises when there is no metadata.
+            if isinstance(version := vars(holder).get(name), str):
                 return version
     return _installed_version(module.__name__)
 
