@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,9 +53,19 @@ def _drop_submodule(tmp_path: Path) -> None:
 def test_module_is_left_out(user: Callable[[], Any]) -> None:
     """In the block the module seems not to be installed; afterwards it is."""
     with slim_import("planted_user"):
+        assert not gc.isenabled()
         found = user()
     assert found.planted_optional is None
     assert importlib.import_module("planted_optional")
+
+
+def test_module_is_left_out_whoever_would_find_it(
+    user: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An executable has a finder of its own before all others."""
+    monkeypatch.setattr(sys, "meta_path", [PathFinder, *sys.meta_path])
+    with slim_import("planted_user"):
+        assert user().planted_optional is None
 
 
 def test_module_is_put_off(user: Callable[[], Any], tmp_path: Path) -> None:
@@ -125,7 +136,10 @@ def test_nothing_is_left_after_an_error(tmp_path: Path, user: Callable[[], Any])
 
 
 def test_paused_collector_stays_as_its_owner_wants_it() -> None:
-    """A collector that was off before the block is off after it."""
+    """A collector that was off before the block is off after it, and no object is left frozen."""
+    with collector_paused():
+        pass
+    assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
     gc.disable()
     try:
         with collector_paused(), collector_paused():
