@@ -162,6 +162,32 @@ def test_broker_that_stops_for_a_moment_loses_nothing() -> None:
     assert (peer.payloads, len(peer.connects)) == (PAYLOADS[:500], 1)
 
 
+def test_large_messages_go_on_when_the_broker_takes_them() -> None:
+    """What the socket did not take waits for it, on the same connection."""
+    with MqttPeer() as peer, sender(peer.port) as sending:
+        sending.delivery.wait_until_connected(5)
+        peer.stop_reading()
+        sending.send(*[b"%d" % n + b"x" * 100_000 for n in range(70)])
+        poll(lambda: sending.outbox.in_flight)
+        time.sleep(0.2)  # until the socket is full
+        peer.resume()
+        sending.await_empty()
+    assert [int(payload.rstrip(b"x")) for payload in peer.payloads] == list(range(70))
+    assert len(peer.connects) == 1
+
+
+def test_lost_connection_is_none() -> None:
+    """While the next one is being made, nobody may wait for room."""
+    with MqttPeer() as peer, sender(peer.port) as sending:
+        sending.delivery.wait_until_connected(5)
+        peer.transport = "black-hole"
+        peer.drop_connections()
+        poll(lambda: peer.connections == 2)
+        assert not sending.delivery.connected
+        assert sending.delivery.problem == "the broker closed the connection"
+        peer.kill()
+
+
 def test_broker_that_never_acknowledges_is_left_after_two_seconds() -> None:
     """Silence ends the connection, but is no reason to give a message up."""
     with MqttPeer(no_puback=True) as peer, sender(peer.port) as sending:
@@ -192,10 +218,14 @@ def _processor_seconds(sending: Sender) -> float:
 
 
 @pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="needs POSIX threads")
-@pytest.mark.parametrize("state", ["connected", "unacknowledged", "not taken", "absent"])
+@pytest.mark.parametrize(
+    "state", ["connected", "no keep-alive", "unacknowledged", "full window", "not taken", "absent"]
+)
 def test_waiting_costs_no_processor_time(state: str) -> None:
     """Whatever the delivery waits for, it sleeps: a second of it costs milliseconds."""
-    with MqttPeer(no_puback=state == "unacknowledged") as peer:
+    with MqttPeer() as peer:
+        peer.no_puback = state in {"unacknowledged", "full window"}
+        peer.server_keep_alive = 0 if state == "no keep-alive" else None
         if state == "absent":
             peer.kill()
         with sender(peer.port) as sending:
@@ -204,8 +234,8 @@ def test_waiting_costs_no_processor_time(state: str) -> None:
             if state == "not taken":
                 peer.stop_reading()
                 sending.send(*[b"x" * 100_000] * 70)
-            elif state == "unacknowledged":
-                sending.send(b"1")
+            elif state in {"unacknowledged", "full window"}:
+                sending.send(*PAYLOADS[: 1 if state == "unacknowledged" else 200])
                 poll(lambda: peer.publishes)
             time.sleep(0.2)  # what comes before the wait
             before = _processor_seconds(sending)

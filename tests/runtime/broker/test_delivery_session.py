@@ -128,6 +128,16 @@ def test_missing_acknowledgement_ends_the_session(peer: MqttPeer) -> None:
     running.close()
 
 
+def test_silence_before_a_message_is_no_stall(peer: MqttPeer) -> None:
+    """Nobody has to answer what was not sent: the two seconds begin with the message."""
+    running = Running(peer.port)
+    time.sleep(STALL_SECONDS + 0.2)
+    running.send(b"1")
+    poll(lambda: running.owner.outbox.empty)
+    running.close()
+    assert (running.owner.ended, peer.payloads) == (None, [b"1"])
+
+
 def test_slow_acknowledgements_are_no_stall(peer: MqttPeer) -> None:
     """As long as acknowledgements come, a session lasts longer than the stall limit."""
     peer.ack_delay_seconds = 0.3
