@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from epm_task.simulator.processes.tree import descendants, lives
+
 _ON_LINUX = sys.platform.startswith("linux")
 
 #: A session of its own: the terminal's Ctrl-C reaches the agent only, which then ends its tasks.
@@ -28,21 +30,25 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def members(pid: int, marker: str) -> list[psutil.Process]:
-    """Return the living processes of the group that *pid* led, and those that left it.
+def members(pid: int, marker: str, *, alive: bool) -> list[psutil.Process]:
+    """Return the living processes of the session and group that *pid* led, and those that left it.
 
-    Those that left are known by *marker*, `NAME=value`, in the environment they were started with:
-    unlike the chain of parents it also finds a process whose parents are gone.
+    Those that left are known by *marker*, `NAME=value`, in the environment they were started with,
+    also when their parents are gone; while *pid* is *alive*, its descendants are known as well.
     """
     wanted = marker.encode()
-    return [process for other in psutil.pids() if (process := _member(other, pid, wanted))]
+    below = descendants({pid}) if alive else frozenset()
+    candidates = [other for other in psutil.pids() if other != os.getpid()]
+    found = [_member(other, pid, wanted, known=other in below) for other in candidates]
+    return [process for process in found if process is not None]
 
 
-def _member(pid: int, group: int, wanted: bytes) -> psutil.Process | None:
+def _member(pid: int, leader: int, wanted: bytes, *, known: bool) -> psutil.Process | None:
     with contextlib.suppress(psutil.Error, OSError):
-        if pid != os.getpid() and (wanted in _environment(pid) or os.getpgid(pid) == group):
+        ours = known or leader in {os.getpgid(pid), os.getsid(pid)}
+        if ours or wanted in _environment(pid):
             process = psutil.Process(pid)
-            return None if process.status() == psutil.STATUS_ZOMBIE else process
+            return process if lives(process) else None
     return None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import psutil
 
-from epm_task.simulator.processes.tree import started_at
+from epm_task.simulator.processes.tree import lives, started_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +68,8 @@ class TaskProcess:
         self._transport = transport
         self._streams = streams
         self._marker = marker
+        #: Whoever was a member once stays one, also when nothing shows it any more.
+        self._seen: set[psutil.Process] = set()
         self.pid: Final[int] = transport.get_pid() or 0
         #: In Unix seconds; guards the PID against reuse. A process that has ended has no start.
         self.started: Final = started_at(self.pid) or time.time()
@@ -120,12 +122,16 @@ class TaskProcess:
 
     async def members(self) -> list[psutil.Process]:
         """Return the living processes of this run, the first one included."""
-        return await asyncio.to_thread(platform.members, self.pid, self._marker)
+        alive = self.exit_code is None
+        found = await asyncio.to_thread(platform.members, self.pid, self._marker, alive=alive)
+        self._seen = {*filter(lives, self._seen), *found}
+        return list(self._seen)
 
     async def end(self, grace_seconds: float) -> None:
         """End the process and its descendants: ask, wait *grace_seconds*, kill."""
+        members = await self.members()  # the children of one that ends lose their parent
         self.ask_to_stop()
-        for process in await self.members():
+        for process in members:
             if process.pid != self.pid:
                 _signal(process, "terminate")
         if await self._gone(grace_seconds):

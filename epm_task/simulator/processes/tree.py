@@ -34,6 +34,14 @@ def started_at(pid: int) -> float | None:
         return None
 
 
+def lives(process: psutil.Process) -> bool:
+    """Return whether the process runs; one that has ended may wait for its parent to look."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def birth(pid: int) -> float | None:
     """Return a number that only this process has among all that ever had this PID, or None.
 

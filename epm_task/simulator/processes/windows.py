@@ -33,12 +33,11 @@ def kill_group(pid: int) -> None:
                 process.kill()
 
 
-def members(pid: int, marker: str) -> list[psutil.Process]:
+def members(pid: int, marker: str, *, alive: bool) -> list[psutil.Process]:  # noqa: ARG001
     """Return the living processes that have *marker*, `NAME=value`, in their environment.
 
-    *pid* is not needed: Windows has no group that outlives its leader.
+    The rest is not needed: Windows has no group that outlives its leader.
     """
-    del pid
     return [process for process in psutil.process_iter() if _is_marked(process, marker)]
 
 

@@ -13,6 +13,7 @@ import pytest
 from peers.patience import PATIENCE
 
 from epm_task.simulator.processes.process import MARKER, Capture, TaskProcess
+from epm_task.simulator.processes.tree import lives
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are POSIX shell scripts")
+
+#: A process that leaves group or session, with an empty environment; it stays at SIGTERM.
+_SCRUBBED = (
+    "import os, signal, sys, time\n"
+    "if os.fork() == 0:\n"
+    "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "    getattr(os, sys.argv[1])(*[0, 0][: 2 * (sys.argv[1] == 'setpgid')])\n"
+    "    os.execve('/bin/sleep', ['sleep', '60'], {})\n"
+    "time.sleep(float(sys.argv[2]))\n"
+)
 
 #: A process that leaves the group and its parents, as a daemon does, and closes its outputs.
 _DAEMON = (
@@ -129,14 +140,37 @@ def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str) 
             daemons = [p for p in await process.members() if _session(p.pid) != process.pid]
         assert daemons, "no process left the group"
         await process.end(0.5)
-        assert not [daemon for daemon in daemons if _lives(daemon)]
+        assert not [daemon for daemon in daemons if lives(daemon)]
 
     _with_process([sys.executable, "-c", _DAEMON, lives_on], body, tmp_path)
 
 
-def _lives(process: psutil.Process) -> bool:
-    """A container without an init keeps the orphans that have ended as zombies."""
-    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+@pytest.mark.parametrize(
+    ("leaves", "parent_lives"), [("setpgid", "30"), ("setpgid", "0"), ("setsid", "30")]
+)
+def test_descendant_without_the_marker_is_found(
+    tmp_path: Path, leaves: str, parent_lives: str
+) -> None:
+    """By its session, or by its parents as long as there are any; then it is not forgotten."""
+
+    async def body(process: TaskProcess) -> None:
+        deadline = time.monotonic() + PATIENCE
+        found: list[psutil.Process] = []
+        while not found and time.monotonic() < deadline:
+            found = [p for p in await process.members() if p.pid != process.pid and _sleeps(p)]
+        assert found, "no process left the group"
+        await process.end(0.5)
+        assert not [one for one in found if lives(one)]
+
+    command = [sys.executable, "-c", _SCRUBBED, leaves, parent_lives]
+    _with_process(command, body, tmp_path)
+
+
+def _sleeps(process: psutil.Process) -> bool:
+    try:
+        return bool(process.name() == "sleep" and not process.environ())
+    except psutil.Error:
+        return False
 
 
 def _session(pid: int) -> int | None:
