@@ -22,6 +22,10 @@ def _has(peer: MqttPeer, count: int) -> bool:
     return len(_distinct(peer.payloads)) >= count
 
 
+def _was_sent(peer: MqttPeer, count: int) -> bool:
+    return len(peer.publishes) >= count
+
+
 def _distinct(payloads: list[bytes]) -> list[bytes]:
     """Return each payload once, in the order of its first arrival."""
     return list(dict.fromkeys(payloads))
@@ -110,6 +114,33 @@ def test_two_poison_messages_are_both_found() -> None:
         sending.await_empty()
     assert _distinct(peer.payloads) == [b"a", b"b"]
     assert [message.payload[:1] for message, _, _ in sending.refused] == [b"x", b"y"]
+
+
+@pytest.mark.parametrize(("losses", "at_once"), [(1, 3), (2, 1)])
+def test_second_loss_in_a_row_makes_messages_go_one_by_one(losses: int, at_once: int) -> None:
+    """One lost connection says nothing of the messages that were in flight."""
+    with MqttPeer(no_puback=True) as peer, sender(peer.port) as sending:
+        sending.send(b"1", b"2", b"3")
+        for loss in range(losses):
+            poll(partial(_was_sent, peer, 3 * (loss + 1)))
+            peer.most_in_flight = 0
+            if loss == losses - 1:
+                peer.no_puback, peer.ack_delay_seconds = False, 0.05
+            peer.drop_connections()
+        sending.await_empty()
+    assert (peer.most_in_flight, sending.refused) == (at_once, [])
+
+
+def test_messages_do_not_hurry_the_next_connection() -> None:
+    """A broker that hangs up is tried after its pause, however much there is to say."""
+    with MqttPeer() as peer, sender(peer.port) as sending:
+        sending.delivery.wait_until_connected(5)
+        peer.transport = "plaintext"
+        peer.drop_connections()
+        for payload in PAYLOADS[:200]:
+            sending.send(payload)
+            time.sleep(0.005)
+        assert 2 <= peer.connections < 20
 
 
 def test_denied_topic_is_refused_and_the_other_goes_on() -> None:
