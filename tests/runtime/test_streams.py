@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.patience import PATIENCE
+from peers.task_process import poll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,6 +204,32 @@ def test_line_that_has_begun_is_completed(tmp_path: Path) -> None:
     assert last == b"last"
     assert len(lines) in {300 - lost, 301 - lost}
     assert {len(line) for line in lines} == {9000}
+
+
+def test_print_waits_for_the_line_that_has_begun_alone(tmp_path: Path) -> None:
+    """The lines after it may wait on; what is printed stands between two of them."""
+    code = """
+streams.write_stderr(b"x" * 200_000 + b"\\n", record=True)
+for count in range(3):
+    streams.write_stderr(b"waiting %d\\n" % count, record=True)
+streams.end_by(time.monotonic() + 60)
+tell()
+print("printed")
+streams.finish()
+"""
+    told = tmp_path / "told.json"
+    reader, writer = socket.socketpair()  # unlike a pipe, it cannot be made larger
+    with (
+        reader,
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARED + code, str(told)], stderr=writer.fileno()
+        ),
+    ):
+        writer.close()
+        poll(told.exists)
+        with reader.makefile("rb") as stderr:
+            lines = stderr.read().splitlines()
+    assert lines == [b"x" * 200_000, b"printed", b"waiting 0", b"waiting 1", b"waiting 2"]
 
 
 def test_nothing_comes_after_the_last_line(tmp_path: Path) -> None:
