@@ -49,7 +49,7 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
             r"PID lookup, 2 processes +\d+ us",
             r"one whole run under a running agent +\d+\.\d\d s",
             r"idle CPU of the agent over 3 s +\d+\.\d{3} s",
-            r"2 tasks at once +0 of 10 records lost, 0 runs failed, \d+\.\d s",
+            r"2 tasks at once +0 of 10 records lost, \d+ on stderr, 0 runs failed, .* s",
             r"memory over 2 runs +\d+ MB, [+-]\d+\.\d MB in the second half",
             r"messages at QoS 0, one subscriber +\d+/s.*",
             r"messages at QoS 1, one subscriber +\d+/s.*",
