@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,36 +18,42 @@ if TYPE_CHECKING:
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+def write_atomically(
+    path: Path, data: bytes, *, mode: int = 0o600, dir_fd: int | None = None
+) -> None:
     """Replace the content of *path*; when this returns, the new bytes survive a power cut.
 
-    Windows keeps the permissions of the folder, whatever *mode* is.
+    Windows keeps the permissions of the folder, whatever *mode* is. A relative path begins at the
+    open folder *dir_fd*, when there is one.
 
     Raises:
         OSError: The file could not be written; the old one is untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(16).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        os.replace(temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=dir_fd)
         raise
-    sync_folder(path.parent)
+    sync_folder(path.parent, dir_fd=dir_fd)
 
 
-def remove_durably(path: Path) -> None:
+def remove_durably(path: Path, *, dir_fd: int | None = None) -> None:
     """Delete *path*; when this returns, the file does not come back after a power cut.
+
+    A relative path begins at the open folder *dir_fd*, when there is one.
 
     Raises:
         OSError: The file is absent or cannot be deleted.
     """
-    path.unlink()
-    sync_folder(path.parent)
+    os.unlink(path, dir_fd=dir_fd)
+    sync_folder(path.parent, dir_fd=dir_fd)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -56,11 +63,11 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path, *, dir_fd: int | None = None) -> None:
     """Make the names in *folder* durable; Windows does this by itself and has no such call."""
     if sys.platform == "win32":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY, dir_fd=dir_fd)
     try:
         os.fsync(descriptor)
     finally:

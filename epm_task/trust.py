@@ -16,7 +16,7 @@ import errno
 import os
 import stat
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,6 +32,8 @@ _GROUP: Final = 0o070
 _NO_WAITING: Final = (
     getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 )
+#: Nor is a link followed that is swapped in.
+AT_ONCE: Final = _NO_WAITING | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 #: As Linux does, path_resolution(7).
 _MAX_LINKS: Final = 40
 _KINDS: Final = {
@@ -80,21 +82,6 @@ def fault_of(
 def is_ours(found: os.stat_result) -> bool:
     """Return whether a file belongs to root or to this user; always, on Windows."""
     return os.name != "posix" or found.st_uid in {0, os.geteuid()}
-
-
-def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield *folder* and all below it, each folder before what it holds, with its own facts.
-
-    Raises:
-        OSError: A folder cannot be read.
-    """
-    waiting = [folder]
-    while waiting:
-        path = waiting.pop()
-        found = path.lstat()
-        yield path, found
-        if stat.S_ISDIR(found.st_mode):
-            waiting += sorted(path.iterdir(), reverse=True)
 
 
 def open_file(path: Path, *, secret: bool = False) -> BufferedReader:
@@ -163,26 +150,46 @@ def open_to_write(path: Path, mode: int = 0o600, flags: int = 0) -> int:
         UnsafeConfiguration: Somebody else could write there, or it is a link or no regular file.
         OSError: It cannot be opened.
     """
-    if sys.platform == "win32":
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_BINARY | flags, mode)
-    way = _walk(path.parent, folder=True)
-    try:
-        if way.fault:
-            raise way.fault
-        place = way.path / path.name
+    how = os.O_RDWR | os.O_CREAT | AT_ONCE | flags
+    with entry(path) as (name, dir_fd):
         with suppress(FileNotFoundError):
-            found = os.stat(path.name, dir_fd=way.descriptor, follow_symlinks=False)
-            _check_ours(found, place)
-        how = _READ & ~os.O_RDONLY | os.O_RDWR | os.O_CREAT | flags
-        descriptor = os.open(path.name, how, mode, dir_fd=way.descriptor)
-    finally:
-        os.close(way.descriptor)
+            _check_ours(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), path)
+        descriptor = os.open(name, how, mode, dir_fd=dir_fd)
     try:
-        _check_ours(os.fstat(descriptor), place)
+        _check_ours(os.fstat(descriptor), path)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextmanager
+def entry(path: Path) -> Iterator[tuple[str, int | None]]:
+    """Yield the name of an entry, and its open folder for `dir_fd`: only we can write in it.
+
+    So what is done there happens in the folder that was judged. On Windows, which has no `dir_fd`,
+    it is the whole path and None. An OSError tells the whole path.
+
+    Raises:
+        UnsafeConfiguration: Somebody else could write in the folder, or replace it.
+        OSError: The folder is missing, or cannot be opened.
+    """
+    if sys.platform == "win32":
+        yield str(path), None
+        return
+    way = _walk(path.parent, folder=True)
+    try:
+        if way.fault:
+            raise way.fault
+        yield path.name, way.descriptor
+    except OSError as error:
+        if error.filename2 == path.name:
+            error.filename2 = str(path)
+        elif error.filename == path.name:
+            error.filename = str(path)
+        raise
+    finally:
+        os.close(way.descriptor)
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -192,45 +199,12 @@ def open_regular(path: Path) -> BufferedReader:
         UnsafeConfiguration: It is not a regular file.
         OSError: It cannot be opened.
     """
-    _check_kind(path.stat(), path)
+    check_kind(path.stat(), path)
     descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
     if fault := _kind_fault(os.fstat(descriptor), path):
         os.close(descriptor)
         raise fault
     return os.fdopen(descriptor, "rb")
-
-
-def open_below(folder: Path, name: str) -> BufferedReader:
-    """Return a regular file below *folder*, opened for reading; no link below it is followed.
-
-    Whose it is does not matter: for who compares its content with a digest.
-
-    Raises:
-        UnsafeConfiguration: It is not a regular file.
-        OSError: It cannot be opened, or a link is on the way.
-    """
-    if sys.platform == "win32":
-        _check_kind((folder / name).lstat(), folder / name)
-        return (folder / name).open("rb")
-    *folders, last = Path(name).parts
-    descriptor = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
-    try:
-        for each in folders:
-            descriptor = _replaced(descriptor, os.open(each, _FOLDER, dir_fd=descriptor))
-        found = os.stat(last, dir_fd=descriptor, follow_symlinks=False)
-        _check_kind(found, folder / name)
-        descriptor = _replaced(descriptor, os.open(last, _READ, dir_fd=descriptor))
-        _check_kind(os.fstat(descriptor), folder / name)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return os.fdopen(descriptor, "rb")
-
-
-def leads_inside(link: Path, folder: Path) -> bool:
-    """Return whether a link leads to something in *folder*, after all links on its way."""
-    end, base = os.path.realpath(link), os.path.realpath(folder)
-    return Path(end).is_relative_to(base)
 
 
 class _Way(NamedTuple):
@@ -254,11 +228,11 @@ if sys.platform == "win32":
             elif not path.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
             return _Way(os.open(os.devnull, os.O_RDONLY), path, None)
-        _check_kind(path.stat(), path)
+        check_kind(path.stat(), path)
         return _Way(os.open(path, os.O_RDONLY | os.O_BINARY), path, None)
 
 else:
-    _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | _NO_WAITING
+    _READ: Final = os.O_RDONLY | AT_ONCE
     #: Linux opens a folder that may be passed but not read only with O_PATH.
     _FOLDER: Final = (
         getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -288,12 +262,12 @@ else:
                     names += reversed(target.parts[target.is_absolute() :])
                     continue
                 if is_file:
-                    _check_kind(found, place)
+                    check_kind(found, place)
                 opened = os.open(name, _READ if is_file else _FOLDER, dir_fd=descriptor)
                 descriptor, here = _replaced(descriptor, opened), place
                 found = os.fstat(descriptor)
                 if is_file:
-                    _check_kind(found, here)
+                    check_kind(found, here)
                 fault = fault or fault_of(
                     found, here, secret=secret and is_file, in_passing=bool(names)
                 )
@@ -327,13 +301,18 @@ else:
         return new
 
 
-def _check_kind(found: os.stat_result, path: Path) -> None:
+def check_kind(found: os.stat_result, path: Path) -> None:
+    """Refuse what is no regular file, by its facts.
+
+    Raises:
+        UnsafeConfiguration: It is something else.
+    """
     if fault := _kind_fault(found, path):
         raise fault
 
 
 def _check_ours(found: os.stat_result, path: Path) -> None:
-    _check_kind(found, path)
+    check_kind(found, path)
     if fault := fault_of(found, path):
         raise fault
     if found.st_nlink > 1:  # another user may have linked a file of root's here

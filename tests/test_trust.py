@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from peers.second_user import NOBODY, needs_second_user, second_user, shared_folder
 
+from epm_task.below import open_below
 from epm_task.errors import UnsafeConfiguration
 from epm_task.trust import (
     check_folder,
-    open_below,
     open_file,
     open_regular,
     open_to_write,

@@ -282,7 +282,9 @@ def _deploy_root_of(agent_root: Path | None) -> DeployRoot:
             f"the agent root {found.path} does not exist" if found else "no agent root was found",
             fix="give the agent's folder with --agent-root",
         )
-    return DeployRoot(found)
+    root = DeployRoot(found)
+    root.check()
+    return root
 
 
 def _pending(root: DeployRoot) -> str:

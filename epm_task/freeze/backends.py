@@ -287,11 +287,18 @@ def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) 
     return Build(folder, program.command, contents)
 
 
+#: What the runtime consists of.
+_OURS: Final = (
+    *("contract", "runtime"),
+    *("__init__.py", "below.py", "errors.py", "exit_code.py", "trust.py"),
+)
+
+
 def _collect(program: Program) -> Iterator[tuple[str, str]]:
     """Yield name in the archive and file of all that the task and the runtime import."""
     yield f"{program.file.stem}.py", str(program.file.resolve())
     ours = Path(__file__).parents[1]
-    for part in ("__init__.py", "contract", "errors.py", "exit_code.py", "trust.py", "runtime"):
+    for part in _OURS:
         yield from _files(ours / part, ours.parent)
     included = {top: _top(path, top) for top, path in program.included().items()}
     for top, root in sorted({**_imported(program), **included}.items()):

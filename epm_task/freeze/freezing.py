@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
-from epm_task.admin.deploy.program import put_in_place
 from epm_task.contract.json_text import BadJson, write_json
 from epm_task.files import write_atomically
 from epm_task.freeze import FreezeError
@@ -109,9 +108,20 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
         tidy(build, source.epoch)
         size = sum(path.lstat().st_size for path in build.folder.rglob("*") if path.is_file())
         place.parent.mkdir(parents=True, exist_ok=True)
-        put_in_place(build.folder, place)
+        _put_in_place(build.folder, place, aside / ".before")
     jobs = write_jobs(program, options.output.absolute() / "Jobs")
     return Frozen(place, place / build.executable, tuple(jobs), size, signed, build.missing)
+
+
+def _put_in_place(built: Path, place: Path, before: Path) -> None:
+    if place.exists():
+        place.rename(before)
+    try:
+        built.rename(place)
+    except OSError:
+        if before.exists():
+            before.rename(place)
+        raise
 
 
 def _describe(program: Program, build: Build, source: Source, backend: Backend) -> None:

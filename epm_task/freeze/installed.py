@@ -10,13 +10,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task.admin.deploy.bundle import commands_of
+from epm_task.below import entries_below
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import UnsafeConfiguration
 from epm_task.freeze import FreezeError
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
-from epm_task.trust import entries_below, fault_of, is_ours, open_file
+from epm_task.trust import fault_of, is_ours, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

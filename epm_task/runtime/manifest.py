@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from epm_task.below import leads_inside, link_below, open_below
 from epm_task.contract.fields import (
     DIGEST,
     FILE_BELOW,
@@ -30,7 +31,7 @@ from epm_task.contract.fields import (
 )
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
-from epm_task.trust import leads_inside, open_below, open_regular
+from epm_task.trust import open_regular
 
 NAME: Final = "manifest.json"
 #: Raised when a reader of an older version could misunderstand the content.
@@ -143,7 +144,7 @@ def _changes(name: str, listed: Any, present: dict[str, Any]) -> list[str]:
 def _describe(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     if path.is_symlink():
-        return {"link": os.readlink(path)}  # noqa: PTH115  # the text itself, not a path
+        return {"link": link_below(folder, name)}
     with open_below(folder, name) as file:
         found = os.fstat(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()

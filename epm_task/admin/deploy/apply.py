@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from epm_task.admin.client import apply_job, live_verdict, same_document
 from epm_task.admin.deploy.bundle import Bundle
 from epm_task.admin.deploy.journal import Journal, read_journal
+from epm_task.admin.deploy.places import remove_document
 from epm_task.admin.deploy.program import running_in
 from epm_task.admin.errors import (
     AdminError,
@@ -23,7 +24,6 @@ from epm_task.admin.errors import (
 from epm_task.admin.follow import Follower, LogRecords
 from epm_task.contract.names import allowed_systems, os_name
 from epm_task.exit_code import describe
-from epm_task.files import remove_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -271,7 +271,7 @@ def undo(target: Target, journal: Journal) -> str:
     target.root.clear_staging()
     if journal.fresh:
         store.remove(journal.after)
-    remove_durably(target.root.journal)
+    remove_document(target.root.journal)
     if journal.before is None:
         return f"nothing of {journal.name} is in place as before"
     return f"version {journal.before} of {journal.name} is in place as before"
@@ -293,4 +293,4 @@ def settle(target: Target, journal: Journal) -> None:
     store.point_to(journal.after, store.previous if same else journal.before)
     store.prune(journal.keep)
     target.root.clear_staging()
-    remove_durably(target.root.journal)
+    remove_document(target.root.journal)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from epm_task.admin.deploy.program import (
-    copy_program,
-    put_in_place,
-    read_installed,
-    remove_tree,
-    take_away,
-)
+from epm_task.admin.deploy.places import judged, names_in, put_in_place, remove_tree, take_away
+from epm_task.admin.deploy.program import copy_program, read_installed
 from epm_task.admin.deploy.versions import VersionStore
-from epm_task.admin.errors import ApplyUnderWay, NoVersion, UnsafeRoot, WriteRefused, WrongUse
-from epm_task.errors import UnsafeConfiguration
+from epm_task.admin.errors import ApplyUnderWay, NoVersion, WriteRefused, WrongUse
+from epm_task.below import entries_below
 from epm_task.files import try_lock
-from epm_task.trust import check_folder, entries_below, fault_of, open_to_write
+from epm_task.trust import check_folder, fault_of, open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
 #: Everybody may look at programs; job documents may hold what is not for every user.
 _PUBLIC: Final = 0o755
 _PRIVATE: Final = 0o700
-_DANGER: Final = "programs that the agent runs as its own account are put in place from there"
 
 
 class DeployRoot:
@@ -55,8 +49,7 @@ class DeployRoot:
 
     def stores(self) -> list[VersionStore]:
         """Return the versions of all bundles, by name."""
-        folders = sorted(self.versions.iterdir()) if self.versions.is_dir() else []
-        return [VersionStore(folder) for folder in folders]
+        return [self.store(name) for name in names_in(self.versions)]
 
     def store_of(self, job_id: str | None) -> VersionStore:
         """Return the versions of the bundle to which a job belongs now; None means the only one.
@@ -120,8 +113,38 @@ class DeployRoot:
 
     def clear_staging(self) -> None:
         """Remove everything from the staging folder."""
-        for path in list(self.staging.iterdir()):
-            remove_tree(path)
+        for name in names_in(self.staging):
+            remove_tree(self.staging / name)
+
+    def check(self) -> None:
+        """Refuse a root in which other users could put something.
+
+        Rights inside a program in `Jobs/bin` are not looked at: a plan shows them, and puts them
+        right.
+
+        Raises:
+            WrongUse: The agent root has no folder `Jobs`.
+            UnsafeRoot: They could.
+            OSError: A folder cannot be read.
+        """
+        if not self.agent.jobs.is_dir():
+            raise WrongUse(
+                f"{self.agent.path} is not an agent root",
+                "it has no folder Jobs",
+                "give the agent's folder with --agent-root",
+            )
+        agent = self.agent
+        with judged():
+            for folder in (agent.path, agent.jobs, agent.jobs_bin, self.folder, self.versions):
+                with suppress(FileNotFoundError):
+                    check_folder(folder)
+            # What they hold is put in place, so nobody else may have written there. Staging may
+            # hold a program that was in place like that; it is compared before it is used.
+            own = [self.folder / name for name in names_in(self.folder)]
+            below = entries_below(self.versions) if self.versions in own else ()
+            for path, found in chain(((path, path.lstat()) for path in own), below):
+                if fault := fault_of(found, path):
+                    raise fault
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -133,27 +156,13 @@ class DeployRoot:
             ApplyUnderWay: Another process holds it.
             WriteRefused: A folder cannot be made.
         """
-        if not self.agent.jobs.is_dir():
-            raise WrongUse(
-                f"{self.agent.path} is not an agent root",
-                "it has no folder Jobs",
-                "give the agent's folder with --agent-root",
-            )
         try:
-            check_folder(self.agent.jobs_bin, make=_PUBLIC)
-            for folder in (self.agent.path, self.agent.jobs):
-                check_folder(folder)
-            for folder in (self.folder, self.versions, self.staging):
-                check_folder(folder, make=_PRIVATE)
-            # What they hold is put in place, so nobody else may have written there. Staging may
-            # hold a program that was in place like that; it is compared before it is used.
-            own = ((path, path.lstat()) for path in self.folder.iterdir())
-            for path, found in chain(entries_below(self.versions), own):
-                if fault := fault_of(found, path):
-                    raise fault
-            descriptor = open_to_write(self.folder / "deploy.lock")
-        except UnsafeConfiguration as error:
-            raise UnsafeRoot(error.what, f"{error.why}, and {_DANGER}", error.fix) from None
+            self.check()
+            with judged():
+                check_folder(self.agent.jobs_bin, make=_PUBLIC)
+                for folder in (self.folder, self.versions, self.staging):
+                    check_folder(folder, make=_PRIVATE)
+                descriptor = open_to_write(self.folder / "deploy.lock")
         except OSError as error:
             raise WriteRefused(error, self.folder) from error
         try:

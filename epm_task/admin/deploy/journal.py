@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from epm_task.admin.deploy.places import read_document, write_document
 from epm_task.admin.errors import NoVersion
 from epm_task.contract.client_id import JOB_ID_PATTERN
 from epm_task.contract.fields import FILE_NAME, check_fields, choice, flag, list_of, text, whole
-from epm_task.contract.json_text import BadJson, read_object, write_json
-from epm_task.files import write_atomically
+from epm_task.contract.json_text import BadJson, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class Journal:
             OSError: It cannot be written; the note of the step before is still there.
         """
         note = {"journal": _VERSION, **asdict(self), "step": step}
-        write_atomically(path, write_json(note))
+        write_document(path, note)
         self.step = step
 
 
@@ -81,15 +81,15 @@ def read_journal(path: Path) -> Journal | None:
     Raises:
         NoVersion: The file is there, and this package has not written it.
     """
-    if not path.exists():
-        return None
     try:
-        note = read_object(path)
+        note = parse_object(read_document(path))
         if note.get("journal", _VERSION) == _VERSION:
             check_fields(note, _FIELDS)
             del note["journal"]
             return Journal(**note)
         why = "it is of another version of epm-task"
+    except FileNotFoundError:
+        return None
     except BadJson as error:
         why = str(error)
     raise NoVersion(

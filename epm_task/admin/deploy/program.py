@@ -1,32 +1,32 @@
-"""Read, copy and swap programs: the folders below `Jobs/bin`, compared by digests of their files.
+"""Read and copy programs: the folders below `Jobs/bin`, compared by digests of their files.
 
-Linux swaps two folders with `renameat2(RENAME_EXCHANGE)` since 3.15, macOS with
-`renamex_np(RENAME_SWAP)` since 10.12; the latter is written from its manual page and untested.
-Windows has no such call.
+What is read may be changed by others at any time, as a user's build is. So each file is opened once
+below its folder, without following a link, and what counts is the digest of the copy, which is made
+where nobody else can write.
 """
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import hashlib
 import json
 import os
 import shutil
 import stat
-import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 
-from epm_task.admin.errors import BadBundle, ProgramInUse
+from epm_task.admin.deploy.places import at, make_durable
+from epm_task.admin.errors import BadBundle
+from epm_task.below import entries_below, leads_inside, link_below, open_below
 from epm_task.errors import UnsafeConfiguration
-from epm_task.files import sync_folder
-from epm_task.trust import entries_below, fault_of, leads_inside, open_below
+from epm_task.trust import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from io import BufferedReader
 
 _ANY_EXECUTE: Final = 0o111
 
@@ -93,9 +93,13 @@ def read_installed(place: Path) -> Program | None:
         BadBundle: A file or a link is in its place.
         OSError: It cannot be read.
     """
-    if place.is_symlink() or (place.exists() and not place.is_dir()):
+    try:
+        found = place.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(found.st_mode):
         raise BadBundle(f"{place} is not a folder, so it was left alone", fix="remove it")
-    return read_program(place) if place.exists() else None
+    return read_program(place)
 
 
 def executable_of(program: Program) -> str | None:
@@ -108,7 +112,7 @@ def _names(command: str) -> tuple[str, str]:
 
 
 def _link(path: Path, folder: Path) -> str:
-    target = os.readlink(path)  # noqa: PTH115  # the text itself, not a path
+    target = link_below(folder, path.relative_to(folder).as_posix())
     if path.parent == folder and path.name in _names(folder.name):
         why = "the agent starts it, and its digest would be that of the link"
         raise BadBundle(f"{path} is a link", why, "replace it by the file")
@@ -120,11 +124,22 @@ def _link(path: Path, folder: Path) -> str:
 
 
 def _sha256(folder: Path, name: str) -> str:
+    with _open(folder, name) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open(folder: Path, name: str) -> BufferedReader:
+    """Open a file of a program; a user may have linked one into it that he cannot read himself."""
     try:
-        with open_below(folder, name) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        file = open_below(folder, name)
     except UnsafeConfiguration as error:
         raise BadBundle.of(error) from None
+    found = os.fstat(file.fileno())
+    if found.st_nlink > 1 and found.st_uid != folder.stat().st_uid:
+        file.close()
+        why = "it is a hard link to a file of another user"
+        raise BadBundle(f"{folder / name} has another name", why, "replace it by a copy")
+    return file
 
 
 #: The agent runs the files as its own account: nobody but their owner may write them.
@@ -140,17 +155,19 @@ def copy_program(program: Program, target: Path) -> None:
         BadBundle: A file is missing, or is another than when the program was read.
         OSError: A file cannot be written.
     """
-    _make_folder(target)
+    folders = {target: None}
+    for name in program.files:
+        above = (target / name).relative_to(target).parents
+        folders |= dict.fromkeys(target / folder for folder in reversed(above))
+    for folder in folders:
+        _make_folder(folder)
     for name, fact in program.files.items():
-        copy = target / name
-        for folder in reversed(copy.relative_to(target).parents[:-1]):
-            _make_folder(target / folder)
         if fact.digest.startswith("->"):
-            copy.symlink_to(fact.digest.removeprefix("-> "))
+            with at(target / name) as (link, dir_fd):
+                os.symlink(fact.digest.removeprefix("-> "), link, dir_fd=dir_fd)
         else:
-            _copy(program, name, copy, fact)
-    for above, _, _ in os.walk(target):
-        sync_folder(target / above)
+            _copy(program, name, target / name, fact)
+    make_durable(*folders)
     copied = read_program(target).files
     if copied != program.files:
         names = {**copied, **program.files}
@@ -162,119 +179,33 @@ def copy_program(program: Program, target: Path) -> None:
         )
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a folder, or what is in its place, if there is anything."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir()
-        folder.chmod(_FOLDER_MODE)  # whatever the umask is
+    with at(folder) as (name, dir_fd), suppress(FileExistsError):
+        os.mkdir(name, dir_fd=dir_fd)
+        os.chmod(name, _FOLDER_MODE, dir_fd=dir_fd)  # whatever the umask is
 
 
 def _copy(program: Program, name: str, copy: Path, fact: FileFact) -> None:
     source = program.folder / name
     try:
-        reader = open_below(program.folder, name)
-    except UnsafeConfiguration as error:
-        raise BadBundle.of(error) from None
+        reader = _open(program.folder, name)
     except OSError as error:
         raise BadBundle(
             f"{source} vanished, or cannot be read any more",
             error.strerror or str(error),
             "build it again",
         ) from error
-    with reader, copy.open("xb") as writer:
-        shutil.copyfileobj(reader, writer)
-        writer.flush()
-        os.fsync(writer.fileno())
-    copy.chmod(_EXECUTABLE_MODE if fact.executable else _FILE_MODE)
+    with reader, at(copy) as (entry, dir_fd):
 
+        def opened(entry: str, flags: int) -> int:
+            """Make the file in its folder."""
+            return os.open(entry, flags, 0o600, dir_fd=dir_fd)
 
-def put_in_place(staged: Path, place: Path) -> None:
-    """Swap *staged* with what is at *place*, if anything; durable when this returns.
-
-    A running program goes on with its own files on POSIX: they are moved, not overwritten.
-
-    Raises:
-        ProgramInUse: Windows refuses because of an open file; nothing has changed.
-        OSError: It is not possible; what was there is there still.
-    """
-    try:
-        if not place.exists():
-            staged.rename(place)
-        elif not swap_at_once(staged, place):
-            swap_by_renames(staged, place)
-    except PermissionError as error:
-        if sys.platform == "win32":
-            raise ProgramInUse(error, place) from error
-        raise
-    sync_folder(place.parent)
-    sync_folder(staged.parent)
-
-
-def take_away(place: Path, staged: Path) -> None:
-    """Move a program out of its place; durable when this returns.
-
-    Raises:
-        OSError: It is not possible; it is there still.
-    """
-    remove_tree(staged)
-    place.rename(staged)
-    sync_folder(place.parent)
-    sync_folder(staged.parent)
-
-
-def swap_by_renames(staged: Path, place: Path) -> None:
-    """Swap where the system has no such call; for an instant nothing is at *place*.
-
-    A crash in this instant is repaired by the next apply, as the journal tells.
-    """
-    aside = staged.with_name(f"{staged.name}.aside")
-    place.rename(aside)
-    try:
-        staged.rename(place)
-    except OSError:
-        aside.rename(place)
-        raise
-    aside.rename(staged)
-
-
-_AT_FDCWD: Final = -100  # fcntl.h
-_RENAME_EXCHANGE: Final = 2  # linux/fs.h
-_RENAME_SWAP: Final = 2  # sys/stdio.h of macOS
-#: The file system, or the C library, has no such call.
-_UNKNOWN: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-
-
-def swap_at_once(one: Path, other: Path) -> bool:
-    """Swap two folders and return True; return False where that is not possible in one step.
-
-    Raises:
-        OSError: The operating system refuses.
-    """
-    if sys.platform == "win32":
-        return False
-    library = ctypes.CDLL(None, use_errno=True)
-    first, second = os.fsencode(one), os.fsencode(other)
-    if sys.platform == "darwin":
-        if not hasattr(library, "renamex_np"):
-            return False
-        result = library.renamex_np(first, second, _RENAME_SWAP)
-    else:
-        if not hasattr(library, "renameat2"):
-            return False
-        result = library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE)
-    if result == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in _UNKNOWN:
-        return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+        with open(entry, "xb", opener=opened) as writer:
+            shutil.copyfileobj(reader, writer)
+            writer.flush()
+            os.fsync(writer.fileno())
+        os.chmod(entry, _EXECUTABLE_MODE if fact.executable else _FILE_MODE, dir_fd=dir_fd)
 
 
 def running_in(folder: Path) -> list[int]:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from epm_task.admin.deploy.bundle import Bundle
-from epm_task.admin.deploy.program import copy_program, read_program, remove_tree
+from epm_task.admin.deploy.places import (
+    judged,
+    make_durable,
+    names_in,
+    read_document,
+    remove_tree,
+    rename,
+    write_document,
+)
+from epm_task.admin.deploy.program import copy_program, read_program
 from epm_task.admin.errors import BadBundle, NoVersion
 from epm_task.contract.fields import DIGEST, check_fields, choice, text, whole
-from epm_task.contract.json_text import BadJson, read_object, write_json
-from epm_task.files import sync_folder, write_atomically
+from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.job.document import JobDocument
 from epm_task.trust import check_folder
 
@@ -51,8 +60,7 @@ class VersionStore:
 
     def numbers(self) -> list[int]:
         """Return the numbers of the versions, lowest first."""
-        found = self._folder.iterdir() if self._folder.is_dir() else ()
-        return sorted(int(path.name) for path in found if path.name.isdecimal())
+        return sorted(int(name) for name in names_in(self._folder) if name.isdecimal())
 
     def get(self, number: int) -> Version:
         """Return one version, after its files were compared with what was kept.
@@ -62,7 +70,7 @@ class VersionStore:
         """
         folder = self._folder / str(number)
         try:
-            facts = read_object(folder / _FACTS)
+            facts = parse_object(read_document(folder / _FACTS))
             check_fields(facts, {**_FIELDS, "number": choice(number)})
             bundle = Bundle(self.name, *_read(folder))
             version = Version(number, bundle, facts["made"], facts["origin"], facts["digest"])
@@ -93,8 +101,7 @@ class VersionStore:
     def names(self, number: int) -> tuple[set[str], set[str]]:
         """Return the commands and the ids of one version; nothing for one that is not there."""
         folder = self._folder / str(number) / "Jobs"
-        binaries = (folder / "bin").iterdir() if folder.is_dir() else ()
-        return {path.name for path in binaries}, {file.stem for file in folder.glob("*.json")}
+        return set(names_in(folder / "bin")), {file.stem for file in _documents_in(folder)}
 
     def find(self, bundle: Bundle) -> Version | None:
         """Return the newest version that is exactly this bundle."""
@@ -119,7 +126,8 @@ class VersionStore:
             BadBundle: A file vanished or changed.
             OSError: It cannot be written; then no new version exists.
         """
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        with judged():
+            check_folder(self._folder, make=0o700)
         partial = self._folder / _PARTIAL
         remove_tree(partial)
         made = datetime.now(UTC).isoformat(timespec="seconds")
@@ -127,12 +135,12 @@ class VersionStore:
         try:
             _write(bundle, partial)
             facts = {"number": number, "made": made, "origin": origin, "digest": digest}
-            write_atomically(partial / _FACTS, write_json(facts))
-            partial.rename(self._folder / str(number))
+            write_document(partial / _FACTS, facts)
+            rename(partial, self._folder / str(number))
         except BaseException:
             remove_tree(partial)
             raise
-        sync_folder(self._folder)
+        make_durable(self._folder)
         return self.get(number)
 
     @property
@@ -148,7 +156,7 @@ class VersionStore:
     def point_to(self, number: int, previous: int | None) -> None:
         """Say which version is in place now, and which one was before."""
         pointer = {"current": number} | ({} if previous is None else {"previous": previous})
-        write_atomically(self._folder / _POINTER, write_json(pointer))
+        write_document(self._folder / _POINTER, pointer)
 
     def prune(self, keep: int) -> None:
         """Remove the oldest versions, so that *keep* are left beside the current one."""
@@ -163,18 +171,17 @@ class VersionStore:
         """Remove a version."""
         partial = self._folder / _PARTIAL
         remove_tree(partial)
-        folder = self._folder / str(number)
-        if folder.exists():
-            folder.rename(partial)  # a version is whole or is none
+        with suppress(FileNotFoundError):
+            rename(self._folder / str(number), partial)  # a version is whole or is none
             remove_tree(partial)
 
     def _pointer(self) -> dict[str, int]:
         path = self._folder / _POINTER
-        if not path.exists():
-            return {}
         try:
-            found = read_object(path)
+            found = parse_object(read_document(path))
             check_fields(found, _POINTER_FIELDS)
+        except FileNotFoundError:
+            return {}
         except BadJson as error:
             fix = f'see which version is in place, and write {{"current": N}} into {path}'
             raise NoVersion(f"{path} cannot be used", str(error), fix) from error
@@ -190,16 +197,21 @@ def digest_of(bundle: Bundle) -> str:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    binaries = sorted((folder / "Jobs" / "bin").iterdir())
-    files = sorted((folder / "Jobs").glob("*.json"))
-    jobs = {file.stem: JobDocument.parse(file.read_bytes()).raw for file in files}
-    return {path.name: read_program(path) for path in binaries}, jobs
+    binaries = folder / "Jobs" / "bin"
+    files = _documents_in(folder / "Jobs")
+    jobs = {file.stem: JobDocument.parse(read_document(file)).raw for file in files}
+    return {name: read_program(binaries / name) for name in names_in(binaries)}, jobs
+
+
+def _documents_in(folder: Path) -> list[Path]:
+    return [folder / name for name in names_in(folder) if name.endswith(".json")]
 
 
 def _write(bundle: Bundle, folder: Path) -> None:
     binaries = folder / "Jobs" / "bin"
-    check_folder(binaries, make=0o700)
+    with judged():
+        check_folder(binaries, make=0o700)
     for command, program in bundle.programs.items():
         copy_program(program, binaries / command)
     for job_id, document in bundle.jobs.items():
-        write_atomically(folder / "Jobs" / f"{job_id}.json", write_json(document), mode=0o644)
+        write_document(folder / "Jobs" / f"{job_id}.json", document, mode=0o644)

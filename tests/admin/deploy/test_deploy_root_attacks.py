@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from admin.deploy.bundle_files import write_bundle, write_program
+from admin.deploy.bundle_files import write_bundle
 from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.admin.deploy.bundle import read_bundles
 from epm_task.admin.deploy.deploy_root import DeployRoot
-from epm_task.admin.deploy.program import copy_program, read_program
-from epm_task.admin.errors import BadBundle, UnsafeRoot
+from epm_task.admin.errors import UnsafeRoot
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
@@ -151,76 +149,6 @@ def test_a_lock_that_is_another_file(agent: AgentRoot, victim: Path, kind: str) 
     with pytest.raises(UnsafeRoot, match=f"it is a {kind if kind == 'hard' else 'link'}"):
         _deploy(agent)
     assert (victim / "precious").read_text() == "precious"
-
-
-@posix
-def test_a_link_that_leaves_a_program_by_another_link(tmp_path: Path) -> None:
-    """By its text it stays inside; where it resolves it does not."""
-    folder = write_program(tmp_path).parent
-    (folder / "a").mkdir()
-    (folder / "a" / "up").symlink_to("../../..")
-    (folder / "escape").symlink_to("a/up/../../../../etc/shadow")
-    for left in ("escape", "a/up"):
-        with pytest.raises(BadBundle, match="is a link that leaves its program"):
-            read_program(folder, as_installed=False)
-        (folder / left).unlink()
-    (folder / "real").mkdir()
-    (folder / "deep").symlink_to("real")
-    (folder / "inside").symlink_to("deep/../_internal/library.txt")
-    assert "inside" in read_program(folder, as_installed=False).files
-
-
-@posix
-def test_a_link_that_leaves_by_a_link_to_a_deeper_folder(tmp_path: Path) -> None:
-    """`a/b/..` is not `a` when `b` is a link."""
-    folder = write_program(tmp_path).parent
-    (folder / "x" / "y").mkdir(parents=True)
-    (folder / "x" / "y" / "top").symlink_to("../..")
-    (folder / "escape").symlink_to("x/y/top/../../secret")
-    with pytest.raises(BadBundle, match="leaves its program"):
-        read_program(folder, as_installed=False)
-
-
-@posix
-@pytest.mark.parametrize("target", ["_internal/library.txt", "/bin/sh"])
-def test_an_executable_that_is_a_link(tmp_path: Path, target: str) -> None:
-    """Its digest would be that of the link, and not of what is run."""
-    executable = write_program(tmp_path)
-    executable.unlink()
-    executable.symlink_to(target)
-    with pytest.raises(BadBundle, match="probe is a link: the agent starts it"):
-        read_program(executable.parent, as_installed=False)
-
-
-@posix
-def test_a_pipe_in_place_of_a_job_document(tmp_path: Path) -> None:
-    """It is refused at once, and not waited for."""
-    bundle = write_bundle(tmp_path)
-    os.mkfifo(bundle / "Jobs" / "other.json")
-    with pytest.raises(BadBundle, match=r"other\.json.*it is a pipe"):
-        read_bundles(bundle)
-
-
-@posix
-@pytest.mark.parametrize("swapped", ["pipe", "link", "folder"])
-def test_what_is_swapped_in_before_the_copy(tmp_path: Path, victim: Path, swapped: str) -> None:
-    """Neither a pipe is waited for, nor a link followed, nor another folder read."""
-    executable = write_program(tmp_path)
-    program = read_program(executable.parent, as_installed=False)
-    library = executable.parent / "_internal" / "library.txt"
-    if swapped == "folder":
-        shutil.rmtree(library.parent)
-        (victim / library.name).write_text("secret")
-        library.parent.symlink_to(victim)
-    else:
-        library.unlink()
-        if swapped == "pipe":
-            os.mkfifo(library)
-        else:
-            library.symlink_to(victim / "precious")
-    with pytest.raises(BadBundle, match=r"is not a file|vanished"):
-        copy_program(program, tmp_path / "copy")
-    assert not (tmp_path / "copy" / "_internal" / "library.txt").exists()
 
 
 @posix

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 from admin.deploy.bundle_files import write_program
 
-from epm_task.admin.deploy.program import (
-    FileFact,
-    copy_program,
+from epm_task.admin.deploy.places import (
     put_in_place,
-    read_installed,
-    read_program,
-    running_in,
     swap_at_once,
     swap_by_renames,
     take_away,
+)
+from epm_task.admin.deploy.program import (
+    FileFact,
+    copy_program,
+    read_installed,
+    read_program,
+    running_in,
 )
 from epm_task.admin.errors import BadBundle, ProgramInUse
 
