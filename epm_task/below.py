@@ -79,7 +79,7 @@ def _opened_below(folder: Path, below: Path) -> Iterator[int | None]:
     if sys.platform == "win32":
         yield None
         return
-    how = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    how = os.O_RDONLY | os.O_DIRECTORY
     descriptor = os.open(folder, how)
     try:
         for name in below.relative_to(folder).parts:

@@ -33,7 +33,7 @@ _NO_WAITING: Final = (
     getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 )
 #: Nor is a link followed that is swapped in.
-AT_ONCE: Final = _NO_WAITING | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+AT_ONCE: Final = _NO_WAITING | getattr(os, "O_NOFOLLOW", 0)
 #: As Linux does, path_resolution(7).
 _MAX_LINKS: Final = 40
 _KINDS: Final = {
@@ -141,20 +141,19 @@ def check_folder(path: Path, *, make: int | None = None) -> None:
         raise way.fault
 
 
-def open_to_write(path: Path, mode: int = 0o600, flags: int = 0) -> int:
-    """Return the descriptor of a file for reading and writing; a missing one is made with *mode*.
+def open_to_write(path: Path) -> int:
+    """Return the descriptor of a private file for reading and writing; a missing one is made.
 
-    In its folder only root and this user can write. More *flags* are those of `os.open`.
+    In its folder only root and this user can write.
 
     Raises:
         UnsafeConfiguration: Somebody else could write there, or it is a link or no regular file.
         OSError: It cannot be opened.
     """
-    how = os.O_RDWR | os.O_CREAT | AT_ONCE | flags
     with entry(path) as (name, dir_fd):
         with suppress(FileNotFoundError):
-            _check_ours(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), path)
-        descriptor = os.open(name, how, mode, dir_fd=dir_fd)
+            check_kind(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), path)
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | AT_ONCE, 0o600, dir_fd=dir_fd)
     try:
         _check_ours(os.fstat(descriptor), path)
     except BaseException:
@@ -234,9 +233,7 @@ if sys.platform == "win32":
 else:
     _READ: Final = os.O_RDONLY | AT_ONCE
     #: Linux opens a folder that may be passed but not read only with O_PATH.
-    _FOLDER: Final = (
-        getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    )
+    _FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 
     def _walk(
         path: Path, *, folder: bool = False, secret: bool = False, make: int | None = None
@@ -312,7 +309,6 @@ def check_kind(found: os.stat_result, path: Path) -> None:
 
 
 def _check_ours(found: os.stat_result, path: Path) -> None:
-    check_kind(found, path)
     if fault := fault_of(found, path):
         raise fault
     if found.st_nlink > 1:  # another user may have linked a file of root's here

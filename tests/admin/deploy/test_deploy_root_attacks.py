@@ -113,7 +113,12 @@ def _link_bin(agent: AgentRoot) -> Path:
     return theirs
 
 
+def _look(agent: AgentRoot) -> None:
+    DeployRoot(agent).check()
+
+
 @needs_second_user
+@pytest.mark.parametrize("act", [_deploy, _look])
 @pytest.mark.parametrize(
     "weaken",
     [
@@ -125,12 +130,12 @@ def _link_bin(agent: AgentRoot) -> Path:
     ],
 )
 def test_whatever_others_could_replace_is_named(
-    agent: AgentRoot, weaken: Callable[[AgentRoot], Path]
+    agent: AgentRoot, weaken: Callable[[AgentRoot], Path], act: Callable[[AgentRoot], None]
 ) -> None:
     """With its path, its owner, its mode and the command that mends it."""
     place = weaken(agent)
     with pytest.raises(UnsafeRoot) as refused:
-        _deploy(agent)
+        act(agent)
     owner = "root" if weaken is _open_the_parent else f"uid {NOBODY}"
     mode = place.stat().st_mode & 0o7777
     assert refused.value.what == f"{place} belongs to {owner} and has mode {mode:04o}"
