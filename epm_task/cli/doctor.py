@@ -48,7 +48,7 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
     """
     if target and job:
         raise Failure("a file and --job were given", fix="give one: the file names its job")
-    declared = job_of([target]) if target else None
+    declared = job_of([target], admin=True) if target else None
     setup = Setup(
         connection.settings(),
         root=find_root(agent_root),

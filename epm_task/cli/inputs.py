@@ -12,7 +12,7 @@ from epm_task.cli.output import Failure
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.job.document import read_job
 from epm_task.job.job import Job
-from epm_task.job.project import read_project
+from epm_task.job.project import check_code, read_project
 from epm_task.job.task_file import TaskFile, find_task, read_task_file
 from epm_task.runtime.agent.address import loopback_ip
 from epm_task.simulator.faults.faults import Faults
@@ -135,17 +135,20 @@ def task_of(path: Path, name: str | None) -> Task[..., object] | None:
         return find_task(path, name)
 
 
-def declared_in(path: Path) -> TaskFile:
+def declared_in(path: Path, *, admin: bool = False) -> TaskFile:
     """Return the tasks and jobs of the file; what its import prints goes to stderr.
 
     Raises:
         TaskFileError: It cannot be imported.
+        UnsafeConfiguration: It is for an administrator's verb, as root, and not root's.
     """
+    if admin:
+        check_code(path)
     with redirect_stdout(sys.stderr):
         return read_task_file(path)
 
 
-def job_of(targets: Sequence[str]) -> Job:
+def job_of(targets: Sequence[str], *, admin: bool = False) -> Job:
     """Return the job that `FILE[:TASK] …` means.
 
     One file means its one job, or its one task; several targets mean a job of several tasks.
@@ -154,13 +157,14 @@ def job_of(targets: Sequence[str]) -> Job:
         TaskFileError: A file cannot be imported.
         Failure: It holds several tasks and none was named.
         DefinitionError: The tasks cannot be those of one job.
+        UnsafeConfiguration: As `declared_in`.
     """
     files: dict[Path, TaskFile] = {}
     chosen: list[Job] = []
     for target in targets:
         path, name = split_target(target)
         if path not in files:
-            files[path] = declared_in(path)
+            files[path] = declared_in(path, admin=admin)
         chosen.append(_only_job(path, files[path], name))
     if len(chosen) == 1:
         return chosen[0]

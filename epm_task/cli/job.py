@@ -175,7 +175,7 @@ def validate(  # noqa: PLR0913  # each is an option of the command line
 
     Example: epm-task validate Jobs/ tasks.py
     """
-    targets = lint_targets(paths)
+    targets = lint_targets(paths, admin=live)
     found: set[Finding] = set()
     with connection.client() if live else nullcontext() as admin:
         for target in targets:
@@ -243,26 +243,27 @@ class LintTarget(NamedTuple):
     line: int = 1
 
 
-def lint_targets(paths: Iterable[Path]) -> list[LintTarget]:
+def lint_targets(paths: Iterable[Path], *, admin: bool = False) -> list[LintTarget]:
     """Return the documents in files, in the folders `Jobs/`, and in the code of Python files.
 
     Raises:
         Failure: A path is absent or holds no document.
         TaskFileError: Code cannot be imported.
         BadProject: The pyproject.toml around a file cannot be used.
+        UnsafeConfiguration: Code is of a user who is not trusted; see `job/project.py`.
     """
     files = [file for path in paths for file in _files(path)]
     code: _Code = {}
     for file in files:
         if file.suffix == ".py":
-            _jobs_in(file, code)
-    return [target for file in files for target in _targets(file, code)]
+            _jobs_in(file, code, admin=admin)
+    return [target for file in files for target in _targets(file, code, admin=admin)]
 
 
-def _jobs_in(file: Path, code: _Code) -> list[Job]:
+def _jobs_in(file: Path, code: _Code, *, admin: bool) -> list[Job]:
     file = file.resolve()
     if file not in code:
-        code[file] = declared_in(file).all_jobs()
+        code[file] = declared_in(file, admin=admin).all_jobs()
     return code[file]
 
 
@@ -277,14 +278,14 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _targets(file: Path, code: _Code) -> Iterator[LintTarget]:
-    settings = read_project(file.absolute().parent)
+def _targets(file: Path, code: _Code, *, admin: bool) -> Iterator[LintTarget]:
+    settings = read_project(file.absolute().parent, admin=admin)
     for tasks in settings.tasks:
         if not tasks.is_file():
             raise Failure(f"{tasks} does not exist", fix="correct tasks in [tool.epm-task]")
-        _jobs_in(tasks, code)
+        _jobs_in(tasks, code, admin=admin)
     if file.suffix == ".py":
-        jobs = _jobs_in(file, code)
+        jobs = _jobs_in(file, code, admin=admin)
         if not jobs:
             raise Failure(f"{file} holds no task", fix="decorate a function of it with @task")
         for job in jobs:

@@ -26,7 +26,7 @@ from epm_task.cli.output import FAILED, WRONG_USE, Failure
 from epm_task.cli.policy import policy
 from epm_task.cli.run import agent, run
 from epm_task.contract.record import printable
-from epm_task.errors import EpmTaskError
+from epm_task.errors import EpmTaskError, UnsafeConfiguration
 from epm_task.exit_code import ExitCode
 from epm_task.simulator.start_error import StartError
 
@@ -105,7 +105,7 @@ def main() -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="epm-task", standalone_mode=False)
-    except (Failure, AdminError) as error:
+    except (Failure, AdminError, UnsafeConfiguration) as error:
         code = _explain(error, error.exit_code)
     except StartError as error:
         code = _explain(error, getattr(error, "exit_code", FAILED))

@@ -1,14 +1,19 @@
-"""Find the project around a file, and read what its pyproject.toml says."""
+"""Find the project around a file, read what its pyproject.toml says, and judge whose code that is.
+
+Who runs a build as root in a checkout of another user, as containers do, trusts that user with it.
+So for a build the owner of the folder counts like root. An administrator's verb acts on an agent:
+as root it trusts root only.
+"""
 
 from __future__ import annotations
 
+import os
 import tomllib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from epm_task.errors import EpmTaskError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from epm_task.errors import EpmTaskError, UnsafeConfiguration
+from epm_task.trust import fault_of, is_ours, open_judged
 
 
 class BadProject(EpmTaskError, ValueError):
@@ -62,11 +67,16 @@ def read_table(file: Path, *names: str, data: bytes | None = None) -> dict[str, 
     return dict(table)
 
 
-def read_project(folder: Path) -> ProjectSettings:
+def read_project(folder: Path, *, admin: bool = False) -> ProjectSettings:
     """Return the settings of the project around *folder*; without a project they are empty.
+
+    Args:
+        folder: Where the search begins.
+        admin: The tasks are for an administrator's verb.
 
     Raises:
         BadProject: Its pyproject.toml cannot be used.
+        UnsafeConfiguration: It, or a task file that it names, is of a user who is not trusted here.
     """
     if (file := find_project(folder)) is None:
         return ProjectSettings()
@@ -79,4 +89,31 @@ def read_project(folder: Path) -> ProjectSettings:
             raise BadProject(what, fix=f'write {name} = ["…"]')
         lists[name] = tuple(value)
     tasks = tuple(file.parent / name for name in lists["tasks"])
+    for code in (file, *filter(Path.is_file, tasks)) if tasks else ():
+        check_code(code, folder=None if admin else folder)
     return ProjectSettings(lists["select"], lists["ignore"], tasks)
+
+
+def check_code(file: Path, *, folder: Path | None = None) -> None:
+    """Refuse a file with, or of, code that would be run, when it is of a user who is not trusted.
+
+    Args:
+        file: The Python file, or the pyproject.toml that names it.
+        folder: The folder of a build, whose owner is trusted; None for an administrator's verb.
+
+    Raises:
+        UnsafeConfiguration: It is; or, as root and without *folder*, somebody could replace it.
+        OSError: It cannot be opened.
+    """
+    opened, fault = open_judged(file)
+    with opened:
+        found = os.fstat(opened.fileno())
+    if folder is not None:
+        owner = folder.stat().st_uid
+        theirs = (one for one in (found, file.lstat()) if not is_ours(one) and one.st_uid != owner)
+        fault = next((fault_of(one, file) for one in theirs), None)
+    elif os.name != "posix" or os.geteuid() != 0:
+        return
+    if fault:
+        why = f"{fault.why}, and its code would be run"
+        raise UnsafeConfiguration(fault.what, why, f"{fault.fix}, or run this as its owner")
