@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from epm_task.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: The topic to which the agent's log subscribes.
 KEEPER_LOGGER: Final = "KeeperLogger"
@@ -43,3 +46,10 @@ class Topic(Generic[Payload]):
         """Return the call that makes this topic."""
         payload = f", payload={self.payload.__name__}" if self.payload else ""
         return f"Topic({self.name!r}{payload})"
+
+
+def allowed_publications(document: Mapping[str, Any]) -> list[str]:
+    """Return the topics on which a job document lets its tasks publish, whatever it holds."""
+    topics = document.get("mqttTopics")
+    names = topics.get("allowedPublications") if isinstance(topics, dict) else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []

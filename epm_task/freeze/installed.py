@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from epm_task.admin.deploy.bundle import commands_of
 from epm_task.below import entries_below
 from epm_task.contract.json_text import BadJson, read_object
-from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.contract.topic import KEEPER_LOGGER, allowed_publications
 from epm_task.errors import UnsafeConfiguration
 from epm_task.freeze import FreezeError
 from epm_task.runtime.manifest import NAME as MANIFEST
@@ -63,8 +63,8 @@ class Installed(NamedTuple):
 
     def topics(self, task: dict[str, Any]) -> list[str]:
         """Return the topics on which the job lets it publish."""
-        allowed = ((self.job or {}).get("mqttTopics") or {}).get("allowedPublications")
-        return list(allowed or [KEEPER_LOGGER, *task.get("publishes", ())])
+        allowed = allowed_publications(self.job or {})
+        return allowed or [KEEPER_LOGGER, *task.get("publishes", ())]
 
 
 def read_installed(path: Path) -> Installed:

@@ -11,7 +11,7 @@ from epm_task.admin.errors import CredentialRefused, UnknownJob
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
 from epm_task.contract.run_history import EndedRun, last_run
-from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.contract.topic import KEEPER_LOGGER, allowed_publications
 from epm_task.exit_code import ExitCode, describe
 from epm_task.job.merge import merge
 
@@ -135,7 +135,7 @@ def check_topics(setup: Setup) -> Iterator[Finding]:
     """Compare what is published with what is allowed."""
     if setup.document is None:
         return
-    allowed = _allowed_publications(setup.document)
+    allowed = allowed_publications(setup.document)
     if not allowed:
         yield fault(
             "topics",
@@ -144,7 +144,7 @@ def check_topics(setup: Setup) -> Iterator[Finding]:
             fix=f'"mqttTopics": {{"allowedPublications": ["{KEEPER_LOGGER}"]}}',
         )
         return
-    wanted = [KEEPER_LOGGER, *_allowed_publications(setup.built or {})]
+    wanted = [KEEPER_LOGGER, *allowed_publications(setup.built or {})]
     if event_topic := setup.document.get("eventTopic"):
         wanted.append(str(event_topic))
     if missing := [topic for topic in dict.fromkeys(wanted) if topic not in allowed]:
@@ -156,12 +156,6 @@ def check_topics(setup: Setup) -> Iterator[Finding]:
         )
     else:
         yield ok("topics", f"allowed: {', '.join(allowed)}")
-
-
-def _allowed_publications(document: dict[str, Any]) -> list[str]:
-    topics = document.get("mqttTopics")
-    names = topics.get("allowedPublications") if isinstance(topics, dict) else None
-    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def check_plugins(setup: Setup) -> Iterator[Finding]:
