@@ -14,19 +14,24 @@ from epm_task.errors import EpmTaskError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: What separates arguments; other white space, such as a no-break space, is a character.
+POSIX_BLANKS: Final = " \t\r\n"
+WINDOWS_BLANKS: Final = " \t"
+
 _POSIX_PIECE: Final = re.compile(
-    r"""(?P<blank>\s+)"""
+    rf"""(?P<blank>[{POSIX_BLANKS}]+)"""
     r"""|'(?P<single>[^']*)'"""
     r"""|"(?P<double>(?:\\.|[^"\\])*)\""""
     r"""|\\(?P<escaped>.)"""
-    r"""|(?P<plain>[^\s'"\\]+)""",
+    rf"""|(?P<plain>[^{POSIX_BLANKS}'"\\]+)""",
     re.DOTALL,
 )
 #: Inside double quotes a POSIX shell takes the backslash away before these characters only.
 _POSIX_ESCAPE: Final = re.compile(r'\\([$`"\\\n])')
 
 _WINDOWS_PIECE: Final = re.compile(
-    r"""(?P<blank>[ \t]+)|(?P<slashes>\\*)(?P<quote>")|(?P<plain>\\+|[^ \t"\\]+)"""
+    rf"""(?P<blank>[{WINDOWS_BLANKS}]+)|(?P<slashes>\\*)(?P<quote>")"""
+    rf"""|(?P<plain>\\+|[^{WINDOWS_BLANKS}"\\]+)"""
 )
 
 

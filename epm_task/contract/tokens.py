@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from epm_task.contract.argument_line import Piece, split_line
+from epm_task.contract.argument_line import POSIX_BLANKS, WINDOWS_BLANKS, Piece, split_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 #: Letters first, so that JSON written by hand in an argument is not taken for a token.
 _TOKEN: Final = re.compile(r"\{([A-Za-z][\w.-]*)\}")
-_BLANKS: Final = re.compile(r"\s+")
 
 
 def substitute(arguments: str, values: Mapping[str, str], *, windows: bool) -> list[str]:
@@ -45,11 +44,12 @@ def substitute(arguments: str, values: Mapping[str, str], *, windows: bool) -> l
         """Return the token's value, or the token itself when it has none."""
         return known.get(match[1].casefold() if windows else match[1], match[0])
 
+    blanks = re.compile(f"[{WINDOWS_BLANKS if windows else POSIX_BLANKS}]+")
     argv: list[str] = []
     for pieces in split_line(arguments, windows=windows):
         filled = [Piece(_TOKEN.sub(value_of, text), quoted) for text, quoted in pieces]
         changed = [after.text != before.text for before, after in zip(pieces, filled, strict=True)]
-        argv += _rejoin(filled, changed)
+        argv += _rejoin(filled, changed, blanks)
     return argv
 
 
@@ -77,14 +77,14 @@ def tokens_in(arguments: str, *, windows: bool) -> list[FoundToken]:
     return [FoundToken(name, quoted) for text, quoted in pieces for name in _TOKEN.findall(text)]
 
 
-def _rejoin(pieces: list[Piece], changed: list[bool]) -> list[str]:
+def _rejoin(pieces: list[Piece], changed: list[bool], blanks: re.Pattern[str]) -> list[str]:
     """Join the pieces to arguments; a blank of an unquoted value separates them.
 
     An argument that is empty without quotes is left out: `{Empty}` vanishes, `"{Empty}"` stays.
     """
     arguments: list[list[Piece]] = [[]]
     for piece, is_new in zip(pieces, changed, strict=True):
-        first, *others = _BLANKS.split(piece.text) if is_new and not piece.quoted else [piece.text]
+        first, *others = blanks.split(piece.text) if is_new and not piece.quoted else [piece.text]
         arguments[-1].append(Piece(first, piece.quoted))
         arguments += [[Piece(word, quoted=False)] for word in others]
     joined = (("".join(part.text for part in parts), parts) for parts in arguments)

@@ -55,6 +55,14 @@ def test_unquoted_value_cannot_open_a_quote(value: str) -> None:
     assert substitute("{V} end", {"V": value}, windows=False) == [*value.split(), "end"]
 
 
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("space", ["\u00a0", "\v", "\f", "\x1c", "\x85", "\u2003", "\u2028"])
+def test_only_blanks_separate_arguments(space: str, *, windows: bool) -> None:
+    """Other white space is a character: in the template, and in a value without quotes."""
+    argv = substitute(f"a{space}b --n={{V}} end", {"V": f"1{space}2"}, windows=windows)
+    assert argv == [f"a{space}b", f"--n=1{space}2", "end"]
+
+
 def test_value_is_not_substituted_again() -> None:
     """A value that holds a token is taken as it is."""
     assert substitute("{A}", {"A": "{B}", "B": "secret"}, windows=False) == ["{B}"]

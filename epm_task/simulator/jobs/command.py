@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -179,10 +180,11 @@ def _typed(name: str, kind: str, value: object) -> str:
     text, kind = as_text(value), kind.casefold()
     if "\0" in text:
         raise ParameterProblem(name, "holds a NUL character, which an argument cannot carry")
+    # None of them holds a blank, so that an author may leave the quotes out.
     if (
-        (kind in _WHOLE and not text.strip().lstrip("+-").isdecimal())
+        (kind in _WHOLE and not re.fullmatch(r"[+-]?[0-9]+", text))
         or (kind in _NUMBERS and not _is_number(text))
-        or (kind in _FLAGS and text.strip().casefold() not in _FLAG_WORDS)
+        or (kind in _FLAGS and text.casefold() not in _FLAG_WORDS)
     ):
         raise ParameterProblem(name, f"is declared as {kind}, and its value is not one")
     return text
@@ -190,6 +192,6 @@ def _typed(name: str, kind: str, value: object) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return math.isfinite(float(text)) and text.isascii() and text.split() == [text]
     except ValueError:
         return False

@@ -8,7 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from epm_task.contract.tokens import substitute
 from epm_task.simulator.jobs.command import (
     CommandProblem,
     ParameterProblem,
@@ -134,6 +137,27 @@ def test_type_is_checked(kind: str, good: object, bad: object) -> None:
     with pytest.raises(ParameterProblem, match="'P' is declared as") as caught:
         _values(job, {"P": bad})
     assert repr(bad) not in str(caught.value)
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@given(
+    kind=st.sampled_from(["int", "number", "float", "double", "decimal", "bool", "boolean"]),
+    text=st.text("0123456789+-._eE\u0663 \t\n\r\v\f\u00a0\u2003trueTRUE"),
+)
+@example(kind="int", text=" 5")
+@example(kind="number", text="5\u00a0")
+@example(kind="number", text="\v5\f")
+@example(kind="bool", text="true\n")
+def test_a_plain_value_without_quotes_is_one_argument(
+    kind: str, text: str, *, windows: bool
+) -> None:
+    """Or it is refused; so such a token needs no quotes."""
+    job = {"parameters": [{"name": "P", "type": kind}]}
+    try:
+        values = _values(job, {"P": text})
+    except ParameterProblem:
+        return
+    assert substitute("--p={P} {P}", values, windows=windows) == [f"--p={text}", text]
 
 
 def test_nul_is_refused() -> None:
