@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from epm_task import __version__
+from epm_task.contract.record import printable
 from epm_task.errors import EpmTaskError
 from epm_task.job.rule import Finding
 from epm_task.job.rules import RULES
@@ -137,19 +138,22 @@ def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
+    # A name that is not UTF-8 holds surrogates, which stand for its bytes.
+    path = finding.file.replace("\\", "/")
+    uri = quote(path, safe="/:.-_~", errors="surrogateescape")
     location: dict[str, Any] = {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(finding.file.replace("\\", "/"), safe="/:.-_~")},
+            "artifactLocation": {"uri": uri},
             "region": {"startLine": finding.line, "startColumn": finding.column},
         }
     }
     if finding.pointer:
-        location["logicalLocations"] = [{"fullyQualifiedName": finding.pointer}]
+        location["logicalLocations"] = [{"fullyQualifiedName": printable(finding.pointer)}]
     index = {"ruleIndex": list(RULES).index(finding.code)} if finding.code in RULES else {}
     return {
         "ruleId": finding.code,
         **index,
         "level": finding.severity,
-        "message": {"text": f"{finding.what}; {finding.fix}"},
+        "message": {"text": printable(f"{finding.what}; {finding.fix}")},
         "locations": [location],
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -333,3 +335,17 @@ def test_an_unknown_code_is_one_line() -> None:
     ended = epm_task("explain", "EPM03")
     assert (ended.code, ended.out, len(ended.err)) == (2, "", 1)
     assert "no rule has the code EPM03" in ended.err[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a name may be any bytes")
+def test_a_sarif_log_names_a_file_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    """By its bytes, percent-encoded; nothing in the log is half a character."""
+    file = tmp_path / os.fsdecode(b"b\xffd.json")
+    file.write_text('{"id": "scan"}')
+    ended = in_process("validate", file, "--sarif")
+    assert ended.exit_code == 1
+    json.loads(ended.out.encode())
+    results = json.loads(ended.out)["runs"][0]["results"]
+    places = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in results}
+    assert places == {f"{tmp_path}/b%FFd.json"}
+    assert "udcff" not in ended.out.replace("\\\\udcff", "")
