@@ -70,6 +70,13 @@ def test_template_without_a_job_segment_is_refused(template: str) -> None:
         make_client_id("a", "b", template=template)
 
 
+@pytest.mark.parametrize("text", ["\udcff", "\0", "\n", "x" * 65_536, "ä" * 32_768])
+def test_template_that_mqtt_cannot_carry_is_refused(text: str) -> None:
+    """No lone surrogate, no control character, and at most 65 535 bytes."""
+    with pytest.raises(BadClientIdTemplate, match="not printable, or more than 65535 bytes"):
+        make_client_id("a", "b", template=f"{{job_id}}_{text}")
+
+
 @pytest.mark.parametrize(
     ("client_id", "template"), [("", "{job_id}_{run_id}"), ("only", "{run_id}_{job_id}")]
 )

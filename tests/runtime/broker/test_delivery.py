@@ -13,7 +13,11 @@ from peers.patience import BUSY, PATIENCE
 from peers.task_process import closed_port, poll
 from runtime.mqtt_sender import Sender, sender
 
-from epm_task.errors import BrokerRefused, BrokerUnreachable
+from epm_task.errors import BrokerError, BrokerRefused, BrokerUnreachable
+from epm_task.runtime.agent.tls import client_context
+from epm_task.runtime.broker.connection import BrokerAddress
+from epm_task.runtime.broker.delivery import Delivery
+from epm_task.runtime.log.outbox import Outbox
 
 PAYLOADS = [b"%d" % n for n in range(2000)]
 
@@ -332,3 +336,16 @@ def test_close_is_bounded(fault: str) -> None:
             sending.delivery.close(0.2)
             assert time.monotonic() - start < 0.2 + BUSY
             peer.kill()  # ends a handshake that was left behind
+
+
+@pytest.mark.parametrize("client_id", ["key\udcff", "k" * 70_000], ids=["no UTF-8", "too long"])
+def test_thread_that_cannot_go_on_says_why(client_id: str) -> None:
+    """An exception that nobody expects ends the delivery, and the run learns of it at once."""
+    outbox = Outbox()
+    with MqttPeer() as peer:
+        address = BrokerAddress("127.0.0.1", peer.port, client_id, client_context(None))
+        delivery = Delivery(outbox, address, lambda *_: None)
+        with pytest.raises(BrokerError, match="the connection to the broker has failed: "):
+            delivery.wait_until_connected(PATIENCE)
+        delivery.close(PATIENCE)
+    assert delivery.problem == str(delivery.fatal)
