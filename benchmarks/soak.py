@@ -26,7 +26,7 @@ sys.path.insert(1, str(Path(__file__).parents[1] / "tests"))  # the scripted pee
 
 from peers.mosquitto import OBSERVER, PROGRAM
 from soaking.one_run import Lag, Report, carry_out
-from soaking.scenario import KINDS, draw
+from soaking.scenario import KINDS, Scenario, draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ QUICK_SECONDS = 0.05
 COUNTS = (
     *("accepted", "acknowledged", "on stderr", "duplicates", "lost to a hard kill"),
     *("lost and said so (74)", "records unaccounted for", "unaccounted", "identity", "torn"),
-    *("hang", "orphans", "files", "exit code", "traceback"),
+    *("hang", "orphans", "files", "exit code", "traceback", "soak"),
 )
 
 
@@ -93,10 +93,8 @@ def _reports(
     """Yield the reports as the runs end; after a fault start no more, unless told otherwise."""
     lag = Lag()
     with ThreadPoolExecutor(options.parallel) as pool:
-        futures = [
-            pool.submit(carry_out, draw(options.seed, number, without), lag, options.allowance)
-            for number in numbers
-        ]
+        scenarios = [draw(options.seed, number, without) for number in numbers]
+        futures = [pool.submit(_report, scenario, lag, options.allowance) for scenario in scenarios]
         for future in as_completed(futures):
             if future.cancelled():
                 continue
@@ -105,6 +103,14 @@ def _reports(
             if report.faults and not options.keep_going:
                 for waiting in futures:
                     waiting.cancel()
+
+
+def _report(scenario: Scenario, lag: Lag, allowance: float) -> Report:
+    """Carry out a run; one that the soak itself cannot carry out is a fault as well."""
+    try:
+        return carry_out(scenario, lag, allowance)
+    except Exception as error:  # noqa: BLE001  # the runs after it shall be carried out
+        return Report(scenario, [f"soak: {type(error).__name__}: {error}"], Counter(soak=1))
 
 
 def _tell(report: Report, without: str) -> None:

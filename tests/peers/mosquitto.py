@@ -109,11 +109,7 @@ class Observer:
         self.lines: list[bytes] = []
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._start()
         self._await()
         return self
 
@@ -127,11 +123,21 @@ class Observer:
         self._await()
         return self.lines
 
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
     def _await(self) -> None:
         self._seen.clear()
         until = time.monotonic() + PATIENCE
         while not self._seen.is_set():
             assert time.monotonic() < until, "the observer sees nothing"
+            if self._process.poll() is not None:  # a failed handshake ends it, unlike a refusal
+                self._reader.join(10)
+                self._start()
             subprocess.run([*self._publish, "-t", "ready", "-m", "ready", "-q", "1"], check=True)
             self._seen.wait(0.2)
 
