@@ -81,7 +81,7 @@ HOSTILE: Final[dict[str, bytes]] = {
     "chunk larger than memory": _chunks(b"f" * 16 + b"\r\n{}"),
     "chunk larger than a word": _chunks(b"f" * 5000 + b"\r\n{}"),
     "chunk larger than the limit": _chunks(b"4000000\r\n{}"),
-    "chunk longer than its size": _chunks(b"2\r\n{}{}\r\n0\r\n\r\n"),
+    "chunk longer than its size": _chunks(b"2\r\n{}{}0\r\n\r\n"),
     "long size of a chunk": _chunks(b"2;" + b"x" * 70_000 + b"\r\n{}\r\n0\r\n\r\n"),
     "long trailer": _chunks(b"2\r\n{}\r\n0\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
     "redirect without a host": _redirect(b"https:foo"),

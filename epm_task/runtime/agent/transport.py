@@ -280,9 +280,9 @@ def _read_chunks(source: BinaryIO, limit: int) -> bytes:
 
 def _chunk_size(source: BinaryIO) -> int:
     text = _line(source).partition(b";")[0].strip()
-    if not text or text.strip(_HEX):
+    if text.strip(_HEX):
         raise _Refused("not HTTP (the size of a chunk)")
-    return int(text, 16)
+    return int(text, 16)  # ValueError when it is empty
 
 
 def _line(source: BinaryIO) -> bytes:

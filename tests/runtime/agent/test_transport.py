@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 OK = answer.ok({"a": "b"})
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @contextmanager
@@ -299,9 +300,14 @@ def test_chunked_body_leaves_the_connection_usable() -> None:
     assert peer.per_connection == [2]
 
 
-def test_largest_body_is_read() -> None:
-    """Exactly 1 MiB is accepted."""
-    with HttpPeer([answer.body(b"x" * MAX_BODY_BYTES)]) as peer, _client(peer.port) as client:
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 1048576\r\n\r\n", CHUNKED + b"100000\r\n", b"\r\n"]
+)
+def test_largest_body_is_read(head: bytes) -> None:
+    """Exactly 1 MiB is accepted, in each of the three ways to say where a body ends."""
+    end = b"\r\n0\r\n\r\n" if CHUNKED in head else b""
+    data = b"HTTP/1.1 200 OK\r\n" + head + b"x" * MAX_BODY_BYTES + end
+    with HttpPeer([answer.raw(data, keep_open=False)]) as peer, _client(peer.port) as client:
         assert len(_get(client).content) == MAX_BODY_BYTES
 
 
@@ -310,13 +316,18 @@ def test_largest_body_is_read() -> None:
     [
         (answer.oversize(50_000_000), "a body of 50000000 bytes"),
         (answer.body(b"x" * (MAX_BODY_BYTES + 1)), "a body of 1048577 bytes"),
+        (answer.raw(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_BODY_BYTES + 1)), "larger than 1 MiB"),
         (answer.endless_chunked(), "larger than 1 MiB"),
         (answer.gzip_bomb(), r"encoded body \(gzip\)"),
         (answer.non_http(), "not HTTP"),
+        (answer.raw(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), "interim"),
         (answer.raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), "not HTTP"),
         (answer.raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"), "not HTTP"),
     ],
-    ids=["50 MB", "1 byte too many", "endless", "gzip", "smtp", "many headers", "long header"],
+    ids=[
+        *("50 MB", "1 byte too many", "without a length", "endless", "gzip", "smtp", "hint"),
+        *("many headers", "long header"),
+    ],
 )
 def test_wrong_answer_is_refused_with_little_work_and_memory(
     refused: answer.Answer, why: str
@@ -335,10 +346,17 @@ def test_wrong_answer_is_refused_with_little_work_and_memory(
     [
         answer.truncated_body(),
         answer.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", keep_open=False),
+        *(
+            answer.raw(b"HTTP/1.1 200 OK\r\n" + CHUNKED + cut, keep_open=False)
+            for cut in (b"", b"2", b"2\r\n{", b"2\r\n{}", b"2\r\n{}\r\n", b"2\r\n{}\r\n0\r\nX: y")
+        ),
         answer.reset(),
         answer.close_without_answer(),
     ],
-    ids=["short", "without its body", "reset", "closed"],
+    ids=[
+        *("short", "without its body", "without chunks", "size", "chunk", "end of a chunk"),
+        *("without the last chunk", "trailer", "reset", "closed"),
+    ],
 )
 def test_early_end_is_a_read_error(ended: answer.Answer) -> None:
     """A connection that ends before the answer does may be tried again by the caller."""
