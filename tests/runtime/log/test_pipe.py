@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from contextlib import contextmanager
@@ -444,3 +445,13 @@ def test_mirror_off_writes_nothing_twice(broker: MqttPeer, stderr: StderrLines) 
         run_log.log.error("m")
         run_log.close(Outcome())
     assert (len(broker.payloads), stderr.lines) == (1, [])
+
+
+def test_logging_is_left_as_it_was(stderr: StderrLines) -> None:
+    """After the end of a run nothing of it listens any more."""
+    root = logging.getLogger()
+    before = list(root.handlers), root.level, threading.excepthook
+    with _run_log(stderr, invocation=invoked(job_id=None)) as run_log:
+        assert (list(root.handlers), root.level, threading.excepthook) != before
+        run_log.close(Outcome())
+        assert (list(root.handlers), root.level, threading.excepthook) == before
