@@ -144,6 +144,21 @@ def test_reader_that_takes_nothing_is_waited_for_once(tmp_path: Path, *, closed:
     assert told["lost"] == 4
 
 
+def test_what_waits_for_the_reader_is_bounded(tmp_path: Path) -> None:
+    """More than 8 MiB do not wait in memory: what is beyond them is counted as lost at once."""
+    code = """
+results = [streams.write_stderr(b"x" * 200_000 + b"\\n", record=True) for _ in range(60)]
+tell(waiting=streams._waiting_bytes, lost=streams._lost)
+streams.end_by(0)
+os._exit(0)
+"""
+    reader, writer = socket.socketpair()  # unlike a pipe, it cannot be made larger
+    with reader, writer:
+        told = _run_with_stderr(writer.fileno(), code, tmp_path / "told.json")
+    assert 8_000_000 < told["waiting"] <= 8 * 1024 * 1024
+    assert told["lost"] > 10  # some 41 have room
+
+
 READ_LATE = """
 for count in range(30):
     streams.write_stderr(b"%03d" % count * 3000 + b"\\n", record=True)
