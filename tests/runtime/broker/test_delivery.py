@@ -319,6 +319,17 @@ def test_close_does_not_wait_for_a_handshake() -> None:
         peer.kill()
 
 
+def test_broker_that_restarts_during_a_handshake_is_connected_to() -> None:
+    """A handshake that is waited for ends with its broker, and the next one begins."""
+    with MqttPeer(transport="black-hole") as peer, sender(peer.port) as sending:
+        poll(lambda: peer.connections)
+        peer.kill()
+        peer.transport = "tls"
+        peer.restart()
+        sending.delivery.wait_until_connected(PATIENCE)
+        assert (peer.connections, len(peer.connects)) == (2, 1)
+
+
 @pytest.mark.parametrize("fault", ["none", "stopped", "absent", "no_connack", "black-hole"])
 def test_close_is_bounded(fault: str) -> None:
     """Closing takes no longer than it is given, whatever the broker does."""
