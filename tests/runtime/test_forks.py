@@ -112,6 +112,29 @@ if __name__ == "__main__":
     assert (ended.exit_code, ended.stdout) == (0, b'{"squares":[0,1,4,9,16]}\n'), ended.stderr
 
 
+def test_child_asks_the_agent_over_a_connection_of_its_own(tmp_path: Path) -> None:
+    """Two processes that wrote to one TLS session would end it for both."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        HEAD
+        + """
+    for _ in range(3):
+        if not (child := os.fork()):
+            ctx.agent.settings()
+            os._exit(0)
+        ctx.agent.settings()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return {"pid": parent}
+
+program.main()
+"""
+    )
+    with MqttPeer() as broker, agent_with(broker.port) as agent:
+        ended = run_task(program, agent=agent.base_url)
+    assert ended.exit_code == 0, ended.stderr
+    assert (len(agent.requests), agent.connections) == (7, 4)
+
+
 def test_child_does_not_keep_stdout_open(tmp_path: Path) -> None:
     """A child that goes on after the end does not keep the agent waiting for the result."""
     program = tmp_path / "program.py"

@@ -11,13 +11,14 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
 import ssl
 import threading
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
-from epm_task.errors import AgentError, AgentProtocolError, UnsafeAgent
+from epm_task.errors import AgentError, AgentProtocolError, SystemExhausted, UnsafeAgent
 from epm_task.runtime.agent.address import agent_address, origin
 from epm_task.runtime.agent.tls import Dialer, seconds_left
 from epm_task.runtime.attestation.attestation import Untrusted
@@ -59,15 +60,18 @@ class Transport:
         self.address: Final = agent_address(base_url)
         self.url: Final = origin(self.address)
         self._dialer = Dialer(self.address, context)
+        self._wire = Wire(self._dial)
         # trust_env: a proxy variable, or a .netrc, must not see loopback traffic.
         self._client = httpx.Client(
             base_url=self.url,
-            transport=Wire(self._dial),
+            transport=self._wire,
             trust_env=False,
             follow_redirects=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
         self._lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._become_child)
 
     def call(
         self, method: str, path: str, *, body: object = None, seconds: float = CALL_SECONDS
@@ -78,6 +82,7 @@ class Transport:
             Unanswered: No answer in *seconds*, or the connection failed.
             AgentProtocolError: The answer is not HTTP, encoded, or larger than 1 MiB.
             UnsafeAgent: Somebody else than the agent holds the port, or its certificate is refused.
+            SystemExhausted: The process can have no more descriptors.
         """
         deadline = time.monotonic() + seconds
         # Not httpx's own: JSON carries a lone surrogate, as an escape, and UTF-8 does not.
@@ -92,12 +97,16 @@ class Transport:
         except httpx.RemoteProtocolError as error:
             raise AgentProtocolError(self.url + path, f"the answer is refused: {error}") from error
         except httpx.TransportError as error:
-            raise self._explained(error) from error
+            raise SystemExhausted.of(error) or self._explained(error) from error
         return Answer(response.status_code, response.content, response.extensions["location"])
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def _become_child(self) -> None:
+        self._lock = threading.Lock()  # a thread of the parent may have held the other one
+        self._wire.close()  # two processes cannot share one TLS session
 
     def _explained(self, error: Exception) -> AgentError:
         cause = error.__cause__
