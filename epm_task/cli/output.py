@@ -6,7 +6,9 @@ import json
 import os
 import stat
 import sys
+import time
 from collections import Counter
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 #: What people and scripts know from other tools: 1 the answer is no, 2 the question was wrong.
 FAILED = 1
 WRONG_USE = 2
+
+#: Of each kind.
+_REFUSALS_PER_SECOND = 10
 
 
 class Failure(EpmTaskError):
@@ -46,6 +51,8 @@ class LiveView:
         self._quiet = quiet
         self._verbose = verbose
         self._color = colorful(self._stream)
+        self._refused: Counter[str] = Counter()
+        self._settled = time.monotonic()
 
     def record(self, record: Record) -> None:
         """Show a record: time, level, message, fields."""
@@ -57,9 +64,29 @@ class LiveView:
             self._write(harmless(line))
 
     def event(self, event: TraceEvent) -> None:
-        """Show a decision of the agent, when all of them are wanted."""
-        if self._verbose and event.kind != "record":
+        """Show a decision of the agent, when all of them are wanted; of many refusals the first."""
+        if self._verbose and event.kind != "record" and self._is_worth_a_line(event):
             self._write(self._dim(f"agent: {printable(str(event))}"))
+
+    def settle(self) -> None:
+        """Tell how many refusals were not shown since this was called; call it once in a second."""
+        for kind, count in self._refused.items():
+            if count > _REFUSALS_PER_SECOND:
+                self._write(self._dim(f"agent: and {count - _REFUSALS_PER_SECOND} more ({kind})"))
+        self._refused.clear()
+        self._settled = time.monotonic()
+
+    def _is_worth_a_line(self, event: TraceEvent) -> bool:
+        # Any process of the machine may ask, and be refused, as often as it likes.
+        if time.monotonic() - self._settled >= 1:
+            self.settle()
+        status = event.facts.get("status")
+        failed = isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST
+        if not (event.denied or failed or event.action in {"refused", "closed"}):
+            return True
+        kind = f"{event.kind} {event.action}"
+        self._refused[kind] += 1
+        return self._refused[kind] <= _REFUSALS_PER_SECOND
 
     def say(self, text: str) -> None:
         """Show a line of our own."""

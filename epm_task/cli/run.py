@@ -147,6 +147,7 @@ def _show(finished: Run, view: LiveView) -> None:
     if sys.stdout.isatty():  # a terminal gets no control character of it
         output = "".join(f"{harmless(line)}\n" for line in output.splitlines()).encode()
     write(output)
+    view.settle()
     view.denials(finished.denials)
     for hint in hints(finished):
         view.say(hint)
@@ -298,7 +299,11 @@ async def _serve(local: LocalAgent, *, as_json: bool) -> None:
                 typer.echo(
                     "\n".join(f"{name.replace('_', ' '):<11}  {facts[name]}" for name in facts)
                 )
-            await stopped.wait()
+            while not stopped.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await stopped.wait()
+                view.settle()
             view.say("stopping; running tasks are ended first")
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,19 @@ def test_live_trace_and_trace_file(tmp_path: Path) -> None:
     events = [json.loads(line) for line in trace.read_text().splitlines()]
     (denied,) = [event for event in events if event["denied"]]
     assert "launched" in denied["reason"]
+
+
+def test_refusals_do_not_flood_stderr(tmp_path: Path) -> None:
+    """A stranger asks as often as he can: the first refusals are lines, the others a number."""
+    with agent(tmp_path / "agent") as (command, facts):
+        with httpx.Client(verify=False, trust_env=False) as stranger:
+            url = f"{facts['base_url']}/api/PluginSettings/KeeperPrivilegeManager"
+            started = time.monotonic()
+            for _ in range(500):
+                assert stranger.get(url).status_code == 403
+            seconds = time.monotonic() - started
+        lines = command.read_until("agent: and ")
+    assert sum("-> 403" in line for line in lines) <= 10 * (seconds + 2)
 
 
 def test_root_in_use(tmp_path: Path) -> None:

@@ -185,6 +185,29 @@ def test_only_decisions_that_are_wanted() -> None:
     assert (plain.getvalue(), verbose.getvalue()) == ("", "agent: asked\n")
 
 
+def test_many_refusals_are_ten_lines_and_a_number() -> None:
+    """Any process may have itself refused all the time; what is not refused is always shown."""
+    stream = io.StringIO()
+    view = LiveView(stream, verbose=True)
+    for n in range(1000):
+        view.event(TraceEvent(0.0, "api", "answered", f"GET /{n} -> 403", denied=True))
+        view.event(TraceEvent(0.0, "api", "answered", "GET /x -> 404", facts={"status": 404}))
+        view.event(TraceEvent(0.0, "mqtt", "closed", "a connection was closed"))
+    for _ in range(20):
+        view.event(TraceEvent(0.0, "api", "answered", "GET / -> 200", facts={"status": 200}))
+    view.settle()
+    lines = stream.getvalue().splitlines()
+    assert lines.count("agent: GET / -> 200") == 20
+    counts = [int(line.split()[2]) for line in lines if line.startswith("agent: and ")]
+    shown = len(lines) - 20 - len(counts)
+    assert shown + sum(counts) == 3000
+    assert shown < 3000 / 2  # ten of each kind in each second
+    assert {line.partition(" more ")[2] for line in lines if line.startswith("agent: and ")} == {
+        "(api answered)",
+        "(mqtt closed)",
+    }
+
+
 def test_harmless() -> None:
     """Tabs stay, the line's end goes, all other control characters become escapes."""
     assert harmless(b"a\tb\x1b[0m\xff\r\n") == "a\tb\\x1b[0m\ufffd"

@@ -6,10 +6,12 @@ floods of connections or clients that are slow on purpose.
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from epm_task.simulator.api.gate import gate
 from epm_task.simulator.listener import Listener
@@ -52,6 +54,9 @@ class ApiServer:
         self._host = host
         self._context = context
         self._trace = trace
+        # One of aiohttp's own would write a traceback for each request that is no HTTP.
+        self._logger = logging.Logger(__name__)  # noqa: LOG001  # nobody else's handlers
+        self._logger.addHandler(_Reasons(trace))
         self._app = web.Application(
             middlewares=[*middlewares, gate(access, trace, faults)], client_max_size=_BODY_BYTES
         )
@@ -93,7 +98,11 @@ class ApiServer:
         self, app: web.Application, port: int, *, context: ssl.SSLContext | None = None
     ) -> int:
         runner = web.AppRunner(
-            app, access_log=None, auto_decompress=False, shutdown_timeout=_STOP_SECONDS
+            app,
+            access_log=None,
+            logger=self._logger,
+            auto_decompress=False,
+            shutdown_timeout=_STOP_SECONDS,
         )
         listening = listen(self._host, port)
         await runner.setup()
@@ -107,6 +116,23 @@ class ApiServer:
     def _note_refused(self, address: Any, reason: str) -> None:
         what = f"no TLS connection with {address[0]}:{address[1]}"
         self._trace.add("api", "refused", what, denied=True, reason=reason)
+
+
+class _Reasons(logging.Handler):
+    """Takes what aiohttp logs: a request that is no HTTP is a decision, all else is a defect."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Trace the reason of a refusal; show the traceback of a defect."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            reason = error.message.partition("\n")[0].rstrip(":")
+            self._trace.add("api", "refused", "a request was no HTTP", denied=True, reason=reason)
+        elif logging.lastResort and record.levelno >= logging.WARNING:
+            logging.lastResort.handle(record)
 
 
 def _redirects(base_url: str) -> web.Application:

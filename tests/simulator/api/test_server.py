@@ -83,6 +83,25 @@ def test_random_bytes_inside_tls_do_not_harm(tmp_path: Path) -> None:
         assert is_served(agent)
 
 
+@pytest.mark.parametrize(
+    "request_line", [b"GET / HTTP/9.9", b"GET /\xff HTTP/1.1", b"\x00 / HTTP/1.1"]
+)
+def test_a_request_that_is_no_http_is_traced(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], request_line: bytes
+) -> None:
+    """And written nowhere else: anybody could fill stderr with tracebacks."""
+    with ApiAgent(tmp_path) as agent:
+        with tls(agent) as noise:
+            noise.sendall(request_line + b"\r\n\r\n")
+            assert read_to_end(noise).startswith(b"HTTP/1.0 400 ")
+        events = [event for event in agent.trace if event.what == "a request was no HTTP"]
+        assert [(event.action, event.denied, bool(event.reason)) for event in events] == [
+            ("refused", True, True)
+        ]
+        assert is_served(agent)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_failed_handshake_is_traced(tmp_path: Path) -> None:
     """Plain HTTP on the HTTPS port is a common mistake."""
     with ApiAgent(tmp_path) as agent:
