@@ -33,6 +33,8 @@ _LOSSES_BEFORE_LONE: Final = 2
 
 #: On loopback an acknowledgement takes milliseconds.
 STALL_SECONDS: Final = 2.0
+#: A broker that is only slow is left less and less often: each new connection costs it more.
+_LONGEST_STALL_SECONDS: Final = 16.0
 #: MQTT lets a broker close after 1.5 keep-alives without a packet; half leaves room for a slow one.
 _PING_SHARE: Final = 0.5
 _DEAD_SHARE: Final = 1.5
@@ -57,6 +59,8 @@ class Delivery:
         self.asleep = False
         self.closing = False
         self.connected = False
+        #: How long a broker may owe an acknowledgement, in seconds.
+        self.patience = STALL_SECONDS
         self.fatal: BrokerError | None = None
         self.problem = "not tried yet"
         self._outbox = outbox
@@ -99,9 +103,6 @@ class Delivery:
         """Say goodbye to the broker and end the thread; wait for that at most *seconds*."""
         self.leave()
         self._thread.join(seconds)
-        if not self._thread.is_alive():
-            self._wake_reader.close()
-            self._wake_writer.close()
 
     def _wake(self) -> None:
         try:
@@ -119,6 +120,9 @@ class Delivery:
             why = f"{type(error).__name__}: {error}"
             what, fix = "the connection to the broker has failed", "report this as a defect"
             self.fatal = BrokerError(what, why, fix)
+        finally:
+            self._wake_reader.close()
+            self._wake_writer.close()
         if self.fatal is not None:
             self._report(connected=False, problem=str(self.fatal))
 
@@ -165,6 +169,9 @@ class Delivery:
     def _count_loss(self, problem: ConnectionLost | None, *, progress: bool, lone: bool) -> None:
         if progress:
             self._losses = 0
+            self.patience = STALL_SECONDS
+        elif isinstance(problem, Stalled):
+            self.patience = min(2 * self.patience, _LONGEST_STALL_SECONDS)
         if problem is None or isinstance(problem, Stalled) or not self._outbox.in_flight:
             return
         self._losses += 1
@@ -267,7 +274,9 @@ class MqttSession:
         received = self._connection.read()
         if received is None:
             return
-        self._last_received = self._waiting_since = time.monotonic()
+        self._last_received = time.monotonic()
+        if received.settled or received.refused:  # an answer to a ping acknowledges nothing
+            self._waiting_since = self._last_received
         if received.settled:
             self.progress |= self._outbox.settle(received.settled) > 0
         for packet_id, code in received.refused:
@@ -279,7 +288,7 @@ class MqttSession:
             raise ConnectionLost(f"the broker disconnected: {why}")
 
     def _seconds_until_due(self) -> float:
-        due = [STALL_SECONDS + self._waiting_since] if self._outbox.in_flight else []
+        due = [self._owner.patience + self._waiting_since] if self._outbox.in_flight else []
         keep_alive = self._connection.keep_alive_seconds
         if keep_alive:
             due.append(self._last_sent + keep_alive * _PING_SHARE)
@@ -288,8 +297,8 @@ class MqttSession:
     def _check_time(self) -> None:
         now = time.monotonic()
         keep_alive = self._connection.keep_alive_seconds
-        if self._outbox.in_flight and now - self._waiting_since > STALL_SECONDS:
-            raise Stalled(f"no acknowledgement in {STALL_SECONDS:.0f} s")
+        if self._outbox.in_flight and now - self._waiting_since > self._owner.patience:
+            raise Stalled(f"no acknowledgement in {self._owner.patience:.0f} s")
         if keep_alive and now - self._last_received > keep_alive * _DEAD_SHARE:
             raise Stalled(f"no answer to a ping in {keep_alive:.0f} s")
         if keep_alive and now - self._last_sent >= keep_alive * _PING_SHARE:

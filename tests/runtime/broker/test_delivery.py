@@ -16,7 +16,7 @@ from runtime.mqtt_sender import Sender, sender
 from epm_task.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.broker.connection import BrokerAddress
-from epm_task.runtime.broker.delivery import Delivery
+from epm_task.runtime.broker.delivery import STALL_SECONDS, Delivery
 from epm_task.runtime.log.outbox import Outbox
 
 PAYLOADS = [b"%d" % n for n in range(2000)]
@@ -232,6 +232,21 @@ def test_broker_that_never_acknowledges_is_left_after_two_seconds() -> None:
         peer.no_puback = False
         sending.await_empty()
     assert peer.payloads == [b"1"]
+
+
+@pytest.mark.slow
+def test_broker_that_goes_on_to_be_silent_is_left_less_often() -> None:
+    """A slow broker is not made slower by ever new connections; an acknowledgement ends that."""
+    start = time.monotonic()
+    with MqttPeer(no_puback=True) as peer, sender(peer.port) as sending:
+        sending.send(b"1")
+        poll(lambda: len(peer.connects) == 3)
+        assert time.monotonic() - start >= 3 * STALL_SECONDS
+        peer.no_puback = False
+        sending.await_empty()
+        assert sending.delivery.patience > STALL_SECONDS
+        peer.drop_connections()
+        poll(lambda: sending.delivery.patience == STALL_SECONDS)
 
 
 def test_message_is_sent_at_once_after_a_pause() -> None:

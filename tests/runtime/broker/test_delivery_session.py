@@ -29,6 +29,7 @@ class Owner:
 
     outbox: Outbox
     asleep: bool = False
+    patience: float = STALL_SECONDS
     closing: bool = False
     refused: list[tuple[Message, int, str]] = field(default_factory=list)
     ended: ConnectionLost | None = None
@@ -125,6 +126,17 @@ def test_missing_acknowledgement_ends_the_session(peer: MqttPeer) -> None:
     assert STALL_SECONDS <= time.monotonic() - start < STALL_SECONDS + BUSY
     assert str(running.owner.ended) == "no acknowledgement in 2 s"
     assert (running.session.progress, running.owner.outbox.in_flight) == (False, 1)
+    running.close()
+
+
+def test_answers_to_pings_acknowledge_nothing(peer: MqttPeer) -> None:
+    """A broker that answers pings and nothing else is as good as silent."""
+    peer.no_puback = True
+    running = Running(peer.port, keep_alive=1)
+    running.send(b"1")
+    running.thread.join(PATIENCE)
+    assert isinstance(running.owner.ended, Stalled)
+    assert peer.pings > 1
     running.close()
 
 
