@@ -107,6 +107,7 @@ def open_judged(
         UnsafeConfiguration: It is not a regular file.
         OSError: It cannot be opened.
     """
+    _check_name(path)
     way = _walk(path, secret=secret)
     return os.fdopen(way.descriptor, "rb"), way.fault
 
@@ -198,6 +199,7 @@ def open_regular(path: Path) -> BufferedReader:
         UnsafeConfiguration: It is not a regular file.
         OSError: It cannot be opened.
     """
+    _check_name(path)
     check_kind(path.stat(), path)
     descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
     if fault := _kind_fault(os.fstat(descriptor), path):
@@ -296,6 +298,11 @@ else:
     def _replaced(old: int, new: int) -> int:
         os.close(old)
         return new
+
+
+def _check_name(path: Path) -> None:
+    if "\0" in str(path):  # Python raises a ValueError, which no caller expects of a file
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
 
 
 def check_kind(found: os.stat_result, path: Path) -> None:

@@ -132,6 +132,14 @@ def test_links_in_a_circle_are_an_error_of_the_system(tmp_path: Path) -> None:
         open_file(tmp_path / "link")
 
 
+@pytest.mark.parametrize("opened", [open_file, open_regular])
+def test_a_name_that_no_file_can_have(tmp_path: Path, opened: Callable[[Path], object]) -> None:
+    """It is an error of the operating system, as every caller expects."""
+    for name in ("nul\0", "x" * 300):
+        with pytest.raises(OSError, match=r"Invalid argument|too long"):
+            opened(tmp_path / name)
+
+
 def _pipe(path: Path) -> None:
     os.mkfifo(path)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
 from epm_task.trust import fault_of, is_ours, open_judged
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class BadProject(EpmTaskError, ValueError):
@@ -89,8 +91,14 @@ def read_project(folder: Path, *, admin: bool = False) -> ProjectSettings:
             raise BadProject(what, fix=f'write {name} = ["…"]')
         lists[name] = tuple(value)
     tasks = tuple(file.parent / name for name in lists["tasks"])
-    for code in (file, *filter(Path.is_file, tasks)) if tasks else ():
-        check_code(code, folder=None if admin else folder)
+    for code in (file, *tasks) if tasks else ():
+        try:
+            check_code(code, folder=None if admin else folder)
+        except FileNotFoundError:  # who wants to import it says so
+            continue
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise BadProject(f"{code} cannot be read", why, f"correct {file}") from error
     return ProjectSettings(lists["select"], lists["ignore"], tasks)
 
 

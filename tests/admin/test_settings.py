@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from admin.admin_files import foreign_pair
+from peers.garbling import as_toml, garbled
 from peers.second_user import NOBODY, needs_second_user
 
-from epm_task.admin.errors import UnsafeConnection, WrongUse
+from epm_task.admin.errors import AdminError, UnsafeConnection, WrongUse
 from epm_task.admin.settings import DEFAULT_BASE_URL, read_admin_settings
 
 if TYPE_CHECKING:
@@ -116,3 +117,17 @@ def test_a_table_below_a_folder_of_a_group_is_not_used(tmp_path: Path) -> None:
     tmp_path.chmod(0o775)
     with pytest.raises(UnsafeConnection, match=r"was not used.*mode 0775.*chmod go-w"):
         read_admin_settings(NOTHING, {}, tmp_path / "deep")
+
+
+def test_a_garbled_table_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    """Or it gives a client; a path in it may be what no file can have."""
+    admin = {"base_url": "https://127.0.0.1:1", "cert": "c.pem", "key": "c.key"}
+    refused = 0
+    for more in ({}, {"cacert": "ca.pem"}):
+        for _, variant in garbled({"tool": {"epm-task": {"admin": admin | more}}}):
+            (tmp_path / "pyproject.toml").write_text(as_toml(variant))
+            try:
+                read_admin_settings(NOTHING, {}, tmp_path).client().close()
+            except AdminError:
+                refused += 1
+    assert refused > 150

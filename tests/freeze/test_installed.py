@@ -7,7 +7,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from admin.admin_files import job_document
 from freeze.building import program
+from peers.garbling import garbled
 
 from epm_task.freeze import FreezeError
 from epm_task.freeze.installed import Check, check_install, judge, passed, read_installed
@@ -181,3 +183,26 @@ def test_only_a_failure_counts() -> None:
     good = [Check("a", "ok", ""), Check("b", "skipped", "")]
     assert passed(good)
     assert not passed([*good, Check("c", "failed", "")])
+
+
+def test_a_garbled_document_or_manifest_beside_it(place: Path) -> None:
+    """Each is read or refused; the topics are texts, whatever the document holds."""
+    (place / "Probe").chmod(0o755)
+    task = {"id": "one", "command": "Probe", "arguments": "--task=scan"}
+    document = job_document("a", tasks=[task])
+    manifest = json.loads((place / "manifest.json").read_text())
+    cases = [(document, place.parents[1] / "a.json"), (manifest, place / "manifest.json")]
+    refused = 0
+    for whole, file in cases:
+        for what, variant in garbled(whole):
+            file.write_text(json.dumps(variant))
+            try:
+                found = read_installed(place)
+                topics = found.topics(found.task(["--task=scan"]))
+                check_install(found)
+            except FreezeError:
+                refused += 1
+            else:
+                assert all(isinstance(topic, str) for topic in topics), what
+        file.write_text(json.dumps(whole))
+    assert refused > 100

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from peers.garbling import as_toml, garbled
 
+from epm_task.errors import UnsafeConfiguration
 from epm_task.job.project import BadProject, ProjectSettings, find_project, read_project, read_table
 
 if TYPE_CHECKING:
@@ -56,3 +58,32 @@ def test_a_table_that_is_absent_is_empty(tmp_path: Path) -> None:
     file = tmp_path / "pyproject.toml"
     file.write_text("[tool.epm-task]\n")
     assert read_table(file, "tool", "epm-task", "admin") == {}
+
+
+_TABLE = {
+    "project": {"name": "x", "version": "1.0"},
+    "tool": {"epm-task": {"select": ["EPM003"], "ignore": ["EPM012"], "tasks": ["scan.py"]}},
+}
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_garbled_project_is_read_or_refused(tmp_path: Path, *, admin: bool) -> None:
+    """Whatever stands where, it is one sentence, and never a traceback."""
+    (tmp_path / "scan.py").write_text("")
+    refused = 0
+    for what, variant in garbled(_TABLE):
+        (tmp_path / "pyproject.toml").write_text(as_toml(variant))
+        try:
+            found = read_project(tmp_path, admin=admin)
+        except (BadProject, UnsafeConfiguration):
+            refused += 1
+        else:
+            assert all(isinstance(one, str) for one in (*found.select, *found.ignore)), what
+    assert refused > 60
+
+
+def test_a_task_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    """The project is told, which names it."""
+    (tmp_path / "pyproject.toml").write_text('[tool.epm-task]\ntasks = ["nul\\u0000.py"]\n')
+    with pytest.raises(BadProject, match=r"cannot be read: Invalid argument; correct .*toml"):
+        read_project(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,3 +60,21 @@ def _copied(document: dict[str, Any], way: list[Any]) -> tuple[dict[str, Any], A
     for key in way[:-1]:
         holder = holder[key]
     return variant, holder
+
+
+def as_toml(table: dict[str, Any]) -> str:
+    """Return a document as TOML, which has neither null nor half a character."""
+    return "".join(f"{_text(key)} = {_toml(value)}\n" for key, value in table.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{_text(key)} = {_toml(one)}" for key, one in value.items())
+        return f"{{{inner}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return _text(value) if isinstance(value, str) else "''" if value is None else json.dumps(value)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value.encode(errors="replace").decode(), ensure_ascii=False)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from admin.admin_files import job_document
 from admin.deploy.bundle_files import write_bundle, write_program
+from peers.garbling import garbled
 
 from epm_task.admin.deploy.bundle import read_bundles
+from epm_task.admin.deploy.plan import job_change
 from epm_task.admin.errors import BadBundle
 from epm_task.runtime.manifest import NAME, VERSION, describe_files
 
@@ -87,3 +89,25 @@ def test_a_broken_job_document_is_refused(name: str, text: str, why: str, tmp_pa
     (tmp_path / "Jobs" / f"{name}.json").write_text(text)
     with pytest.raises(BadBundle, match=why):
         read_bundles(tmp_path)
+
+
+def test_a_garbled_job_or_manifest_is_read_or_refused(tmp_path: Path) -> None:
+    """The change that it would be can be told in both directions."""
+    bundle = write_bundle(tmp_path)
+    program = bundle / "Jobs" / "bin" / "probe"
+    job = bundle / "Jobs" / "probe.json"
+    document = json.loads(job.read_text())
+    manifest = {"manifest": VERSION, "executable": "probe", "files": describe_files(program)}
+    refused = 0
+    for whole, file in ((document, job), (manifest, program / NAME)):
+        for _, variant in garbled(whole):
+            file.write_text(json.dumps(variant))
+            try:
+                (read,) = read_bundles(bundle)
+            except BadBundle:
+                refused += 1
+                continue
+            for before, after in ((document, read.jobs["probe"]), (read.jobs["probe"], document)):
+                job_change("probe", before, after)
+        file.write_text(json.dumps(whole))
+    assert refused > 100

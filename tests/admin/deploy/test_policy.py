@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from admin.admin_files import add_binary, credential_of, job_document
+from peers.garbling import garbled
 
 from epm_task.admin.client import AdminClient, apply_job
 from epm_task.admin.deploy.policy import (
@@ -145,3 +146,23 @@ def test_one_policy_reaches_twenty_agents_and_twice_changes_nothing(tmp_path: Pa
         assert list(threads.map(_carry, fleet, [policy] * 20)) == ["unchanged"] * 20
         assert [_files(agent) for agent in fleet] == before
         assert {len(files) for files in before} == {1}
+
+
+def test_a_garbled_policy_is_read_or_refused() -> None:
+    """As a policy, as the base of another one, and when it is compared."""
+    whole = make_policy("probe", "Update", job_document(), json.loads(BASE))
+    texts = [json.dumps(variant) for _, variant in garbled(whole.raw)]
+    texts += [
+        _policy(JobId="probe", Action="Update", JobJson=json.dumps(variant))
+        for _, variant in garbled(job_document())
+    ]
+    refused = 0
+    for text in texts:
+        try:
+            read = read_policy(text.encode())
+            policy_parts(read, whole)
+            policy_parts(whole, read)
+            make_policy("probe", "Update", job_document(), read_base(text.encode())).text()
+        except BadPolicy:
+            refused += 1
+    assert refused > 100

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from admin.admin_files import job_document
 from admin.doctor.setups import seen, setup_of, with_document
+from peers.garbling import garbled
 
 from epm_task.admin.doctor.check_binary import check_binaries
 from epm_task.admin.doctor.check_job import (
     FIXES,
+    check_drift,
     check_job,
     check_last_run,
     check_plugins,
@@ -122,3 +124,14 @@ def test_each_exit_code_of_a_failure_has_a_fix() -> None:
     """A stop from outside is not a failure of the set-up."""
     stops = {ExitCode.OK, ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.SIGBREAK}
     assert set(ExitCode) - stops <= FIXES.keys()
+
+
+def test_a_garbled_document_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    """Each check says something, or nothing, about whatever it holds."""
+    (tmp_path / "Jobs").mkdir()
+    built = job_document(enabled=True, parameters=[], events=[], osFilter={})
+    for _, variant in garbled(job_document(osFilter={"linux": True}, eventTopic="KeeperLogger")):
+        (tmp_path / "Jobs" / "probe.json").write_text(json.dumps(variant))
+        setup = setup_of(tmp_path, job_id="probe", built=built)
+        for check in (check_job, check_drift, check_topics):
+            assert all(text for _, text in seen(check, setup))
