@@ -7,12 +7,13 @@ meanwhile, and only regular files are opened.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from epm_task.errors import UnsafeConfiguration
 from epm_task.trust import AT_ONCE, check_kind
@@ -20,6 +21,9 @@ from epm_task.trust import AT_ONCE, check_kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedReader
+
+#: Programs have about 20; each folder is opened on the way down to each file.
+_MAX_DEPTH: Final = 100
 
 
 def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -79,10 +83,13 @@ def _opened_below(folder: Path, below: Path) -> Iterator[int | None]:
     if sys.platform == "win32":
         yield None
         return
+    names = below.relative_to(folder).parts
+    if len(names) > _MAX_DEPTH:
+        raise OSError(errno.ELOOP, "its folders are nested too deeply", str(below))
     how = os.O_RDONLY | os.O_DIRECTORY
     descriptor = os.open(folder, how)
     try:
-        for name in below.relative_to(folder).parts:
+        for name in names:
             opened = os.open(name, how | os.O_NOFOLLOW, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = opened

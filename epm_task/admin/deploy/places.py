@@ -104,7 +104,11 @@ def remove_tree(path: Path) -> None:
     """Remove a folder with all that it holds, or what is in its place, if there is anything."""
     with suppress(FileNotFoundError), at(path) as (name, dir_fd):
         if stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
-            shutil.rmtree(name, dir_fd=dir_fd)
+            try:
+                shutil.rmtree(name, dir_fd=dir_fd)
+            except RecursionError:  # before Python 3.13; such a tree is no program
+                why = "its folders are nested too deeply"
+                raise OSError(errno.ELOOP, why, str(path)) from None
         else:
             os.unlink(name, dir_fd=dir_fd)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from peers.patience import PATIENCE
 from peers.second_user import NOBODY, needs_second_user, second_user, shared_folder
 
 from epm_task.admin.deploy.bundle import read_bundles
+from epm_task.admin.deploy.places import remove_tree
 from epm_task.admin.deploy.program import copy_program, read_program
 from epm_task.admin.errors import BadBundle
 from epm_task.below import entries_below
@@ -165,3 +168,24 @@ def test_a_hard_link_to_a_file_of_another_user(tmp_path: Path, victim: Path) -> 
         os.chown(path, NOBODY, NOBODY)
     with pytest.raises(BadBundle, match="theirs has another name: it is a hard link"):
         read_program(folder, as_installed=False)
+
+
+@posix
+def test_folders_that_are_nested_without_end(tmp_path: Path) -> None:
+    """Neither reading them nor removing them ends in a traceback."""
+    top = tmp_path / "deep"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("a", dir_fd=here)
+        below = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    try:
+        with pytest.raises(OSError, match="nested too deeply"):
+            read_program(top)
+        with contextlib.suppress(OSError):
+            remove_tree(top)
+    finally:
+        subprocess.run(["rm", "-rf", top], check=True)
