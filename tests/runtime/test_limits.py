@@ -65,7 +65,7 @@ def _check(broker: MqttPeer, ended: subprocess.CompletedProcess[bytes]) -> None:
     assert found >= set(range(COUNT))
 
 
-@pytest.mark.parametrize("descriptors", [13, 16, 24])
+@pytest.mark.parametrize("descriptors", [8, 9, 10, 11, 12, 16, 24])
 def test_few_descriptors(descriptors: int) -> None:
     """As many as a run needs are few; another limit is told by its own exit code."""
 
