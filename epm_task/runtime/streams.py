@@ -25,6 +25,8 @@ _PATIENCE_SECONDS: Final = 1.0
 _FORKED_PATIENCE_SECONDS: Final = 5.0
 #: What the end of a run may take beyond the time-out of its flush.
 GRACE_SECONDS: Final = 0.4
+#: The last of it belongs to the last line, when other threads wait for the reader no longer.
+_LAST_SECONDS: Final = 0.1
 #: What may wait for the reader of stderr: as much as may wait for the broker.
 _LIMIT_BYTES: Final = 8 * 1024 * 1024
 #: Time for text without a line end to reach stderr; a reader takes it in microseconds.
@@ -53,8 +55,10 @@ class StandardStreams:
         self.forked = False
         # Held while a line is written; the thread that has it may print, in a `__del__`.
         self._lock = threading.RLock()
-        #: Lines with whether each is a record; the first may be the rest of one.
+        #: Lines with whether each is a record; the first may be the rest of one. A line leaves it
+        #: when it is written, so that none is in nobody's hands when the process ends.
         self._waiting: deque[tuple[bytes, bool]] = deque()
+        self._counting = threading.RLock()
         self._waiting_bytes = 0
         self._lost = 0
         self._torn = False
@@ -73,27 +77,25 @@ class StandardStreams:
     def write_stdout(self, line: bytes) -> bool:
         """Write the result; return False when it is not taken in time."""
         _make_room(self._stdout, len(line))
-        return not _write(self._stdout, line, self._until())
+        return not _write(self._stdout, line, self._end or time.monotonic() + _PATIENCE_SECONDS)
 
     def write_stderr(self, line: bytes, *, record: bool = False, keep: bool = True) -> bool:
-        """Write one whole line to stderr; return whether it is there, or at least its beginning.
+        """Write one whole line to stderr, and return whether the reader has taken it.
 
-        Otherwise it waits until later, if it is one to *keep*. A *record* that is never taken
-        counts in what `finish` returns.
+        Otherwise it waits until later, if it is one to *keep*; one that is not to be kept may have
+        begun, and is completed. A *record* that is never taken counts in what `finish` returns.
         """
         with SHIELD:
+            if keep:
+                self._wait(line, record=record)
             until = self._until()
             if not self._lock.acquire(timeout=max(until - time.monotonic(), 0.0)):
                 self._paused = not self.forked  # `print` has the lock, and waits for the reader
-            else:
-                try:
-                    if self._write_waiting(until) and self._write(line, until, record=record):
-                        return True
-                finally:
-                    self._lock.release()
-            if keep:
-                self._wait_last(line, record=record)
-            return False
+                return False
+            try:
+                return self._write_waiting(until) and (keep or self._write_now(line, until))
+            finally:
+                self._lock.release()
 
     def write_text(self, data: Any, write: Callable[[Any], int]) -> int:
         """Let `print` *write*, between two lines, and without a bound, as everywhere else."""
@@ -109,81 +111,87 @@ class StandardStreams:
         if self._end is None:
             self._end = time.monotonic() + GRACE_SECONDS
         _flush_text(min(_FLUSH_SECONDS, max(self._end - time.monotonic(), 0.0)))
-        with self._undivided():
-            if not self._write_waiting(self._until()):
+        with self._undivided(self._end) as alone:
+            if alone and not self._write_waiting(self._end):
                 # The other half is for the rest of a line that has begun, and the last one.
                 _make_room(2, self._waiting_bytes, _LARGEST_PIPE // 2)
-                self._write_waiting(self._until())
+                self._write_waiting(self._end)
             return self._lost + sum(record for _, record in list(self._waiting))
 
     def write_last(self, line: bytes) -> None:
         """Write the last line of the process, if any; no thread of it can write another one."""
-        with self._undivided(for_good=True):
-            if self._torn:
+        end = self._end or time.monotonic()
+        with self._undivided(end, for_good=True) as alone:
+            if alone and self._torn:
                 line = self._waiting[0][0] + line
-            elif line and self._line_open:
+            elif line and (self._line_open or not alone):
                 line = b"\n" + line
             _make_room(2, len(line))
-            _write(2, line, self._until())
+            _write(2, line, end)
 
     @contextmanager
-    def _undivided(self, *, for_good: bool = False) -> Iterator[None]:
-        # Whoever has the lock for longer is stuck: a torn line is then better than none.
+    def _undivided(self, until: float, *, for_good: bool = False) -> Iterator[bool]:
+        # Whoever has the lock for longer is stuck in `print`.
         with SHIELD:
-            alone = self._lock.acquire(timeout=max(self._until() - time.monotonic(), 0.0))
+            alone = self._lock.acquire(timeout=max(until - time.monotonic(), 0.0))
             try:
-                yield
+                yield alone
             finally:
                 if alone and not for_good:
                     self._lock.release()
 
     def _until(self) -> float:
         if self._end is not None:
-            return self._end
+            return self._end - _LAST_SECONDS
         if self.forked:
             return time.monotonic() + _FORKED_PATIENCE_SECONDS
         # A reader that has paused delays no further call, or a burst of records would never end.
         return time.monotonic() + (0.0 if self._paused else _PATIENCE_SECONDS)
 
-    def _write(self, line: bytes, until: float, *, record: bool) -> bool:
-        """Return whether the reader took anything; the rest of the line is then the first to go."""
-        if self._line_open and not self._torn:  # a record begins on a line of its own
-            line = b"\n" + line
-        rest = _write(2, line, until)
+    def _write(self, line: bytes, until: float) -> bytes:
+        """Return what the reader did not take; if that is not all of it, the line has begun."""
+        sent = b"\n" + line if self._line_open and not self._torn else line
+        rest = _write(2, sent, until)
         self._paused = bool(rest) and not self.forked
-        if len(rest) == len(line):
-            return False
+        if len(rest) == len(sent):
+            return line
         self._line_open, self._torn = False, bool(rest)
-        if rest:
-            self._wait_first(rest, record=record)
-        return True
+        return rest
+
+    def _write_now(self, line: bytes, until: float) -> bool:
+        rest = self._write(line, until)
+        if self._torn:
+            self._waiting.appendleft((rest, True))
+            self._count(len(rest))
+        return self._torn or not rest
 
     def _write_waiting(self, until: float, lines: float = math.inf) -> bool:
         while self._waiting and lines:
-            line, record = self._waiting.popleft()
-            self._waiting_bytes -= len(line)
-            if not self._write(line, until, record=record):
-                self._wait_first(line, record=record)
+            line, record = self._waiting[0]
+            rest = self._write(line, until)
+            self._count(len(rest) - len(line))
+            if rest:
+                self._waiting[0] = rest, record
                 return False
-            if self._torn:
-                return False
+            self._waiting.popleft()
             lines -= 1
         return True
 
-    def _wait_first(self, line: bytes, *, record: bool) -> None:
-        self._waiting.appendleft((line, record))
-        self._waiting_bytes += len(line)
-
-    def _wait_last(self, line: bytes, *, record: bool) -> None:
+    def _wait(self, line: bytes, *, record: bool) -> None:
         if self._waiting_bytes + len(line) > _LIMIT_BYTES:
             self._lost += record
         else:
             self._waiting.append((line, record))
-            self._waiting_bytes += len(line)
+            self._count(len(line))
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._waiting_bytes += more
 
     def _become_child(self) -> None:
         self.forked = True
-        self._lock = threading.RLock()  # a thread of the parent may have held the other one
+        # A thread of the parent may have held the others.
+        self._lock, self._counting = threading.RLock(), threading.RLock()
         self._waiting.clear()  # the parent writes it
         self._waiting_bytes = self._lost = 0
         self._torn = self._paused = self._line_open = False

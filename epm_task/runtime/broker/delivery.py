@@ -55,7 +55,7 @@ class Delivery:
         self, outbox: Outbox, address: BrokerAddress, refused: Callable[[Message, int, str], None]
     ) -> None:
         self.address: Final = address
-        self.refuse: Final = refused
+        self._refused = refused
         self.asleep = False
         self.closing = False
         self.connected = False
@@ -175,9 +175,17 @@ class Delivery:
         if problem is None or isinstance(problem, Stalled) or not self._outbox.in_flight:
             return
         self._losses += 1
-        if lone and not progress and (message := self._outbox.withdraw_oldest()):
+        if lone and not progress and (packet_id := self._outbox.oldest()):
             self._losses = 0
-            self.refuse(message, 0, f"the broker hung up each time it was sent ({problem})")
+            self.give_up(packet_id, 0, f"the broker hung up each time it was sent ({problem})")
+
+    def give_up(self, packet_id: int, code: int, why: str) -> bool:
+        """Refuse a message in flight; return False when there is none of this id."""
+        message = self._outbox.find(packet_id)
+        if message is not None:
+            self._refused(message, code, why)
+            self._outbox.withdraw(packet_id)  # last, so that it is never in nobody's hands
+        return message is not None
 
     def _report(self, *, connected: bool, problem: str) -> None:
         with self._outbox.changed:
@@ -251,10 +259,12 @@ class MqttSession:
     def _fits(self, item: tuple[int, Message], limit: int) -> bool:
         packet_id, message = item
         size = len(message.payload) + len(message.topic.encode()) + _PUBLISH_OVERHEAD_BYTES
-        if size > limit and self._outbox.withdraw(packet_id):
-            self._owner.refuse(message, _TOO_LARGE, f"it is larger than the broker's {limit} bytes")
-            return False
-        return True
+        too_large = size > limit
+        if too_large:
+            self._owner.give_up(
+                packet_id, _TOO_LARGE, f"it is larger than the broker's {limit} bytes"
+            )
+        return not too_large
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
         events = selectors.EVENT_READ
@@ -280,9 +290,7 @@ class MqttSession:
         if received.settled:
             self.progress |= self._outbox.settle(received.settled) > 0
         for packet_id, code in received.refused:
-            if message := self._outbox.withdraw(packet_id):
-                self.progress = True
-                self._owner.refuse(message, code, reason_text(code))
+            self.progress |= self._owner.give_up(packet_id, code, reason_text(code))
         if received.disconnect_reason is not None:
             why = reason_text(received.disconnect_reason, disconnect=True)
             raise ConnectionLost(f"the broker disconnected: {why}")

@@ -93,6 +93,10 @@ class Outbox:
             self.changed.notify_all()
             return len(settled)
 
+    def find(self, packet_id: int) -> Message | None:
+        """Return a message that is in flight; None for an unknown id."""
+        return self._in_flight.get(packet_id)
+
     def withdraw(self, packet_id: int) -> Message | None:
         """Take one message out of flight that will not be acknowledged; None for an unknown id."""
         with self.changed:
@@ -102,11 +106,10 @@ class Outbox:
                 self.changed.notify_all()
             return message
 
-    def withdraw_oldest(self) -> Message | None:
-        """Take the oldest message out of flight; None when none is."""
+    def oldest(self) -> int | None:
+        """Return the id of the oldest message in flight; None when none is."""
         with self.changed:
-            oldest = next(iter(self._in_flight), None)
-            return None if oldest is None else self.withdraw(oldest)
+            return next(iter(self._in_flight), None)
 
     def put_back(self) -> int:
         """Let the messages in flight wait again, in their order; return how many there were."""

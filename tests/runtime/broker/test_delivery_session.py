@@ -34,9 +34,11 @@ class Owner:
     refused: list[tuple[Message, int, str]] = field(default_factory=list)
     ended: ConnectionLost | None = None
 
-    def refuse(self, message: Message, code: int, why: str) -> None:
+    def give_up(self, packet_id: int, code: int, why: str) -> bool:
         """Keep the refusal."""
-        self.refused.append((message, code, why))
+        message = self.outbox.withdraw(packet_id)
+        self.refused += [(message, code, why)] if message else []
+        return message is not None
 
 
 class Running:

@@ -146,12 +146,16 @@ def test_refused_message_is_withdrawn() -> None:
     assert (outbox.in_flight, outbox.waiting, outbox.acknowledged) == (0, 1, 0)
 
 
-def test_oldest_is_withdrawn_first() -> None:
-    """A message that a broker never acknowledges is found by its age."""
+def test_oldest_is_found_first() -> None:
+    """A message that a broker never acknowledges is found by its age, and stays until withdrawn."""
     outbox = filled(3)
     outbox.take(2)
-    found = [outbox.withdraw_oldest() for _ in range(3)]
-    assert found == [message(0), message(1), None]
+    found = []
+    while packet_id := outbox.oldest():
+        found.append(outbox.find(packet_id))
+        assert outbox.withdraw(packet_id) == found[-1]
+        assert outbox.find(packet_id) is None
+    assert found == [message(0), message(1)]
 
 
 def test_packet_ids_begin_again_after_the_last() -> None:
@@ -200,11 +204,10 @@ def test_threads_lose_nothing() -> None:
         lambda outbox: outbox.take(2),
         lambda outbox: outbox.settle([1]),
         lambda outbox: outbox.withdraw(1),
-        lambda outbox: outbox.withdraw_oldest(),
         lambda outbox: outbox.put_back(),
         lambda outbox: outbox.take_all(),
     ],
-    ids=["offer", "take", "settle", "withdraw", "withdraw_oldest", "put_back", "take_all"],
+    ids=["offer", "take", "settle", "withdraw", "put_back", "take_all"],
 )
 def test_only_one_thread_changes_it_at_a_time(action: Callable[[Outbox], object]) -> None:
     """Every change waits until the one under way is done."""
