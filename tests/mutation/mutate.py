@@ -143,7 +143,8 @@ class Copy:
                 self._write(change.file, original)
             if "::" not in failed or failed in self._sound:
                 return failed
-            (self._unsound if self._test(failed) else self._sound).add(failed)
+            sound = not (self._test(failed) and self._test(failed))
+            (self._sound if sound else self._unsound).add(failed)
 
     def _test(self, *tests: str) -> str:
         """Run *tests*; return the one that failed, or what else went wrong, "" when they passed."""
