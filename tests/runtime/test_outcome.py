@@ -108,6 +108,11 @@ def test_last_line_is_one_short_printable_line(text: str) -> None:
     assert line[:-1].decode().isprintable()
 
 
+def test_what_is_not_printable_is_escaped() -> None:
+    """People see which character it was."""
+    assert Outcome(70, error="a\n\x1b[31m\udc80").last_line().endswith(b": a\\n\\x1b[31m\\udc80\n")
+
+
 @pytest.mark.parametrize(
     ("stdout", "result"),
     [

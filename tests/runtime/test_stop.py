@@ -244,6 +244,22 @@ print(int(stop.exit_code))
     )
 
 
+def test_thread_that_cannot_be_had_is_71() -> None:
+    """The system has no room for its stack."""
+    _prints(
+        """
+from epm_task.errors import SystemExhausted
+from epm_task.runtime.stop import start_thread
+threading.stack_size(1 << 46)
+try:
+    start_thread(print, "one-too-many")
+except SystemExhausted as error:
+    print(int(error.exit_code))
+""",
+        "71\n",
+    )
+
+
 def test_shield_is_up_inside() -> None:
     """It can be entered again, and is lowered with the last exit."""
     shield = Shield()

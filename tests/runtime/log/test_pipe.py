@@ -127,6 +127,17 @@ def test_denied_topic_is_said_once_and_not_tried_again(stderr: StderrLines) -> N
     assert [message.topic for message in broker.publishes] == ["KeeperLogger", "other"]
 
 
+def test_line_for_people_shows_no_secret(stderr: StderrLines) -> None:
+    """A topic, or the broker's reason, may hold one."""
+    pipe = LogPipe(stderr, mirror=level.OFF)
+    pipe._secrets.add(["hunter2-secret"])
+    message = Message("Jobs/hunter2-secret/events", b"{}")
+    pipe.refuse(message, 0x97, "the reason is hunter2-secret")
+    (_, line) = stderr.lines
+    assert line.startswith(b"epm_task: a message on 'Jobs/")
+    assert b"hunter2" not in line
+
+
 def test_other_refusal_is_said_each_time(stderr: StderrLines) -> None:
     """A refusal that is no denial names the reason, and the topic is tried again."""
     with MqttPeer(puback_reasons={"t": 0x97}) as broker, _pipe(broker.port, stderr) as pipe:
