@@ -120,6 +120,7 @@ class Delivery:
             why = f"{type(error).__name__}: {error}"
             what, fix = "the connection to the broker has failed", "report this as a defect"
             self.fatal = BrokerError(what, why, fix)
+            self.fatal.__cause__ = error
         finally:
             self._wake_reader.close()
             self._wake_writer.close()
