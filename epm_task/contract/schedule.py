@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 #: cronsim also takes six fields (seconds); the agent takes five.
 _CRON_FIELDS: Final = 5
 _ANY_MOMENT: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+#: A second; the vendor's own jobs use 0.5.
+_SHORTEST_MINUTES: Final = 1 / 60
+#: A year: an interval that is longer is taken, and hardly meant.
+LONGEST_MINUTES: Final = 366 * 24 * 60
 
 
 def schedule_errors(doc: dict[str, Any]) -> list[str]:
@@ -61,8 +65,9 @@ def is_startup(event: object) -> bool:
 
 
 def _interval(value: object) -> str:
-    whole = type(value) is int and value >= 1
-    return "" if whole else "must be a whole number of minutes, at least 1"
+    number = value if type(value) in {int, float} else 0
+    fits = _SHORTEST_MINUTES <= number < float("inf")  # type: ignore[operator]  # a number
+    return "" if fits else "must be a number of minutes, at least 0.017, which is a second"
 
 
 def _cron(value: object) -> str:
@@ -77,9 +82,9 @@ def _cron(value: object) -> str:
 
 def _run_at(value: object) -> str:
     try:
-        dt.datetime.fromisoformat(str(value))
+        dt.datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
-        return "must be a moment in ISO 8601, such as 2026-01-31T04:00:00Z"
+        return "must be a text, a moment in ISO 8601, such as 2026-01-31T04:00:00Z"
     return ""
 
 
@@ -124,7 +129,7 @@ def is_due(schedule: Mapping[str, Any], before: dt.datetime, minute: dt.datetime
 
 def _cron_due(expression: str, local: dt.datetime) -> bool:
     try:
-        return bool(next(CronSim(expression, local - dt.timedelta(minutes=1))) == local)
+        return next(CronSim(expression, local - dt.timedelta(minutes=1)), None) == local
     except CronSimError as error:
         raise ValueError(f"{expression!r} is not a cron expression: {error}") from error
 

@@ -54,7 +54,7 @@ class Job:
         id: str | None = None,  # noqa: A002  # the document's word
         name: str | None = None,
         description: str | None = None,
-        every_minutes: int | None = None,
+        every_minutes: float | None = None,
         cron: str | None = None,
         run_at: str | None = None,
         events: Sequence[str] | None = None,

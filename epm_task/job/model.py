@@ -31,7 +31,7 @@ class Schedule(_Part):
         json_schema_extra={"oneOf": [{"required": [kind]} for kind in SCHEDULE_KINDS]}
     )
 
-    interval_minutes: int | None = _field(
+    interval_minutes: int | float | None = _field(
         "Minutes between two runs; the first comes after one whole interval.", ge=1
     )
     cron_expression: str | None = _field("Five fields: minute hour day month weekday; local time.")

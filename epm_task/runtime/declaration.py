@@ -3,7 +3,7 @@
 # Annotations are not texts here: a NamedTuple would compile each of them at every start.
 
 import re
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from epm_task.contract.levels import Threshold
 from epm_task.contract.names import EXECUTION_TYPES, OS_NAMES, SERVICE, ExecutionType, OsName
@@ -12,6 +12,14 @@ from epm_task.contract.topic import Topic
 #: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
 _MARGIN_SECONDS: Final = 10.0
 _MARGIN_SHARE: Final = 0.05
+#: A year, in seconds; what is longer cannot be meant.
+_LONGEST_SECONDS: Final = 366 * 86_400
+_TYPES: Final[dict[str, tuple[str, Any]]] = {
+    **dict.fromkeys(("job_id", "job_name", "cron", "run_at", "command"), ("a text", str)),
+    **dict.fromkeys(("timeout_seconds", "every_minutes"), ("a number", (int, float))),
+    "priority": ("a whole number", int),
+    "strict_logs": ("True or False", bool),
+}
 #: The name of a folder and of a file, on every system.
 _COMMAND: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 
@@ -23,7 +31,8 @@ class Declaration(NamedTuple):
         job_id: Id of the job document, and its file name.
         job_name: Name for people.
         description: One line; the first of the docstring.
-        every_minutes: Interval in minutes; the first run comes after one whole interval.
+        every_minutes: Interval in minutes, from a second to a year; the first run comes after one
+            whole interval.
         cron: Cron expression of five fields.
         run_at: Moment of a single run, ISO 8601.
         events: Event types that start the job, for example `Startup`.
@@ -44,7 +53,7 @@ class Declaration(NamedTuple):
     job_id: str
     job_name: str
     description: str
-    every_minutes: int | None = None
+    every_minutes: float | None = None
     cron: str | None = None
     run_at: str | None = None
     events: tuple[str, ...] = ()
@@ -81,6 +90,7 @@ def check_declaration(declaration: Declaration) -> None:
     Raises:
         ValueError: A value is outside what the agent takes; the message says which.
     """
+    _check_types(declaration)
     allowed = {
         "broker": ("required", "optional"),
         "mirror": get_args(Threshold),
@@ -99,10 +109,42 @@ def check_declaration(declaration: Declaration) -> None:
         raise ValueError("command must be a name of letters, digits, `_` and `-`")
     if not 1 <= declaration.priority <= 10:
         raise ValueError("priority must be 1 to 10")
-    if declaration.timeout_seconds is not None and not declaration.timeout_seconds > 0:
-        raise ValueError("timeout_seconds must be above 0")
-    if declaration.every_minutes is not None and declaration.every_minutes < 1:
-        raise ValueError("every_minutes must be 1 or more")
+    _check_times(declaration)
+
+
+def _check_types(declaration: Declaration) -> None:
+    for name, (what, kinds) in _TYPES.items():
+        value = getattr(declaration, name)
+        odd = isinstance(value, bool) and name != "strict_logs"  # True is a number, too
+        if value is not None and (odd or not isinstance(value, kinds)):
+            raise ValueError(f"{name} must be {what}, not {value!r:.80}")
+
+
+def _check_times(declaration: Declaration) -> None:
+    seconds, minutes = declaration.timeout_seconds, declaration.every_minutes
+    if seconds is not None and not 0 < seconds <= _LONGEST_SECONDS:  # nor is NaN
+        raise ValueError("timeout_seconds must be above 0, and at most a year")
+    if minutes is not None and not 1 <= minutes * 60 <= _LONGEST_SECONDS:
+        raise ValueError("every_minutes must be from a second (0.017) to a year")
     schedules = (declaration.every_minutes, declaration.cron, declaration.run_at)
     if sum(schedule is not None for schedule in schedules) > 1:
         raise ValueError("give only one of every_minutes, cron and run_at")
+
+
+def check_schedule(declaration: Declaration) -> None:
+    """Refuse a schedule that the agent could not read, if what reads it is installed.
+
+    Raises:
+        ValueError: The message says what is wrong.
+    """
+    kinds = {"cron": "cronExpression", "run_at": "runAt"}
+    declared = {name: value for name in kinds if (value := getattr(declaration, name)) is not None}
+    if not declared:
+        return
+    try:
+        from epm_task.contract.schedule import kind_problem  # noqa: PLC0415  # for authors only
+    except ImportError:
+        return  # checked where the job document was made
+    for name, value in declared.items():
+        if why := kind_problem(kinds[name], value):
+            raise ValueError(f"{name} {why}")

@@ -146,6 +146,12 @@ class Handler:
             self.parameters += (make_parameter(name, annotation, default),)
         elif injectable:
             self._inject(name, annotation)
+        elif annotation is REQUIRED and default is REQUIRED:
+            raise self._refusal(
+                f"`{name}` has no type, by which the runtime would know what to inject",
+                f"write `{name}: TaskContext`, or its TaskSettings; or `*, {name}: str` if the "
+                "agent passes it",
+            )
         else:
             written = self._written(name, default)
             raise self._refusal(

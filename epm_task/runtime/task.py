@@ -19,7 +19,7 @@ from typing import (
 from epm_task.contract.client_id import check_job_id
 from epm_task.contract.names import SERVICE
 from epm_task.errors import DefinitionError, InvocationError
-from epm_task.runtime.declaration import Declaration, check_declaration
+from epm_task.runtime.declaration import Declaration, check_declaration, check_schedule
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.invocation import process_arguments, started_by_agent
 from epm_task.runtime.streams import StandardStreams, loading_the_program
@@ -114,7 +114,7 @@ def task(
     *,
     job_id: str | None = None,
     job_name: str | None = None,
-    every_minutes: int | None = None,
+    every_minutes: float | None = None,
     cron: str | None = None,
     run_at: str | None = None,
     events: Sequence[str] = (),
@@ -162,8 +162,11 @@ def _make(
             **{name: _listed(name, declared.get(name, ())) for name in _LISTS},
         }
         check_job_id(values["job_id"])
+        _check_names(values)
         declaration = Declaration(**values)
         check_declaration(declaration)
+        if not started_by_agent(process_arguments()):  # a task process has no use for it
+            check_schedule(declaration)
     except (InvocationError, TypeError, ValueError) as error:
         code = handler.source.__code__
         raise DefinitionError(
@@ -172,6 +175,17 @@ def _make(
             getattr(error, "fix", "correct what is given to @task"),
         ) from None
     return Task(handler, declaration)
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    for name in values:
+        if name not in Declaration._fields:
+            from difflib import get_close_matches  # noqa: PLC0415  # a mistake only
+
+            known = [field for field in Declaration._fields if field != "description"]
+            near = get_close_matches(name, known, 1) or [k for k in known if name in k][:1]
+            meant = f"is {near[0]} meant?" if near else f"it takes {', '.join(known)}"
+            raise ValueError(f"@task takes no argument {name}: {meant}")
 
 
 def _listed(name: str, value: Any) -> tuple[Any, ...]:

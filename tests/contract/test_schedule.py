@@ -38,9 +38,12 @@ def test_a_job_that_can_start_has_no_errors(doc: dict[str, Any]) -> None:
             "intervalMinutes and runAt found",
         ),
         ({"schedule": "daily"}, "schedule must be an object"),
-        ({"schedule": {"intervalMinutes": 0}}, "whole number of minutes"),
-        ({"schedule": {"intervalMinutes": True}}, "whole number of minutes"),
-        ({"schedule": {"intervalMinutes": "5"}}, "whole number of minutes"),
+        *(
+            ({"schedule": {"intervalMinutes": value}}, "must be a number of minutes, at least")
+            for value in (0, 0.01, -1, True, "5", [5], float("nan"), float("inf"))
+        ),
+        ({"schedule": {"cronExpression": "0 0 31 2 *"}}, "is not a cron expression"),
+        ({"schedule": {"runAt": 20260131}}, "must be a text"),
         ({"schedule": {"cronExpression": "0 * * * * *"}}, "five fields"),
         ({"schedule": {"cronExpression": 5}}, "five fields"),
         ({"schedule": {"cronExpression": "61 * * * *"}}, "is not a cron expression: Bad minute"),

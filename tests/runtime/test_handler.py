@@ -91,7 +91,7 @@ WRONG: list[tuple[Callable[..., Any], str, str]] = [
     (_async_generator, "a handler returns once", "replace `yield`"),
     (_no_such_name, "a type cannot be read: ", "correct it"),
     (_no_expression, "a type cannot be read: ", "correct it"),
-    (_untyped, "`ctx` comes before the `*`", "write `*, ctx`"),
+    (_untyped, "`ctx` has no type", "write `ctx: TaskContext`"),
     (_by_name, "`ctx` comes after the `*`", "write `ctx: TaskContext` before the `*`"),
     (_model_by_name, "`settings` comes after the `*`", "`settings: Scanner` before"),
 ]

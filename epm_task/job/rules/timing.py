@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.schedule import SCHEDULE_KINDS, is_startup, kind_problem, schedule_kinds
+from epm_task.contract.schedule import (
+    LONGEST_MINUTES,
+    SCHEDULE_KINDS,
+    is_startup,
+    kind_problem,
+    schedule_kinds,
+)
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:
@@ -44,14 +50,19 @@ def one_schedule(subject: Subject) -> Iterator[Hit]:
 def usable_schedule(subject: Subject) -> Iterator[Hit]:
     """The interval, cron expression or moment cannot be read.
 
-    `intervalMinutes` is a whole number from 1. `cronExpression` has five fields: minute, hour, day,
-    month, weekday, and no seconds. `runAt` is a moment in ISO 8601.
+    `intervalMinutes` is a number of minutes, from a second (0.017) to a year; the vendor's own jobs
+    use 0.5. `cronExpression` has five fields: minute, hour, day, month, weekday, and no seconds.
+    `runAt` is a moment in ISO 8601.
 
     - wrong: `"cronExpression": "0 0 * * * *"`
     - right: `"cronExpression": "0 * * * *"`
     """
     for kind in schedule_kinds(subject.schedule):
-        if why := kind_problem(kind, subject.schedule[kind]):
+        value = subject.schedule[kind]
+        why = kind_problem(kind, value)
+        if not why and kind == "intervalMinutes" and value > LONGEST_MINUTES:
+            why = "is longer than a year"
+        if why:
             yield Hit(f"/schedule/{kind}", f"schedule.{kind} {why}", "correct it")
 
 
@@ -114,14 +125,15 @@ def interval_above_time_out(subject: Subject) -> Iterator[Hit]:
     - wrong: `"intervalMinutes": 5` with `"timeoutSeconds": 600`
     - right: `"intervalMinutes": 10`, or `"timeoutSeconds": 300`
     """
-    minutes = subject.schedule.get("intervalMinutes")
+    minutes: Any = subject.schedule.get("intervalMinutes")
     seconds = [task.fields.get("timeoutSeconds") for task in subject.tasks]
     total = sum(value for value in seconds if type(value) is int)
-    if type(minutes) is int and 0 < minutes * _SECONDS < total:
+    usable = not kind_problem("intervalMinutes", minutes) and minutes <= LONGEST_MINUTES
+    if usable and minutes * _SECONDS < total:
         yield Hit(
             "/schedule/intervalMinutes",
-            f"the interval of {minutes * _SECONDS} s is shorter than the time-out of {total} s, so "
-            "two runs may overlap",
+            f"the interval of {minutes * _SECONDS:g} s is shorter than the time-out of {total} s, "
+            "so two runs may overlap",
             "lengthen the interval or shorten the time-out",
         )
 

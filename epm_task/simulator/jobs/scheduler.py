@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.schedule import is_due, is_startup
+from epm_task.contract.schedule import is_due, is_startup, kind_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -47,7 +47,8 @@ class Scheduler:
         """Run the jobs of the event `Startup`, and look at every full minute from now on."""
         self._notice_intervals(self._clock.now())
         for job in self._enabled():
-            if any(is_startup(event) for event in job.get("events") or ()):
+            events = job.get("events")
+            if isinstance(events, list) and any(is_startup(event) for event in events):
                 self._start_run(job, "Startup")
         self._arm()
 
@@ -57,12 +58,16 @@ class Scheduler:
             self._timer.cancel()
             self._timer = None
 
-    def tick(self, minute: datetime) -> None:
-        """Start what is due at this full minute; a second look at the same minute does nothing."""
+    def tick(self, now: datetime) -> None:
+        """Start what is due; a second look at the same full minute does nothing."""
+        self._notice_intervals(now)
+        for job in self._enabled():
+            for _ in range(self._intervals_over(str(job.get("id")), now)):
+                self._start_run(job, "interval")
+        minute = full_minute(now)
         if minute == self._looked:
             return
         before, self._looked = min(self._looked, minute - _MINUTE), minute
-        self._notice_intervals(minute)
         for job in self._enabled():
             if trigger := self._trigger(job, before, minute):
                 self._start_run(job, trigger)
@@ -71,27 +76,41 @@ class Scheduler:
         """Let the interval of each job that is new, or has a new interval, begin now."""
         seen = {}
         for job in self._enabled():
-            job_id = str(job.get("id"))
-            minutes = (job.get("schedule") or {}).get("intervalMinutes")
-            if not isinstance(minutes, int | float) or minutes <= 0:
+            job_id, minutes = str(job.get("id")), _schedule(job).get("intervalMinutes")
+            if minutes is None:
+                continue
+            if why := kind_problem("intervalMinutes", minutes):
+                self._complain(job_id, f"intervalMinutes {why}")
                 continue
             known = self._intervals.get(job_id)
-            # The first run comes after one whole interval, which is not aligned to the clock.
-            begins = minutes, now + timedelta(minutes=minutes)
-            seen[job_id] = known if known and known[0] == minutes else begins
+            if known and known[0] == minutes:
+                seen[job_id] = known
+                continue
+            try:
+                # The first run comes after one whole interval, which is not aligned to the clock.
+                seen[job_id] = minutes, now + timedelta(minutes=minutes)
+            except OverflowError:
+                self._complain(job_id, f"in {minutes} minutes no calendar goes on")
         self._intervals = seen
 
+    def _intervals_over(self, job_id: str, now: datetime) -> int:
+        if job_id not in self._intervals:
+            return 0
+        minutes, next_run = self._intervals[job_id]
+        step, over = timedelta(minutes=minutes), 0
+        while next_run <= now:
+            # One of a minute or more begins anew with its run; the clock of a test moves by those.
+            next_run = (now if minutes >= 1 else next_run) + step
+            over += 1
+        self._intervals[job_id] = minutes, next_run
+        return over
+
     def _trigger(self, job: Mapping[str, Any], before: datetime, minute: datetime) -> str:
-        schedule = job.get("schedule") or {}
-        job_id = str(job.get("id"))
-        minutes, next_run = self._intervals.get(job_id, (0, None))
-        if next_run and next_run <= minute:
-            self._intervals[job_id] = minutes, minute + timedelta(minutes=minutes)
-            return "interval"
+        schedule = _schedule(job)
         try:
             due = is_due(schedule, before, minute)
-        except (ValueError, AttributeError) as error:
-            self._complain(job_id, str(error))
+        except Exception as error:  # noqa: BLE001  # one odd document stops no other job
+            self._complain(str(job.get("id")), str(error))
             return ""
         kinds = ("cronExpression", "runAt", "calendar")
         return next((kind for kind in kinds if schedule.get(kind)), "") if due else ""
@@ -112,12 +131,19 @@ class Scheduler:
 
     def _arm(self) -> None:
         now = self._clock.now()
-        seconds = (full_minute(now) + _MINUTE - now).total_seconds()
+        next_look = full_minute(now) + _MINUTE
+        short = (due for minutes, due in self._intervals.values() if minutes < 1)
+        seconds = max((min(next_look, *short, next_look) - now).total_seconds(), 0.0)
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
-        self.tick(full_minute(self._clock.now()))
+        self.tick(self._clock.now())
         self._arm()
+
+
+def _schedule(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    schedule = job.get("schedule")
+    return schedule if isinstance(schedule, dict) else {}
 
 
 class Clock:

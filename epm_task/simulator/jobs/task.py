@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 GRACE_SECONDS: Final = 5.0
 
 _NOT_STARTED: Final = 126
+#: A longer time-out is none, and no timer takes every number.
+_LONGEST_SECONDS: Final = 366 * 86_400
 _WINDOWS: Final = sys.platform == "win32"
 
 
@@ -129,7 +131,7 @@ class TaskRunner:
         lose = partial(self._all.registry.lose, self._run_id)
         timers = disturb(process, self._all.faults, lose, self._note)
         try:
-            async with asyncio.timeout(float(seconds) if seconds else None):
+            async with asyncio.timeout(min(seconds, _LONGEST_SECONDS) if seconds else None):
                 await process.exited()
         except TimeoutError:
             outcome.timed_out = True

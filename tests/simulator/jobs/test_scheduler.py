@@ -68,6 +68,36 @@ def test_interval_of_a_new_or_changed_job_begins_when_it_is_seen() -> None:
     assert plan.during(body) == [("12:18", "a", "interval")]
 
 
+def test_interval_below_a_minute() -> None:
+    """Two runs a minute, as the vendor's own jobs have them."""
+    plan = Plan({"id": "a", "schedule": {"intervalMinutes": 0.5}})
+    plan.during(lambda: plan.clock.advance(minutes=3))
+    assert [trigger for _, _, trigger in plan.started] == [
+        "interval"
+    ] * 5  # from 12:01:00 to 12:03:00
+
+
+_ABSURD: dict[str, list[Any]] = {
+    "intervalMinutes": [10**12, 10**400, 1e300, "5", -1, [], {}],
+    "cronExpression": ["0 0 31 2 *", "x", 5, [], "* * * * * *"],
+    "runAt": [5, "never", [], "9999-12-31T23:59:59+00:00"],
+    "calendar": [5, "x", [5], {"times": 5}, {"times": {}, "months": "x"}],
+}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{kind: value} for kind, values in _ABSURD.items() for value in values] + [5, "daily", []],
+    ids=repr,
+)
+def test_absurd_document_stops_no_other_job(schedule: object) -> None:
+    """Nor the start of the agent."""
+    odd = {"id": "odd", "schedule": schedule, "events": 5}
+    plan = Plan(odd, {"id": "a", "schedule": {"intervalMinutes": 5}}, {**odd, "id": "odder"})
+    plan.during(lambda: plan.clock.advance(minutes=11))
+    assert [job for _, job, _ in plan.started if not job.startswith("odd")] == ["a", "a"]
+
+
 def test_startup_once() -> None:
     """`Startup` fires at the start of the agent, in both spellings, and not later."""
     plan = Plan(
