@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from soaking.scenario import Scenario
     from soaking.watched import Watched
 
-#: A hard kill may cost the records of the last moments, in seconds.
-KILL_SECONDS = 0.05
+#: A hard kill may cost the records of the last moments, in seconds: 0.05 when the machine keeps up,
+#: and more when a burst of records waits for the thread that sends them.
+KILL_SECONDS = 0.5
 #: What the end of a run may take beyond the flush time-out.
 EXIT_SECONDS = 0.6
 #: A handler that will not stop is given so long, whether it looks or not.
