@@ -44,6 +44,14 @@ def write_atomically(
     sync_folder(path.parent, dir_fd=dir_fd)
 
 
+def documents(folder: Path) -> list[Path]:
+    """Return the JSON files of *folder* by name, without hidden ones.
+
+    macOS leaves `._name.json` beside each file on a network share.
+    """
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+
+
 def remove_durably(path: Path, *, dir_fd: int | None = None) -> None:
     """Delete *path*; when this returns, the file does not come back after a power cut.
 

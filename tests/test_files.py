@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.files import remove_durably, remove_leftovers, write_atomically
+from epm_task.files import documents, remove_durably, remove_leftovers, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +83,10 @@ def test_only_our_own_leftovers_are_removed(tmp_path: Path) -> None:
     (tmp_path / f".file.{'0' * 32}.tmp").touch()
     remove_leftovers(tmp_path)
     assert list(tmp_path.iterdir()) == [foreign]
+
+
+def test_hidden_companions_are_no_documents(tmp_path: Path) -> None:
+    """What macOS leaves beside each file on a network share is passed over."""
+    for name in ("b.json", "a.json", "._a.json", ".DS_Store", "c.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in documents(tmp_path)] == ["a.json", "b.json"]

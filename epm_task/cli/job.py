@@ -17,6 +17,7 @@ from epm_task.cli.output import FAILED, Failure, counted, say, show_json, write,
 from epm_task.contract.json_text import BadJson, encoded, write_json
 from epm_task.contract.names import OS_NAMES
 from epm_task.contract.record import printable
+from epm_task.files import documents
 from epm_task.job.document import JobDocument, read_job, read_present
 from epm_task.job.linter import choose, lint, markdown, overview, page, sarif, unreadable
 from epm_task.job.merge import Drift, drift
@@ -269,7 +270,7 @@ def _jobs_in(file: Path, code: _Code, *, admin: bool) -> list[Job]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(path.glob("*.json"))
+        found = documents(path)
         if not found:
             raise Failure(f"{path} holds no job documents", fix="give a folder with *.json files")
         return found
@@ -302,7 +303,7 @@ def _from_file(file: Path, settings: ProjectSettings, code: _Code) -> LintTarget
         return LintTarget(str(file), settings, unreadable(error, name=str(file)))
     known = {job.id: job for jobs in reversed(code.values()) for job in reversed(jobs)}
     job = known.get(str(document.raw.get("id")))
-    neighbours = frozenset(other.stem for other in file.absolute().parent.glob("*.json"))
+    neighbours = frozenset(other.stem for other in documents(file.absolute().parent))
     subject = Subject(document, file=file.absolute(), job=job, neighbours=neighbours)
     return LintTarget(str(file), settings, subject)
 

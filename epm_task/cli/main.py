@@ -28,6 +28,7 @@ from epm_task.cli.run import agent, run
 from epm_task.contract.record import printable
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
 from epm_task.exit_code import ExitCode
+from epm_task.runtime.streams import open_missing_descriptors
 from epm_task.simulator.start_error import StartError
 
 #: Long enough for a whole first sentence; the formatter wraps it.
@@ -101,6 +102,11 @@ def _options(
 def main() -> NoReturn:
     """Run the command line and end the process."""
     code: int | None
+    open_missing_descriptors()
+    if sys.stdout is None:  # it was closed when Python started, as was stderr
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr: no text of others is a defect
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -126,7 +126,10 @@ def path_tokens(
 
     The user's folders are those of the account that runs the agent.
     """
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and a user id that the system does not know, as in containers
+        home = Path(root.path.anchor)
     common = {
         "rootdir": home.anchor,
         "documents": str(home / "Documents"),

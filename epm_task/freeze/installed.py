@@ -14,6 +14,7 @@ from epm_task.below import entries_below
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.contract.topic import KEEPER_LOGGER, allowed_publications
 from epm_task.errors import UnsafeConfiguration
+from epm_task.files import documents
 from epm_task.freeze import FreezeError
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
@@ -100,7 +101,7 @@ def _job_beside(program: Installed) -> dict[str, Any] | None:
     """Return the document in `Jobs/` with a task that starts the program in `Jobs/bin/`."""
     if program.folder is None or program.folder.parent.name != "bin":
         return None
-    for path in sorted(program.folder.parents[1].glob("*.json")):
+    for path in documents(program.folder.parents[1]):
         with suppress(BadJson):  # not a job document
             document = read_object(path)
             if program.command in commands_of(document):

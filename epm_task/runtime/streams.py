@@ -47,7 +47,7 @@ class StandardStreams:
 
     def __init__(self) -> None:
         """Reserve fd 1, open closed descriptors, and make both text streams UTF-8."""
-        _open_missing_descriptors()
+        open_missing_descriptors()
         self._stdout = os.dup(1)
         os.dup2(2, 1)
         self.interactive: Final = os.isatty(2)
@@ -294,8 +294,11 @@ def _make_room(descriptor: int, count: int, limit: int = _LARGEST_PIPE) -> None:
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, wanted)
 
 
-def _open_missing_descriptors() -> None:
-    # With fd 1 or 2 closed, the next file that is opened would become stdout or stderr.
+def open_missing_descriptors() -> None:
+    """Open the null device where stdin, stdout or stderr is closed.
+
+    The next file that is opened would take their place otherwise.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from epm_task.contract.json_text import write_json
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import EpmTaskError
-from epm_task.files import remove_leftovers, write_atomically
+from epm_task.files import documents, remove_leftovers, write_atomically
 from epm_task.simulator.start_error import UnusableFile, read_object
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class SettingsStore:
     def _import_all(self) -> None:
         self.problems = []
         before, self._disk = self._disk, {}
-        for plugin in sorted(path.stem for path in self._plugins.glob("*.json")):
+        for plugin in [path.stem for path in documents(self._plugins)]:
             try:
                 disk = self._on_disk(plugin)
             except UnusableFile as error:

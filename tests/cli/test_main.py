@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -167,3 +168,20 @@ def test_every_verb_is_in_a_group() -> None:
     """No verb is left without a section."""
     verbs = get_command(app).commands  # type: ignore[attr-defined]
     assert set(verbs) == set().union(*GROUPS.values())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are POSIX")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
+    """As under some schedulers: the command does its work, and what it says goes nowhere."""
+    written = tmp_path / "hello.json"
+    command = [sys.executable, "-m", "epm_task.cli", "job", str(HELLO), "-o", str(written)]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+    ended = subprocess.run(shell, timeout=PATIENCE, check=False, env=environment())
+    assert (ended.returncode, written.exists()) == (0, True)
+    failed = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "epm_task.cli", "run", "-"],
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert failed.returncode not in {0, 1, 70}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -126,3 +128,18 @@ def test_agent_folders_and_desktop() -> None:
     assert values["hasdesktop"] == "false"
     assert path_tokens(root, {"DISPLAY": ":0"}, platform="linux")["hasdesktop"] == "true"
     assert path_tokens(root, {}, platform="darwin")["hasdesktop"] == "true"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such accounts")
+def test_account_without_a_home_has_the_root_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A container may run with a user id that the system does not know, and without HOME."""
+    import pwd  # POSIX only
+
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert path_tokens(AgentRoot(tmp_path))["userdesktop"] == "/Desktop"

@@ -12,6 +12,7 @@ from epm_task.admin.errors import BadBundle
 from epm_task.contract.client_id import check_job_id
 from epm_task.contract.json_text import MAX_BYTES, BadJson
 from epm_task.errors import BadJobId, UnsafeConfiguration, sentence
+from epm_task.files import documents
 from epm_task.job.document import JobDocument
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import ManifestError, differences, read_manifest
@@ -71,7 +72,7 @@ def _read(folder: Path) -> tuple[dict[str, Program], dict[str, Document]]:
     binaries = jobs_folder / "bin"
     found = sorted(binaries.iterdir()) if binaries.is_dir() else []
     programs = {path.name: _program(path) for path in found if path.is_dir()}
-    jobs = {file.stem: _document(file) for file in sorted(jobs_folder.glob("*.json"))}
+    jobs = {file.stem: _document(file) for file in documents(jobs_folder)}
     if not jobs:
         raise BadBundle(f"{jobs_folder} holds no job document", fix="write one: epm-task job")
     return programs, jobs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from epm_task.contract.client_id import check_job_id
 from epm_task.contract.json_text import write_json
 from epm_task.errors import BadJobId, EpmTaskError
-from epm_task.files import remove_durably, remove_leftovers, write_atomically
+from epm_task.files import documents, remove_durably, remove_leftovers, write_atomically
 from epm_task.simulator.start_error import UnusableFile, read_object
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class JobStore:
         jobs: dict[str, Job] = {}
         problems: list[UnusableFile] = []
         with self._lock:
-            for path in sorted(self._folder.glob("*.json")):
+            for path in documents(self._folder):
                 try:
                     jobs[path.stem] = _read(path)
                 except UnusableFile as error:
