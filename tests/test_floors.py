@@ -75,7 +75,7 @@ WHOLE = {
     *("runtime/test_record_secrets.py", "runtime/test_signals.py", "runtime/test_stdout.py"),
     *("runtime/test_certificates.py", "runtime/test_limits.py", "runtime/test_stdout_children.py"),
     *("runtime/test_guarantee_load.py", "runtime/test_outbox_model.py", "runtime/test_forks.py"),
-    "runtime/test_ways_out.py",
+    *("runtime/test_log_shared.py", "runtime/test_ways_out.py"),
     # an agent that is none, in every way that Python's parsers stumble over
     "runtime/agent/test_hostile_answer.py",
     # an agent in a box, asked by programs that are not ours, told what goes wrong, and killed

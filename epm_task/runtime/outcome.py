@@ -10,6 +10,8 @@ from epm_task.exit_code import AUTHOR_CODES, ExitCode, describe
 from epm_task.runtime.result import encode_object
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from epm_task.runtime.log.encoder import Secrets
     from epm_task.runtime.streams import StandardStreams
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 MAX_RESULT_BYTES: Final = 64 * 1024
 #: The last line on stderr stays readable in an event viewer.
 _MAX_ERROR_BYTES: Final = 500
+_NO_REASON: Final = "the handler called sys.exit; TaskFailed says why as well"
 
 
 class RecordsUndelivered(TaskError):
@@ -48,6 +51,25 @@ class OutputNotTaken(TaskError):
             f"{stream} is closed, full, or was not read before the end of --flush-timeout",
             f"read {stream} until the process ends, or raise --flush-timeout",
         )
+
+
+def author_failure(error: BaseException) -> BaseException:
+    """Return what a group of exceptions is about: its only one, or the first of several failures.
+
+    `asyncio.TaskGroup` and `except*` wrap what the author raises. A group in which anything else
+    than a `TaskError` is one of several remains a group: the handler has crashed.
+    """
+    found = list(_members(error))
+    alone = len(found) == 1 or all(isinstance(member, TaskError) for member in found)
+    return found[0] if alone else error
+
+
+def _members(error: BaseException) -> Iterator[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for member in error.exceptions:
+        yield from _members(member)
 
 
 class Outcome(NamedTuple):
@@ -86,6 +108,17 @@ class Outcome(NamedTuple):
         return cls(error.exit_code, error=str(error))
 
     @classmethod
+    def of_exception(cls, error: BaseException) -> Outcome:
+        """Return the outcome of a handler, or a thread of it, that let *error* escape."""
+        if isinstance(error, TaskError):
+            return cls.of_error(error)
+        if isinstance(error, SystemExit):
+            return cls.of_exit(error.code)
+        if isinstance(error, KeyboardInterrupt):
+            return cls.of_signal(ExitCode.SIGINT)
+        return cls.of_crash(error)
+
+    @classmethod
     def of_crash(cls, crash: BaseException) -> Outcome:
         """Return the outcome of a handler that let *crash* escape."""
         frame = crash.__traceback__
@@ -97,13 +130,19 @@ class Outcome(NamedTuple):
 
     @classmethod
     def of_exit(cls, code: Any) -> Outcome:
-        """Return the outcome of a handler that called `sys.exit(code)`; odd codes become 70."""
+        """Return the outcome of a handler that called `sys.exit(code)`; odd codes become 70.
+
+        Whatever is not a number is a message, and the exit code then 1, as Python has it.
+        """
         if code is None or (isinstance(code, int) and code == ExitCode.OK):
             return cls()
         if isinstance(code, int) and code in AUTHOR_CODES:
-            return cls(int(code), error="the handler called sys.exit; TaskFailed says why as well")
-        shown = code if isinstance(code, int) else type(code).__name__
-        why = f"the handler called sys.exit({shown}); use TaskFailed with an exit code of 1 to 63"
+            return cls(int(code), error=_NO_REASON)
+        if not isinstance(code, int):
+            from epm_task.runtime.log.encoder import safe_text  # noqa: PLC0415  # rare
+
+            return cls(ExitCode.FAILED, error=safe_text(code) or _NO_REASON)
+        why = f"the handler called sys.exit({code}); use TaskFailed with an exit code of 1 to 63"
         return cls(ExitCode.SOFTWARE, error=why)
 
     @classmethod

@@ -17,7 +17,7 @@ from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.invocation import check_surroundings, read_invocation
 from epm_task.runtime.log.pipe import RunLog
-from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.outcome import Outcome, author_failure
 from epm_task.runtime.start_up import collector_paused
 from epm_task.runtime.stop import Stopped
 
@@ -80,22 +80,20 @@ def ending(error: BaseException, run_log: RunLog | None, *, began: bool) -> Outc
 
     Before the handler *began*, a descriptor that cannot be had is not the author's fault.
     """
+    raised, error = error, author_failure(error)
     exhausted = SystemExhausted.of(error)
     if exhausted is not None and (isinstance(error, TaskError) or not began):
         return Outcome.of_error(exhausted)
-    if isinstance(error, TaskError):
-        return Outcome.of_error(error)
-    if isinstance(error, SystemExit):
-        return Outcome.of_exit(error.code)
-    if isinstance(error, KeyboardInterrupt):
-        return Outcome.of_signal(ExitCode.SIGINT)
     if isinstance(error, Stopped):
         return Outcome()  # `finish` knows why the run was stopped
-    if run_log is not None:
-        run_log.crashed(error)
+    if isinstance(error, TaskError | SystemExit | KeyboardInterrupt):
+        if run_log is not None and began:
+            run_log.failed(raised)
+    elif run_log is not None:
+        run_log.crashed(raised)
     else:
         traceback.print_exception(error)
-    return Outcome.of_crash(error)
+    return Outcome.of_exception(error)
 
 
 def finish(outcome: Outcome, run_log: RunLog | None, stop: Stop) -> Outcome:

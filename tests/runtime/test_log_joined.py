@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from peers.patience import PATIENCE
 from runtime.stderr_lines import StderrLines
 
@@ -81,6 +80,36 @@ def test_exception_of_logging_joins(stderr: StderrLines) -> None:
 
 
 @pytest.mark.usefixtures("sink")
+def test_stack_of_logging_joins(stderr: StderrLines) -> None:
+    """`stack_info` is a field, and so is the traceback of a record that was in another process."""
+    logging.getLogger("library").warning("how did we get here", stack_info=True)
+    sent = logging.makeLogRecord({"name": "worker", "levelno": 40, "exc_text": "Traceback: …"})
+    logging.getLogger("library").handle(sent)
+    stack, other = (record["properties"] for record in stderr.records)
+    assert "test_stack_of_logging_joins" in stack.pop("stack")
+    assert (stack, other) == ({}, {"exception": "Traceback: …"})
+
+
+@pytest.mark.usefixtures("sink")
+def test_group_joins_with_all_its_members(stderr: StderrLines) -> None:
+    """An exception group shows each exception, its causes and its notes."""
+    try:
+        try:
+            Path("/nonexistent/licence-4711.txt").read_bytes()
+        except OSError as cause:
+            error = ValueError("one")
+            error.__cause__ = cause
+            error.add_note("look there")
+            raise ExceptionGroup("several", [error, KeyError("two")]) from None
+    except ExceptionGroup:
+        logging.getLogger("library").exception("failed")
+    properties = stderr.records[0]["properties"]
+    assert properties["exceptionType"] == "ExceptionGroup"
+    for part in ("licence-4711", "direct cause", "one", "look there", "KeyError: 'two'"):
+        assert part in properties["exception"]
+
+
+@pytest.mark.usefixtures("sink")
 @pytest.mark.parametrize(
     ("number", "word"), [(35, "Warning"), (99, "Critical"), (21, "Information")]
 )
@@ -110,12 +139,13 @@ def test_warning_joins(stderr: StderrLines) -> None:
 
 
 def test_exception_of_a_thread_joins(sink: Sink, stderr: StderrLines) -> None:
-    """An exception that ends a thread is a record, and is remembered; SystemExit is neither."""
+    """An exception that ends a thread is a record, and is remembered; `sys.exit()` is neither."""
+    error = ValueError("in a thread")
 
     def fail() -> None:
-        raise ValueError("in a thread")
+        raise error
 
-    for target in (fail, sys.exit):
+    for target in (fail, sys.exit, lambda: sys.exit(0)):
         thread = threading.Thread(target=target, name="worker")
         thread.start()
         thread.join()
@@ -123,7 +153,7 @@ def test_exception_of_a_thread_joins(sink: Sink, stderr: StderrLines) -> None:
     assert (record["message"], record["level"]) == ("thread_crashed", "Error")
     assert record["properties"]["thread"] == "worker"
     assert "in a thread" in record["properties"]["exception"]
-    assert sink.thread_errors == ["worker"]
+    assert sink.thread_errors == [("worker", error)]
 
 
 @pytest.mark.usefixtures("sink")
@@ -155,6 +185,7 @@ def test_everything_is_put_back(stderr: StderrLines) -> None:
             threading.excepthook,
             sys.unraisablehook,
             logging.raiseExceptions,
+            logging.Logger.callHandlers,
             warnings.showwarning,
         )
 
@@ -162,15 +193,6 @@ def test_everything_is_put_back(stderr: StderrLines) -> None:
     with joined(make_log(sink, level.WARNING), sink, level.WARNING):
         assert hooks() != before
     assert hooks() == before
-
-
-@pytest.mark.usefixtures("sink")
-def test_structlog_joins(stderr: StderrLines) -> None:
-    """A library that uses structlog joins without being asked to."""
-    structlog.get_logger("library").bind(b=2).warning("from_library", a=1)
-    structlog.reset_defaults()
-    (record,) = stderr.records
-    assert (record["message"], record["properties"]) == ("from_library", {"b": 2, "a": 1})
 
 
 STRUCTLOG_LATE = """

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from epm_task.errors import NotRegistered, ResultNotSerializable, TaskFailed
+from epm_task.errors import NotRegistered, ResultNotSerializable, TaskFailed, TemporaryFailure
 from epm_task.exit_code import ExitCode
-from epm_task.runtime.outcome import MAX_RESULT_BYTES, Outcome, parse_result
+from epm_task.runtime.outcome import MAX_RESULT_BYTES, Outcome, author_failure, parse_result
 
 
 def test_result_is_one_line() -> None:
@@ -46,16 +46,63 @@ def test_other_result_is_refused(result: object) -> None:
         (256, 70),
         (-1, 70),
         (2**40, 70),
-        ("text", 70),
-        ((1, 2), 70),
+        ("", 1),
     ],
 )
 def test_sys_exit_is_clamped(code: Any, exit_code: int) -> None:
-    """A code that is not the author's to choose becomes 70; text never becomes a code."""
+    """A number that is not the author's to choose becomes 70; each failure has a sentence."""
     outcome = Outcome.of_exit(code)
     assert outcome.exit_code == exit_code
     assert bool(outcome.error) == bool(exit_code)
-    assert "text" not in outcome.error
+
+
+class _Wordless:
+    """An object that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("licence-4711 is missing", "licence-4711 is missing"),
+        (ValueError("a reason"), "a reason"),
+        ((1, 2), "(1, 2)"),
+        (3.0, "3.0"),
+        (_Wordless(), "<_Wordless that cannot be shown>"),
+    ],
+)
+def test_sys_exit_with_a_message_keeps_it(message: object, error: str) -> None:
+    """What is no number is the reason, and the exit code 1, as of any other Python program."""
+    assert Outcome.of_exit(message) == Outcome(1, error=error)
+
+
+_EXIT = SystemExit("text")
+_NO, _LATER, _CRASH = TaskFailed("no", exit_code=7), TemporaryFailure("later"), ValueError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("raised", "failure"),
+    [
+        (_NO, _NO),
+        (ExceptionGroup("g", [_NO]), _NO),
+        (ExceptionGroup("g", [ExceptionGroup("inner", [_NO])]), _NO),
+        (ExceptionGroup("g", [ExceptionGroup("inner", [_LATER]), _NO]), _LATER),
+        (ExceptionGroup("g", [_CRASH]), _CRASH),
+        (BaseExceptionGroup("g", [_EXIT]), _EXIT),
+    ],
+)
+def test_group_of_failures_is_one_failure(raised: Exception, failure: BaseException) -> None:
+    """`asyncio.TaskGroup` and `except*` wrap what the author raised: it keeps its code."""
+    assert author_failure(raised) is failure
+
+
+@pytest.mark.parametrize("others", [[_NO, _CRASH], [ExceptionGroup("g", [_CRASH, _NO])]])
+def test_group_with_a_crash_is_a_crash(others: list[Exception]) -> None:
+    """A bug beside an expected failure is not hidden by it."""
+    group = ExceptionGroup("g", others)
+    assert author_failure(group) is group
 
 
 def test_error_brings_its_code_and_sentence() -> None:

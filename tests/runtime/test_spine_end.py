@@ -43,7 +43,8 @@ def _run(folder: Path, code: str, *arguments: str) -> tuple[Ended, list[bytes]]:
     [
         (TaskFailed("no", exit_code=4), 4),
         (SystemExit(5), 5),
-        (SystemExit("x"), 70),
+        (SystemExit("x"), 1),
+        (ExceptionGroup("g", [TaskFailed("no", exit_code=4)]), 4),
         (SystemExit(None), 0),
         (KeyboardInterrupt(), 130),
         (Stopped(), 0),

@@ -36,13 +36,17 @@ def _records(broker: MqttPeer) -> list[dict[str, Any]]:
         (["--way=later"], 75, "another run holds the lock"),
         (["--way=interrupt"], 130, "SIGINT"),
         (["--way=thread"], 70, "thread 'worker' let an exception escape"),
-        (["--code='x'"], 70, "sys.exit(str)"),
+        (["--code='licence-4711'"], 1, "(FAILED): licence-4711"),
+        (["--way=group"], 3, "(the author's own): the disk is full; free some space"),
+        (["--way=star"], 3, "(the author's own): the disk is full; free some space"),
+        (["--way=thread-fail"], 3, "(the author's own): the disk is full; free some space"),
+        (["--way=thread-text"], 1, "(FAILED): the thread says no"),
         (["--code=3"], 3, "sys.exit"),
         (["--code=256"], 70, "sys.exit(256)"),
         (["--code=-1"], 70, "sys.exit(-1)"),
         (["--code=64"], 70, "sys.exit(64)"),
         (["--code=2**40"], 70, "TaskFailed"),
-        (["--code=[1]"], 70, "sys.exit(list)"),
+        (["--code=[1]"], 1, "[1]"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -86,3 +90,35 @@ def test_hard_exit_keeps_its_code(broker: MqttPeer) -> None:
     with agent_with(broker.port) as agent:
         ended = run_task("crash.py", "--way=os-exit", agent=agent.base_url)
     assert (ended.exit_code, ended.stdout) == (9, b"")
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("cause", ["FileNotFoundError", "licence-4711.txt", "direct cause", "TaskFailed"]),
+        ("context", ["FileNotFoundError", "During handling", "SystemExit"]),
+        ("note", ["TaskFailed", "look there"]),
+        ("group", ["ExceptionGroup", "TaskFailed"]),
+    ],
+)
+@pytest.mark.parametrize("topics", [True, False])
+def test_failure_is_told_with_its_cause(
+    broker: MqttPeer, way: str, words: list[str], *, topics: bool
+) -> None:
+    """What the author's exception came from is in the run's last record, on whatever way."""
+    job_id = "key-scanner" if topics else None
+    with agent_with(broker.port) as agent:
+        ended = run_task("crash.py", f"--way={way}", agent=agent.base_url, job_id=job_id)
+    found = _records(broker) if topics else ended.records
+    record = next(record for record in found if record["message"] == "task_failed")
+    assert all(word in record["properties"]["exception"] for word in words), record
+    assert record["properties"]["exitCode"] == ended.exit_code
+
+
+def test_failure_without_a_cause_is_its_sentence(broker: MqttPeer) -> None:
+    """An expected failure needs no traceback."""
+    with agent_with(broker.port) as agent:
+        ended = run_task("crash.py", "--way=fail", agent=agent.base_url)
+    record = next(r for r in _records(broker) if r["message"] == "task_failed")
+    assert record["properties"].keys() == {"exitCode", "exitName", "reason"}
+    assert ended.exit_code == 3

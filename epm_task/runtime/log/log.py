@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from contextlib import contextmanager
+import traceback
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from epm_task.contract import levels as level
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from epm_task.runtime.log.encoder import RecordEncoder
+    from epm_task.runtime.log.libraries import StructlogJoined
 
 
 class Sink:
@@ -27,8 +29,10 @@ class Sink:
     def __init__(self, encoder: RecordEncoder, accept: Callable[[int, bytes], None]) -> None:
         self._encoder: Final = encoder
         self._accept: Final = accept
-        #: Names of the threads that an exception ended.
-        self.thread_errors: list[str] = []
+        #: The threads that an exception ended, each by its name.
+        self.thread_errors: list[tuple[str, BaseException]] = []
+        #: Returns the fields that structlog's users have bound to the current context.
+        self.bound: Callable[[], dict[str, Any]] | None = None
 
     def write(
         self, number: int, message: object, properties: dict[str, Any], source: str | None = None
@@ -45,6 +49,9 @@ class Log:
     raises, whatever it is given, and blocks for at most a second. `bind(key=value)` returns a log
     that adds fields to every record. structlog takes it for a bound logger of its own.
     """
+
+    #: Below it, records are not made.
+    minimum = 0
 
     def __init__(
         self,
@@ -101,14 +108,26 @@ class Log:
         """Write a record of the level Critical."""
         self._record(level.CRITICAL, message, args, fields)
 
+    def log(self, number: object, message: object = "", /, *args: object, **fields: Any) -> None:
+        """Write a record of a level of `logging`, such as 30 for Warning."""
+        if not isinstance(number, int):
+            number = level.NUMBERS.get(safe_text(number).lower(), level.INFORMATION)
+        if number >= self.minimum:
+            self._record(number, message, args, fields)
+
+    # Other names that libraries know from structlog.
+    msg, warn, fatal = info, warning, critical
+
     def _record(
         self, number: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
     ) -> None:
         properties = {**self._context, **fields} if self._context else fields
+        if self._logger.bound is not None:
+            properties = {**self._logger.bound(), **properties}
         if args:
             message, properties = _format(message, args, properties)
-        if "exc_info" in properties:
-            properties = _with_exception(properties)
+        if "exc_info" in properties or "stack_info" in properties:
+            properties = _with_traces(properties)
         self._logger.write(number, message, properties)
 
 
@@ -124,10 +143,13 @@ def make_log(sink: Sink, minimum: int) -> Log:
             ("error", level.ERROR),
             ("exception", level.ERROR),
             ("critical", level.CRITICAL),
+            ("msg", level.INFORMATION),
+            ("warn", level.WARNING),
+            ("fatal", level.CRITICAL),
         )
         if number < minimum
     }
-    kind: type[Log] = type("Log", (Log,), quiet)
+    kind: type[Log] = type("Log", (Log,), {**quiet, "minimum": minimum})
     return kind(sink, (), {})
 
 
@@ -135,14 +157,15 @@ def make_log(sink: Sink, minimum: int) -> Log:
 def joined(log: Log, sink: Sink, minimum: int) -> Iterator[None]:
     """Let structlog, `logging`, `warnings` and other threads' exceptions write to *sink*.
 
-    All but structlog are put back at the end of the block.
+    Libraries that configure `logging` cannot take the records away: they are taken where a logger
+    hands them to its handlers. All but structlog are put back at the end of the block.
     """
     watch = _StructlogWatch(type(log), sink)
     watch.begin()
     root = logging.getLogger()
-    handler = _StandardHandler(sink)
+    standard = _StandardLogging(sink, minimum)
     before = root.level, threading.excepthook, sys.unraisablehook, logging.raiseExceptions
-    root.addHandler(handler)
+    root.addHandler(standard)
     root.setLevel(minimum)
     # A line for every request to the agent would drown the author's own records.
     logging.getLogger("httpx").setLevel(max(minimum + 1, level.INFORMATION))
@@ -150,11 +173,13 @@ def joined(log: Log, sink: Sink, minimum: int) -> Iterator[None]:
     threading.excepthook = lambda hook: _thread_error(sink, hook)
     sys.unraisablehook = lambda hook: _unraisable(sink, hook)
     logging.raiseExceptions = False
+    standard.begin()
     try:
         yield
     finally:
+        standard.end()
         watch.end()
-        root.removeHandler(handler)
+        root.removeHandler(standard)
         logging.captureWarnings(capture=False)
         root.setLevel(before[0])
         _, threading.excepthook, sys.unraisablehook, logging.raiseExceptions = before
@@ -166,6 +191,7 @@ class _StructlogWatch:
     def __init__(self, kind: type[Log], sink: Sink) -> None:
         self._kind = kind
         self._sink = sink
+        self._joined: StructlogJoined | None = None
 
     def begin(self) -> None:
         """Configure it, or watch for its import."""
@@ -176,9 +202,11 @@ class _StructlogWatch:
             sys.meta_path.insert(0, self)
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Watch no longer; say so when structlog was configured anew."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
+        if self._joined is not None:
+            self._joined.end(self._sink)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Find structlog with the other finders, and configure it once it is loaded."""
@@ -202,24 +230,74 @@ class _StructlogWatch:
         loader.exec_module = exec_module
 
     def _configure(self, structlog: Any) -> None:
-        structlog.configure(
-            wrapper_class=self._kind,
-            processors=[],
-            context_class=dict,
-            logger_factory=lambda *_args: self._sink,
-            cache_logger_on_first_use=True,
-        )
+        from epm_task.runtime.log.libraries import StructlogJoined  # noqa: PLC0415  # few do
+
+        self._joined = StructlogJoined(structlog, self._kind, self._sink)
 
 
-class _StandardHandler(logging.Handler):
-    """Turns the standard library's log records into ours."""
+class _StandardLogging(logging.NullHandler):
+    """Turns the standard library's log records into ours, before any handler sees them.
 
-    def __init__(self, sink: Sink) -> None:
+    As a handler of the root logger it does nothing but be there: without one, `logging` would make
+    its own. Whoever configures `logging` anew closes it.
+    """
+
+    def __init__(self, sink: Sink, minimum: int) -> None:
         super().__init__()
         self._sink = sink
+        self._minimum = minimum
+        self._put_back = ExitStack()
+        #: The function that configured `logging` during the run, and where it was called.
+        self._configured_by = ""
+        self._over = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record of `logging` to the sink."""
+    def begin(self) -> None:
+        """Take the records of all loggers, those that do not propagate too."""
+        standard: Any = logging.Logger
+        hand_out = standard.callHandlers
+
+        def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+            """Take the record, and let the other handlers have it."""
+            self._take(logger, record)
+            hand_out(logger, record)
+
+        def put_back() -> None:
+            """Undo it, unless somebody has replaced ours in turn."""
+            if standard.callHandlers is call_handlers:
+                standard.callHandlers = hand_out
+
+        standard.callHandlers = call_handlers
+        self._put_back.callback(put_back)
+
+    def end(self) -> None:
+        """Take no more; say so when some were kept from us."""
+        self._over = True
+        self._put_back.close()
+        root = logging.getLogger()
+        threshold = max(root.level, root.manager.disable + 1)
+        loggers = root.manager.loggerDict.items()
+        disabled = [name for name, logger in loggers if getattr(logger, "disabled", False)]
+        if threshold > self._minimum or disabled:
+            from epm_task.runtime.log.libraries import missing  # noqa: PLC0415  # rare
+
+            number, facts = missing(threshold, self._minimum, disabled, self._configured_by)
+            self._sink.write(number, "logging_records_missing", facts)
+
+    def close(self) -> None:
+        """Note who configures `logging`; its loggers stay enabled."""
+        super().close()
+        caller = sys._getframe(1)  # noqa: SLF001  # the documented way
+        above = caller.f_back and caller.f_back.f_globals.get("__name__")
+        ends = caller.f_code.co_name == "shutdown" and above != "logging.config"
+        if not (ends or self._over or self._configured_by):
+            from epm_task.runtime.log.libraries import configured_by, keep_enabled  # noqa: PLC0415
+
+            self._configured_by = configured_by(caller)
+            self._put_back.callback(keep_enabled(sys.modules.get("logging.config")))
+
+    def _take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
+        if record.levelno < self._minimum and self._configured_by and not _has_level(logger):
+            return  # whoever configured `logging` has lowered the level of all
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001  # arguments that do not fit the format
@@ -227,7 +305,21 @@ class _StandardHandler(logging.Handler):
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
         if record.exc_info and record.exc_info[1] is not None:
             extra.update(exception_properties(record.exc_info[1]))
+        elif record.exc_text:  # it comes from another process, or from a queue
+            extra["exception"] = record.exc_text
+        if record.stack_info:
+            extra["stack"] = record.stack_info
         self._sink.write(record.levelno, message.rstrip("\n"), extra, source=record.name)
+
+
+def _has_level(logger: logging.Logger) -> bool:
+    """Return whether the logger, or one between it and the root, has a level of its own."""
+    at: logging.Logger | None = logger
+    while at is not None and at.parent is not None:
+        if at.level:
+            return True
+        at = at.parent
+    return False
 
 
 #: The attributes that every LogRecord has; what is left came with `extra=`.
@@ -241,28 +333,37 @@ def _nothing(_self: Log, _message: object = "", /, *_args: object, **_fields: An
 def _format(
     message: object, args: tuple[object, ...], fields: dict[str, Any]
 ) -> tuple[object, dict[str, Any]]:
+    # As in `logging`: one mapping fills named places.
+    given = args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args
     try:
-        return str(message) % args, fields
+        return str(message) % given, fields
     except Exception:  # noqa: BLE001  # a stray % or an argument that cannot be shown
         return message, {**fields, "args": list(args)}
 
 
-def _with_exception(fields: dict[str, Any]) -> dict[str, Any]:
+def _with_traces(fields: dict[str, Any]) -> dict[str, Any]:
     fields = dict(fields)
-    info = fields.pop("exc_info")
+    info = fields.pop("exc_info", None)
     if isinstance(info, tuple) and len(info) == 3:
         info = info[1]
     elif isinstance(info, bool | int | str) and info:  # any other object's truth may raise
         info = sys.exc_info()[1]
-    return {**fields, **exception_properties(info)} if isinstance(info, BaseException) else fields
+    if isinstance(info, BaseException):
+        fields.update(exception_properties(info))
+    shown = fields.pop("stack_info", None)
+    if isinstance(shown, int) and shown:
+        # Without this function, `_record`, and the method that was called.
+        fields["stack"] = "".join(traceback.format_stack(sys._getframe(3)))  # noqa: SLF001
+    return fields
 
 
 def _thread_error(sink: Sink, hook: threading.ExceptHookArgs) -> None:
-    if hook.exc_value is None or isinstance(hook.exc_value, SystemExit):
+    error = hook.exc_value
+    if error is None or (isinstance(error, SystemExit) and not error.code):
         return
     name = hook.thread.name if hook.thread else "a thread"
-    sink.thread_errors.append(name)
-    properties = {"thread": name, **exception_properties(hook.exc_value)}
+    sink.thread_errors.append((name, error))
+    properties = {"thread": name, **exception_properties(error)}
     sink.write(level.ERROR, "thread_crashed", properties)
 
 

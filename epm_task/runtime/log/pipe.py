@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Final
 from epm_task.contract import levels as level
 from epm_task.contract.client_id import make_client_id
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.errors import HandlerCrashed
+from epm_task.errors import HandlerCrashed, TaskError
 from epm_task.exit_code import ExitCode, describe
 from epm_task.runtime.agent.address import broker_address
 from epm_task.runtime.broker.packet import NOT_AUTHORIZED
 from epm_task.runtime.log.encoder import RecordEncoder, Secrets, exception_properties, secret_texts
 from epm_task.runtime.log.log import Sink, joined, make_log
 from epm_task.runtime.log.outbox import Message, Outbox
-from epm_task.runtime.outcome import Outcome, RecordsUndelivered
+from epm_task.runtime.outcome import Outcome, RecordsUndelivered, author_failure
 from epm_task.runtime.stop import SHIELD
 from epm_task.runtime.streams import GRACE_SECONDS
 
@@ -206,6 +206,8 @@ class RunLog:
         minimum = level.NUMBERS[invocation.log_level]
         self.log: Final = make_log(self._sink, minimum)
         self._connected = False
+        #: What the record of the run's failure shows beside its reason.
+        self._failure: dict[str, str] = {}
         self.secrets.add(secret_texts(invocation.arguments))
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._become_child)
@@ -259,6 +261,13 @@ class RunLog:
         """Write the record of an exception that the handler let escape."""
         self._sink.write(level.CRITICAL, "task_crashed", exception_properties(crash))
 
+    def failed(self, failure: BaseException) -> None:
+        """Let the record of the failure show what the author saw: causes, notes, a group."""
+        told_all = failure.__suppress_context__ or failure.__context__ is None
+        told_all &= failure.__cause__ is None and not hasattr(failure, "__notes__")
+        if not told_all or isinstance(failure, BaseExceptionGroup):
+            self._failure = exception_properties(failure)
+
     def deadline_reached(self, stacks: str) -> None:
         """Write the record that says where the task was when its time was over."""
         self._sink.write(level.WARNING, "deadline_reached", {"stacks": stacks})
@@ -266,11 +275,11 @@ class RunLog:
     def close(self, outcome: Outcome, *, forced: bool = False) -> Outcome:
         """Flush everything; return the outcome, worse if a thread crashed or records failed."""
         if outcome.exit_code == ExitCode.OK and self._sink.thread_errors:
-            what = f"the handler's thread {self._sink.thread_errors[0]!r} let an exception escape"
-            outcome = Outcome.of_error(HandlerCrashed(what))
-        if outcome.exit_code and self._connected:
+            outcome = self._thread_outcome(*self._sink.thread_errors[0])
+        if outcome.exit_code and (self._connected or self._failure):
             facts = {"exitCode": int(outcome.exit_code), "exitName": describe(outcome.exit_code)}
-            self._sink.write(level.ERROR, "task_failed", {**facts, "reason": outcome.error})
+            facts |= {"reason": outcome.error, **self._failure}
+            self._sink.write(level.ERROR, "task_failed", facts)
         self._joined.close()
         seconds = min(self.flush_seconds, _FORCED_FLUSH_SECONDS) if forced else self.flush_seconds
         spilled = self.pipe.flush(seconds)
@@ -280,6 +289,13 @@ class RunLog:
         if spilled and self._declaration.strict_logs and outcome.exit_code == ExitCode.OK:
             outcome = Outcome.of_error(RecordsUndelivered(spilled, self.pipe.reason))
         return outcome.without(self.secrets)
+
+    @staticmethod
+    def _thread_outcome(name: str, error: BaseException) -> Outcome:
+        if isinstance(failure := author_failure(error), TaskError | SystemExit):
+            return Outcome.of_exception(failure)
+        what = f"the handler's thread {name!r} let an exception escape"
+        return Outcome.of_error(HandlerCrashed(what))
 
     def close_by_force(self, outcome: Outcome) -> int:
         """Flush what can be flushed quickly, then write the outcome; return the exit code."""
