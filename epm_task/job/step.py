@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import json
 import math
 import re
-from datetime import date, timedelta
-from enum import Enum
 from itertools import chain, count
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.names import API_BASE_ARGUMENT, API_BASE_URL, SERVICE
 from epm_task.contract.tokens import PATH_TOKEN_NAMES
 
 if TYPE_CHECKING:
+    from pathlib import PurePath
+
     from epm_task.runtime.parameter import Parameter
     from epm_task.runtime.task import Task
 
@@ -100,7 +98,7 @@ class ArgumentLines:
             words.append(f"--task={task.name}")
         for parameter in task.parameters:
             token = f"{{{self._name(task, parameter)}}}"
-            quoted = token if parameter.kind in _PLAIN_TYPES else f'"{token}"'
+            quoted = token if _plain_type(parameter) else f'"{token}"'
             words.append(f"{parameter.option}={quoted}")
         return " ".join(words)
 
@@ -111,10 +109,12 @@ class ArgumentLines:
 
     def _entered(self, name: str, parameter: Parameter) -> str:
         """Return the name of the entry for *parameter*; empty when *name* means another one."""
-        wanted: dict[str, Any] = {"name": name, "type": _PLAIN_TYPES.get(parameter.kind, "string")}
+        wanted: dict[str, Any] = {"name": name, "type": _plain_type(parameter) or "string"}
         # A token is one text: a list's default stays in the code, which uses it for an empty value.
-        if not (parameter.required or parameter.default is None or parameter.repeated):
-            wanted["defaultValue"] = _default(parameter)
+        # That of a secret stays there too.
+        in_code = parameter.default is None or parameter.repeated or parameter.secret
+        if not (parameter.required or in_code):
+            wanted["defaultValue"] = parameter.default_value()
         wanted["required"] = parameter.required
         # On Windows the case of a token does not count, so no two names may differ by it alone.
         known = {entry["name"].casefold(): entry for entry in self.parameters}
@@ -126,26 +126,6 @@ class ArgumentLines:
         return name
 
 
-def argument_text(value: Any) -> str:
-    """Return *value* as the text of an argument; structures are JSON."""
-    if isinstance(value, Enum):
-        return argument_text(value.value)
-    if isinstance(value, str | int | float | PurePath):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return str(value.total_seconds())
-    if hasattr(value, "model_dump_json"):
-        return str(value.model_dump_json())
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    return json.dumps(value, default=argument_text)
-
-
-def _default(parameter: Parameter) -> Any:
-    value = parameter.default
-    if parameter.kind in _PLAIN_TYPES and isinstance(value, bool | int | float):
-        return value
-    # The document must not depend on the system on which it is made.
-    return value.as_posix() if isinstance(value, PurePath) else argument_text(value)
+def _plain_type(parameter: Parameter) -> str:
+    base = parameter.base
+    return _PLAIN_TYPES.get(base, "") if isinstance(base, type) else ""

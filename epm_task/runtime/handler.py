@@ -179,6 +179,7 @@ class Handler:
                     "with single underscores between",
                     f"rename `{parameter.name}`",
                 )
+            self._check_text(parameter)
             options = [parameter.option, f"{{{parameter.token}}} in the job"]
             if parameter.flag:
                 options.append(f"--no-{parameter.option[2:]}")
@@ -189,6 +190,15 @@ class Handler:
                         f"rename `{parameter.name}`",
                     )
                 taken[option] = f"the option of `{parameter.name}`"
+
+    def _check_text(self, parameter: Parameter) -> None:
+        try:
+            parameter.check([other.token for other in self.parameters])
+        except ValueError as error:
+            raise self._refusal(
+                f"`{parameter.name}` cannot be passed by an agent: {error}",
+                f"give `{parameter.name}` another type or default; None can always be one",
+            ) from None
 
     def _refusal(self, why: str, fix: str) -> DefinitionError:
         code = self.source.__code__

@@ -3,7 +3,6 @@
 # Annotations are not texts here: a NamedTuple would compile each of them at every start.
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from epm_task.errors import (
     UnsafeConfiguration,
     UnsubstitutedToken,
 )
-from epm_task.runtime.parameter import Parameter, parse_bool
+from epm_task.runtime.parameter import Parameter
 
 #: What every task understands, described once.
 RUNTIME_ARGUMENTS: Final = (
@@ -40,7 +39,6 @@ RESERVED_OPTIONS: Final = (
     *(argument.option for argument in RUNTIME_ARGUMENTS),
 )
 
-_BRACES: Final = r"\{[A-Za-z][A-Za-z0-9_.]*\}"
 #: Seconds beyond a day cannot be meant: no agent waits so long for a task.
 _MAX_SECONDS: Final = 86_400.0
 
@@ -103,8 +101,7 @@ def parse_arguments(parameters: Sequence[Parameter], argv: Sequence[str]) -> dic
         if len(texts) > 1 and not parameter.repeated:
             raise InvalidArgument(parameter.option, "was given twice")
         if texts:
-            parsed = [parameter.parse(text) for text in texts]
-            values[parameter.name] = parsed if parameter.repeated else parsed[0]
+            values[parameter.name] = parameter.value(texts)
         elif parameter.required:
             raise MissingArgument(parameter.option, parameter.token)
         else:
@@ -153,13 +150,15 @@ def _collect(parameters: Sequence[Parameter], argv: Sequence[str]) -> dict[str, 
             text = "true"
         elif not equals:
             text = _next_word(argv, next(words, None), option)
-        if (token := re.search(_BRACES, text)) and not parameter.raw:
-            raise UnsubstitutedToken(option, token[0])
+        if "{" in text and (token := parameter.unfilled(text)):
+            raise UnsubstitutedToken(option, token)
         given.setdefault(parameter.name, []).append(text)
     return given
 
 
 def _negate(option: str, text: str) -> str:
+    from epm_task.runtime.value_text import parse_bool  # noqa: PLC0415  # rare
+
     try:
         return str(not parse_bool(text)).lower() if text else ""
     except ValueError as error:

@@ -1,18 +1,15 @@
-"""Read the named, typed values that the agent passes on the command line.
+"""Say what a handler's parameter is on the command line, and in a job document.
 
-The agent can only substitute text. The common types are read here, without pydantic; every other
-type goes to pydantic's TypeAdapter, which is imported only then.
+How a value of its type is written and read is the matter of `value_text`, which is imported when
+it is needed: many tasks have texts and paths only.
 """
 
 # Annotations are not texts here: a NamedTuple would compile each of them at every start.
 
 import re
-import types
-from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
-from enum import Enum
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 
 from epm_task.contract.secrets import secret_form
 from epm_task.errors import InvalidArgument
@@ -20,8 +17,8 @@ from epm_task.errors import InvalidArgument
 #: Neither default nor annotation: the parameter must be given, as text.
 REQUIRED: Final[Any] = object()
 
-_TRUE: Final = frozenset({"true", "1", "yes", "on"})
-_FALSE: Final = frozenset({"false", "0", "no", "off"})
+#: What the agent fills, or has left as it is.
+_BRACES: Final = r"\{[A-Za-z][\w.-]*\}"
 
 
 class Parameter(NamedTuple):
@@ -29,11 +26,12 @@ class Parameter(NamedTuple):
 
     Attributes:
         name: Name in the function's signature.
-        kind: Type, freed of `| None` and `list[…]`.
+        kind: Type, freed of `| None`, `list[…]`, aliases, and annotations without an effect.
         default: Value when it is not given; `REQUIRED` when it must be.
         repeated: The option may be given several times and yields a list.
         help: One line for `--help`.
         raw: The text is taken as it is, braces included.
+        whole: The type of the list, when it has conditions of its own.
     """
 
     name: str
@@ -42,6 +40,12 @@ class Parameter(NamedTuple):
     repeated: bool = False
     help: str = ""
     raw: bool = False
+    whole: Any = None
+
+    @property
+    def base(self) -> Any:
+        """The type without its conditions: `int` for `Annotated[int, Field(gt=0)]`."""
+        return get_args(self.kind)[0] if get_origin(self.kind) is Annotated else self.kind
 
     @property
     def required(self) -> bool:
@@ -51,12 +55,12 @@ class Parameter(NamedTuple):
     @property
     def secret(self) -> bool:
         """Whether the value comes from a file, because argv can be read by every local user."""
-        return bool(secret_form(self.kind))
+        return bool(secret_form(self.base))
 
     @property
     def flag(self) -> bool:
         """Whether the option needs no value."""
-        return self.kind is bool and not self.repeated
+        return self.base is bool and not self.repeated
 
     @property
     def option(self) -> str:
@@ -75,7 +79,7 @@ class Parameter(NamedTuple):
         An empty text is none, unless it can be a text itself: that of a `str` without a default or
         with one that is text, or one of several in a list.
         """
-        if self.kind is str and (len(texts) > 1 or not (self.repeated or self.default is None)):
+        if self.base is str and (len(texts) > 1 or not (self.repeated or self.default is None)):
             return list(texts)
         return [text for text in texts if text]
 
@@ -85,161 +89,102 @@ class Parameter(NamedTuple):
         Raises:
             InvalidArgument: The text is not a value of the type; secrets are never repeated in it.
         """
+        if self.kind is str or self.kind is Path:
+            return self.kind(text)
+        from epm_task.runtime.value_text import reader  # noqa: PLC0415  # texts need none
+
         try:
-            return parse_bool(text) if self.kind is bool else parser_for(self.kind)(text)
+            return reader(self.kind)(text)
         except ValueError as error:
             raise InvalidArgument(self.option, str(error)) from None
 
+    def value(self, texts: Sequence[str]) -> Any:
+        """Return the value that *texts* mean: one text, or those of a repeated option.
 
-def parse_bool(text: str) -> bool:
-    """Return the truth that *text* names, whatever its case.
+        Raises:
+            InvalidArgument: As for `parse`.
+        """
+        if not self.repeated:
+            return self.parse(texts[0])
+        values = [self.parse(text) for text in texts]
+        if self.whole is None:
+            return values
+        from epm_task.runtime.rich_value import checked  # noqa: PLC0415  # few lists have any
 
-    Raises:
-        ValueError: It is none of true, false, 1, 0, yes, no, on, off.
-    """
-    word = text.strip().lower()
-    if word not in _TRUE | _FALSE:
-        raise ValueError(f"{text[:40]!r} is neither true nor false (true, false, 1, 0, yes, no)")
-    return word in _TRUE
+        try:
+            return checked(values, self.whole)
+        except ValueError as error:
+            raise InvalidArgument(self.option, str(error)) from None
+
+    def unfilled(self, text: str) -> str:
+        """Return a token in *text* that the agent did not fill; empty when there is none.
+
+        What the default holds in braces is the author's own, and means itself.
+        """
+        found = [] if self.raw else re.findall(_BRACES, text)
+        if found and not self.secret:
+            own = " ".join(self.default_texts())
+            found = [token for token in found if token not in own]
+        return found[0] if found else ""
+
+    def default_texts(self) -> list[str]:
+        """Return the text of the default as an argument, or those of a repeated option's."""
+        from epm_task.runtime.value_text import text_of  # noqa: PLC0415  # not in every run
+
+        return [text_of(value, self.kind) for value in self._defaults()]
+
+    def default_value(self) -> Any:
+        """Return the default as a job document holds it: a number, true or false, or a text."""
+        (text,) = self.default_texts()
+        if self.base is float and isinstance(self.default, int):
+            return int(text)  # stays as it is written
+        return self.parse(text) if self.base in (bool, int, float) else text
+
+    def check(self, tokens: Iterable[str]) -> None:
+        """Refuse what an agent cannot pass: a type without texts, a default that would change.
+
+        *tokens* are the names that the job fills, beside those that every agent knows.
+
+        Raises:
+            ValueError: It cannot be passed; the message is the reason.
+        """
+        if self._is_simple():
+            return
+        from epm_task.runtime.value_text import check_default, check_kind  # noqa: PLC0415
+
+        check_kind(self.kind)
+        if self.secret:
+            return
+        for value in self._defaults():
+            check_default(value, self.kind, tokens)
+        if self.whole is not None and (defaults := self._defaults()):
+            check_default(defaults, self.whole, tokens)
+
+    def _defaults(self) -> list[Any]:
+        if self.default is REQUIRED or self.default is None:
+            return []
+        return list(self.default) if self.repeated else [self.default]
+
+    def _is_simple(self) -> bool:
+        """Whether anybody can see that it can be passed."""
+        kind, default = self.kind, self.default
+        if self.repeated or kind not in (str, Path, bool, int):
+            return False
+        if default is REQUIRED or default is None:
+            return True
+        if kind is bool or kind is int:
+            return type(default) is kind and default.bit_length() < 64
+        text = str(default) if isinstance(default, kind) else "{"
+        return text.isascii() and text.isprintable() and "{" not in text
 
 
 def make_parameter(name: str, annotation: Any, default: Any) -> Parameter:
     """Return the parameter that a signature's entry declares."""
-    annotation, optional = _without_none(annotation)
+    if annotation is REQUIRED or annotation is str or annotation is Path:
+        return Parameter(name, str if annotation is REQUIRED else annotation, default)
+    from epm_task.runtime.value_text import split_annotation  # noqa: PLC0415  # see above
+
+    kind, repeated, whole, optional = split_annotation(annotation)
     if optional and default is REQUIRED:
         default = None
-    if annotation is list or get_origin(annotation) is list:
-        kind = (get_args(annotation) or (str,))[0]
-        return Parameter(name, kind, default, repeated=True)
-    return Parameter(name, str if annotation is REQUIRED else annotation, default)
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    if get_origin(annotation) not in {Union, types.UnionType}:
-        return annotation, False
-    rest = tuple(arm for arm in get_args(annotation) if arm is not type(None))
-    optional = len(rest) < len(get_args(annotation))
-    kind = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007  # built at run time
-    return kind, optional
-
-
-#: `90`, `1.5h`, `1d2h`, `P1DT2H30M`: a number of seconds, or amounts with their units.
-_DURATION: Final = (
-    r"(?ia)P?(?:(?P<days>[\d.]+)D)?T?(?:(?P<hours>[\d.]+)H)?"
-    r"(?:(?P<minutes>[\d.]+)M)?(?:(?P<seconds>[\d.]+)S?)?"
-)
-_SHOWN: Final = 40
-
-
-#: A key, token or password is far smaller; a device or a log given by mistake is not.
-_MAX_SECRET_BYTES: Final = 64 * 1024
-
-
-def parser_for(kind: Any) -> Callable[[str], Any]:
-    """Return the function that reads a value of type *kind*; its ValueError is the reason."""
-    simple = _SIMPLE.get(kind) if isinstance(kind, type) else None
-    if simple is not None:
-        return simple
-    if get_origin(kind) is Literal:
-        return lambda text: _choose(text, {str(choice): choice for choice in get_args(kind)})
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return lambda text: _choose_member(text, kind)
-    if form := secret_form(kind):
-        return lambda path: kind(read_secret(Path(path), binary=form == "bytes"))
-    return lambda text: _parse_rich(text, kind)
-
-
-def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
-    """Return the secret in *path*, without the line end that editors add.
-
-    Raises:
-        UnsafeConfiguration: Somebody else can read or replace the file.
-        ValueError: It cannot be read, is not UTF-8 text, or is larger than 64 KiB.
-    """
-    from epm_task.trust import read_file  # noqa: PLC0415  # only a secret's file pays for it
-
-    try:
-        data = read_file(path, _MAX_SECRET_BYTES + 1, secret=True)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > _MAX_SECRET_BYTES:
-        raise ValueError(f"{path} is larger than 64 KiB")
-    if binary:
-        return data
-    try:
-        return data.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text") from None
-
-
-def _parse_int(text: str) -> int:
-    if not re.fullmatch(r"\s*[+-]?[0-9]{1,400}\s*", text):
-        raise ValueError(f"{text[:_SHOWN]!r} is not a whole number")
-    return int(text)
-
-
-def _parse_float(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if value - value != 0:  # true for infinities and NaN
-        raise ValueError(f"{text[:_SHOWN]!r} is not a finite number")
-    return value
-
-
-def _parse_iso(text: str, kind: type[date], like: str) -> date:
-    try:
-        return kind.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text[:_SHOWN]!r} is not a {like}") from None
-
-
-def _parse_timedelta(text: str) -> timedelta:
-    refusal = ValueError(f"{text[:_SHOWN]!r} is not a duration like 90, 1h30m or PT1H30M")
-    match = re.fullmatch(_DURATION, text.strip())
-    amounts = {unit: n for unit, n in match.groupdict().items() if n} if match else {}
-    if not amounts:
-        raise refusal
-    try:
-        return timedelta(**{unit: float(n) for unit, n in amounts.items()})
-    except (ValueError, OverflowError):  # such as 1.2.3 seconds, or 1e99 days
-        raise refusal from None
-
-
-def _choose(text: str, choices: dict[str, Any]) -> Any:
-    if text not in choices:
-        raise ValueError(f"{text[:_SHOWN]!r} is none of {', '.join(choices)}")
-    return choices[text]
-
-
-def _choose_member(text: str, kind: type[Enum]) -> Enum:
-    by_name = {name.lower(): member for name, member in kind.__members__.items()}
-    by_value = {str(member.value): member for member in kind}
-    if (member := by_value.get(text) or by_name.get(text.lower())) is None:
-        raise ValueError(f"{text[:_SHOWN]!r} is none of {', '.join(by_value)}")
-    return member
-
-
-def _parse_rich(text: str, kind: Any) -> Any:
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # 60 ms, see above
-
-    adapter = TypeAdapter(kind)
-    try:
-        structured = text.lstrip()[:1] in {"{", "["}
-        return adapter.validate_json(text) if structured else adapter.validate_strings(text)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where + ': ' if where else ''}{first['msg']}") from None
-
-
-_SIMPLE: Final[dict[type, Callable[[str], Any]]] = {
-    str: str,
-    int: _parse_int,
-    float: _parse_float,
-    Path: Path,
-    datetime: lambda text: _parse_iso(text, datetime, "moment like 2026-01-31T12:00:00Z"),
-    date: lambda text: _parse_iso(text, date, "day like 2026-01-31"),
-    timedelta: _parse_timedelta,
-}
+    return Parameter(name, kind, default, repeated=repeated, whole=whole)

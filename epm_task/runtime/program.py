@@ -129,9 +129,14 @@ def _row(parameter: Parameter) -> str:
     if parameter.required:
         notes.append("required")
     elif parameter.default not in (None, "", [], ()):
-        default = parameter.default
-        notes.append(f"default: {default.value if isinstance(default, Enum) else default}")
+        notes.append(f"default: {_default(parameter)}")
     return _line(shape, "; ".join(notes))
+
+
+def _default(parameter: Parameter) -> str:
+    if parameter.secret or type(parameter.default) in {str, bool, int, float}:
+        return str(parameter.default)
+    return ", ".join(parameter.default_texts())
 
 
 def _line(left: str, right: str) -> str:
@@ -142,7 +147,7 @@ def _line(left: str, right: str) -> str:
 def _shape(parameter: Parameter) -> str:
     if parameter.secret:
         return "PATH"
-    kind: Any = parameter.kind
+    kind: Any = parameter.base
     choices = get_args(kind) if not isinstance(kind, type) else ()
     if isinstance(kind, type) and issubclass(kind, Enum):
         choices = tuple(member.value for member in kind)

@@ -62,8 +62,8 @@ def test_the_good_file_passes(code: str) -> None:
 
 
 def test_the_codes_are_those_that_are_documented() -> None:
-    """EPM000 for what cannot be read, then EPM001 to EPM026 without a gap."""
-    assert [f"EPM{number:03}" for number in range(27)] == CODES
+    """EPM000 for what cannot be read, then EPM001 to EPM027 without a gap."""
+    assert [f"EPM{number:03}" for number in range(28)] == CODES
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from epm_task.contract.tokens import substitute
 from epm_task.job import Job
-from epm_task.job.step import argument_text, command_name
+from epm_task.job.step import command_name
 from epm_task.runtime.invocation import parse_arguments
+from epm_task.runtime.value_text import text_of
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_the_task_understands_its_arguments(tmp_path: Path, *, windows: bool) ->
     (job,) = declared(tmp_path, code).all_jobs()
     document, (task,) = job.document(), job.tasks
     values = {p["name"]: p.get("defaultValue", "") for p in document["parameters"]}
-    texts = {name: argument_text(value) for name, value in values.items()}
+    texts = {name: text_of(value) for name, value in values.items()}
     _, *argv = substitute(document["tasks"][0]["arguments"], texts, windows=windows)
     assert parse_arguments(task.parameters, argv) == {
         parameter.name: parameter.default for parameter in task.parameters
@@ -186,13 +187,13 @@ def two(*, root: Path, depth: int = 2, ROOT: int = 1): ...
         (Color.RED, "red"),
         (dt.date(2026, 1, 31), "2026-01-31"),
         (dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "2026-01-02T00:00:00+00:00"),
-        ({"a": Path("/b")}, '{"a": "/b"}'),
+        ({"a": Path("/b")}, '{"a":"/b"}'),
         (dt.timedelta(minutes=1), "60.0"),
         (Point(x=1), '{"x":1}'),
-        (Span(Path("a")), '{"start": "a"}'),
-        ([1, Color.RED], '[1, "red"]'),
+        (Span(Path("a")), '{"start":"a"}'),
+        ([1, Color.RED], '[1,"red"]'),
     ],
 )
 def test_a_value_has_a_text(value: Any, text: str) -> None:
     """Structures are JSON."""
-    assert argument_text(value) == text
+    assert text_of(value) == text

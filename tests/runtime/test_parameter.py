@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from enum import Enum, IntEnum
-from ipaddress import IPv4Address
-from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Any, Optional
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import BaseModel, PositiveInt, SecretBytes, SecretStr
+from pydantic import SecretStr
 
-from epm_task.errors import InvalidArgument, UnsafeConfiguration
+from epm_task.errors import InvalidArgument
 from epm_task.runtime.parameter import (
     REQUIRED,
     Parameter,
     make_parameter,
-    parse_bool,
-    parser_for,
-    read_secret,
 )
 
 
@@ -88,170 +78,9 @@ def test_empty_text_means_not_given(
     assert parameter.given(texts) == given
 
 
-@pytest.mark.parametrize("text", ["true", "1", "yes", "on", "TRUE", " Yes "])
-def test_true_has_many_words(text: str) -> None:
-    """All usual words for true are understood, whatever their case."""
-    assert parse_bool(text) is True
-    assert Parameter("x", bool).parse(text) is True
-
-
-@pytest.mark.parametrize("text", ["false", "0", "no", "off", "False"])
-def test_false_has_many_words(text: str) -> None:
-    """All usual words for false are understood."""
-    assert parse_bool(text) is False
-
-
 def test_wrong_value_names_the_option() -> None:
     """A refusal says which option, and what would have been right."""
     with pytest.raises(InvalidArgument, match="--verify: 'maybe' is neither true nor false"):
         Parameter("verify", bool).parse("maybe")
     with pytest.raises(InvalidArgument, match="--max-bytes: 'x' is not a whole number"):
         Parameter("max_bytes", int).parse("x")
-
-
-class Mode(Enum):
-    """Modes by word."""
-
-    FAST = "fast"
-    SLOW = "slow"
-
-
-class Port(IntEnum):
-    """Ports by number."""
-
-    HTTP = 80
-
-
-class Window(BaseModel):
-    """A structured parameter."""
-
-    start: int
-    end: int = 6
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "value"),
-    [
-        (str, " a b ", " a b "),
-        (str, "", ""),
-        (int, " -42 ", -42),
-        (int, "+7", 7),
-        (float, "1e3", 1000.0),
-        (float, "-0.5", -0.5),
-        (Path, "/tmp/a b", Path("/tmp/a b")),
-        (datetime, "2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
-        (date, "2026-01-31", date(2026, 1, 31)),
-        (timedelta, "90", timedelta(seconds=90)),
-        (timedelta, "1.5h", timedelta(hours=1.5)),
-        (timedelta, "1d2h3m4s", timedelta(days=1, hours=2, minutes=3, seconds=4)),
-        (timedelta, "PT1H30M", timedelta(hours=1, minutes=30)),
-        (timedelta, "P1DT2H", timedelta(days=1, hours=2)),
-        (Mode, "fast", Mode.FAST),
-        (Mode, "SLOW", Mode.SLOW),
-        (Port, "80", Port.HTTP),
-        (Literal["a", 7], "7", 7),
-        (Decimal, "1.10", Decimal("1.10")),
-        (IPv4Address, "10.0.0.1", IPv4Address("10.0.0.1")),
-        (PositiveInt, "3", 3),
-        (Window, '{"start": 22}', Window(start=22)),
-        (dict[str, int], '{"a": 1}', {"a": 1}),
-        (int | str, "x", "x"),
-    ],
-)
-def test_text_becomes_a_value(kind: Any, text: str, value: Any) -> None:
-    """Each type reads the texts that people and agents write."""
-    assert parser_for(kind)(text) == value
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "words"),
-    [
-        (int, "1.5", "whole number"),
-        (int, "٣", "whole number"),
-        (int, "1_000", "whole number"),
-        (int, "9" * 5000, "whole number"),
-        (float, "nan", "finite number"),
-        (float, "inf", "finite number"),
-        (float, "x", "finite number"),
-        (datetime, "yesterday", "moment like"),
-        (date, "31.1.2026", "day like"),
-        (timedelta, "", "duration like"),
-        (timedelta, "P", "duration like"),
-        (timedelta, "1.2.3s", "duration like"),
-        (timedelta, "9" * 30 + "d", "duration like"),
-        (Mode, "medium", "none of fast, slow"),
-        (Literal["a", "b"], "c", "none of a, b"),
-        (PositiveInt, "0", "greater than 0"),
-        (Window, '{"start": "x"}', "start: "),
-        (Window, '{"start"', "JSON"),
-    ],
-)
-def test_other_text_is_refused(kind: Any, text: str, words: str) -> None:
-    """A text that is no value says what would be one, and is cut when it is long."""
-    with pytest.raises(ValueError, match=words) as refused:
-        parser_for(kind)(text)
-    assert len(str(refused.value)) < 200
-
-
-@given(st.integers(min_value=-(10**30), max_value=10**30))
-def test_every_integer_is_read(number: int) -> None:
-    """Integers of any size come back as they were written."""
-    assert parser_for(int)(str(number)) == number
-
-
-@given(st.text(max_size=30))
-def test_duration_never_fails_in_another_way(text: str) -> None:
-    """Any text is a duration, or a ValueError."""
-    try:
-        value: object = parser_for(timedelta)(text)
-    except ValueError as error:
-        value = str(error)
-    assert isinstance(value, timedelta) or "duration like" in str(value)
-
-
-def test_secret_comes_from_a_file(tmp_path: Path) -> None:
-    """A secret is the content of a private file, without the line end that editors add."""
-    file = tmp_path / "token"
-    file.write_bytes(b"hunter2\n")
-    file.chmod(0o600)
-    assert parser_for(SecretStr)(str(file)).get_secret_value() == "hunter2"
-    assert parser_for(SecretBytes)(str(file)).get_secret_value() == b"hunter2\n"
-
-
-def test_readable_secret_is_unsafe(tmp_path: Path) -> None:
-    """A secret that others can read is refused."""
-    file = tmp_path / "token"
-    file.write_bytes(b"hunter2")
-    file.chmod(0o644)
-    with pytest.raises(UnsafeConfiguration, match="chmod 0600"):
-        parser_for(SecretStr)(str(file))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A private file."""
-    made = tmp_path / "token"
-    made.write_text("x")
-    made.chmod(0o600)
-    return made
-
-
-def test_a_missing_secret_says_so(tmp_path: Path) -> None:
-    """With the system's words."""
-    with pytest.raises(ValueError, match="No such file"):
-        read_secret(tmp_path / "none")
-
-
-def test_a_large_file_is_not_a_secret(file: Path) -> None:
-    """A secret has at most 64 KiB."""
-    file.write_bytes(b"x" * (64 * 1024 + 1))
-    with pytest.raises(ValueError, match="larger than 64 KiB"):
-        read_secret(file)
-
-
-def test_bytes_are_not_a_secret_text(file: Path) -> None:
-    """Bytes that are not UTF-8 are a secret of bytes only."""
-    file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="not UTF-8"):
-        read_secret(file)
-    assert read_secret(file, binary=True) == b"\xff\xfe"

@@ -182,6 +182,36 @@ def required_without_value(subject: Subject) -> Iterator[Hit]:
             )
 
 
+@rule("EPM027", "default that an agent may read otherwise")
+def fragile_default(subject: Subject) -> Iterator[Hit]:
+    r"""The vendor does not state whether values enter before or after the arguments are split.
+
+    The simulator splits first, so that any value stays whole. If an agent fills the tokens first, a
+    double quote in a value, or a backslash at its end, closes or opens the quotes around the token,
+    and the rest is read as other arguments. If it fills tokens one after the other, `{Host}` in a
+    value is filled as well, when an event brings a `Host`.
+
+    - wrong: `{"name": "Share", "defaultValue": "C:\\My Data\\"}`
+    - right: `{"name": "Share", "defaultValue": "C:\\My Data"}`
+    """
+    for parameter in subject.parameters:
+        key = "defaultValue" if "defaultValue" in parameter.fields else "default"
+        default = parameter.fields.get(key)
+        text = default if isinstance(default, str) else ""
+        kinds = {
+            "holds a double quote": '"' in text or isinstance(default, dict | list),
+            "ends in a backslash": text.endswith("\\"),
+            "holds braces": re.search(r"\{[A-Za-z][\w.-]*\}", text) is not None,
+        }
+        for kind in (kind for kind, found in kinds.items() if found):
+            yield Hit(
+                parameter.at(key),
+                f"the default of {parameter.text('name')!r} {kind}, which an agent may read "
+                "otherwise",
+                "write it without, or leave it in the code, as the value of None or of a list",
+            )
+
+
 def _path_tokens(subject: Subject) -> frozenset[str]:
     """Return the path tokens that exist wherever the job runs; without a filter, anywhere."""
     names = [PATH_TOKEN_NAMES[system] for system in subject.systems]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from epm_task.contract.layout import SCRIPT_TYPES
 from epm_task.contract.names import API_BASE_URL
 from epm_task.errors import EpmTaskError
+from epm_task.runtime.value_text import NUMBER, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -182,7 +183,7 @@ def _typed(name: str, kind: str, value: object) -> str:
         raise ParameterProblem(name, "holds a NUL character, which an argument cannot carry")
     # None of them holds a blank, so that an author may leave the quotes out.
     if (
-        (kind in _WHOLE and not re.fullmatch(r"[+-]?[0-9]+", text))
+        (kind in _WHOLE and not re.fullmatch(WHOLE, text))
         or (kind in _NUMBERS and not _is_number(text))
         or (kind in _FLAGS and text.casefold() not in _FLAG_WORDS)
     ):
@@ -191,7 +192,4 @@ def _typed(name: str, kind: str, value: object) -> str:
 
 
 def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text)) and text.isascii() and text.split() == [text]
-    except ValueError:
-        return False
+    return re.fullmatch(NUMBER, text) is not None and math.isfinite(float(text))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from epm_task.contract.client_id import usable_job_id
 from epm_task.contract.names import API_BASE_ARGUMENT, SERVICE
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.job.step import argument_text
 from epm_task.job.task_file import find_task
 from epm_task.runtime.parameter import make_parameter
 from epm_task.runtime.task import Task
+from epm_task.runtime.value_text import text_of
 from epm_task.simulator.jobs.command import python_program
 from epm_task.simulator.options import UnknownName
 
@@ -126,4 +126,4 @@ def _spelled(
         repeated = isinstance(value, list | tuple) and (task is None or parameter.repeated)
         for one in value if repeated else [value]:
             if one is not None:
-                yield parameter.option, parameter.token, argument_text(one)
+                yield parameter.option, parameter.token, text_of(one, parameter.kind)

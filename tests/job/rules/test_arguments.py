@@ -151,3 +151,23 @@ def test_quotes(arguments: str, kind: str, found: int) -> None:
 def test_required_parameters(parameter: dict[str, Any], fields: dict[str, Any], found: int) -> None:
     """A job that only the API starts gets its values from the trigger."""
     assert len(hits("EPM024", parameters=[{"name": "Root", **parameter}], **fields)) == found
+
+
+@pytest.mark.parametrize(
+    ("default", "found"),
+    [
+        ("C:\\My Data", []),
+        ("{", []),
+        (5, []),
+        ("C:\\My Data\\", ["ends in a backslash"]),
+        ('say "hi"\\', ["holds a double quote", "ends in a backslash"]),
+        ({"a": 1}, ["holds a double quote"]),
+        ("{host}.csv", ["holds braces"]),
+    ],
+)
+@pytest.mark.parametrize("key", ["defaultValue", "default"])
+def test_a_default_that_may_be_read_otherwise(key: str, default: object, found: list[str]) -> None:
+    """By an agent that fills the tokens before it splits, or one after the other."""
+    parameters = [{"name": "Root", "type": "string", key: default}]
+    whats = hits("EPM027", parameters=parameters)
+    assert [hit.what.split("'Root' ")[1].split(",")[0] for hit in whats] == found
