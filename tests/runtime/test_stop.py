@@ -260,6 +260,19 @@ except SystemExhausted as error:
     )
 
 
+def test_signal_beside_another_wake_up_counts() -> None:
+    """Both may wait for the watch; the deadline's is no signal."""
+    _prints(
+        """
+stop._wake_writer.send(bytes([0, signal.SIGTERM]))
+poll(lambda: stop.exit_code)
+stop.over()
+print(int(stop.exit_code))
+""",
+        "143\n",
+    )
+
+
 def test_shield_is_up_inside() -> None:
     """It can be entered again, and is lowered with the last exit."""
     shield = Shield()
