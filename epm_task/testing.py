@@ -16,7 +16,7 @@ from epm_task.runtime.log.encoder import RecordEncoder
 from epm_task.runtime.log.log import Log, Sink
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.faults.faults import Faults
-from epm_task.simulator.jobs.run import Run
+from epm_task.simulator.jobs.run import Publication, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from epm_task.contract.topic import Topic
     from epm_task.runtime.agent.client import AgentClient
 
-__all__ = ["Agent", "Faults", "HandlerContext", "Record", "Run", "make_context"]
+__all__ = ["Agent", "Faults", "HandlerContext", "Publication", "Record", "Run", "make_context"]
 
 
 class HandlerContext(TaskContext):

@@ -285,6 +285,7 @@ RUN_KEYWORDS = {
     "cwd",
     "on_line",
     "on_record",
+    "on_message",
 }
 
 #: Prints the names of its arguments and of its variables as one JSON object.
@@ -351,12 +352,14 @@ def test_fields_of_a_run_report(agent: Agent, tmp_path: Path) -> None:
     assert report.keys() == {
         "exit_code",
         "exit_name",
+        "problem",
         "result",
         "registration",
         "acknowledged",
         "seconds",
         "timed_out",
         "records",
+        "messages",
         "denials",
         "stderr",
     }
@@ -426,6 +429,7 @@ def test_names_for_tests() -> None:
         "Agent",
         "Faults",
         "HandlerContext",
+        "Publication",
         "Record",
         "Run",
         "make_context",

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from epm_task.simulator.jobs.run import Publication
     from epm_task.simulator.trace import TraceEvent
 
 #: What people and scripts know from other tools: 1 the answer is no, 2 the question was wrong.
 FAILED = 1
 WRONG_USE = 2
+#: Of a message on a terminal; `epm-task run --json` has it whole.
+_SHOWN_CHARACTERS = 2000
 
 #: Of each kind.
 _REFUSALS_PER_SECOND = 10
@@ -57,6 +60,13 @@ class LiveView:
     def record(self, record: Record) -> None:
         """Show a record: time, level, message, fields."""
         self._write(view(record._asdict(), color=self._color))
+
+    def message(self, message: Publication) -> None:
+        """Show what the task published on a topic of its own."""
+        payload = json.dumps(message.payload)
+        if len(payload) > _SHOWN_CHARACTERS:
+            payload = f"{payload[:_SHOWN_CHARACTERS]}…"
+        self._write(f"published on {printable(message.topic)}  {payload}")
 
     def line(self, stream: str, line: bytes) -> None:
         """Show a line of the task's stderr that is not a record."""

@@ -19,13 +19,18 @@ from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
 from epm_task.cli.output import Failure, LiveView, counted, harmless, show_json, write
 from epm_task.contract.levels import NUMBERS
 from epm_task.contract.record import Record
-from epm_task.exit_code import describe
+from epm_task.errors import sentence
+from epm_task.exit_code import ExitCode, describe
+from epm_task.runtime.invocation import information_asked_for
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.options import AgentOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from epm_task.runtime.task import Task
     from epm_task.simulator.background import StartedRun
     from epm_task.simulator.jobs.run import Run
 
@@ -117,13 +122,15 @@ def run(  # noqa: PLR0913  # each is an option of the command line
             cwd=Path.cwd(),
             on_line=view.line,
             on_record=view.record,
+            on_message=view.message,
         )
         finished = _wait(started, interruption)
+    problem = nothing_ran(finished, path, task, arguments or ())
     if as_json:
-        show_json(document(finished))
+        show_json(document(finished, problem))
     else:
-        _show(finished, view)
-    return interruption.exit_code or exit_code_of(finished)
+        _show(finished, view, problem)
+    return interruption.exit_code or exit_code_of(finished, problem)
 
 
 def _wait(started: StartedRun, interruption: Interruption) -> Run:
@@ -142,7 +149,25 @@ def _wait(started: StartedRun, interruption: Interruption) -> Run:
                 started.kill()
 
 
-def _show(finished: Run, view: LiveView) -> None:
+def nothing_ran(
+    run: Run, path: Path, task: Task[..., object] | None, arguments: Sequence[str]
+) -> str:
+    """Return why a Python file ended well without having run a task, and the line to add.
+
+    "" for every other run: for one that asked the agent for settings or was asked for information,
+    and for programs of another kind, of which nothing is known.
+    """
+    asked = run.registration.tries or information_asked_for(arguments)
+    if run.exit_code or asked or path.suffix != ".py":
+        return ""
+    if task is None:
+        fix = "write `@task` above a function, and call its main() at the end of the file"
+        return sentence(f"{path} ran no task", "it holds none", fix)
+    line = f'if __name__ == "__main__": {task.handler.function.__name__}.main()'
+    return sentence(f"{path} ran no task", "it never called main()", f"add the line `{line}`")
+
+
+def _show(finished: Run, view: LiveView, problem: str) -> None:
     output = finished.stdout
     if sys.stdout.isatty():  # a terminal gets no control character of it
         output = "".join(f"{harmless(line)}\n" for line in output.splitlines()).encode()
@@ -151,17 +176,25 @@ def _show(finished: Run, view: LiveView) -> None:
     view.denials(finished.denials)
     for hint in hints(finished):
         view.say(hint)
-    view.say(summary(finished))
+    if problem:
+        view.say(f"epm-task: {problem}")
+    view.say(summary(finished, problem))
 
 
-def exit_code_of(run: Run) -> int:
-    """Return the exit code as a shell would see it: 128 plus the signal for a killed process."""
+def exit_code_of(run: Run, problem: str = "") -> int:
+    """Return the exit code as a shell would see it: 128 plus the signal for a killed process.
+
+    It is 64 with a *problem*, that of `nothing_ran`.
+    """
+    if problem:
+        return int(ExitCode.USAGE)
     return 128 - run.exit_code if run.exit_code < 0 else run.exit_code
 
 
-def summary(run: Run) -> str:
+def summary(run: Run, problem: str = "") -> str:
     """Return the last line for people."""
-    ended = f"exit {run.exit_code} ({describe(run.exit_code)})"
+    code = exit_code_of(run, problem) if problem else run.exit_code
+    ended = f"exit {code} ({describe(code)})"
     if run.timed_out:
         ended += ", ended by the agent at its time-out"
     records = counted(run.acknowledged, "record")
@@ -169,18 +202,13 @@ def summary(run: Run) -> str:
 
 
 def hints(run: Run) -> list[str]:
-    """Return what is worth a look, for example a file that does not call `main`."""
-    if run.exit_code:
+    """Return what is worth a look."""
+    if run.exit_code or not run.stdout.strip() or run.result is not None:
         return []
-    found = []
-    if not run.registration.tries:
-        found.append("the process never asked for settings: does the file end with TASK.main()?")
-    if run.stdout.strip() and run.result is None:
-        found.append("stdout is not one JSON object, so the agent takes no result from it")
-    return found
+    return ["stdout is not one JSON object, so the agent takes no result from it"]
 
 
-def document(run: Run) -> dict[str, Any]:
+def document(run: Run, problem: str = "") -> dict[str, Any]:
     """Return the report for programs; its fields are frozen."""
     plain = [
         line
@@ -188,14 +216,16 @@ def document(run: Run) -> dict[str, Any]:
         if Record.from_line(line.encode()) is None
     ]
     return {
-        "exit_code": exit_code_of(run),
-        "exit_name": describe(run.exit_code),
+        "exit_code": exit_code_of(run, problem),
+        "exit_name": describe(exit_code_of(run, problem) if problem else run.exit_code),
+        "problem": problem or run.problem,
         "result": run.result,
         "registration": asdict(run.registration),
         "acknowledged": run.acknowledged,
         "seconds": round(run.seconds, 3),
         "timed_out": run.timed_out,
         "records": [record._asdict() for record in run.records],
+        "messages": [message._asdict() for message in run.messages],
         "denials": [event.document() for event in run.denials],
         "stderr": plain,
     }

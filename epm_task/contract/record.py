@@ -129,14 +129,14 @@ def view(record: Mapping[str, Any], *, color: bool) -> str:
     given = record.get(PROPERTIES) or {}
     # Anybody may write to the topic, and not all records are ours.
     properties = dict(given) if isinstance(given, dict) else {PROPERTIES: given}
-    trace = str(properties.pop("exception", ""))
+    trace = "\n".join(str(properties.pop(name, "")) for name in ("stack", "exception"))
     name = f"{printable(_SHORT.get(level, level)):<8}"
     if color and level in _COLORS:
         name = f"\x1b[{_COLORS[level]}m{name}\x1b[0m"
     fields = "".join(f"  {printable(key)}={_value(value)}" for key, value in properties.items())
     clock = str(record.get(TIMESTAMP, ""))[11:23]
     line = f"{printable(clock)}  {name}  {printable(str(record.get(MESSAGE, '')))}{fields}"
-    indented = "".join(f"\n    {printable(part)}" for part in trace.splitlines())
+    indented = "".join(f"\n    {printable(part)}" for part in trace.strip("\n").splitlines())
     return line + indented
 
 

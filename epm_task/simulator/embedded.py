@@ -150,6 +150,7 @@ class Agent:
             cwd=options.get("cwd"),
             on_line=options.get("on_line"),
             on_record=options.get("on_record"),
+            on_message=options.get("on_message"),
         )
         return self._begin(document, request)
 

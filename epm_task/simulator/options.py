@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from epm_task.contract.record import Record
     from epm_task.simulator.faults.faults import Faults
+    from epm_task.simulator.jobs.run import Publication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,8 @@ class RunKeywords(TypedDict, total=False):
     on_line: Callable[[str, bytes], None] | None
     #: Called, in the agent's thread, with each record once.
     on_record: Callable[[Record], None] | None
+    #: Called, in the agent's thread, with each message on another topic.
+    on_message: Callable[[Publication], None] | None
 
 
 class UnknownName(EpmTaskError, TypeError):

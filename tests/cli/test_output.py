@@ -55,7 +55,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def on_terminal(*words: object, **env: str) -> bytes:
+def on_terminal(*words: object, exit_code: int = 0, **env: str) -> bytes:
     """Run `epm-task` with stdout and stderr on a pseudo-terminal; return what it shows."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
@@ -65,7 +65,7 @@ def on_terminal(*words: object, **env: str) -> bytes:
         ) as process:
             os.close(theirs)
             shown = _read(ours)
-            assert process.wait(timeout=PATIENCE) == 0
+            assert process.wait(timeout=PATIENCE) == exit_code
     finally:
         os.close(ours)
     return shown
@@ -137,7 +137,7 @@ def test_no_color_on_a_terminal() -> None:
 def test_foreign_output_on_a_terminal(tmp_path: Path) -> None:
     """Neither stdout nor stderr of a program can send control characters to the terminal."""
     file = task_file(tmp_path, PAINTER)
-    shown = on_terminal("run", file)
+    shown = on_terminal("run", file, exit_code=64)  # it is a program without a task
     assert b"\\x1b[31mresult" in shown
     assert b"\\x1b]0;title\\x07line" in shown
     assert b"\x1b" not in shown

@@ -15,7 +15,7 @@ import pytest
 from cli.command import EXAMPLES, HELLO, epm_task, line, task_file
 from cli.command_line import epm_task as in_process
 
-from epm_task.cli.run import document, exit_code_of, hints, summary
+from epm_task.cli.run import document, exit_code_of, hints, nothing_ran, summary
 from epm_task.simulator.jobs.run import Registration
 from epm_task.testing import Agent
 
@@ -185,20 +185,85 @@ def test_several_tasks(tmp_path: Path) -> None:
     assert "FILE:TASK" in ended.err
 
 
-def test_file_without_main(tmp_path: Path) -> None:
-    """A task file that never calls `main` runs to nothing, and a hint says why."""
-    file = task_file(tmp_path, TWO[: TWO.index("if __name__")].replace("one()", "uno()"))
-    ended = epm_task("run", f"{file}:uno")
-    assert (ended.code, ended.out) == (0, "")
-    assert "does the file end with TASK.main()?" in ended.err[-2]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(
+            TWO[: TWO.index("def number_two") - 6],
+            ["never called main()", 'if __name__ == "__main__": one.main()'],
+            id="no main",
+        ),
+        pytest.param(
+            TWO[: TWO.index("@task\ndef number_two")] + "if __name__ == 'main':\n    one.main()\n",
+            ["never called main()", 'if __name__ == "__main__": one.main()'],
+            id="never reached",
+        ),
+        pytest.param("print('a')\nprint('b')\n", ["holds none", "@task"], id="no task"),
+        pytest.param("", ["holds none", "@task"], id="empty"),
+    ],
+)
+def test_file_that_runs_no_task(tmp_path: Path, text: str, words: list[str]) -> None:
+    """Nothing ran, so nothing is fine: 64 with the line to add, for people and for programs."""
+    file = task_file(tmp_path, text)
+    ended = epm_task("run", file)
+    assert ended.code == 64
+    problem, summary = ended.err[-2:]
+    assert problem.startswith(f"epm-task: {file} ran no task: ")
+    assert all(word in problem for word in words)
+    assert summary.endswith("; exit 64 (USAGE)")
+    report = json.loads(epm_task("run", file, "--json").out)
+    assert (report["exit_code"], report["exit_name"]) == (64, "USAGE")
+    assert report["problem"] == problem.removeprefix("epm-task: ")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--selftest"])
+def test_question_to_the_program_is_no_failure(option: str) -> None:
+    """A task that is asked for information runs nothing, and ends well."""
+    ended = epm_task("run", HELLO, "--", option)
+    assert (ended.code, bool(ended.out)) == (0, True)
 
 
 def test_output_that_is_no_result(tmp_path: Path) -> None:
     """What a program prints is passed on as it is; a hint says that it is not a result."""
-    file = task_file(tmp_path, "print('a')\nprint('b')\n")
+    if sys.platform == "win32":
+        pytest.skip("sh is POSIX")
+    file = task_file(tmp_path, "#!/bin/sh\necho a; echo b\n", "task.sh")
+    file.chmod(0o755)
     ended = epm_task("run", file)
     assert (ended.code, ended.out) == (0, "a\nb\n")
     assert "stdout is not one JSON object" in ended.err[-2]
+
+
+PUBLISHER = """
+from epm_task import TaskContext, Topic, task
+
+NEWS = Topic("Jobs/publisher/news")
+
+
+@task(publishes=[NEWS])
+def publisher(ctx: TaskContext) -> None:
+    ctx.publish(NEWS, {"found": 1, "text": "\\x1b[31m\\u00e9"})
+    ctx.log.info("between")
+    ctx.publish(NEWS, {"found": 2})
+
+
+if __name__ == "__main__":
+    publisher.main()
+"""
+
+
+def test_what_a_task_publishes_is_seen(tmp_path: Path) -> None:
+    """Publications are shown as they come, and are in the report; denied ones are denials."""
+    file = task_file(tmp_path, PUBLISHER)
+    topic = "Jobs/publisher/news"
+    first, record, second, _ = epm_task("run", file).err
+    assert first == f'published on {topic}  {{"found": 1, "text": "\\u001b[31m\\u00e9"}}'
+    assert ("between" in record, second) == (True, f'published on {topic}  {{"found": 2}}')
+    report = json.loads(epm_task("run", file, "--json").out)
+    payloads = [{"found": 1, "text": "\x1b[31m\u00e9"}, {"found": 2}]
+    assert report["messages"] == [{"topic": topic, "payload": payload} for payload in payloads]
+    report = json.loads(epm_task("run", file, "--deny", topic, "--json").out)
+    assert (report["messages"], len(report["denials"])) == ([], 2)
 
 
 def test_program_of_another_kind(tmp_path: Path) -> None:
@@ -309,14 +374,22 @@ def test_summary(run: Run, tries: int, seconds: float | None, acknowledged: int,
 
 
 def test_hints(run: Run) -> None:
-    """A failed run gets no hint; one that never asked, or printed no result, gets one each."""
-    registered = replace(run, registration=Registration(1, 0.1))
-    assert len(hints(run)) == 1
-    assert hints(registered) == []
+    """A run that printed something else than a result gets a hint, unless it failed."""
+    assert hints(run) == []
     assert hints(_with(run, exit_code=1, stdout=b"x")) == []
-    assert hints(_with(registered, stdout=b" \n")) == []
-    assert len(hints(_with(run, stdout=b"x"))) == 2
-    assert hints(_with(registered, stdout=b"{}", result={})) == []
+    assert hints(_with(run, stdout=b" \n")) == []
+    assert len(hints(_with(run, stdout=b"x"))) == 1
+    assert hints(_with(run, stdout=b"{}", result={})) == []
+
+
+def test_run_that_ran_nothing(run: Run) -> None:
+    """Only a Python file that ended well, and never asked for settings, has run nothing."""
+    file = Path("task.py")
+    assert "holds none" in nothing_ran(run, file, None, [])
+    assert nothing_ran(run, Path("task"), None, []) == ""
+    assert nothing_ran(run, file, None, ["--help"]) == ""
+    assert nothing_ran(replace(run, registration=Registration(1, 0.1)), file, None, []) == ""
+    assert nothing_ran(_with(run, exit_code=1), file, None, []) == ""
 
 
 def test_document_is_json(run: Run) -> None:

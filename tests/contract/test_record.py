@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epm_task.contract.record import Record, printable, show_line, view
@@ -130,6 +130,15 @@ def test_level_has_a_color(level: str) -> None:
     assert before + rest.replace("\x1b[0m", "") == plain
 
 
+def test_stack_and_traceback_are_below_the_line() -> None:
+    """Both are shown line by line, in this order; neither is a field of the line."""
+    shown = view(record(properties={"a": 1, "stack": "s1\ns2\n", "exception": "e1\n"}), color=False)
+    first, *rest = shown.splitlines()
+    assert first.endswith("  a=1")
+    assert [line.strip() for line in rest if line.strip()] == ["s1", "s2", "e1"]
+
+
+@settings(deadline=None)  # a busy machine takes long for any of them
 @given(st.dictionaries(st.text(), JSON), st.text(), st.text())
 def test_no_record_breaks_its_line(properties: dict[str, Any], message: str, level: str) -> None:
     """Only a traceback has further lines, and no control character reaches the terminal."""

@@ -62,7 +62,7 @@ class RunHistory:
             await live.end()
         finally:
             self.forget(live)
-        self.ended.append(replace(live.run, records=[], trace=[]))
+        self.ended.append(replace(live.run, records=[], messages=[], trace=[]))
         try:
             self._file.append(line_of(live.run))
         except OSError as error:
@@ -75,7 +75,10 @@ class RunHistory:
 
     def message(self, message: Message) -> None:
         """Take a message that the broker let through."""
+        live = self._live.get(message.run_id or "")
         if message.topic != KEEPER_LOGGER:
+            if live:
+                live.message(message.topic, message.payload)
             return
         record = Record.from_payload(message.payload)
         try:
@@ -83,7 +86,7 @@ class RunHistory:
         except OSError as error:
             what = "KeeperLogger.log was not written"
             self._trace.add("mqtt", "not_written", what, reason=str(error))
-        if live := self._live.get(message.run_id or ""):
+        if live:
             live.record(record)
         self._trace.add(
             "record",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.record import Record
 from epm_task.simulator.processes.tree import ancestor_among
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
     from epm_task.simulator.processes.process import TaskProcess
     from epm_task.simulator.trace import TraceEvent
+
+
+class Publication(NamedTuple):
+    """What a task published on a topic of its own, and the broker carried."""
+
+    topic: str
+    payload: Any  #: The value of its JSON; text for what is none.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,7 @@ class RunRequest:
     #: Called with `stdout` or `stderr` and each line as it is written.
     on_line: Callable[[str, bytes], None] | None = None
     on_record: Callable[[Record], None] | None = None  #: Called with each record once, as it comes.
+    on_message: Callable[[Publication], None] | None = None  #: Called with each publication.
 
 
 @dataclass(slots=True)
@@ -80,6 +89,8 @@ class Run:
     #: The records that came over the broker, or on stderr only, each once.
     records: list[Record] = field(default_factory=list, repr=False)
     acknowledged: int = 0  #: Records that the broker accepted.
+    #: What the task published beside its records and the broker carried, in order.
+    messages: list[Publication] = field(default_factory=list, repr=False)
     #: What the agent refused; mostly the task cannot see it.
     denials: list[TraceEvent] = field(default_factory=list)
     #: How often the task asked until it was registered, and how long that took.
@@ -123,7 +134,7 @@ class Run:
         return any(task.timed_out for task in self.tasks)
 
 
-#: Records kept of one run, about 50 MB; the KeeperLogger file has them all.
+#: Records, and messages, kept of one run, about 50 MB; the KeeperLogger file has them all.
 _MOST_RECORDS: Final = 100_000
 
 #: How long the broker may take to read what an ended process has sent.
@@ -165,6 +176,18 @@ class LiveRun:
         """Take a record that the broker accepted."""
         self.run.acknowledged += 1
         self._add(record)
+
+    def message(self, topic: str, payload: bytes) -> None:
+        """Take a message on another topic than that of records, which the broker carried."""
+        if not self._keep or len(self.run.messages) >= _MOST_RECORDS:
+            return
+        try:
+            value = json.loads(payload)
+        except (ValueError, RecursionError):
+            value = payload.decode("utf-8", "replace")
+        self.run.messages.append(Publication(topic, value))
+        if self.request.on_message:
+            self.request.on_message(self.run.messages[-1])
 
     def event(self, event: TraceEvent) -> None:
         """Take a decision of the agent, when it concerns this run."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from epm_task.contract.record import Record
-from epm_task.simulator.jobs.run import LiveRun, Run, RunRequest, TaskRun
+from epm_task.simulator.jobs.run import LiveRun, Publication, Run, RunRequest, TaskRun
 from epm_task.simulator.trace import Action, Kind, TraceEvent
 
 
@@ -38,6 +38,19 @@ def _live(**request: Any) -> LiveRun:
     live = LiveRun({"id": "job"}, RunRequest(**request))
     live.started(cast("Any", SimpleNamespace(pid=7)))
     return live
+
+
+def test_messages_are_kept_in_order() -> None:
+    """Payloads are the values of their JSON; what is none is text; the starter gets each."""
+    seen: list[Publication] = []
+    live = _live(on_message=seen.append)
+    for payload in (b'{"n": 1}', b"\xff no JSON", b"[" * 100_000):
+        live.message("t", payload)
+    assert live.run.messages == seen
+    assert seen[:2] == [("t", {"n": 1}), ("t", "\ufffd no JSON")]
+    forgetful = LiveRun({"id": "job"}, keep=False)
+    forgetful.message("t", b"{}")
+    assert forgetful.run.messages == []
 
 
 def test_refusals_before_the_registration_are_no_denials() -> None:
