@@ -8,10 +8,7 @@ import os
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, timedelta
-from datetime import time as time_of_day
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from epm_task.contract.levels import word_for
@@ -27,30 +24,21 @@ from epm_task.contract.record import (
     TIMESTAMP,
 )
 from epm_task.contract.secrets import MASK
-from epm_task.runtime.result import dataclass_fields
+from epm_task.runtime.result import NoForm, dataclass_fields, form_of, key_of, whole_text
 
 #: Bounds that keep a hostile value from costing more than the record's own limit.
 _MAX_DEPTH: Final = 8
 _MAX_ITEMS: Final = 200
 #: As many as a record has: what is cut here is cut again, once its secrets are masked.
 _MAX_CHARACTERS: Final = 128 * 1024
-
-_FORMS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
-    ((date, time_of_day), lambda value: value.isoformat()),  # datetime is a date
-    (timedelta, timedelta.total_seconds),
-    (Enum, lambda value: value.value),
-    (Mapping, dict),
-    ((set, frozenset, tuple, list), list),
-    ((bytes, bytearray), lambda value: value[:_MAX_CHARACTERS].decode("utf-8", "backslashreplace")),
-)
+_HOLDERS: Final = (dict, list, tuple)
 
 
 def safe_text(value: object) -> str:
     """Return `str(value)` without lone surrogates; what cannot be shown is named by its type."""
     try:
         text = value if type(value) is str else str(value)
-        # UTF-16 joins the surrogates that belong together; the others become U+FFFD.
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole_text(text)
     except Exception:  # noqa: BLE001  # the author's __str__ may do anything
         return f"<{_type_name(value)} that cannot be shown>"
 
@@ -60,14 +48,29 @@ def shallow_value(value: object) -> Any:
 
     Secrets show themselves as asterisks, because their `str` does.
     """
-    for kinds, form in _FORMS:
-        if isinstance(value, kinds):
-            return form(value)
-    if (fields := dataclass_fields(value)) is not None:
-        return fields
-    if hasattr(value, "model_dump") and not isinstance(value, type):
-        return value.model_dump(mode="json")
-    return safe_text(value)
+    if isinstance(value, bytes | bytearray):
+        value = value[:_MAX_CHARACTERS]
+    try:
+        return form_of(value)
+    except NoForm:
+        return safe_text(value)
+
+
+def _one_name_each(value: object) -> Any:
+    form = shallow_value(value)
+    if type(form) in _HOLDERS and _mixes_keys(form):
+        raise ValueError("two names may be the same")
+    return form
+
+
+def _mixes_keys(value: object) -> bool:
+    """Return whether `json` could write one name twice, as for `{1: …, "1": …}`."""
+    if type(value) is dict:
+        kinds = set(map(type, value))
+        if len(kinds) > 1 and str in kinds:
+            return True
+        return any(type(part) in _HOLDERS and _mixes_keys(part) for part in value.values())
+    return any(type(part) in _HOLDERS and _mixes_keys(part) for part in value)  # type: ignore[attr-defined]
 
 
 def safe_value(value: object, depth: int = 0) -> Any:
@@ -86,7 +89,8 @@ def _safe(value: object, depth: int) -> Any:
     if isinstance(value, Mapping):
         return _safe_mapping(value, depth)
     if isinstance(value, list | tuple | set | frozenset):
-        return _safe_items(value, depth)
+        ordered = isinstance(value, list | tuple)
+        return _safe_items(value if ordered else sorted(value, key=safe_text), depth)
     return safe_value(shallow_value(value), depth + 1)
 
 
@@ -105,8 +109,18 @@ def _safe_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         if len(found) >= _MAX_ITEMS:
             found["…"] = f"{len(value) - _MAX_ITEMS} more"
             break
-        found[safe_text(key)] = safe_value(item, depth + 1)
+        found[_safe_key(key, found)] = safe_value(item, depth + 1)
     return found
+
+
+def _safe_key(key: object, taken: Mapping[str, object]) -> str:
+    try:
+        name = whole_text(key_of(key)[:_MAX_CHARACTERS])
+    except Exception:  # noqa: BLE001  # as above
+        name = safe_text(key)
+    while name in taken:  # another key has the same name
+        name = f"{name} ({_type_name(key)})"
+    return name
 
 
 def _safe_items(value: Iterable[Any], depth: int) -> list[Any]:
@@ -141,7 +155,7 @@ _SHORTEST_SECRET: Final = 6
 _STRING: Final = r'"(?:[^"\\]|\\.)*"'
 
 _encode = json.JSONEncoder(
-    default=shallow_value, allow_nan=False, check_circular=True, separators=(",", ":")
+    default=_one_name_each, allow_nan=False, check_circular=True, separators=(",", ":")
 ).encode
 
 
@@ -253,6 +267,8 @@ def _short(written: str) -> str:
 
 def _json(value: object) -> str:
     try:
+        if type(value) in _HOLDERS and _mixes_keys(value):
+            return _encode(safe_value(value))
         text = _encode(value)
         # A lone surrogate is valid for Python's JSON and for nobody else's.
         return text if "\\ud" not in text else _encode(safe_value(value))

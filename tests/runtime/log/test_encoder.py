@@ -288,7 +288,7 @@ class Nameless(Hostile, metaclass=NamelessKind):
         ({1}, [1]),
         (frozenset({"a"}), ["a"]),
         ({"a": {"b": b"c"}}, {"a": {"b": "c"}}),
-        ({1: "a", None: "b", (1, 2): "c"}, {"1": "a", "None": "b", "(1, 2)": "c"}),
+        ({1: "a", None: "b", (1, 2): "c"}, {"1": "a", "null": "b", "(1, 2)": "c"}),
         (OrderedDict(a=1), {"a": 1}),
         (MappingProxyType({"a": 1}), {"a": 1}),
         (UserDict({"a": 1}), {"a": 1}),
