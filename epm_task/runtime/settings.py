@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Collection, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from epm_task.contract.json_text import BadJson, parse_json
 from epm_task.contract.names import SYSTEM_PLUGIN
@@ -12,12 +24,12 @@ from epm_task.errors import SettingsError
 from epm_task.runtime.start_up import slim_import
 
 with slim_import("pydantic_settings"):
-    from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+    from pydantic import BaseModel, RootModel, SecretBytes, SecretStr, ValidationError
     from pydantic_core.core_schema import ErrorType
     from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator
 
     from pydantic_core import ErrorDetails
     from pydantic_settings import PydanticBaseSettingsSource
@@ -39,7 +51,7 @@ class TaskSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        extra="ignore", frozen=True, hide_input_in_errors=True, env_file=None
+        extra="ignore", frozen=True, hide_input_in_errors=True, env_file=None, defer_build=True
     )
     plugin_id: ClassVar[str] = SYSTEM_PLUGIN
 
@@ -68,12 +80,13 @@ class TaskSettings(BaseSettings):
         Raises:
             SettingsError: A key is missing or its value invalid; it names the key, never the value.
         """
-        given = {
-            key: _decoded(cls, key, value)
-            for key, value in document.items()
-            # An empty text is a value for a text field, and "not given" for every other one.
-            if value or _takes_text(_annotation(cls, key))
-        }
+        given: dict[str, Any] = {}
+        for key, value in document.items():
+            kinds = list(_types_at(cls, key))
+            if any(kind in _TEXTS for kind in kinds):
+                given[key] = value
+            elif value:  # an empty text is a value for a text field, else "not given"
+                given[key] = _decoded(value) if any(map(_is_structure, kinds)) else value
         try:
             return cls(**{**_nested(given), **given})
         except ValidationError as error:
@@ -81,6 +94,10 @@ class TaskSettings(BaseSettings):
         key, why = _explain(problems[0], given)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise SettingsError(cls.plugin_id, key, why + more)
+
+
+# The base alone is built when it is used, which is rare; a wrong subclass is told at once.
+TaskSettings.model_config["defer_build"] = False
 
 
 def _explain(problem: ErrorDetails, given: Mapping[str, object]) -> tuple[str, str]:
@@ -95,10 +112,9 @@ def _explain(problem: ErrorDetails, given: Mapping[str, object]) -> tuple[str, s
     return key or "(several together)", "is invalid: the settings model refused it"
 
 
-def _decoded(model: type[BaseModel], key: str, value: str) -> Any:
+def _decoded(value: str) -> Any:
     """Read a list or an object that the agent could only hold as text."""
-    annotation = _annotation(model, key)
-    if annotation is None or _takes_text(annotation) or value.lstrip()[:1] not in {"[", "{"}:
+    if value.lstrip()[:1] not in {"[", "{"}:
         return value
     try:
         return parse_json(value)
@@ -106,23 +122,56 @@ def _decoded(model: type[BaseModel], key: str, value: str) -> Any:
         return value  # pydantic refuses it
 
 
-def _annotation(model: type[BaseModel], key: str) -> Any:
-    for name, field in model.model_fields.items():
-        if key in (name, field.alias, field.validation_alias):
-            return field.annotation
-    head, _, rest = key.partition(".")
-    below = model.model_fields[head].annotation if head in model.model_fields else None
-    if isinstance(below, type) and issubclass(below, BaseModel):
-        return _annotation(below, rest)
-    return None
+def _types_at(kind: Any, key: str) -> Iterator[Any]:
+    """Yield the types that a value of type *kind* may have at *key*; at no key, its own."""
+    arms = get_args(kind)
+    if get_origin(kind) is Annotated:
+        yield from (str,) if not key and _reads_json(arms) else _types_at(arms[0], key)
+    elif get_origin(kind) in (Union, types.UnionType):
+        for arm in arms:
+            yield from _types_at(arm, key)
+    elif (meant := _meant_by(kind)) is not None:
+        yield from _types_at(meant, key)
+    elif not key:
+        yield kind
+    elif len(arms) == 2 and issubclass(get_origin(kind), Mapping):  # key, value
+        yield from _types_at(arms[1], key.partition(".")[2])
+    elif isinstance(kind, type):
+        for name, inner in _fields(kind):
+            if key == name or key.startswith(f"{name}."):
+                yield from _types_at(inner, key[len(name) + 1 :])
 
 
-def _takes_text(annotation: Any) -> bool:
-    if get_origin(annotation) is Annotated:
-        return _takes_text(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        return any(map(_takes_text, get_args(annotation)))
-    return annotation in _TEXTS
+def _meant_by(kind: Any) -> Any:
+    """Return the type of which a model of one value, an alias or a `NewType` is a name."""
+    if isinstance(kind, type):
+        return kind.model_fields["root"].annotation if issubclass(kind, RootModel) else None
+    return getattr(kind, "__value__", getattr(kind, "__supertype__", None))
+
+
+def _reads_json(conditions: Iterable[Any]) -> bool:
+    return any(getattr(each, "__name__", type(each).__name__) == "Json" for each in conditions)
+
+
+def _fields(kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield each name in a document and the type of what it names, for models and their like."""
+    if not issubclass(kind, BaseModel):
+        if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__total__"):  # a TypedDict
+            yield from get_type_hints(kind, include_extras=True).items()
+        return
+    for name, field in kind.model_fields.items():
+        inner = str if _reads_json(field.metadata) else field.annotation
+        alias = field.validation_alias
+        for each in (name, field.alias, *getattr(alias, "choices", (alias,))):
+            path = getattr(each, "path", (each,))  # of an `AliasPath`
+            yield ".".join(map(str, path)), inner
+
+
+def _is_structure(kind: Any) -> bool:
+    origin = get_origin(kind) or kind
+    if not isinstance(origin, type):
+        return False
+    return issubclass(origin, (BaseModel, Collection)) or hasattr(origin, "__dataclass_fields__")
 
 
 def _nested(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+from collections.abc import Sequence  # noqa: TC003  # pydantic reads it
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NewType
 
 import pytest
-from pydantic import SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    Field,
+    Json,
+    RootModel,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import SettingsConfigDict
 from runtime.scanner_settings import SECRET, Color, Dog, Required, Scan, Settings, System
 
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import SettingsError
 from epm_task.runtime.settings import TaskSettings
+
+if sys.version_info >= (3, 12):
+    from typing import TypedDict
+else:  # pydantic demands it
+    from typing_extensions import TypedDict
 
 
 @pytest.mark.parametrize(
@@ -140,6 +160,124 @@ def test_missing_part_of_a_value_is_told_by_its_key() -> None:
         Nested.from_document({"logins": f'{{"{SECRET}": {{}}}}'})
     assert "setting logins of P is invalid: field required" in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+class Cat(BaseModel):
+    """One of two kinds."""
+
+    kind: Literal["cat"]
+    lives: list[int] = []
+
+
+class Bird(BaseModel):
+    """The other."""
+
+    kind: Literal["bird"]
+    songs: dict[str, list[int]] = {}
+
+
+@dataclass
+class Place:
+    """A dataclass."""
+
+    rooms: list[int]
+
+
+class Sizes(TypedDict, total=False):
+    """A dictionary with fields."""
+
+    widths: list[int]
+
+
+class Numbers(RootModel[list[int]]):
+    """A model that is a list."""
+
+
+class Word(RootModel[str]):
+    """A model that is a text."""
+
+
+Ports = NewType("Ports", list[int])
+
+
+class Wide(TaskSettings, plugin="Wide"):
+    """Structures in each place."""
+
+    model_config = SettingsConfigDict(populate_by_name=True)
+
+    scan: Scan | None = None
+    limits: dict[str, list[int]] = Field({})
+    deep: dict[str, dict[str, Scan | None]] = Field({})
+    ports: list[int] = Field([], validation_alias=AliasChoices("net.ports", "ports"))
+    hosts: list[str] = Field([], validation_alias=AliasPath("net", "hosts"))
+    listed: Json[list[int]] = Field("[]")  # type: ignore[arg-type]  # as text
+    listed_or_none: Json[list[int]] | None = None
+    pet: Cat | Bird | None = Field(None, discriminator="kind")
+    place: Place | None = None
+    sizes: Sizes | None = None
+    some: Annotated[set[int], Field(max_length=5)] | None = None
+    pair: tuple[int, str] | None = None
+    several: Sequence[int] = ()
+    pattern: re.Pattern[str] | None = None
+    path: Path = Path()
+    texts: dict[str, str] = Field({})
+    either: int | str | list[int] = 0
+    anything: Any = None
+    numbers: Numbers = Numbers([])
+    word: Word = Word("")
+    named: Ports = Ports([])
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "value"),
+    [
+        ({"scan.tags": '["a"]'}, "scan", Scan(tags=["a"])),
+        ({"scan.label": "[x]"}, "scan", Scan(label="[x]")),
+        ({"scan.label": ""}, "scan", Scan(label="")),
+        ({"scan": '{"tags": ["a"]}', "scan.depth": "2"}, "scan", Scan(tags=["a"], depth=2)),
+        ({"limits.disk": "[1, 2]", "limits.cpu": "[3]"}, "limits", {"disk": [1, 2], "cpu": [3]}),
+        ({"deep.a.b.tags": '["x"]'}, "deep", {"a": {"b": Scan(tags=["x"])}}),
+        ({"deep.a": '{"b": {"tags": ["x"]}}'}, "deep", {"a": {"b": Scan(tags=["x"])}}),
+        ({"net.ports": "[1]"}, "ports", [1]),
+        ({"ports": "[1]"}, "ports", [1]),
+        ({"net.hosts": '["a"]'}, "hosts", ["a"]),
+        ({"listed": "[1]"}, "listed", [1]),
+        ({"listed_or_none": "[1]"}, "listed_or_none", [1]),
+        ({"pet": '{"kind": "cat", "lives": [9]}'}, "pet", Cat(kind="cat", lives=[9])),
+        ({"pet.kind": "cat", "pet.lives": "[9]"}, "pet", Cat(kind="cat", lives=[9])),
+        (
+            {"pet.kind": "bird", "pet.songs.a": "[1]"},
+            "pet",
+            Bird(kind="bird", songs={"a": [1]}),
+        ),
+        ({"place.rooms": "[1]"}, "place", Place([1])),
+        ({"sizes.widths": "[1]"}, "sizes", {"widths": [1]}),
+        ({"some": "[1, 1]"}, "some", {1}),
+        ({"pair": '[1, "a"]'}, "pair", (1, "a")),
+        ({"several": "[1]"}, "several", [1]),
+        ({"pattern": "[1]"}, "pattern", re.compile("[1]")),
+        ({"path": "[1]"}, "path", Path("[1]")),
+        ({"texts.a": "[1]", "texts.b": ""}, "texts", {"a": "[1]", "b": ""}),
+        ({"either": "[1]"}, "either", "[1]"),
+        ({"anything": "[1]"}, "anything", "[1]"),
+        ({"numbers": "[1]"}, "numbers", Numbers([1])),
+        ({"word": "[1]"}, "word", Word("[1]")),
+        ({"named": "[1]"}, "named", [1]),
+    ],
+)
+def test_text_is_read_as_the_type_wants(
+    document: dict[str, str], field: str, value: object
+) -> None:
+    """Lists and objects wherever a type asks for one, once; and text wherever it takes text."""
+    assert getattr(Wide.from_document(document), field) == value
+
+
+def test_a_wrong_model_is_told_where_it_is_written() -> None:
+    """Not at the first run."""
+    with pytest.raises(TypeError, match="discriminated"):
+
+        class Wrong(TaskSettings, plugin="P"):
+            field: Annotated[int, Field(discriminator="kind")]
 
 
 def test_environment_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
