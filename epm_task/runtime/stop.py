@@ -146,9 +146,15 @@ class Stop:
         self._wake(number)  # once more: an event loop may have taken the wake-up descriptor
 
     def _raise_if_due(self) -> None:
-        if self._raise_now and self._interruptible and not SHIELD.up:
-            self._raise_now = False
-            raise Stopped
+        if not (self._raise_now and self._interruptible):
+            return
+        if self._interrupt is not _interrupt_main_thread:  # an event loop's task is cancelled
+            return
+        if SHIELD.up:
+            SHIELD.waiting = self._raise_if_due
+            return
+        self._raise_now = False
+        raise Stopped
 
     def _wake(self, number: int) -> None:
         try:
@@ -227,13 +233,25 @@ def _restore_signals() -> None:
 
 
 class Shield:
-    """Is up while the main thread is inside; other threads pass through it."""
+    """Is up while the main thread is inside; other threads pass through it.
 
-    __slots__ = ("_depth", "_main")
+    Attributes:
+        waiting: What raises the interruption that met it, None for none.
+    """
+
+    __slots__ = ("_depth", "_main", "waiting")
 
     def __init__(self) -> None:
         self._main = threading.main_thread().ident
         self._depth = 0
+        self.waiting: Callable[[], object] | None = None
+
+    def let_through(self) -> None:
+        """Raise what waits, outside of the shield: a loop may be inside nearly all the time."""
+        if threading.get_ident() == self._main and not self._depth:
+            waiting, self.waiting = self.waiting, None
+            if waiting is not None:
+                waiting()
 
     @property
     def up(self) -> bool:

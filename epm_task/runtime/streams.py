@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 import select
 import sys
@@ -33,6 +32,8 @@ _LIMIT_BYTES: Final = 8 * 1024 * 1024
 _FLUSH_SECONDS: Final = 0.2
 #: POSIX: a pipe that poll calls writable takes at least PIPE_BUF bytes, 4096 on Linux.
 _CHUNK_BYTES: Final = getattr(select, "PIPE_BUF", 4096)
+#: As long as it takes.
+_FOR_EVER: Final = float("inf")
 #: Larger ones are for root: /proc/sys/fs/pipe-max-size.
 _LARGEST_PIPE: Final = 1024 * 1024
 
@@ -101,7 +102,7 @@ class StandardStreams:
         """Let `print` *write*, between two lines, and without a bound, as everywhere else."""
         with SHIELD, self._lock:
             if self._torn:
-                self._write_waiting(math.inf, lines=1)
+                self._write_waiting(_FOR_EVER, lines=1)
             # Around all of it: what the buffer believes to be unwritten would be written again.
             self._line_open = bytes(data[-1:]) != b"\n"
             return write(data)
@@ -165,7 +166,7 @@ class StandardStreams:
             self._count(len(rest))
         return self._torn or not rest
 
-    def _write_waiting(self, until: float, lines: float = math.inf) -> bool:
+    def _write_waiting(self, until: float, lines: float = _FOR_EVER) -> bool:
         while self._waiting and lines:
             line, record = self._waiting[0]
             rest = self._write(line, until)
@@ -279,7 +280,7 @@ def _writable(descriptor: int, until: float) -> bool:
     if poll.poll(0):
         return True
     left = until - time.monotonic()
-    return left > 0 and bool(poll.poll(None if left == math.inf else left * 1000))
+    return left > 0 and bool(poll.poll(None if left == _FOR_EVER else left * 1000))
 
 
 def _make_room(descriptor: int, count: int, limit: int = _LARGEST_PIPE) -> None:

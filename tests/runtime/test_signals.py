@@ -247,7 +247,7 @@ def test_signal_while_a_record_waits_for_room_loses_nothing(way: str) -> None:
     """A message is accepted whole, even when the stop comes while the outbox has no room for it."""
     with MqttPeer(ack_delay_seconds=0.3) as broker, agent_with(broker.port) as agent:
         ended = run_task("crowded.py", f"--way={way}", agent=agent.base_url)
-    assert ended.exit_code in {143, 125}  # it may hardly ever be outside of a record
+    assert ended.exit_code == 143
     lines = [*broker.payloads, *ended.stderr.splitlines()]
     found = [json.loads(line) for line in lines if line.startswith(b"{")]
     fields = [message.get("properties", message.get("payload", message)) for message in found]

@@ -40,6 +40,8 @@ class Sink:
         """Write one record."""
         with SHIELD:  # a record that has a number is accepted
             self._accept(number, self._encoder.encode(number, message, properties, source=source))
+        if SHIELD.waiting is not None:
+            SHIELD.let_through()
 
 
 class Log:

@@ -86,6 +86,7 @@ class LogPipe:
         payload = self._secrets.hide_json(payload.decode("ascii")).encode("ascii")
         with SHIELD:
             self._accept(Message(topic, payload))
+        SHIELD.let_through()
 
     def refuse(self, message: Message, code: int, why: str) -> None:
         """Keep a message that the broker will not take; say once for each topic what to do."""
