@@ -233,8 +233,12 @@ def _check_text(text: str, tokens: Iterable[str]) -> None:
 _MAX_SECRET_BYTES: Final = 64 * 1024
 
 
+#: PowerShell writes it before UTF-8 text.
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
 def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
-    """Return the secret in *path*, without the line end that editors add.
+    """Return the secret in *path*, without the byte order mark and the one line end of editors.
 
     Raises:
         UnsafeConfiguration: Somebody else can read or replace the file.
@@ -248,10 +252,15 @@ def read_secret(path: Path, *, binary: bool = False) -> str | bytes:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     if len(data) > _MAX_SECRET_BYTES:
         raise ValueError(f"{path} is larger than 64 KiB")
+    data = data.removeprefix(_BYTE_ORDER_MARK)
+    for line_end in (b"\r\n", b"\n"):
+        if data.endswith(line_end):
+            data = data.removesuffix(line_end)
+            break
     if binary:
         return data
     try:
-        return data.decode("utf-8").rstrip("\r\n")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
 

@@ -134,13 +134,27 @@ def test_duration_never_fails_in_another_way(text: str) -> None:
     assert isinstance(value, timedelta) or "duration like" in str(value)
 
 
-def test_secret_comes_from_a_file(tmp_path: Path) -> None:
-    """A secret is the content of a private file, without the line end that editors add."""
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"hunter2", b"hunter2"),
+        (b"hunter2\n", b"hunter2"),
+        (b"hunter2\r\n", b"hunter2"),
+        (b"\xef\xbb\xbfhunter2\r\n", b"hunter2"),  # PowerShell 5: Set-Content -Encoding utf8
+        (b"hunter2\n\n", b"hunter2\n"),
+        (b"hunter2\r", b"hunter2\r"),
+        (b" hunter2 ", b" hunter2 "),
+        (b"a\nb\n", b"a\nb"),
+        (b"\n", b""),
+    ],
+)
+def test_secret_comes_from_a_file(tmp_path: Path, content: bytes, secret: bytes) -> None:
+    """The content of a private file, without a byte order mark and the one line end of editors."""
     file = tmp_path / "token"
-    file.write_bytes(b"hunter2\n")
+    file.write_bytes(content)
     file.chmod(0o600)
-    assert reader(SecretStr)(str(file)).get_secret_value() == "hunter2"
-    assert reader(SecretBytes)(str(file)).get_secret_value() == b"hunter2\n"
+    assert reader(SecretStr)(str(file)).get_secret_value() == secret.decode()
+    assert reader(SecretBytes)(str(file)).get_secret_value() == secret
 
 
 def test_readable_secret_is_unsafe(tmp_path: Path) -> None:
