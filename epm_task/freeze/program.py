@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task import runtime
 from epm_task.freeze import FreezeError
-from epm_task.freeze.unused import OTHER_SYSTEMS, SETTINGS
+from epm_task.freeze.unused import OTHER_SYSTEMS, RICH_VALUES, SETTINGS
 from epm_task.job.step import command_name
 from epm_task.job.task_file import TaskFileError, read_task_file
 from epm_task.runtime.start_up import PUT_OFF
@@ -250,7 +250,7 @@ def _load_parsers(task: Task[..., Any]) -> None:
 def _load_runtime() -> None:
     """Import what a run loads late, so that it is among the modules."""
     for module in walk_packages(runtime.__path__, f"{runtime.__name__}."):
-        if module.name not in {SETTINGS, *OTHER_SYSTEMS}:
+        if module.name not in {SETTINGS, RICH_VALUES, *OTHER_SYSTEMS}:
             import_module(module.name)
     put_off = [names for package, names in PUT_OFF.items() if package in sys.modules]
     for name in sorted(set(chain.from_iterable(put_off)) - sys.stdlib_module_names):

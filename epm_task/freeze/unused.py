@@ -35,6 +35,8 @@ OTHER_SYSTEMS: Final = (
 #: Imported by type checkers only, but PyInstaller does not know that; `hook-epm_task` adds it when
 #: a program names `TaskSettings`.
 SETTINGS: Final = "epm_task.runtime.settings"
+#: What reads values of types that pydantic knows; few tasks have any.
+RICH_VALUES: Final = "epm_task.runtime.rich_value"
 
 
 def belongs_to(module: str, packages: tuple[str, ...]) -> bool:
@@ -54,7 +56,8 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
     slowly. It has to: a hook for httpx would be one for every program that is built here.
     """
     late = {
-        "epm_task.runtime.parameter": () if pydantic else ("pydantic",),
+        "epm_task.runtime.parameter": () if pydantic else (RICH_VALUES,),
+        "epm_task.runtime.value_text": () if pydantic else (RICH_VALUES,),
         "epm_task.runtime.handler": () if asyncio else ("asyncio",),
         "epm_task.runtime.attestation.attestation": OTHER_SYSTEMS,
         # For coroutine functions that are marked as deprecated.

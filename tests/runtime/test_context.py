@@ -143,9 +143,9 @@ def test_other_topic_is_refused_with_the_line_to_write(
         ([1], "a list is not an object"),
         ("text", "a str is not an object"),
         (None, "a NoneType is not an object"),
-        (Finding, "is not an object"),
-        ({"a": float("nan")}, "not JSON compliant"),
-        ({"a": SecretStr("hunter2-secret")}, "not an object"),
+        (Finding, "type has no JSON form"),
+        ({"a": float("nan")}, "/a: nan is no number in JSON"),
+        ({"a": SecretStr("hunter2-secret")}, "/a: SecretStr has no JSON form"),
     ],
 )
 def test_payload_without_a_json_form_is_refused(

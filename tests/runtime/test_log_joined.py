@@ -231,10 +231,11 @@ def test_structlog_joins_when_it_is_imported_late() -> None:
 def test_watch_for_structlog_ends_with_the_block(sink: Sink) -> None:
     """A run in which nobody imports it leaves no hook behind."""
     hooks = list(sys.meta_path)
-    hidden = sys.modules.pop("structlog")
+    hidden = sys.modules.pop("structlog", None)
     try:
         with joined(make_log(sink, level.WARNING), sink, level.WARNING):
             assert len(sys.meta_path) == len(hooks) + 1
     finally:
-        sys.modules["structlog"] = hidden
+        if hidden is not None:
+            sys.modules["structlog"] = hidden
     assert sys.meta_path == hooks

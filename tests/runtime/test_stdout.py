@@ -79,7 +79,7 @@ def test_result_of_64_kib_is_printed_whole(agent: HttpPeer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "words"), [("big", "65537 bytes of JSON"), ("set", "object is not an object")]
+    ("result", "words"), [("big", "65537 bytes of JSON"), ("set", "object has no JSON form")]
 )
 def test_other_result_is_70_and_not_printed(agent: HttpPeer, result: str, words: str) -> None:
     """A result that is too large, or has no JSON form, ends with 70 and an empty stdout."""
