@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 from freeze.building import ROOT
 
-from epm_task.freeze.unused import SETTINGS, UNUSED, belongs_to, registered, write_hooks
+from epm_task.freeze.unused import (
+    RICH_VALUES,
+    SETTINGS,
+    UNUSED,
+    belongs_to,
+    registered,
+    write_hooks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -53,9 +60,9 @@ def test_the_registered_folder_holds_our_hook() -> None:
 @pytest.mark.parametrize(
     ("pydantic", "asyncio", "out"),
     [
-        (False, False, {"pydantic", "asyncio"}),
+        (False, False, {RICH_VALUES, "asyncio"}),
         (True, True, set()),
-        (False, True, {"pydantic"}),
+        (False, True, {RICH_VALUES}),
     ],
 )
 def test_written_hooks(
@@ -70,4 +77,4 @@ def test_written_hooks(
             (assignment,) = tree.body
             assert isinstance(assignment, ast.Assign)
             excluded |= set(ast.literal_eval(assignment.value))
-    assert excluded & {"pydantic", "asyncio"} == out
+    assert excluded & {RICH_VALUES, "asyncio"} == out
