@@ -133,7 +133,7 @@ class Scheduler:
         now = self._clock.now()
         next_look = full_minute(now) + _MINUTE
         short = (due for minutes, due in self._intervals.values() if minutes < 1)
-        seconds = max((min(next_look, *short, next_look) - now).total_seconds(), 0.0)
+        seconds = max((min([next_look, *short]) - now).total_seconds(), 0.0)
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
