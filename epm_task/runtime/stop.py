@@ -86,8 +86,7 @@ class Stop:
             signal.signal(number, self._on_signal)
         # Written by the C handler, so that the watch sees a signal that Python cannot serve yet.
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
-        if hasattr(os, "register_at_fork"):  # a child's signal would stop its parent
-            os.register_at_fork(after_in_child=_restore_signals)
+        in_forked_children(_restore_signals)  # a child's signal would stop its parent
         start_thread(self._watch, "epm-task-stop")
 
     @property
@@ -205,6 +204,12 @@ def start_thread(run: Callable[[], object], name: str) -> threading.Thread:
     except RuntimeError as error:
         raise SystemExhausted(str(error)) from error
     return thread
+
+
+def in_forked_children(call: Callable[[], object]) -> None:
+    """Let each child that a fork makes of this process *call* first; Windows has none."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call)
 
 
 def thread_stacks() -> str:

@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
-from epm_task.runtime.stop import SHIELD
+from epm_task.runtime.stop import SHIELD, in_forked_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,8 +68,7 @@ class StandardStreams:
         self._end: float | None = None
         sys.stdout = self._text_stream(cast("TextIO | None", sys.stdout), 1)
         sys.stderr = self._text_stream(cast("TextIO | None", sys.stderr), 2)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._become_child)
+        in_forked_children(self._become_child)
 
     def end_by(self, moment: float) -> None:
         """Let writes wait until *moment* of the monotonic clock, from now on, and no longer."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import os
 import ssl
 import threading
 import time
@@ -23,6 +22,7 @@ from epm_task.runtime.agent.address import agent_address, origin
 from epm_task.runtime.agent.tls import Dialer, seconds_left
 from epm_task.runtime.attestation.attestation import Untrusted
 from epm_task.runtime.start_up import slim_import
+from epm_task.runtime.stop import in_forked_children
 
 with slim_import("httpx"):
     import httpx
@@ -70,8 +70,7 @@ class Transport:
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
         self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._become_child)
+        in_forked_children(self._become_child)
 
     def call(
         self, method: str, path: str, *, body: object = None, seconds: float = CALL_SECONDS

@@ -8,7 +8,6 @@ for longer than a second and never raises.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from epm_task.runtime.log.encoder import RecordEncoder, Secrets, exception_prope
 from epm_task.runtime.log.log import Sink, joined, make_log
 from epm_task.runtime.log.outbox import Message, Outbox
 from epm_task.runtime.outcome import Outcome, RecordsUndelivered, author_failure
-from epm_task.runtime.stop import SHIELD
+from epm_task.runtime.stop import SHIELD, in_forked_children
 from epm_task.runtime.streams import GRACE_SECONDS
 
 if TYPE_CHECKING:
@@ -210,8 +209,7 @@ class RunLog:
         #: What the record of the run's failure shows beside its reason.
         self._failure: dict[str, str] = {}
         self.secrets.add(secret_texts(invocation.arguments))
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._become_child)
+        in_forked_children(self._become_child)
         self._joined = ExitStack()
         self._joined.enter_context(joined(self.log, self._sink, minimum))
 
