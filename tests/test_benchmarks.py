@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from peers.task_process import unmeasured
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -89,10 +90,9 @@ SLOW = {"frozen"}
 def test_table(name: str) -> None:
     """The benchmark ends well; its figures are not judged here."""
     options, patterns = TABLES[name]
-    unmeasured = {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{name}.py"), *options],
-        env=unmeasured,  # what coverage adds is not ours
+        env=unmeasured(),  # what coverage adds is not ours
         capture_output=True,
         text=True,
         timeout=600,

@@ -174,6 +174,11 @@ def run_task(program: str | Path, *arguments: str, **how: Any) -> Ended:
         return process.end()
 
 
+def unmeasured() -> dict[str, str]:
+    """Return this environment without coverage, for programs to which its cost or words matter."""
+    return {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
+
+
 def settings(broker_port: int, **more: str) -> dict[str, str]:
     """Return the system's settings of an agent whose broker has this port."""
     return {"broker.host": "127.0.0.1", "broker.port": str(broker_port), **more}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from peers.mqtt_peer import MqttPeer
 from peers.patience import PATIENCE
 from peers.second_user import needs_second_user
-from peers.task_process import PROGRAMS, agent_with
+from peers.task_process import PROGRAMS, agent_with, unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,12 +38,11 @@ def _run(
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     arguments = [f"--count={COUNT}", "--flush-timeout=1", "--registration-timeout=2"]
     # Under limits coverage, too, would fail, and say so.
-    variables = {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
     with agent_with(broker.port) as agent:
         base = f"--keeper-api-base={agent.base_url}"
         return subprocess.run(
             [*before, sys.executable, PROGRAMS / "limited.py", base, *arguments],
-            env={**variables, "KEEPER_JOB_ID": "key-scanner", **(environment or {})},
+            env={**unmeasured(), "KEEPER_JOB_ID": "key-scanner", **(environment or {})},
             timeout=PATIENCE,
             check=False,
             **{**streams, **how},

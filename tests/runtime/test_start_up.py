@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.util
-import os
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.patience import PATIENCE
+from peers.task_process import unmeasured
 
 from epm_task.runtime import start_up
 from epm_task.runtime.start_up import collector_paused, slim_import
@@ -188,7 +188,7 @@ def test_what_is_put_off_for_settings_works_when_it_is_used(tmp_path: Path) -> N
     )
     ended = subprocess.run(
         [sys.executable, "-c", program],
-        env={key: value for key, value in os.environ.items() if "COVERAGE" not in key},
+        env=unmeasured(),
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -13,6 +13,7 @@ import time
 import pytest
 from peers.patience import PATIENCE
 from peers.second_user import BECOME, NOBODY, connected, listener
+from peers.task_process import unmeasured
 
 from epm_task.runtime.attestation.attestation import (
     Impostor,
@@ -311,8 +312,9 @@ def test_second_user_cannot_join_the_port(option: int) -> None:
         code = f"import errno, socket, sys\n{BECOME}{_JOIN}"
         command = [sys.executable, "-I", "-c", code, str(port)]
         # Coverage would say that this user may not write its file.
-        variables = {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
-        tried = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        tried = subprocess.run(
+            command, env=unmeasured(), capture_output=True, text=True, check=False
+        )
         assert (tried.stdout, tried.stderr) == ("tried\n", "")
         check_listener("127.0.0.1", port)
         with connected("127.0.0.1", port, greeted=False) as client, sock.accept()[0]:
