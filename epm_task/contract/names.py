@@ -18,6 +18,9 @@ HTTPS_PORT: Final = 6889
 HTTP_PORT: Final = 6888
 MQTT_PORT: Final = 8675
 
+#: A year: time-outs and intervals beyond it cannot be meant, and no timer takes every number.
+LONGEST_SECONDS: Final = 366 * 86_400
+
 #: Path of the endpoints that tasks may call.
 PLUGIN_SETTINGS_PATH: Final = "/api/PluginSettings"
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cronsim import CronSim, CronSimError
 
+from epm_task.contract.names import LONGEST_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -23,7 +25,7 @@ _ANY_MOMENT: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 #: A second; the vendor's own jobs use 0.5.
 _SHORTEST_MINUTES: Final = 1 / 60
 #: A year: an interval that is longer is taken, and hardly meant.
-LONGEST_MINUTES: Final = 366 * 24 * 60
+LONGEST_MINUTES: Final = LONGEST_SECONDS // 60
 
 
 def schedule_errors(doc: dict[str, Any]) -> list[str]:

@@ -6,14 +6,19 @@ import re
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from epm_task.contract.levels import Threshold
-from epm_task.contract.names import EXECUTION_TYPES, OS_NAMES, SERVICE, ExecutionType, OsName
+from epm_task.contract.names import (
+    EXECUTION_TYPES,
+    LONGEST_SECONDS,
+    OS_NAMES,
+    SERVICE,
+    ExecutionType,
+    OsName,
+)
 from epm_task.contract.topic import Topic
 
 #: A task stops itself this long before the agent would kill it: 10 s, or 5 % of a long time-out.
 _MARGIN_SECONDS: Final = 10.0
 _MARGIN_SHARE: Final = 0.05
-#: A year, in seconds; what is longer cannot be meant.
-_LONGEST_SECONDS: Final = 366 * 86_400
 _TYPES: Final[dict[str, tuple[str, Any]]] = {
     **dict.fromkeys(("job_id", "job_name", "cron", "run_at", "command"), ("a text", str)),
     **dict.fromkeys(("timeout_seconds", "every_minutes"), ("a number", (int, float))),
@@ -122,9 +127,9 @@ def _check_types(declaration: Declaration) -> None:
 
 def _check_times(declaration: Declaration) -> None:
     seconds, minutes = declaration.timeout_seconds, declaration.every_minutes
-    if seconds is not None and not 0 < seconds <= _LONGEST_SECONDS:  # nor is NaN
+    if seconds is not None and not 0 < seconds <= LONGEST_SECONDS:  # nor is NaN
         raise ValueError("timeout_seconds must be above 0, and at most a year")
-    if minutes is not None and not 1 <= minutes * 60 <= _LONGEST_SECONDS:
+    if minutes is not None and not 1 <= minutes * 60 <= LONGEST_SECONDS:
         raise ValueError("every_minutes must be from a second (0.017) to a year")
     schedules = (declaration.every_minutes, declaration.cron, declaration.run_at)
     if sum(schedule is not None for schedule in schedules) > 1:

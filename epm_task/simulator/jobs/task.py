@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.layout import find_program
-from epm_task.contract.names import JOB_ID_VARIABLE, JOB_NAME_VARIABLE, SERVICE, execution_type_of
+from epm_task.contract.names import (
+    JOB_ID_VARIABLE,
+    JOB_NAME_VARIABLE,
+    LONGEST_SECONDS,
+    SERVICE,
+    execution_type_of,
+)
 from epm_task.contract.tokens import substitute, unknown_tokens
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.faults.effects import disturb
@@ -33,8 +39,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS: Final = 5.0
 
 _NOT_STARTED: Final = 126
-#: A longer time-out is none, and no timer takes every number.
-_LONGEST_SECONDS: Final = 366 * 86_400
 _WINDOWS: Final = sys.platform == "win32"
 
 
@@ -131,7 +135,7 @@ class TaskRunner:
         lose = partial(self._all.registry.lose, self._run_id)
         timers = disturb(process, self._all.faults, lose, self._note)
         try:
-            async with asyncio.timeout(min(seconds, _LONGEST_SECONDS) if seconds else None):
+            async with asyncio.timeout(min(seconds, LONGEST_SECONDS) if seconds else None):
                 await process.exited()
         except TimeoutError:
             outcome.timed_out = True
