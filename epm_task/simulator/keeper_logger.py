@@ -104,4 +104,4 @@ class RotatingFile:
 
 def _open(path: Path) -> io.FileIO:
     # Without a buffer, so that a line which found no room is not tried again by `close`.
-    return open(path, "ab", buffering=0, opener=partial(os.open, mode=0o644))
+    return open(path, "ab", buffering=0, opener=partial(os.open, mode=0o600))

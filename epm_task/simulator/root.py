@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from epm_task.contract.layout import AgentRoot
 
 
-#: Whatever the umask is, nobody else may write there; keys are for their owner's eyes only.
+#: Whatever the umask is, nobody else may write there; keys and records are for their owner only.
 _FOLDER_MODE: Final = 0o755
 _PRIVATE_MODE: Final = 0o700
 
@@ -39,9 +39,10 @@ def create_root(root: AgentRoot) -> None:
         RootUnusable: A folder cannot be created, or the root cannot be written.
     """
     try:
-        for folder in (root.path, root.jobs, root.jobs_bin, root.plugins, root.logs):
+        for folder in (root.path, root.jobs, root.jobs_bin, root.plugins):
             check_folder(folder, make=_FOLDER_MODE)
-        check_folder(root.certificates, make=_PRIVATE_MODE)
+        for folder in (root.certificates, root.logs):
+            check_folder(folder, make=_PRIVATE_MODE)
         os.close(open_to_write(root.lock_file))
     except UnsafeConfiguration as error:
         raise RootUnsafe(error.what, error.why, error.fix) from error

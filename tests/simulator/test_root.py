@@ -6,17 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.contract.layout import AgentRoot
+from epm_task.simulator.embedded import Agent
 from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
 from epm_task.simulator.start_error import RootHeld, RootUnsafe, RootUnusable
 
-if TYPE_CHECKING:
-    from pathlib import Path
+HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
 
 
 def test_create_makes_the_vendors_folders(tmp_path: Path) -> None:
@@ -30,11 +30,18 @@ def test_create_makes_the_vendors_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-def test_certificates_are_private(tmp_path: Path) -> None:
-    """Only the owner can enter the folder of the keys."""
+def test_certificates_and_records_are_private(tmp_path: Path) -> None:
+    """Only the owner can enter the folders of the keys and of what tasks log, or read a file."""
+    with Agent(tmp_path) as agent:
+        assert agent.run(HELLO).exit_code == 0
     root = AgentRoot(tmp_path)
-    create_root(root)
-    assert root.certificates.stat().st_mode & 0o077 == 0
+    folders = [root.certificates, root.logs]
+    files = [*root.path.glob("*.*"), *(file for folder in folders for file in folder.iterdir())]
+    assert {root.keeper_logger, root.run_history, root.lock_file} <= {*files}
+    assert {path: f"{path.stat().st_mode & 0o777:o}" for path in (*folders, *files)} == {
+        **dict.fromkeys(folders, "700"),
+        **dict.fromkeys(files, "600"),
+    }
 
 
 def test_root_below_a_file_is_refused(tmp_path: Path) -> None:
