@@ -129,7 +129,7 @@ def view(record: Mapping[str, Any], *, color: bool) -> str:
     given = record.get(PROPERTIES) or {}
     # Anybody may write to the topic, and not all records are ours.
     properties = dict(given) if isinstance(given, dict) else {PROPERTIES: given}
-    trace = "\n".join(str(properties.pop(name, "")) for name in ("stack", "exception"))
+    trace = "\n".join(str(properties.pop(name, "")) for name in ("stack", "stacks", "exception"))
     name = f"{printable(_SHORT.get(level, level)):<8}"
     if color and level in _COLORS:
         name = f"\x1b[{_COLORS[level]}m{name}\x1b[0m"

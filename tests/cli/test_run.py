@@ -87,6 +87,28 @@ def test_timeout(tmp_path: Path) -> None:
     assert ended.err[-1].endswith("ended by the agent at its time-out")
 
 
+SLOW = """
+from epm_task import TaskContext, task
+
+@task
+def slow(ctx: TaskContext) -> None:
+    \"\"\"Wait.\"\"\"
+    ctx.stopping.wait(60)
+
+if __name__ == "__main__":
+    slow.main()
+"""
+
+
+def test_stacks_at_the_deadline(tmp_path: Path) -> None:
+    """They are shown as a traceback, once."""
+    ended = epm_task("run", task_file(tmp_path, SLOW), "--", "--deadline=1")
+    assert ended.code == 124
+    lines = ("    MainThread:", "        slow.main()")
+    assert [ended.err.count(line) for line in lines] == [1, 1]
+    assert "stacks=" not in "\n".join(ended.err)
+
+
 def test_settings_from_file_and_option(tmp_path: Path) -> None:
     """An option beats the file; dotted keys nest; a value may hold `=`; the secret stays hidden."""
     file = tmp_path / "settings.json"

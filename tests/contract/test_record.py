@@ -130,12 +130,13 @@ def test_level_has_a_color(level: str) -> None:
     assert before + rest.replace("\x1b[0m", "") == plain
 
 
-def test_stack_and_traceback_are_below_the_line() -> None:
-    """Both are shown line by line, in this order; neither is a field of the line."""
-    shown = view(record(properties={"a": 1, "stack": "s1\ns2\n", "exception": "e1\n"}), color=False)
+def test_stacks_and_traceback_are_below_the_line() -> None:
+    """All are shown line by line, in this order; none is a field of the line."""
+    traces = {"stacks": "t1\nt2\n", "exception": "e1\n", "stack": "s1\ns2\n"}
+    shown = view(record(properties={"a": 1, **traces}), color=False)
     first, *rest = shown.splitlines()
     assert first.endswith("  a=1")
-    assert [line.strip() for line in rest if line.strip()] == ["s1", "s2", "e1"]
+    assert [line.strip() for line in rest if line.strip()] == ["s1", "s2", "t1", "t2", "e1"]
 
 
 @settings(deadline=None)  # a busy machine takes long for any of them
@@ -146,7 +147,7 @@ def test_no_record_breaks_its_line(properties: dict[str, Any], message: str, lev
     first, *rest = shown.split("\n")
     assert first.isprintable()
     assert all(line.startswith("    ") and line.isprintable() for line in rest)
-    assert "exception" in properties or not rest
+    assert properties.keys() & {"stack", "stacks", "exception"} or not rest
 
 
 @pytest.mark.parametrize(
