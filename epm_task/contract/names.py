@@ -41,6 +41,9 @@ EXECUTION_TYPES: Final[tuple[ExecutionType, ...]] = get_args(ExecutionType)
 #: The account of the agent itself, and the only one whose stdout it reads.
 SERVICE: Final = "Service"
 
+#: Where an entry of `parameters` has its default: in the documented key, else in the other one.
+DEFAULT_KEYS: Final = ("default", "defaultValue")
+
 _OTHER_PLATFORMS: Final[dict[str, OsName]] = {"win32": "windows", "darwin": "macOS"}
 
 
@@ -51,6 +54,11 @@ def execution_type_of(task: Mapping[str, Any]) -> object:
     """
     found = task.get("ExecutionType", task.get("executionType"))
     return SERVICE if found is None else found
+
+
+def default_of(parameter: Mapping[str, Any]) -> Any:
+    """Return the default of an entry of `parameters`, None without one; both spellings count."""
+    return next((found for key in DEFAULT_KEYS if (found := parameter.get(key)) is not None), None)
 
 
 def os_name(platform: str = sys.platform) -> OsName:

@@ -108,8 +108,7 @@ class Sandbox:
             "name": job_id,
             "mqttTopics": {"allowedPublications": self._program.topics(task)},
             "parameters": [
-                {"name": token, "type": "string", "defaultValue": word}
-                for token, word in values.items()
+                {"name": token, "type": "string", "default": word} for token, word in values.items()
             ],
             "tasks": [step],
         }

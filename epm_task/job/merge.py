@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MERGE_STDOUT: Final = "MergeStdoutJsonIntoContext"
 #: Another spelling of a key, which the agent takes too: what is there is kept.
-_SPELLINGS: Final = {"ExecutionType": "executionType", "defaultValue": "default"}
+_SPELLINGS: Final = {"ExecutionType": "executionType", "default": "defaultValue"}
 
 Object = dict[str, Any]
 
@@ -60,12 +60,12 @@ def _place(present: Mapping[str, Any], stated: Mapping[str, Any]) -> Object:
     before: str | None = None
     values = dict(present)
     for wanted, value in stated.items():
-        other = _SPELLINGS.get(wanted)
-        name = other if other in present and wanted not in present and other else wanted
-        if name not in names:
-            names.insert(names.index(before) + 1 if before is not None else 0, name)
-        values[name] = value
-        before = name
+        spellings = {wanted: None, _SPELLINGS.get(wanted, wanted): None}
+        for name in [name for name in spellings if name in present] or [wanted]:
+            if name not in names:
+                names.insert(names.index(before) + 1 if before is not None else 0, name)
+            values[name] = value
+            before = name
     return {name: values[name] for name in names}
 
 

@@ -8,7 +8,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from epm_task.contract.client_id import JOB_ID_PATTERN
-from epm_task.contract.names import ExecutionType  # noqa: TC001  # pydantic reads it
+from epm_task.contract.names import (
+    DEFAULT_KEYS,
+    ExecutionType,
+)
 from epm_task.contract.schedule import SCHEDULE_KINDS
 
 
@@ -52,9 +55,9 @@ class JobParameter(_Part):
 
     name: str = _field("What is written in braces.", ..., min_length=1)
     type: str | None = _field("string, integer, number or boolean; other words are taken.")
-    default_value: Any = _field(
-        "The value when a trigger gives none.",
-        validation_alias=AliasChoices("defaultValue", "default"),
+    default: Any = _field(
+        "The value when a trigger gives none; `defaultValue` is read too.",
+        validation_alias=AliasChoices(*DEFAULT_KEYS),
     )
     required: bool | None = _field("Whether a run without a value is refused.")
 

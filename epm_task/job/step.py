@@ -114,7 +114,7 @@ class ArgumentLines:
         # That of a secret stays there too.
         in_code = parameter.default is None or parameter.repeated or parameter.secret
         if not (parameter.required or in_code):
-            wanted["defaultValue"] = parameter.default_value()
+            wanted["default"] = parameter.default_value()
         wanted["required"] = parameter.required
         # On Windows the case of a token does not count, so no two names may differ by it alone.
         known = {entry["name"].casefold(): entry for entry in self.parameters}

@@ -106,7 +106,7 @@ def test_what_people_added_stays(tmp_path: Path) -> None:
     epm_task("job", file, "-o", out)
     assert stat.S_IMODE(out.stat().st_mode) & 0o444 == 0o444
     document = json.loads(out.read_text())
-    document["parameters"][0]["defaultValue"] = "/srv"
+    document["parameters"][0]["default"] = "/srv"
     by_hand = {"vendorField": [1.5, None], **document, "condition": {"any": "ä"}}
     text = json.dumps(by_hand, indent=4, ensure_ascii=False)
     out.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ from epm_task.contract.names import (
     EXECUTION_TYPES,
     OS_NAMES,
     allowed_systems,
+    default_of,
     execution_type_of,
     os_name,
 )
@@ -24,6 +25,21 @@ def test_both_spellings_count_and_service_is_the_default() -> None:
         "UserDesktop"
     )
     assert execution_type_of({"ExecutionType": 5}) == 5
+
+
+@pytest.mark.parametrize(
+    ("parameter", "default"),
+    [
+        ({"default": 0, "defaultValue": 1}, 0),
+        ({"defaultValue": False}, False),
+        ({"default": None, "defaultValue": ""}, ""),
+        ({"default": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_default_has_two_spellings(parameter: dict[str, Any], default: object) -> None:
+    """The documented one first; null says nothing."""
+    assert default_of(parameter) == default
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_the_model_is_a_typed_view() -> None:
         "User",
     )
     assert model.parameters is not None
-    assert model.parameters[0].default_value == "/srv"
+    assert model.parameters[0].default == "/srv"
     assert model.os_filter is not None
     assert model.os_filter.mac_os is False
     assert model.model_extra == {"vendorField": {"z": 1, "a": [None]}}

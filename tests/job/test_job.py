@@ -160,7 +160,7 @@ def test_a_full_declaration(tmp_path: Path) -> None:
             "eventTopic": "Jobs/key-scan/done",
             "parameters": [
                 {"name": "Root", "type": "string", "required": True},
-                {"name": "Suffix", "type": "string", "defaultValue": ".pem", "required": False},
+                {"name": "Suffix", "type": "string", "default": ".pem", "required": False},
             ],
             "tasks": [
                 {

@@ -112,17 +112,26 @@ def test_a_new_name_comes_after_its_neighbour() -> None:
 
 
 def test_another_spelling_is_kept() -> None:
-    """`executionType` and `default` are taken by the agent too."""
+    """`executionType` and `defaultValue` are taken too."""
     built = copy.deepcopy(BUILT)
     root = {"name": "Root", "type": "string"}
-    built["parameters"] = [{**root, "defaultValue": "/", "required": False}]
+    built["parameters"] = [{**root, "default": "/", "required": False}]
     present = copy.deepcopy(built)
-    present["parameters"] = [{**root, "default": "/old", "required": False}]
+    present["parameters"] = [{**root, "defaultValue": "/old", "required": False}]
     step = present["tasks"][0]
     step["executionType"] = step.pop("ExecutionType")
     result = merge(present, built)
-    assert result["parameters"] == [{**root, "default": "/", "required": False}]
+    assert result["parameters"] == [{**root, "defaultValue": "/", "required": False}]
     assert "ExecutionType" not in result["tasks"][0]
+
+
+def test_both_spellings_say_what_the_code_says() -> None:
+    """Whichever the agent reads."""
+    root = {"name": "Root", "type": "string"}
+    built = {**BUILT, "parameters": [{**root, "default": "/", "required": False}]}
+    old = {**root, "defaultValue": "/old", "default": "/older", "required": False}
+    (entry,) = merge({**built, "parameters": [old]}, built)["parameters"]
+    assert entry == {**root, "defaultValue": "/", "default": "/", "required": False}
 
 
 def test_a_result_that_is_gone_is_no_longer_merged() -> None:

@@ -82,33 +82,33 @@ class Span:
         (
             "max_bytes: int = 5",
             "--max-bytes={MaxBytes}",
-            {"type": "integer", "defaultValue": 5, "required": False},
+            {"type": "integer", "default": 5, "required": False},
         ),
         (
             "share: float = 1.5",
             "--share={Share}",
-            {"type": "number", "defaultValue": 1.5, "required": False},
+            {"type": "number", "default": 1.5, "required": False},
         ),
         (
             "deep: bool = True",
             "--deep={Deep}",
-            {"type": "boolean", "defaultValue": True, "required": False},
+            {"type": "boolean", "default": True, "required": False},
         ),
         (
             'root: Path = Path("a") / "b"',
             '--root="{Root}"',
-            {"type": "string", "defaultValue": "a/b", "required": False},
+            {"type": "string", "default": "a/b", "required": False},
         ),
         ("name: str | None = None", '--name="{Name}"', {"type": "string", "required": False}),
         (
             'level: Literal["low", "high"] = "low"',
             '--level="{Level}"',
-            {"type": "string", "defaultValue": "low", "required": False},
+            {"type": "string", "default": "low", "required": False},
         ),
         (
             "age: datetime.timedelta = datetime.timedelta(hours=1)",
             '--age="{Age}"',
-            {"type": "string", "defaultValue": "3600.0", "required": False},
+            {"type": "string", "default": "3600.0", "required": False},
         ),
         ("port: list[int] | None = None", "--port={Port}", {"type": "integer", "required": False}),
         (
@@ -145,7 +145,7 @@ def test_the_task_understands_its_arguments(tmp_path: Path, *, windows: bool) ->
     )
     (job,) = declared(tmp_path, code).all_jobs()
     document, (task,) = job.document(), job.tasks
-    values = {p["name"]: p.get("defaultValue", "") for p in document["parameters"]}
+    values = {p["name"]: p.get("default", "") for p in document["parameters"]}
     texts = {name: text_of(value) for name, value in values.items()}
     _, *argv = substitute(document["tasks"][0]["arguments"], texts, windows=windows)
     assert parse_arguments(task.parameters, argv) == {

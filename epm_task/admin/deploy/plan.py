@@ -110,7 +110,7 @@ def _entries(value: Any) -> dict[Any, Any] | None:
 
 
 def _names_a_secret(value: Any) -> bool:
-    # A parameter: {"name": "Token", "defaultValue": "…"}.
+    # A parameter: {"name": "Token", "default": "…"}.
     name = value.get("name") if isinstance(value, dict) else None
     return isinstance(name, str) and names_secret_itself(name)
 

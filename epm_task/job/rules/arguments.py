@@ -10,9 +10,11 @@ from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.names import (
     API_BASE_ARGUMENT,
     API_BASE_URL,
+    DEFAULT_KEYS,
     HTTP_PORT,
     HTTPS_PORT,
     MQTT_PORT,
+    default_of,
 )
 from epm_task.contract.tokens import PATH_TOKEN_NAMES, tokens_in
 from epm_task.job.rule import Hit, rule
@@ -166,19 +168,18 @@ def required_without_value(subject: Subject) -> Iterator[Hit]:
     its values from the trigger.
 
     - wrong: `{"name": "Root", "required": true}` in a job with `intervalMinutes`
-    - right: `{"name": "Root", "defaultValue": "/srv", "required": true}`
+    - right: `{"name": "Root", "default": "/srv", "required": true}`
     """
     if not subject.schedule and not subject.events:
         return
     for parameter in subject.parameters:
-        default = parameter.fields.get("defaultValue", parameter.fields.get("default"))
-        if parameter.fields.get("required") is True and default is None:
+        if parameter.fields.get("required") is True and default_of(parameter.fields) is None:
             name = parameter.text("name")
             yield Hit(
                 parameter.pointer,
-                f"the required parameter {name!r} has no defaultValue, and a run by schedule or "
+                f"the required parameter {name!r} has no default, and a run by schedule or "
                 "event has no other value",
-                'add "defaultValue" to the document, or a default to the code',
+                'add "default" to the document, or a default to the code',
             )
 
 
@@ -191,12 +192,11 @@ def fragile_default(subject: Subject) -> Iterator[Hit]:
     and the rest is read as other arguments. If it fills tokens one after the other, `{Host}` in a
     value is filled as well, when an event brings a `Host`.
 
-    - wrong: `{"name": "Share", "defaultValue": "C:\\My Data\\"}`
-    - right: `{"name": "Share", "defaultValue": "C:\\My Data"}`
+    - wrong: `{"name": "Share", "default": "C:\\My Data\\"}`
+    - right: `{"name": "Share", "default": "C:\\My Data"}`
     """
     for parameter in subject.parameters:
-        key = "defaultValue" if "defaultValue" in parameter.fields else "default"
-        default = parameter.fields.get(key)
+        default = default_of(parameter.fields)
         text = default if isinstance(default, str) else ""
         kinds = {
             "holds a double quote": '"' in text or isinstance(default, dict | list),
@@ -205,7 +205,7 @@ def fragile_default(subject: Subject) -> Iterator[Hit]:
         }
         for kind in (kind for kind, found in kinds.items() if found):
             yield Hit(
-                parameter.at(key),
+                parameter.at(next(k for k in DEFAULT_KEYS if parameter.fields.get(k) is not None)),
                 f"the default of {parameter.text('name')!r} {kind}, which an agent may read "
                 "otherwise",
                 "write it without, or leave it in the code, as the value of None or of a list",

@@ -18,7 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.layout import SCRIPT_TYPES
-from epm_task.contract.names import API_BASE_URL
+from epm_task.contract.names import API_BASE_URL, default_of
 from epm_task.errors import EpmTaskError
 from epm_task.runtime.value_text import NUMBER, WHOLE
 
@@ -161,7 +161,7 @@ def run_values(
         name = str(parameter.get("name", ""))
         value = given.get(key(name))
         if value is None:
-            value = parameter.get("defaultValue", parameter.get("default"))
+            value = default_of(parameter)
         if value is None and parameter.get("required"):
             raise ParameterProblem(
                 name, "is required, and neither trigger nor default gave a value"

@@ -33,7 +33,7 @@ def test_fields_are_compared_by_pointer(before: Any, after: Any, parts: list[Any
     ("before", "after"),
     [
         ({"apiToken": "s3cret"}, {"apiToken": "s3cret-2"}),
-        ({"name": "Password", "defaultValue": "s3cret"}, {"name": "Password"}),
+        ({"name": "Password", "default": "s3cret"}, {"name": "Password"}),
         ({"arguments": "--x"}, {"arguments": "--api-key=s3cret --x"}),
         ({"arguments": "--x"}, {"arguments": '--password "s3cret with blanks" --x'}),
     ],

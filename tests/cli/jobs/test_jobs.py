@@ -139,7 +139,7 @@ def add_talker(agent: Agent, folder: Path) -> None:
         f'--ca-file="{agent.ca}" --reason="{{Reason}}" --code={{Code}}',
         "timeoutSeconds": 60,
     }
-    names = [{"name": "Reason", "required": True}, {"name": "Code", "defaultValue": "0"}]
+    names = [{"name": "Reason", "required": True}, {"name": "Code", "default": "0"}]
     agent.jobs.add(job_document("talker", tasks=[program], parameters=names))
 
 

@@ -165,7 +165,7 @@ def test_required_parameters(parameter: dict[str, Any], fields: dict[str, Any], 
         ("{host}.csv", ["holds braces"]),
     ],
 )
-@pytest.mark.parametrize("key", ["defaultValue", "default"])
+@pytest.mark.parametrize("key", ["default", "defaultValue"])
 def test_a_default_that_may_be_read_otherwise(key: str, default: object, found: list[str]) -> None:
     """By an agent that fills the tokens before it splits, or one after the other."""
     parameters = [{"name": "Root", "type": "string", key: default}]

@@ -104,7 +104,7 @@ def _values(
 
 def test_default_and_context() -> None:
     """A parameter takes the context's value, else its default in either spelling, else nothing."""
-    a, b = {"name": "A", "defaultValue": 1}, {"name": "B", "default": "x"}
+    a, b = {"name": "A", "default": 1}, {"name": "B", "defaultValue": "x"}
     job = {"parameters": [a, b, {"name": "C"}]}
     assert _values(job, {"B": True}) == {
         "A": "1",

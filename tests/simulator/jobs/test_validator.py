@@ -37,7 +37,7 @@ def test_a_full_document_is_valid(tmp_path: Path) -> None:
         enabled=True,
         priority=10,
         events=[{"eventType": "Custom"}],
-        parameters=[{"name": "Root", "type": "string", "defaultValue": "/", "required": False}],
+        parameters=[{"name": "Root", "type": "string", "default": "/", "required": False}],
         condition={"any": "thing"},
         alternateJobId="other",
         osFilter={"windows": False, "linux": True, "macOS": True},
