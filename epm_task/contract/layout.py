@@ -17,6 +17,7 @@ PRESETS: Final = {
     "win32": (
         r"C:\Program Files\KeeperPrivilegeManager",
         r"C:\Program Files\Keeper Security\Endpoint Privilege Manager",
+        r"C:\Program Files\Keeper Security\Endpoint Privilege Management",
     ),
     "darwin": ("/usr/local/KeeperPrivilegeManager", "/Library/Keeper/sbin"),
     "linux": ("/opt/KeeperPrivilegeManager", "/opt/keeper/sbin"),
