@@ -21,9 +21,11 @@ _MASKED: Final = rf"(?:{_WORD}|\bauth(?:orization)?\b|\bpin\b)"
 _OPTION: Final = rf"--?[\w-]*{_WORD}s?(?:=|\s+)"
 #: The value after an option, in quotes or not, as JSON writes it; a token in braces is none.
 _VALUE: Final = r"(?!\\?\"?\{)(?:\\?\"[^\"]*\"|[^\s\"]+)"
-#: `password=…`, `token: …` in plain text, with or without quotes.
+#: `password=…`, `token: …` in plain text, with or without quotes. Each character is looked at a
+#: bounded number of times: a name begins where no name goes on, and nothing of it is given back.
 _ASSIGNMENT: Final = (
-    rf"(?P<name>[\w.-]*{_MASKED}[\w.-]*[\"']?\s*[:=]\s*)(?P<value>\"[^\"]*\"|'[^']*'|\S+)"
+    rf"(?<![\w.-])(?P<name>(?=[\w.-]*?{_MASKED})[\w.-]++[\"']?\s*+[:=]\s*+)"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|\S+)"
 )
 
 

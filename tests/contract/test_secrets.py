@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from peers.patience import PATIENCE
 from pydantic import SecretBytes, SecretStr
 
 from epm_task.contract.secrets import (
@@ -47,6 +51,15 @@ def test_text() -> None:
     assert "x1" not in masked
     assert "'t'" not in masked
     assert "user=me" in masked
+
+
+def test_any_text_is_read_in_a_time_that_grows_with_its_length() -> None:
+    """A task may write whatever it likes, and an agent waits meanwhile."""
+    code = (
+        "from epm_task.contract.secrets import mask_text\n"
+        "for one in ('a', 'token', 'x-token.', 'token ', 'token=\"'): mask_text(one * 10_000)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
