@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-import typer.main
+from cli.command_line import loaded
 from peers.patience import PATIENCE
 
-from epm_task.cli.main import app
 from epm_task.job.task_file import read_task_file
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.faults.rule import EFFECTS
@@ -235,7 +234,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 def test_options_of_the_simulator_page_exist() -> None:
     """What is said of `epm-task run` and `agent` is in their help."""
     text = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = loaded().commands
     known = {
         option for verb in ("run", "agent") for one in commands[verb].params for option in one.opts
     }

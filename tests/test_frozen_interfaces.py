@@ -11,12 +11,10 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer.main
-from cli.command_line import epm_task
+from cli.command_line import epm_task, loaded
 
 from epm_task import pytest_plugin, testing
 from epm_task.cli import output as failure
-from epm_task.cli.main import app
 from epm_task.cli.run import document
 from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords
 from epm_task.testing import Agent
@@ -321,7 +319,7 @@ def verbs_of(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_verbs() -> None:
     """No verb is renamed."""
-    group: Any = typer.main.get_command(app)
+    group: Any = loaded()
     assert dict(verbs_of(group)).keys() == OPTIONS.keys()
     assert options_of(group) >= {"--version", "--verbose", "-v"}
 
@@ -329,7 +327,7 @@ def test_verbs() -> None:
 @pytest.mark.parametrize("verb", OPTIONS)
 def test_options(verb: str) -> None:
     """The options of a verb are exactly these."""
-    group: Any = typer.main.get_command(app)
+    group: Any = loaded()
     assert options_of(dict(verbs_of(group))[verb]) == OPTIONS[verb]
 
 

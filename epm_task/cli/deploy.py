@@ -35,6 +35,7 @@ from epm_task.contract.record import printable
 deploy = typer.Typer(
     help="Bring programs and their jobs to an agent, and back.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 jobs = typer.Typer(
     help="List, apply, trigger, delete jobs of an agent, as its administrator.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 

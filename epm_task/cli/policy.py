@@ -19,7 +19,7 @@ from epm_task.admin.deploy.policy import (
     read_policy,
 )
 from epm_task.admin.errors import BadPolicy
-from epm_task.cli.deploy import part_lines
+from epm_task.cli.deploy import deploy, part_lines
 from epm_task.cli.inputs import job_of, one_of, read_documents
 from epm_task.cli.options import AsJson, DryRun
 from epm_task.cli.output import FAILED, Failure, say, show_json, write, write_file
@@ -55,6 +55,7 @@ _Check = Annotated[
 ]
 
 
+@deploy.command()
 def policy(  # noqa: PLR0913  # each is an option of the command line
     targets: _Targets,
     *,

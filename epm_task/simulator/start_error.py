@@ -11,6 +11,7 @@ import psutil
 
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
+from epm_task.exit_code import ExitCode
 from epm_task.trust import open_regular
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class StartError(EpmTaskError):
-    """The agent could not start."""
+    """The agent could not start; *exit_code* is what `epm-task` ends with."""
+
+    exit_code: ExitCode = ExitCode.FAILED
 
 
 class RootUnusable(StartError):
@@ -31,7 +34,7 @@ class RootUnusable(StartError):
         )
 
 
-class RootUnsafe(StartError, UnsafeConfiguration):
+class RootUnsafe(UnsafeConfiguration, StartError):
     """Another user could replace what the agent runs or reads."""
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from typer.main import get_command
+
 from epm_task.cli.main import main
+from epm_task.cli.verbs import app, load
 
 
 class Finished(NamedTuple):
@@ -32,3 +35,10 @@ def epm_task(*words: object) -> Finished:
         except SystemExit as ended:
             code = ended.code
     return Finished(int(code or 0), out.getvalue(), err.getvalue())
+
+
+def loaded() -> Any:
+    """Return the command line with all of its verbs loaded."""
+    group: Any = get_command(app)
+    group.commands = {verb: load(verb) for verb in group.commands}
+    return group

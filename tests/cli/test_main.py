@@ -12,11 +12,10 @@ import pytest
 from cli.command import HELLO, environment, epm_task
 from cli.command_line import epm_task as in_process
 from peers.patience import PATIENCE
-from typer.main import get_command
 from typer.testing import CliRunner
 
 import epm_task as package
-from epm_task.cli.main import app
+from epm_task.cli.verbs import SECTIONS, app
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,10 +70,58 @@ def test_importing_the_entry_points_runs_nothing() -> None:
 
 def test_without_its_packages_the_command_line_says_what_to_install(tmp_path: Path) -> None:
     """A task needs less than the command line, so they may be missing."""
-    (tmp_path / "typer.py").write_text("raise ImportError")
-    ended = python("-m", "epm_task", "--version", PYTHONPATH=str(tmp_path))
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert 'pip install "epm-task[dev]"' in ended.stderr
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(name='typer')")
+    ended = python("-m", "epm_task", "run", HELLO, PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert "the package typer is not installed" in ended.stderr
+    assert 'pip install "epm-task[tools]"' in ended.stderr
+    told = python("-m", "epm_task", "--version", PYTHONPATH=str(tmp_path))
+    assert told.stdout == f"epm-task {package.__version__}\n"
+
+
+def modules(*words: str) -> set[str]:
+    """Return the outermost modules, and our own, that `epm-task` loads for these words."""
+    code = (
+        "import atexit, sys; from epm_task.cli.main import main;"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        f"sys.argv[1:] = {words!r}; main()"
+    )
+    names = python("-c", code).stderr.splitlines()[-1].split()
+    ours = {name for name in names if name.startswith("epm_task.")}
+    return ours | {name.partition(".")[0] for name in names}
+
+
+def test_version_and_help_load_no_verb() -> None:
+    """A verb is imported when it is called; the version needs no package but ours."""
+    assert {name for name in modules("--version") if name.startswith("epm_task.")} == {
+        "epm_task.cli",
+        "epm_task.cli.main",
+        "epm_task.contract",
+        "epm_task.contract.record",
+        "epm_task.errors",
+        "epm_task.exit_code",
+        "epm_task.runtime",
+        "epm_task.runtime.stop",
+        "epm_task.runtime.streams",
+    }
+    helped = modules("--help")
+    assert {name for name in helped if name.startswith("epm_task.cli.")} == {
+        "epm_task.cli.main",
+        "epm_task.cli.verbs",
+    }
+    heavy = {"aiohttp", "asyncio", "cryptography", "httpx", "psutil", "pydantic", "rich"}
+    assert helped & heavy == set()
+
+
+def test_completion_of_a_verb_loads_no_verb() -> None:
+    """The shell asks at each press of the tabulator key."""
+    asked = {"_EPM_TASK_COMPLETE": "complete_bash", "COMP_WORDS": "epm-task ver", "COMP_CWORD": "1"}
+    code = (
+        "import atexit, sys; from epm_task.cli.main import main;"
+        "atexit.register(lambda: print('LOADED', 'epm_task.cli.freeze' in sys.modules)); main()"
+    )
+    shown = python("-c", code, **asked).stdout.split()
+    assert shown == ["verify", "verify-install", "LOADED", "False"]
 
 
 @pytest.mark.parametrize(
@@ -141,33 +188,19 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     assert "absent" in ended.err
 
 
-GROUPS = {
-    "Write a task": {"new", "upgrade"},
-    "Try a task on this machine": {"run", "agent"},
-    "Write and check job documents": {"job", "validate", "explain"},
-    "Build and check executables": {"freeze", "verify", "verify-install"},
-    "Understand a run": {"doctor", "exit-codes"},
-    "Administer an agent": {"jobs", "deploy"},
-}
-
-
 def test_verbs_stand_below_what_they_are_for() -> None:
-    """Each verb has a section, with the whole of its first sentence."""
-    shown = CliRunner().invoke(app, ["--help"]).output
+    """Each verb has a section, and one line."""
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
     sections = re.split(r"^(\S[^\n]*):$", shown, flags=re.MULTILINE)[1:]
     found = {
-        title: set(re.findall(r"^  ([a-z-]+)  ", body, re.MULTILINE))
+        title: dict(re.findall(r"^  ([a-z-]+)  +(\S.*)$", body, re.MULTILINE))
         for title, body in zip(sections[::2], sections[1::2], strict=True)
         if title != "Options"
     }
-    assert found == GROUPS
-    assert "..." not in shown.replace("[ARGS]...", "")
-
-
-def test_every_verb_is_in_a_group() -> None:
-    """No verb is left without a section."""
-    verbs = get_command(app).commands  # type: ignore[attr-defined]
-    assert set(verbs) == set().union(*GROUPS.values())
+    assert found == {
+        title: {verb: summary for verb, (_, summary) in verbs.items()}
+        for title, verbs in SECTIONS.items()
+    }
 
 
 @pytest.mark.skipif(os.name != "posix", reason="descriptors are POSIX")

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import typer.main
-from cli.command_line import epm_task
-
-from epm_task.cli.main import app
+from cli.command_line import epm_task, loaded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +16,9 @@ OPTIONS = {"--base-url", "--cert", "--key", "--cacert", "--json"}
 
 def options_of(*words: str) -> set[str]:
     """Return the options of a verb."""
-    command = typer.main.get_command(app)
+    command = loaded()
     for word in words:
-        command = command.commands[word]  # type: ignore[attr-defined]
+        command = command.commands[word]
     return {option for parameter in command.params for option in parameter.opts}
 
 

@@ -1,0 +1,119 @@
+"""The verbs of `epm-task`: each is imported when it is called, as some of them load much."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from epm_task import __version__
+
+#: Long enough for a whole sentence; the formatter wraps it.
+_SENTENCE = 200
+
+#: The list of verbs: by section and verb, the module below `epm_task.cli` whose function of this
+#: name it is, and what it does, in one line of a terminal of 80 columns.
+SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Write a task": {
+        "new": ("new", "Make a project for a task, with its test and its job."),
+        "upgrade": ("new", "Merge what is new in the template into a project."),
+    },
+    "Try a task on this machine": {
+        "run": ("run", "Run one task under a local agent; end with its exit code."),
+        "agent": ("run", "Run a local agent, with jobs and settings, until Ctrl-C."),
+    },
+    "Write and check job documents": {
+        "job": ("job", "Write the job document that the code declares."),
+        "validate": ("job", "Check job documents; exit 1 when something is found."),
+        "explain": ("job", "Explain a finding of `epm-task validate`."),
+    },
+    "Build and check executables": {
+        "freeze": ("freeze", "Make an executable of a task, with its manifest and SBOM."),
+        "verify": ("freeze", "Start an executable under a local agent, and check it."),
+        "verify-install": ("freeze", "Compare an installed program with its manifest."),
+    },
+    "Understand a run": {
+        "doctor": ("doctor", "Find out why a task does not run."),
+        "exit-codes": ("doctor", "List the exit codes of a task, with their meanings."),
+    },
+    "Administer an agent": {
+        "jobs": ("jobs", "List, apply, trigger, delete jobs of an agent."),
+        "deploy": ("policy", "Bring programs and their jobs to an agent, and back."),
+    },
+}
+_MODULES: Final = {verb: row[0] for verbs in SECTIONS.values() for verb, row in verbs.items()}
+
+
+class VerbGroup(TyperGroup):
+    """A group whose help has one section for each `rich_help_panel`, and that loads verbs late."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Return the verb that is called, loaded now; its entry in the list is only a name."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in _MODULES else command, rest
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections in the order in which their first verbs were registered."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is None or command.hidden:
+                continue
+            title = getattr(command, "rich_help_panel", None)
+            section = sections.setdefault(title if isinstance(title, str) else "Commands", [])
+            section.append((name, command.get_short_help_str(limit=_SENTENCE)))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def load(verb: str) -> Any:
+    """Import a verb of `SECTIONS`, and return it as the command that Typer makes of it."""
+    module = import_module(f"epm_task.cli.{_MODULES[verb]}")
+    found = getattr(module, verb.replace("-", "_"))
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False, rich_markup_mode=None)
+        found.command(verb)(function)
+    return get_command(found)
+
+
+app = typer.Typer(
+    name="epm-task",
+    cls=VerbGroup,
+    help="Write, run and test job tasks for Keeper Endpoint Privilege Manager.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _listed() -> None:
+    """Be in the list of verbs, until the verb itself is loaded."""
+
+
+for _section, _verbs in SECTIONS.items():
+    for _name, (_, _summary) in _verbs.items():
+        app.command(_name, help=_summary, rich_help_panel=_section)(_listed)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer passes the option so
+    if wanted:
+        typer.echo(f"epm-task {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[  # the callback answers
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    verbose: Annotated[  # `main` looks at the command line
+        bool, typer.Option("--verbose", "-v", help="Show a defect with its traceback.")
+    ] = False,
+) -> None:
+    """Write, run and test job tasks for Keeper Endpoint Privilege Manager."""
