@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Concatenate,
@@ -24,9 +25,11 @@ from typing import (
 
 import typer
 
-from epm_task.admin.client import AdminClient
-from epm_task.admin.settings import AdminSettings, read_admin_settings
 from epm_task.contract.layout import PRESETS
+
+if TYPE_CHECKING:
+    from epm_task.admin.client import AdminClient
+    from epm_task.admin.settings import AdminSettings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,6 +98,9 @@ class Connection(NamedTuple):
         Raises:
             AdminError: One of them is wrong; the message says which.
         """
+        # httpx: 50 ms, for verbs that ask an agent
+        from epm_task.admin.settings import read_admin_settings  # noqa: PLC0415
+
         return read_admin_settings(self._asdict(), os.environ, Path.cwd())
 
     def client(self) -> AdminClient:
