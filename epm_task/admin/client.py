@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _JOBS: Final = "/api/Jobs"
+_PLUGINS: Final = "/api/plugins"
 
 
 class AdminClient(Exchange):
@@ -74,6 +75,24 @@ class AdminClient(Exchange):
     def reload_jobs(self) -> Reloaded:
         """Let the agent read its folder `Jobs/` again."""
         return self.send(Call("POST", f"{_JOBS}/reload", Reloaded.read, changes=True))
+
+    def start_plugin(self, plugin: str) -> Presence:
+        """Start a plugin, such as `KeeperLogger`."""
+        return self._command(plugin, "start")
+
+    def stop_plugin(self, plugin: str) -> Presence:
+        """Stop a plugin."""
+        return self._command(plugin, "stop")
+
+    def restart_plugin(self, plugin: str) -> Presence:
+        """Stop and start a plugin, as after a change of its JSON on disk."""
+        return self._command(plugin, "restart")
+
+    def _command(self, plugin: str, verb: str) -> Presence:
+        if not plugin.strip("."):
+            raise WrongUse(f"{plugin!r} is not a plugin", fix="give its id, such as KeeperLogger")
+        path = f"{_PLUGINS}/{quote(plugin, safe='')}/{verb}"
+        return self.send(Call("POST", path, Presence.read, changes=True))
 
     def service(self) -> Presence:
         """Return what the agent says it is; no credential is needed."""

@@ -74,7 +74,7 @@ class JobRefused(AdminError):
 
 
 class UnknownJob(AdminError):
-    """The agent answered 404; *job_id* is empty when the path named none."""
+    """The agent answered 404; *job_id* is empty when the path named no job."""
 
     exit_code = ExitCode.NOINPUT
 
@@ -82,7 +82,9 @@ class UnknownJob(AdminError):
         self.job_id = job_id
         super().__init__(
             f"the agent {f'has no job {job_id!r}' if job_id else f'does not know {call}'} (404)",
-            fix="compare the id with `epm-task jobs list`: it must match exactly",
+            fix="compare the id with `epm-task jobs list`: it must match exactly"
+            if job_id
+            else "the name must match exactly, and an older agent may lack the endpoint",
         )
 
 

@@ -13,6 +13,7 @@ from epm_task.contract.names import BROKER_HOST, BROKER_PORT, SYSTEM_PLUGIN
 from epm_task.simulator.api.endpoints import PublicApi, endpoints
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
+from epm_task.simulator.api.plugins import PluginsApi
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.broker import Broker, Message
 from epm_task.simulator.certificates import open_authority, server_context
@@ -118,9 +119,9 @@ class LocalAgent:
 
     def _open_logs(self) -> None:
         root, options = self.root, self.options
-        logger = KeeperLogger(root.keeper_logger, options.log_level)
-        self._stack.callback(logger.close)
-        self.history = RunHistory(root.run_history, logger, self.trace)
+        self._logger = KeeperLogger(root.keeper_logger, options.log_level)
+        self._stack.callback(self._logger.close)
+        self.history = RunHistory(root.run_history, self._logger, self.trace)
         self._stack.callback(self.history.close)
         self._recorder: Recorder | None = None
         if options.record_file is not None:
@@ -158,9 +159,11 @@ class LocalAgent:
         https_port, http_port = options.https_port, options.http_port
         if https_port is None:
             https_port, http_port = read_ports(self.root.appsettings)
+        self.plugins = PluginsApi(self.settings, self._logger, self.trace)
         routes = endpoints(
-            PublicApi(self.settings, self.jobs),
+            PublicApi(self.plugins, self.jobs),
             PluginSettingsApi(self.settings, self.trace, bare_values=options.bare_values),
+            self.plugins,
             JobsApi(self.jobs, self.validate, self.start_run, self.trace),
         )
         if options.replay_file:

@@ -175,12 +175,16 @@ class Agent:
         return self._loop.call_plain(function)
 
     def reset(self) -> None:
-        """End every run; forget jobs, programs, written settings and faults, for the next test."""
+        """End every run; forget jobs, programs, written settings and faults, for the next test.
+
+        Plugins that were stopped run again.
+        """
         self.faults.clear()
         self._loop.call(self._local.runner.end_all())
         self.jobs.wait()
         self.jobs.clear()
         self._local.settings.revert_all()
+        self.call_in_loop(self._local.plugins.start_all)
         self._local.history.ended.clear()
 
     def _begin(self, document: Mapping[str, Any], request: RunRequest) -> StartedRun:

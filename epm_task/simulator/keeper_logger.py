@@ -25,6 +25,9 @@ class KeeperLogger:
 
     The field's default is Warning, which hides what an author wants to see; so ours is Trace.
 
+    Attributes:
+        stopped: Whether the plugin is stopped, so that nobody asks for records to be written.
+
     Raises:
         UnknownLevel: The level has a wrong name.
     """
@@ -34,6 +37,7 @@ class KeeperLogger:
             raise UnknownLevel(level, NUMBERS)
         self._least = NUMBERS[level.casefold()]
         self._file = RotatingFile(path)
+        self.stopped = False
 
     def write(self, message: Message, record: Record) -> None:
         """Write *record*, of *message*, if its level is high enough; raises what `append` does."""

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Part of the agent that decided.
-Kind = Literal["api", "fault", "job", "mqtt", "record", "scheduler", "settings"]
+Kind = Literal["api", "fault", "job", "mqtt", "plugin", "record", "scheduler", "settings"]
 
 _Connection = Literal["answered", "refused", "connected", "disconnected", "closed"]
 _Message = Literal["published", "subscribed", "dropped", "logged"]
-_Run = Literal["run_started", "redirected", "skipped", "stopped", "failed", "assumed", "never_due"]
+_Run = Literal[
+    "run_started", "started", "redirected", "skipped", "stopped", "failed", "assumed", "never_due"
+]
 _Process = Literal["not_started", "process_started", "process_ended", "timed_out", "left_behind"]
 _File = Literal["saved", "deleted", "reverted", "loaded", "not_loaded", "not_written"]
 

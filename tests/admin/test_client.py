@@ -107,6 +107,20 @@ def test_a_reload_tells_which_files_are_broken(admin: AdminClient, agent: Agent)
     assert reloaded.errors[0].startswith("file broken.json, line 1, reason")
 
 
+def test_a_plugin_is_stopped_started_and_restarted(admin: AdminClient, agent: Agent) -> None:
+    """The agent does it; a plugin that it does not have is unknown."""
+    assert admin.stop_plugin("KeeperLogger").document["pluginName"] == "KeeperLogger"
+    assert admin.start_plugin("KeeperLogger").document["message"] == "Plugin KeeperLogger started"
+    admin.restart_plugin("KeeperLogger")
+    done = [event.what for event in agent.trace if event.kind == "plugin"][-3:]
+    assert [what.split()[3] for what in done] == ["stopped", "started", "restarted"]
+    with pytest.raises(UnknownJob, match=r"does not know POST /api/plugins/a%2Fb/stop \(404\)"):
+        admin.stop_plugin("a/b")
+    for name in ("", ".", ".."):
+        with pytest.raises(WrongUse, match="is not a plugin"):
+            admin.stop_plugin(name)
+
+
 def test_the_public_endpoints_need_no_credential(agent: Agent) -> None:
     """A CA is enough."""
     with AdminClient(agent.base_url, Credential(ca=agent.ca)) as client:

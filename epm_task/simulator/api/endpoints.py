@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 
     from epm_task.simulator.api.jobs import JobsApi
     from epm_task.simulator.api.plugin_settings import PluginSettingsApi
+    from epm_task.simulator.api.plugins import PluginsApi
     from epm_task.simulator.jobs.store import JobStore
-    from epm_task.simulator.settings import SettingsStore
 
 _VERSION: Final = f"epm-task {epm_task.__version__}"
-_PLUGINS: Final = PLUGIN_SETTINGS_PATH
+_SETTINGS: Final = PLUGIN_SETTINGS_PATH
+_PLUGINS: Final = "/api/plugins"
 _JOBS: Final = "/api/Jobs"
 
 
 def endpoints(
-    public: PublicApi, settings: PluginSettingsApi, jobs: JobsApi
+    public: PublicApi, settings: PluginSettingsApi, plugins: PluginsApi, jobs: JobsApi
 ) -> list[web.AbstractRouteDef]:
-    """Return the routes: three public, six of the Plugin tier, nine of the Admin tier.
+    """Return the routes: three public, seven of the Plugin tier, twelve of the Admin tier.
 
     The first that matches counts, so fixed paths come before names. The gate finds the tier.
     """
@@ -39,12 +40,16 @@ def endpoints(
         web.get("/", public.service),
         web.get("/health", public.health),
         web.get("/api/system/status", public.status),
-        web.post(f"{_PLUGINS}/revert-all", settings.revert_all),
-        web.get(f"{_PLUGINS}/{{plugin}}", settings.read_all, allow_head=False),
-        web.get(f"{_PLUGINS}/{{plugin}}/status", settings.status, allow_head=False),
-        web.post(f"{_PLUGINS}/{{plugin}}/revert", settings.revert),
-        web.get(f"{_PLUGINS}/{{plugin}}/{{setting}}", settings.read_one, allow_head=False),
-        web.put(f"{_PLUGINS}/{{plugin}}/{{setting}}", settings.write),
+        web.post(f"{_SETTINGS}/revert-all", settings.revert_all),
+        web.get(f"{_SETTINGS}/{{plugin}}", settings.read_all, allow_head=False),
+        web.get(f"{_SETTINGS}/{{plugin}}/status", settings.status, allow_head=False),
+        web.post(f"{_SETTINGS}/{{plugin}}/revert", settings.revert),
+        web.get(f"{_SETTINGS}/{{plugin}}/{{setting}}", settings.read_one, allow_head=False),
+        web.put(f"{_SETTINGS}/{{plugin}}/{{setting}}", settings.write),
+        web.get(_PLUGINS, plugins.read_all, allow_head=False),
+        web.post(f"{_PLUGINS}/{{plugin}}/start", plugins.start),
+        web.post(f"{_PLUGINS}/{{plugin}}/stop", plugins.stop),
+        web.post(f"{_PLUGINS}/{{plugin}}/restart", plugins.restart),
         web.get(_JOBS, jobs.read_all, allow_head=False),
         web.post(_JOBS, jobs.save),
         web.post(f"{_JOBS}/validate", jobs.check),
@@ -61,7 +66,7 @@ def endpoints(
 class PublicApi:
     """The endpoints that need no credential."""
 
-    settings: SettingsStore
+    plugins: PluginsApi
     jobs: JobStore
 
     async def service(self, _: Request) -> Response:
@@ -78,4 +83,4 @@ class PublicApi:
         jobs = self.jobs.all()
         enabled = sum(job.get("enabled", True) is not False for job in jobs)
         counts = {"total": len(jobs), "enabled": enabled}
-        return answer({"running": True, "plugins": len(self.settings.plugins()), "jobs": counts})
+        return answer({"running": True, "plugins": len(self.plugins.names()), "jobs": counts})

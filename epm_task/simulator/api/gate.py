@@ -113,7 +113,13 @@ class Tier(enum.Enum):
     ADMIN = "Admin"
 
 
-_PREFIXES = {"/api/pluginsettings": Tier.PLUGIN, "/api/jobs": Tier.ADMIN}
+#: The first that fits counts.
+_PREFIXES = {
+    "/api/pluginsettings": Tier.PLUGIN,
+    "/api/plugins/": Tier.ADMIN,
+    "/api/plugins": Tier.PLUGIN,
+    "/api/jobs": Tier.ADMIN,
+}
 
 
 def tier_of(request: Request) -> Tier:

@@ -39,6 +39,7 @@ class RunHistory:
         self._logger = logger
         self._trace = trace
         self._live: dict[str, LiveRun] = {}
+        self._unheard: set[str | None] = set()
         self.ended: deque[Run] = deque(maxlen=_REMEMBERED)
         self._unsubscribe = trace.subscribe(self._event)
 
@@ -81,13 +82,17 @@ class RunHistory:
                 live.message(message.topic, message.payload)
             return
         record = Record.from_payload(message.payload)
+        if live:
+            live.record(record)
+        if self._logger.stopped:
+            self._note_stopped(message)
+            return
+        self._unheard.clear()
         try:
             self._logger.write(message, record)
         except OSError as error:
             what = "KeeperLogger.log was not written"
             self._trace.add("mqtt", "not_written", what, reason=str(error))
-        if live:
-            live.record(record)
         self._trace.add(
             "record",
             "logged",
@@ -95,6 +100,21 @@ class RunHistory:
             job_id=message.job_id,
             run_id=message.run_id,
             level=record.level,
+        )
+
+    def _note_stopped(self, message: Message) -> None:
+        """Say once for each run that nobody writes its records; the broker takes them as before."""
+        if message.run_id in self._unheard:
+            return
+        self._unheard.add(message.run_id)
+        self._trace.add(
+            "mqtt",
+            "dropped",
+            f"records of job {message.job_id} are not written to KeeperLogger.log",
+            denied=True,
+            reason="the plugin KeeperLogger is stopped: POST /api/plugins/KeeperLogger/start",
+            job_id=message.job_id,
+            run_id=message.run_id,
         )
 
     def _event(self, event: TraceEvent) -> None:

@@ -17,11 +17,13 @@ from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.simulator.api.endpoints import PublicApi, endpoints
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
+from epm_task.simulator.api.plugins import PluginsApi
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.certificates import open_authority, server_context
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.store import JobStore
 from epm_task.simulator.jobs.validator import validate
+from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.processes.registry import Access, ProcessRegistry
 from epm_task.simulator.settings import SettingsStore
 from epm_task.simulator.trace import Trace
@@ -49,10 +51,13 @@ class ApiAgent:
         compiled_in = {SYSTEM_PLUGIN: {"broker.host": "127.0.0.1", "broker.port": "8675"}}
         self.settings = SettingsStore(root / "Plugins", root / "settings-store.json", compiled_in)
         self.jobs = JobStore(root / "Jobs")
+        self.logger = KeeperLogger(root / "KeeperLogger.log")
+        plugins = PluginsApi(self.settings, self.logger, self.trace)
         self.server = ApiServer(
             endpoints(
-                PublicApi(self.settings, self.jobs),
+                PublicApi(plugins, self.jobs),
                 PluginSettingsApi(self.settings, self.trace, bare_values=bare),
+                plugins,
                 JobsApi(self.jobs, self.validate, self.start_run, self.trace),
             ),
             Access(self.registry),
@@ -112,6 +117,7 @@ class ApiAgent:
 
     def __exit__(self, *_: object) -> None:
         self._run(self.server.stop())
+        self.logger.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
