@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from epm_task.exit_code import ExitCode
 from epm_task.freeze import FreezeError
 from epm_task.freeze.program import Build
+from epm_task.freeze.sbom import metadata_files
 from epm_task.freeze.unused import UNUSED, belongs_to, registered, write_hooks
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _NO_RUNTIME_HOOK: Final = "pyi_rth_inspect"
 
 _SPEC: Final = """\
 import json
+from epm_task.freeze.sbom import metadata_files
 facts = json.loads({facts!r})
 analysis = Analysis(
     [facts["script"]],
@@ -53,6 +55,8 @@ analysis = Analysis(
     **facts["analysis"],
 )
 analysis.scripts = [entry for entry in analysis.scripts if entry[0] != facts["no_hook"]]
+inside = [entry[0] for entry in (*analysis.datas, *analysis.binaries)]
+analysis.datas += [(*pair, "DATA") for pair in metadata_files(inside).items()]
 pure = PYZ(analysis.pure)
 program = EXE(pure, analysis.scripts, exclude_binaries=True, console=True, **facts["program"])
 COLLECT(program, analysis.binaries, analysis.datas, **facts["program"])
@@ -261,6 +265,7 @@ def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) 
     folder = work / "dist" / program.command
     folder.mkdir(parents=True)
     contents = dict(_collect(program))
+    contents |= metadata_files(contents)
     suffixes = tuple(EXTENSION_SUFFIXES)
     native = {name.partition("/")[0] for name in contents if name.endswith(suffixes)}
     moment = datetime.fromtimestamp(epoch, UTC).timetuple()[:6]

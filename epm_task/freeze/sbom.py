@@ -27,6 +27,8 @@ NAME: Final = "sbom.cdx.json"
 
 #: Any constant would do: the serial number must be the same for the same content.
 _NAMESPACE: Final = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
+#: Version and requirements of a distribution, old and new form, and its plugins.
+_METADATA: Final = ("METADATA", "PKG-INFO", "entry_points.txt")
 
 
 class Library(NamedTuple):
@@ -42,15 +44,38 @@ def libraries_in(names: Iterable[str]) -> list[Library]:
 
     The files are relative to `site-packages`; modules may be compiled.
     """
-    wanted = {_stem(name) for name in names}
     found = {"epm-task": Library("epm-task", __version__, "MIT")}
-    for distribution in metadata.distributions():
-        name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
-        if not name or name in found:
-            continue
-        if any(_stem(file.as_posix()) in wanted for file in distribution.files or ()):
+    for name, distribution in _distributions_of(names).items():
+        if name not in found:
             found[name] = Library(name, distribution.version, _licence_of(distribution))
     return [found[name] for name in sorted(found)]
+
+
+def metadata_files(names: Iterable[str]) -> dict[str, str]:
+    """Return what `importlib.metadata` reads of the same distributions: source by path inside.
+
+    Not what differs from one installation to the next, such as the list of installed files.
+    """
+    return {
+        file.as_posix(): str(distribution.locate_file(file))
+        for distribution in _distributions_of(names).values()
+        for file in distribution.files or ()
+        if file.name in _METADATA and file.parent.suffix in {".dist-info", ".egg-info"}
+    }
+
+
+def _distributions_of(names: Iterable[str]) -> dict[str, metadata.Distribution]:
+    wanted = {_stem(name) for name in names}
+    found: dict[str, metadata.Distribution] = {}
+    for distribution in metadata.distributions():
+        name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
+        # Ours may be installed as a link to its sources.
+        inside = name == "epm-task" or any(
+            _stem(file.as_posix()) in wanted for file in distribution.files or ()
+        )
+        if name and inside:
+            found.setdefault(name, distribution)
+    return found
 
 
 def _stem(name: str) -> str:

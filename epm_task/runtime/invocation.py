@@ -120,6 +120,18 @@ def started_by_agent(argv: Sequence[str]) -> bool:
     return any(word.partition("=")[0] == API_BASE_OPTION for word in argv)
 
 
+def helps_multiprocessing(argv: Sequence[str]) -> bool:
+    """Tell whether `multiprocessing` started this executable: as a worker, or to look after some.
+
+    It takes an executable for an interpreter, and passes it `--multiprocessing-fork`, or flags of
+    Python and `-c` with a line of its own.
+    """
+    return getattr(sys, "frozen", False) and (
+        "--multiprocessing-fork" in argv[:1]
+        or ("-c" in argv[:-1] and "from multiprocessing." in argv[argv.index("-c") + 1])
+    )
+
+
 def information_asked_for(argv: Sequence[str]) -> str:
     """Return `--selftest`, `--help` or `--version`, the first of these that *argv* holds, or ""."""
     return next((option for option in INFORMATIVE_OPTIONS if option in argv), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from importlib import import_module
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -21,7 +22,7 @@ from epm_task.contract.names import SERVICE
 from epm_task.errors import DefinitionError, InvocationError
 from epm_task.runtime.declaration import Declaration, check_declaration, check_schedule
 from epm_task.runtime.handler import Handler
-from epm_task.runtime.invocation import process_arguments, started_by_agent
+from epm_task.runtime.invocation import helps_multiprocessing, process_arguments, started_by_agent
 from epm_task.runtime.streams import StandardStreams, loading_the_program
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class Task(Generic[P, R_co]):
                 f"{self.file} calls main() when it is imported",
                 fix='write `if __name__ == "__main__":` above that line',
             )
+        if helps_multiprocessing(process_arguments()):
+            # Here, as what it calls is defined now. By name: a build must not take it along.
+            import_module("multiprocessing.spawn").freeze_support()
         from epm_task.runtime.program import main  # noqa: PLC0415  # only a program needs it
 
         main(
