@@ -10,6 +10,8 @@ from epm_task.runtime.result import encode_object
 if TYPE_CHECKING:
     import threading
 
+    from pydantic import SecretBytes, SecretStr
+
     from epm_task.contract.topic import Topic
     from epm_task.runtime.agent.client import AgentClient
     from epm_task.runtime.declaration import Declaration
@@ -59,12 +61,13 @@ class TaskContext:
         """Return the seconds left until the task's own deadline; infinity without one."""
         return self._stop.remaining()
 
-    def mask(self, *secrets: str) -> None:
+    def mask(self, *secrets: str | bytes | SecretStr | SecretBytes) -> None:
         """Put asterisks for these texts in all that the run writes from now on.
 
-        Records, publications, the result and the last line of stderr; not in what `print` writes.
-        Secret parameters and settings (`SecretStr`) need no call. A text of less than six
-        characters is not masked: it would blot out ordinary words.
+        Records, publications, the result, the last line of stderr, and what `print` writes; not in
+        what C code or another program writes. Each line of a text is masked, and each form that
+        JSON, `repr`, a URL or base64 gives it. Secret parameters and settings (`SecretStr`) need
+        no call. A text of less than six characters is not masked: it would blot out ordinary words.
         """
         self._secrets.add(secrets)
 

@@ -66,6 +66,8 @@ class StandardStreams:
         self._paused = False
         self._line_open = False
         self._end: float | None = None
+        #: What `print` writes passes it, to keep secrets out.
+        self.hide: Callable[[str], str] = str
         sys.stdout = self._text_stream(cast("TextIO | None", sys.stdout), 1)
         sys.stderr = self._text_stream(cast("TextIO | None", sys.stderr), 2)
         in_forked_children(self._become_child)
@@ -205,7 +207,20 @@ class StandardStreams:
             with suppress(OSError, ValueError):  # closed, by its reader or by the author
                 stream.flush()
         buffer = io.BufferedWriter(_SharedFile(descriptor, self))
-        return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
+        return _Printed(self, buffer)
+
+
+class _Printed(io.TextIOWrapper):
+    """`sys.stdout` or `sys.stderr`: UTF-8, without secrets."""
+
+    def __init__(self, streams: StandardStreams, buffer: Any) -> None:
+        super().__init__(buffer, "utf-8", "backslashreplace", line_buffering=True)
+        self._streams = streams
+
+    def write(self, text: str) -> int:
+        """Write *text* with asterisks for the secrets in it."""
+        super().write(self._streams.hide(text) if isinstance(text, str) else text)
+        return len(text)
 
 
 class _SharedFile(io.FileIO):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 
@@ -17,24 +18,61 @@ if TYPE_CHECKING:
 #: In an argument's file, in the agent's settings, and told by the author.
 FIRST_LINE, SECOND_LINE = "argument-secret-1", "argument-secret-2"
 SETTING, TOLD = "setting-secret", 'told "secret"\\'
+#: As the agent holds them: below models, in lists and mappings, and of bytes.
+VAULT = {
+    "token": SETTING,
+    "inner.key": "inner-secret",
+    "many": '["listed-secret"]',
+    "table": '{"a":"mapped-secret"}',
+    "maybe": "optional-secret",
+    "raw": "bytes-secret",
+}
+#: Longer than what pydantic shows of a value.
+LONG = "".join(chr(97 + n % 26) + str(n % 10) for n in range(40))
+#: What none of it may show: of the long one, no eight characters.
+PIECES = {
+    *(FIRST_LINE, SECOND_LINE, SETTING, TOLD, json.dumps(TOLD)[1:-1], "told"),
+    *("inner-secret", "listed-secret", "mapped-secret", "optional-secret", "bytes-secret"),
+    *(LONG[at : at + 8] for at in range(len(LONG) - 7)),
+    *(base64.b64encode(f"user:{each}".encode()).decode()[8:-4] for each in (FIRST_LINE, LONG)),
+}
 
 HEAD = f"""
-import logging, threading, warnings
-from pydantic import SecretStr
+import asyncio, base64, json, logging, os, sys, threading, time, traceback, warnings
+from urllib.parse import quote
+from pydantic import BaseModel, SecretBytes, SecretStr
 from epm_task import TaskContext, TaskFailed, TaskSettings, Topic, task
 
 FINDINGS = Topic("Jobs/key-scanner/findings")
 TOLD = {TOLD!r}
 
 
+class Inner(BaseModel):
+    key: SecretStr
+
+
+class Number(BaseModel):
+    n: int
+
+
 class Settings(TaskSettings, plugin="Vault"):
     token: SecretStr
+    inner: Inner
+    many: list[SecretStr]
+    table: dict[str, SecretStr]
+    maybe: SecretStr | None = None
+    raw: SecretBytes
 
 
-@task(job_id="key-scanner", publishes=[FINDINGS])
-def program(ctx: TaskContext, settings: Settings, *, password: SecretStr) -> object:
-    ctx.mask(TOLD)
-    secrets = [*password.get_secret_value().split(), settings.token.get_secret_value(), TOLD]
+@task(job_id="key-scanner", publishes=[FINDINGS], timeout_seconds=20)
+def program(
+    ctx: TaskContext, settings: Settings, *, password: SecretStr, long: list[SecretStr]
+) -> object:
+    ctx.mask(TOLD.encode())
+    held = [settings.token, settings.inner.key, *settings.many, *settings.table.values()]
+    held += [settings.maybe, *long]
+    secrets = [*password.get_secret_value().split(), *(s.get_secret_value() for s in held)]
+    secrets += [settings.raw.get_secret_value().decode(), TOLD]
     text = " and ".join(secrets)
 """
 
@@ -63,6 +101,50 @@ WAYS = {
     "thread left": """
     threading.Thread(target=threading.Event().wait, name=text).start()
 """,
+    "thread names at the deadline": """
+    threading.Thread(target=time.sleep, args=(60,), name=text, daemon=True).start()
+    threading.current_thread().name = text
+    ctx.stopping.wait()
+""",
+    "task of a loop": """
+    async def go():
+        async def fail(): raise ValueError(text)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail(), name=text)
+    asyncio.run(go())
+""",
+    "notes, causes, groups": """
+    error = TaskFailed("m")
+    error.add_note(text)
+    raise error from ExceptionGroup(text, [ValueError(secrets), KeyError(text)])
+""",
+    "value in an error of pydantic": "Number(n=secrets[0])",
+    "long value in an error of pydantic": "Number(n=secrets[-3])",
+    "forms": """
+    ctx.log.info("m", a=json.dumps(json.dumps(secrets)), b=quote(text), c=repr(text.encode()))
+    basic = [base64.b64encode(f"user:{s}".encode()).decode() for s in secrets]
+    ctx.log.info("m", basic=basic)
+""",
+    "print": """
+    print(text, secrets, sep=chr(10))
+    sys.stderr.writelines(secrets)
+""",
+    "traceback": """
+    try:
+        raise ValueError(secrets)
+    except ValueError:
+        traceback.print_exc()
+""",
+    "handler of a library": """
+    logging.basicConfig(force=True)
+    logging.getLogger().warning(text)
+""",
+    "child": """
+    if not (child := os.fork()):
+        print(text)
+        raise ValueError(text)
+    os.waitpid(child, 0)
+""",
     "unraisable": """
     class Odd:
         def __del__(self):
@@ -76,25 +158,27 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_secret_leaves_on_no_way(tmp_path: Path, way: str, *, denied: bool) -> None:
     """Whatever is done with secrets, asterisks are all that is seen of them."""
-    program, file = tmp_path / "program.py", tmp_path / "secret"
+    program = tmp_path / "program.py"
     program.write_text(f"{HEAD}    {WAYS[way].strip()}\n\nprogram.main()\n")
-    file.write_text(f"{FIRST_LINE}\n{SECOND_LINE}\n")
-    file.chmod(0o600)
+    files = {"password": f"{FIRST_LINE}\n{SECOND_LINE}\n", "long": LONG}
+    for name, secret in files.items():
+        (tmp_path / name).write_text(secret)
+        (tmp_path / name).chmod(0o600)
     reasons = {"KeeperLogger": 0x87, "Jobs/key-scanner/findings": 0x87} if denied else {}
     with (
         MqttPeer(puback_reasons=reasons) as broker,
-        HttpPeer([ok(settings(broker.port)), ok({"token": SETTING})]) as agent,
+        HttpPeer([ok(settings(broker.port)), ok(VAULT)]) as agent,
     ):
         ended = run_task(
             program,
-            f"--password-file={file}",
+            *(f"--{name}-file={tmp_path / name}" for name in files),
             "--flush-timeout=1",
+            *(["--deadline=1"] if "deadline" in way else []),
             agent=agent.base_url,
             environment={"PYTHONWARNINGS": "always"},
         )
-    assert ended.exit_code in {0, 1, 70}, ended.stderr
+    assert ended.exit_code in {0, 1, 70, 124}, ended.stderr
     everything = b"\n".join([ended.stdout, ended.stderr, *broker.payloads]).decode()
     assert "********" in everything
-    shown = json.dumps(TOLD)[1:-1]
-    for secret in (FIRST_LINE, SECOND_LINE, SETTING, TOLD, shown, "told"):
-        assert secret not in everything
+    for piece in PIECES:
+        assert piece not in everything

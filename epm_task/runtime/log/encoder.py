@@ -8,8 +8,9 @@ import os
 import re
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.levels import word_for
 from epm_task.contract.record import (
@@ -25,6 +26,9 @@ from epm_task.contract.record import (
 )
 from epm_task.contract.secrets import MASK
 from epm_task.runtime.result import NoForm, dataclass_fields, form_of, key_of, whole_text
+
+if TYPE_CHECKING:
+    from epm_task.runtime.log.secret_forms import Form
 
 #: Bounds that keep a hostile value from costing more than the record's own limit.
 _MAX_DEPTH: Final = 8
@@ -149,10 +153,9 @@ _CUT_FIELDS: Final = 32 * 1024
 _CUT_MESSAGE: Final = 4 * 1024
 #: The names of jobs and loggers are far shorter.
 _MAX_NAME: Final = 200
-#: A shorter secret would blot out ordinary words.
-_SHORTEST_SECRET: Final = 6
 
-_STRING: Final = r'"(?:[^"\\]|\\.)*"'
+#: A string or a number of JSON.
+_SCALAR: Final = r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*'
 
 _encode = json.JSONEncoder(
     default=_one_name_each, allow_nan=False, check_circular=True, separators=(",", ":")
@@ -164,35 +167,47 @@ class Secrets:
 
     def __init__(self) -> None:
         """Know none yet."""
-        self._as_json: dict[str, str] = {}
+        #: Each form of theirs, with what every text that shows it holds as it is.
+        self._known: dict[Form, str] = {}
 
-    def add(self, texts: Iterable[str]) -> None:
-        """Hide these texts from now on, each line of theirs, and what `repr` makes of it."""
-        known = set(self._as_json)
-        for text in map(safe_text, texts):
-            parts = {text, *text.splitlines()}
-            known |= parts | {repr(part)[1:-1] for part in parts}
-        known = {text for text in known if len(text) >= _SHORTEST_SECRET}
-        # The longest first: a secret may be a part of another one.
-        ordered = sorted(known, key=len, reverse=True)
-        self._as_json = {text: _encode(text)[1:-1] for text in ordered}
+    def add(self, secrets: Iterable[object]) -> None:
+        """Hide these from now on: texts, bytes, `SecretStr`; `forms_of` says in which forms."""
+        for text in map(_secret_text, secrets):
+            from epm_task.runtime.log.secret_forms import forms_of  # noqa: PLC0415  # few have any
+
+            known = self._known | forms_of(text)
+            # The longest first: a secret may be a part of another one.
+            self._known = dict(sorted(known.items(), key=lambda entry: -len(entry[0].text)))
 
     def hide(self, text: str) -> str:
         """Return *text* without them."""
-        for secret in self._as_json:
-            text = text.replace(secret, MASK)
+        for form, run in self._known.items():
+            if run in text:
+                text = form.pattern.sub(MASK, text)
         return text
 
     def hide_json(self, written: str) -> str:
-        """Return a JSON text of ASCII characters without them in any of its strings."""
-        for secret in self._as_json.values():
-            if secret in written:
-                return re.sub(_STRING, self._hide_in_string, written)
+        """Return a JSON text of ASCII characters without them in any of its strings or numbers."""
+        for run in self._known.values():
+            if run in written:
+                hidden = re.sub(_SCALAR, self._hide_scalar, written)
+                return _encode(json.loads(hidden, object_pairs_hook=_named_apart))
         return written
 
-    def _hide_in_string(self, match: re.Match[str]) -> str:
+    def _hide_scalar(self, match: re.Match[str]) -> str:
         # Replaced in its written form, a secret could begin in the middle of an escape.
-        return _encode(self.hide(json.loads(match[0])))
+        written = match[0]
+        if written[0] == '"':
+            return _encode(self.hide(json.loads(written)))
+        return f'"{MASK}"' if self.hide(written) == MASK else written
+
+
+def _named_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object in which no name is there twice, as that of two secrets would be."""
+    found: dict[str, Any] = {}
+    for name, part in pairs:
+        found[f"{name} ({len(found)})" if name in found else name] = part
+    return found
 
 
 class RecordEncoder:
@@ -277,30 +292,35 @@ def _json(value: object) -> str:
 
 
 def secret_texts(value: Any) -> Iterator[str]:
-    """Yield what every `SecretStr` and `SecretBytes` in *value* holds, at any depth.
+    """Yield what every secret of pydantic's kinds in *value* holds, at any depth.
 
     Arguments and settings are trees: lists of repeated options, models below models.
     """
     if isinstance(value, type):
         return
     if hasattr(value, "get_secret_value"):
-        secret = value.get_secret_value()
-        if isinstance(secret, bytes):  # as a record would show them
-            secret = secret.decode("utf-8", "backslashreplace").rstrip("\r\n")
-        if isinstance(secret, str):
-            yield secret
+        yield _secret_text(value)
     else:
         for part in _parts(value):
             yield from secret_texts(part)
 
 
+def _secret_text(value: Any) -> str:
+    """Return a secret as text; what is not UTF-8 in bytes becomes lone surrogates."""
+    if hasattr(value, "get_secret_value"):
+        value = value.get_secret_value()
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", "surrogateescape")
+    return str(value) if isinstance(value, str) else safe_text(value)
+
+
 def _parts(value: Any) -> list[object]:
     if isinstance(value, Mapping):
-        return list(value.values())
-    if isinstance(value, list | tuple | set | frozenset):
+        return [*value, *value.values()]
+    if isinstance(value, list | tuple | set | frozenset | deque):
         return list(value)
     if (fields := dataclass_fields(value)) is not None:
         return list(fields.values())
-    if hasattr(value, "model_dump"):
-        return [part for _, part in value]
+    if hasattr(value, "model_dump"):  # its own `__iter__` may be the author's
+        return [*vars(value).values(), value.model_extra]
     return []

@@ -200,6 +200,7 @@ class RunLog:
         )
         #: What nothing of the run shows.
         self.secrets: Final = self._encoder.secrets
+        streams.hide = self.secrets.hide
         mirror = level.NUMBERS[declaration.mirror]
         self.pipe: Final = LogPipe(streams, mirror=mirror, secrets=self.secrets)
         self._sink = Sink(self._encoder, self.pipe.record)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import OrderedDict, UserDict
+from collections import OrderedDict, UserDict, deque
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from runtime.strict_record import KEYS, SECRET, encode, encoder, strict
 
 from epm_task.runtime.log.encoder import safe_text, safe_value, secret_texts, shallow_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Unshowable:
@@ -428,6 +431,17 @@ class Nested(BaseModel):
     extra: dict[str, SecretStr] = {"a": SecretStr("in-mapping")}
 
 
+class Keys(RootModel[list[SecretStr]]):
+    """A model of one value, iterated over as pydantic's documentation advises."""
+
+    def __iter__(self) -> Iterator[SecretStr]:  # type: ignore[override]
+        return iter(self.root)
+
+
+class Open(BaseModel, extra="allow"):
+    """A model that keeps what it does not know."""
+
+
 @pytest.mark.parametrize(
     ("value", "texts"),
     [
@@ -437,11 +451,15 @@ class Nested(BaseModel):
         (Login, []),
         (Key, []),
         (SecretStr("one"), ["one"]),
-        (SecretBytes(b"two\xff\r\n"), ["two\\xff"]),
-        (Secret[int](3), []),
+        (SecretBytes(b"two\xff"), ["two\udcff"]),
+        (Secret[int](3), ["3"]),
         ([SecretStr("a"), SecretStr("b")], ["a", "b"]),
         ((SecretStr("a"),), ["a"]),
         ({SecretStr("a")}, ["a"]),
+        (deque([SecretStr("a")]), ["a"]),
+        ({SecretStr("a"): SecretStr("b")}, ["a", "b"]),
+        (Keys([SecretStr("a")]), ["a"]),
+        (Open.model_validate({"more": SecretStr("extra")}), ["extra"]),
         ({"x": {"y": SecretStr("deep")}, "z": 1}, ["deep"]),
         (Key(SecretBytes(b"key")), ["key"]),
         (Nested(), ["in-model", "in-list", "in-mapping"]),
