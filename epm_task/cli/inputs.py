@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import redirect_stdout
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,7 +40,7 @@ def one_of(option: str, given: str, known: Collection[Name]) -> Name:
 
 
 def split_target(target: str) -> tuple[Path, str | None]:
-    """Return file and task of `FILE[:TASK]`.
+    """Return file and task of `FILE[:TASK]`, or of `PACKAGE.MODULE[:TASK]`.
 
     Raises:
         Failure: The file does not exist.
@@ -48,9 +50,26 @@ def split_target(target: str) -> tuple[Path, str | None]:
         text, _, name = target.rpartition(":")
         path = Path(text)
     if not path.is_file():
+        path = _file_of_module(str(path)) or path
+    if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise Failure(f"{path} {what}", fix="give the path of a Python file with a task")
     return path, name.replace("_", "-") if name else None
+
+
+def _file_of_module(name: str) -> Path | None:
+    """Return the file that `python -m NAME` runs here; no package is imported to find it."""
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return None
+    spec = PathFinder.find_spec(parts[0], [str(Path.cwd()), str(Path.cwd() / "src")])
+    if spec is None and parts[0] not in sys.stdlib_module_names | sys.modules.keys():
+        spec = find_spec(parts[0])
+    inner = parts[1:]
+    while spec is not None and (inner or spec.submodule_search_locations is not None):
+        part = inner.pop(0) if inner else "__main__"
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations or [])
+    return Path(os.path.relpath(spec.origin)) if spec and spec.origin else None
 
 
 def read_settings(file: Path | None, assignments: Iterable[str]) -> dict[str, dict[str, Any]]:

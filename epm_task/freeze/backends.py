@@ -64,6 +64,15 @@ with open(facts["contents"], "w", encoding="utf-8") as file:
     json.dump([list(entry[:2]) for entry in (*analysis.datas, *analysis.binaries)], file)
 """
 
+#: Runs a module of a package as `python -m` does, so that its relative imports work.
+_SCRIPT: Final = """\
+from importlib.util import find_spec
+
+spec = find_spec({module!r})
+__file__, __package__, __spec__ = spec.origin, {parent!r}, spec
+exec(spec.loader.get_code({module!r}))
+"""
+
 
 def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> Build:
     """Build *program* below *work* with PyInstaller.
@@ -77,12 +86,17 @@ def build_one_dir(program: Program, work: Path, *, epoch: int, version: str) -> 
     check_tools()
     hooks = write_hooks(work / "hooks", pydantic=program.pydantic, asyncio=program.asyncio)
     contents = work / "contents.json"
+    script, package = program.file.resolve(), program.package
+    if package is not None:
+        script = work / "script" / script.name
+        script.parent.mkdir()
+        script.write_text(_SCRIPT.format(module=package.name, parent=package.parent), "utf-8")
     facts: dict[str, Any] = {
-        "script": str(program.file.resolve()),
+        "script": str(script),
         "data": [[str(path.resolve()), target] for path, target in program.data],
         "analysis": {
-            "pathex": [_PACKAGE_ROOT],
-            "hiddenimports": program.include,
+            "pathex": [*([str(package.root)] if package else []), _PACKAGE_ROOT],
+            "hiddenimports": [*([package.name] if package else []), *program.include],
             "hookspath": [str(hooks), *registered()],
             "excludes": program.exclude,
         },
@@ -264,10 +278,8 @@ def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) 
         )
     folder = work / "dist" / program.command
     folder.mkdir(parents=True)
-    contents = dict(_collect(program))
-    contents |= metadata_files(contents)
-    suffixes = tuple(EXTENSION_SUFFIXES)
-    native = {name.partition("/")[0] for name in contents if name.endswith(suffixes)}
+    contents = {**(collected := dict(_collect(program))), **metadata_files(collected)}
+    native = {name.partition("/")[0] for name in contents if name.endswith(_NATIVE)}
     moment = datetime.fromtimestamp(epoch, UTC).timetuple()[:6]
     with zipfile.ZipFile(folder / f"{program.command}.pyz", "w") as archive:
 
@@ -278,6 +290,8 @@ def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) 
             archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
 
         add("__main__.py", _main(program))
+        for package in _namespaces(contents):
+            add(f"{package}/", b"")  # by such an entry zipimport knows it
         for name, file in contents.items():
             data = Path(file).read_bytes()
             if name.partition("/")[0] in native:
@@ -292,6 +306,15 @@ def build_zip_program(program: Program, work: Path, *, python: str, epoch: int) 
     return Build(folder, program.command, contents)
 
 
+_NATIVE: Final = tuple(EXTENSION_SUFFIXES)
+
+
+def _namespaces(names: Collection[str]) -> list[str]:
+    """Return the packages without `__init__.py` among the folders of files."""
+    folders = {above.as_posix() for name in names for above in PurePath(name).parents[:-1]}
+    return sorted(one for one in folders if "." not in one and f"{one}/__init__.py" not in names)
+
+
 #: What the runtime consists of.
 _OURS: Final = (
     *("contract", "runtime"),
@@ -301,11 +324,15 @@ _OURS: Final = (
 
 def _collect(program: Program) -> Iterator[tuple[str, str]]:
     """Yield name in the archive and file of all that the task and the runtime import."""
-    yield f"{program.file.stem}.py", str(program.file.resolve())
+    if program.package is None:
+        yield f"{program.file.stem}.py", str(program.file.resolve())
     ours = Path(__file__).parents[1]
     for part in _OURS:
         yield from _files(ours / part, ours.parent)
     included = {top: _top(path, top) for top, path in program.included().items()}
+    if package := program.package:
+        top = package.name.partition(".")[0]
+        included[top] = package.root / top
     for top, root in sorted({**_imported(program), **included}.items()):
         for name, file in _files(root, root.parent):
             module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
@@ -347,7 +374,9 @@ def _main(program: Program) -> bytes:
     version = sys.version_info[:2]
     code = {"code": int(ExitCode.CONFIG), "code_name": ExitCode.CONFIG.name}
     python = {"version": tuple(version), "dotted": ".".join(map(str, version))}
-    names = {"module": program.file.stem, "command": program.command}
+    package = program.package
+    module = package.name if package else program.file.stem
+    names = {"module": module, "command": program.command}
     return _MAIN.format(**names, **python, **code).encode()
 
 

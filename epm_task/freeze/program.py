@@ -24,7 +24,7 @@ from epm_task import runtime
 from epm_task.freeze import FreezeError
 from epm_task.freeze.unused import OTHER_SYSTEMS, RICH_VALUES, SETTINGS
 from epm_task.job.step import command_name
-from epm_task.job.task_file import TaskFileError, read_task_file
+from epm_task.job.task_file import PackageModule, TaskFileError, package_module, read_task_file
 from epm_task.runtime.start_up import PUT_OFF
 
 if TYPE_CHECKING:
@@ -65,13 +65,24 @@ class Program:
     exclude: tuple[str, ...] = ()
     data: tuple[tuple[Path, str], ...] = ()
 
+    @property
+    def package(self) -> PackageModule | None:
+        """The module that the task file is in its package; None when it runs as a script."""
+        return package_module(self.file)
+
+    @property
+    def root(self) -> Path:
+        """The folder from which the task file imports its own modules."""
+        package = self.package
+        return package.root if package else self.file.resolve().parent
+
     def included(self) -> dict[str, Path]:
         """Return the file of the top-level module of each of `include`, by its name.
 
         Raises:
             FreezeError: A module is neither beside the task file nor installed.
         """
-        places = [str(self.file.resolve().parent), *sys.path]
+        places = [str(self.root), *sys.path]
         found = {}
         for name in self.include:
             top = name.partition(".")[0]
@@ -83,7 +94,8 @@ class Program:
 
     def own_modules(self) -> list[str]:
         """Return the modules that lie beside or below the task file, without libraries."""
-        folder = self.file.resolve().parent
+        package = self.package
+        folder = self.root / package.name.partition(".")[0] if package else self.root
         return [
             name
             for name, file in self.modules.items()
@@ -169,7 +181,7 @@ def _facts_of(file: Path) -> dict[str, Any]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "epm_task.freeze.program", str(file)],
+            [sys.executable, "-P", "-m", "epm_task.freeze.program", str(file)],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -246,6 +246,8 @@ def loading_the_program() -> bool:
         module: str = frame.f_globals.get("__name__", "")
         if module == "__main__":
             return frame.f_code.co_name == "<module>"
+        if module == "runpy":  # `python -m` imports the packages above the program first
+            return frame.f_code.co_name == "_get_module_details"
         importing = module == "epm_task" or module.startswith(("importlib", "_frozen_importlib"))
         if not importing and frame.f_code.co_name not in {"<module>", "exec_module"}:
             return False

@@ -94,7 +94,7 @@ class Task(Generic[P, R_co]):
         Args:
             argv: Arguments without the program; by default those of the process.
         """
-        if self.handler.source.__module__.startswith(LOOKED_AT):
+        if LOOKED_AT in self.handler.source.__module__:
             raise DefinitionError(
                 f"{self.file} calls main() when it is imported",
                 fix='write `if __name__ == "__main__":` above that line',

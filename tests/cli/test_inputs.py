@@ -133,6 +133,21 @@ def test_split_target(tmp_path: Path) -> None:
         assert split_target(f"{odd}:c") == (odd, "c")
 
 
+def test_split_target_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `python -m` has it: a module in a package, or a package with `__main__`."""
+    file = task_file(tmp_path, "", "__main__.py")
+    (tmp_path / "src" / "pack").mkdir(parents=True)
+    (tmp_path / "src" / "pack" / "__init__.py").write_text("raise SystemExit('imported')")
+    file.rename(tmp_path / "src" / "pack" / "__main__.py")
+    task_file(tmp_path / "src" / "pack", "", "tasks.py")
+    monkeypatch.chdir(tmp_path)
+    assert split_target("pack.tasks:a_b") == (Path("src/pack/tasks.py"), "a-b")
+    assert split_target("pack") == (Path("src/pack/__main__.py"), None)
+    for name in ("pack.nothing", "nothing", "json", "json.tool", "epm_task.job"):
+        with pytest.raises(Failure, match="does not exist"):
+            split_target(name)
+
+
 def test_read_settings(tmp_path: Path) -> None:
     """Assignments lie above the file; the first dot ends the plugin, the first `=` the key."""
     file = task_file(tmp_path, '{"P": {"a": 1, "b.c": null}}', "settings.json")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from freeze.building import EXAMPLES, BuildFolder, run_cli
+from simulator.task_files import in_a_package
 
 from epm_task.freeze.installed import check_install, passed, read_installed
 from epm_task.freeze.unused import UNUSED
@@ -137,6 +138,15 @@ def test_two_builds_are_the_same(hello: Path, tmp_path: Path) -> None:
         for folder in (hello, tmp_path / "out" / "Jobs" / "bin" / "Hello")
     ]
     assert manifests[0]["files"] == manifests[1]["files"]
+
+
+def test_a_task_of_a_package(tmp_path: Path) -> None:
+    """Its relative imports work in the executable, also from a package without `__init__.py`."""
+    path = in_a_package(tmp_path, "from ..other import N", "pack/inner", ())
+    run_cli("freeze", path, "-o", tmp_path / "out")
+    with Agent() as agent:
+        run = agent.run(tmp_path / "out/Jobs/bin/Count/Count")
+    assert run.result == {"n": 3}, run.stderr
 
 
 def test_started_by_hand_it_says_so(hello: Path) -> None:

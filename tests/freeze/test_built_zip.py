@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from freeze.building import EPOCH, EXAMPLES, SEVERAL, task_file
+from simulator.task_files import in_a_package
 
 from epm_task.freeze import FreezeError
 from epm_task.freeze.freezing import FreezeOptions, freeze
@@ -121,6 +122,18 @@ def test_own_modules_and_data_come_along(tmp_path: Path) -> None:
     with Agent() as agent:
         run = agent.run(built.executable)
     assert run.result == {"words": ["beside", "named", "data"]}, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "packages"), [("src/pack/inner", ("src/pack", "src/pack/inner")), ("pack/inner", ())]
+)
+def test_a_task_of_a_package(tmp_path: Path, folder: str, packages: tuple[str, ...]) -> None:
+    """Its whole package comes along, and one without `__init__.py` stays one in the archive."""
+    path = in_a_package(tmp_path, "from ..other import N", folder, packages)
+    built = zipped(path, tmp_path / "out")
+    with Agent() as agent:
+        run = agent.run(built.executable)
+    assert run.result == {"n": 3}, run.stderr
 
 
 def test_several_tasks_in_one_program(tmp_path: Path) -> None:

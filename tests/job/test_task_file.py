@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from simulator.task_files import SCANNER, TWO_TASKS, write
+from simulator.task_files import IN_A_PACKAGE, SCANNER, TWO_TASKS, in_a_package, write
 
-from epm_task.job.task_file import TaskFileError, find_task, read_task_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from epm_task.job.task_file import TaskFileError, find_task, package_module, read_task_file
 
 
 def test_only_task_of_a_file(tmp_path: Path) -> None:
@@ -56,3 +53,55 @@ def test_imported_tasks_belong_to_their_own_file(
     monkeypatch.syspath_prepend(str(tmp_path))
     path = write(tmp_path, "from scanner_of_test import key_scanner as epm_task", "other.py")
     assert read_task_file(path).tasks == {}
+
+
+#: What the file imports, where it is, and the packages: those with `__init__.py`.
+LAYOUTS = [
+    ("from .other import N", "pack", ("pack",)),
+    ("from .other import N", "pack", ()),
+    ("from ..other import N", "pack/inner", ("pack", "pack/inner")),
+    ("from ..other import N", "pack/inner", ()),
+    ("from .inner.other import N", "src/pack", ("src/pack",)),
+    ("from pack.other import N", "src/pack", ("src/pack",)),
+    ("try:\n    from .other import N\nexcept ImportError:\n    from other import N", "pack", ()),
+    ("from .other import N", "my-tasks", ()),
+]
+
+
+@pytest.mark.parametrize(("imports", "folder", "packages"), LAYOUTS)
+def test_a_file_of_a_package(
+    tmp_path: Path, imports: str, folder: str, packages: tuple[str, ...]
+) -> None:
+    """It imports from its package, also when the process knows another package of that name."""
+    for number in (1, 2):
+        root = tmp_path / str(number)
+        path = in_a_package(root, imports, folder, packages, number)
+        (task,) = read_task_file(path).tasks.values()
+        assert task() == {"n": number}
+        origin = sys.modules[task.handler.source.__module__].__file__
+        assert origin is not None
+        assert Path(origin) == path
+
+
+@pytest.mark.parametrize(
+    ("imports", "folder", "packages"),
+    [
+        ("from other import N", "pack", ("pack",)),
+        ("import json; N = 3", "json", ("json",)),
+        ("from .other import N", "v1.2", ()),
+    ],
+)
+def test_a_file_of_no_package(
+    tmp_path: Path, imports: str, folder: str, packages: tuple[str, ...]
+) -> None:
+    """What a script can import stays a script; a folder with a dot is no package."""
+    assert package_module(in_a_package(tmp_path, imports, folder, packages)) is None
+
+
+def test_modules_of_a_task_file_do_not_replace_those_of_python(tmp_path: Path) -> None:
+    """A file may import its own `this.py`; everybody else gets that of Python afterwards."""
+    write(tmp_path, "N = 3\n", "this.py")
+    text = IN_A_PACKAGE.format(imports="from this import N")
+    (task,) = read_task_file(write(tmp_path, text)).tasks.values()
+    assert task() == {"n": 3}
+    assert "this" not in sys.modules

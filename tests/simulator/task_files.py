@@ -53,11 +53,37 @@ if __name__ == "__main__":
 '''
 
 
+IN_A_PACKAGE = '''
+from epm_task import task
+{imports}
+
+@task
+def count():
+    """Use another module of the package."""
+    return {{"n": N}}
+
+if __name__ == "__main__":
+    count.main()
+'''
+
+
 def write(folder: Path, text: str, name: str = "my_task.py") -> Path:
     """Write a task file and return its path."""
     path = folder / name
     path.write_text(text)
     return path
+
+
+def in_a_package(
+    root: Path, imports: str, folder: str, packages: tuple[str, ...], number: int = 3
+) -> Path:
+    """Write a task file that imports `N = number` from its package, and return its path."""
+    (root / folder / "inner").mkdir(parents=True)
+    for package in packages:
+        (root / package / "__init__.py").touch()
+    for place in (root / folder, root / folder / "inner", (root / folder).parent):
+        (place / "other.py").write_text(f"N = {number}\n")
+    return write(root / folder, IN_A_PACKAGE.format(imports=imports), "tasks.py")
 
 
 def call(

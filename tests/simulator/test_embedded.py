@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import psutil
 import pytest
 from peers.patience import PATIENCE
-from simulator.task_files import SCANNER, TWO_TASKS, call, write
+from simulator.task_files import SCANNER, TWO_TASKS, call, in_a_package, write
 
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent, InvalidJob, StillRunning
@@ -26,6 +27,8 @@ from epm_task.simulator.start_error import PortTaken, RootHeld, RootUnusable, Un
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from epm_task.runtime.task import Task
 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
@@ -53,6 +56,36 @@ def test_sample_of_the_issue(agent: Agent, tmp_path: Path) -> None:
     assert 0.1 < (run.registration.seconds or 0) < run.seconds
     assert run.acknowledged == len(run.records)
     assert {record.source_channel for record in run.records} == {"broker"}
+
+
+@pytest.mark.parametrize("packages", [("pack", "pack/inner"), ()])
+def test_a_task_of_a_package(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...]
+) -> None:
+    """By its file, and as it was imported, from any working folder; what a package prints is noise.
+
+    The working folder may hold a module that has the name of one of Python.
+    """
+    path = in_a_package(tmp_path, "from ..other import N", "pack/inner", packages)
+    if packages:
+        (path.parent / "__init__.py").write_text("from epm_task import task\nprint('noise')\n")
+    (tmp_path / "elsewhere").mkdir()
+    write(tmp_path / "elsewhere", "raise SystemExit('taken')", "platform.py")
+    for target in (path, _imported(tmp_path, "pack.inner.tasks", monkeypatch)):
+        run = agent.run(target, cwd=tmp_path / "elsewhere")
+        assert (run.exit_code, run.stdout) == (0, b'{"n":3}\n'), run.stderr
+
+
+def _imported(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Task[..., Any]:
+    monkeypatch.syspath_prepend(str(root))
+    with monkeypatch.context() as others:
+        for loaded in [one for one in sys.modules if one.partition(".")[0] == "pack"]:
+            others.delitem(sys.modules, loaded)
+        module = importlib.import_module(name)
+        for loaded in [one for one in sys.modules if one.partition(".")[0] == "pack"]:
+            others.delitem(sys.modules, loaded)
+    task: Task[..., Any] = module.count
+    return task
 
 
 def test_first_task_starts_after_less_than_a_second_of_work(tmp_path: Path) -> None:

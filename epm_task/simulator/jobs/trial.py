@@ -6,13 +6,14 @@ what a value can do to the command line here is what it can do in the field.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.contract.client_id import usable_job_id
 from epm_task.contract.names import API_BASE_ARGUMENT, SERVICE
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.job.task_file import find_task
+from epm_task.job.task_file import find_task, package_module
 from epm_task.runtime.parameter import make_parameter
 from epm_task.runtime.task import Task
 from epm_task.runtime.value_text import text_of
@@ -57,7 +58,15 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     task = target if isinstance(target, Task) else find_task(path, task_name)
     program, env = python_program() if path.suffix == ".py" else (str(path), {})
     values = _Values()
-    line = [values.quoted("TaskFile", str(path))] if path.suffix == ".py" else []
+    line = []
+    if path.suffix == ".py":
+        package = package_module(path, task)
+        if package is not None:  # -P: the working folder is no place of modules
+            line = ["-P", "-m", values.quoted("TaskModule", package.name)]
+            places = (str(package.root), os.environ.get("PYTHONPATH"))
+            env = {**env, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+        else:
+            line = [values.quoted("TaskFile", str(path))]
     line += [API_BASE_ARGUMENT, f"--ca-file={values.quoted('CaFile', str(ca_file))}"]
     if task is not None and len(task.siblings()) > 1:
         line.append(f"--task={task.name}")
