@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from epm_task.admin.errors import AdminUnreachable, CredentialRefused
 from epm_task.admin.exchange import unsafe_peer
+from epm_task.admin.log_files import JobLines, LogFiles, files_of
+from epm_task.contract.layout import RUN_HISTORY
 from epm_task.contract.record import JOB_ID, read_fields
 from epm_task.contract.run_history import EndedRun, read_run
 from epm_task.contract.topic import KEEPER_LOGGER
@@ -17,33 +19,62 @@ from epm_task.runtime.attestation.attestation import Untrusted
 from epm_task.runtime.start_up import slim_import
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from epm_task.admin.credential import Credential
 
 
+#: The agent may write the last records a moment after the end of the run.
+_LATE_SECONDS: Final = 0.3
+#: The vendor's agent keeps records for 5 s before it writes them.
+_FLUSH_SECONDS: Final = 6.0
+#: More records than these are given in several calls.
+_ENOUGH: Final = 10_000
+
+
 class LogRecords:
-    """The records of one job that are written to the log from now on.
+    """The records of one job that are written to the agent's logs from now on.
 
     Its runs cannot be told apart: a record carries the task's own id of its run.
+
+    Attributes:
+        late_seconds: How long after the end of a run its records may come.
+
+    Raises:
+        OSError: A log cannot be read.
     """
 
-    def __init__(self, path: Path, job_id: str) -> None:
-        self._tail = Tail(path)
-        self._job_id = job_id
+    def __init__(self, logs: Sequence[Path], job_id: str) -> None:
+        self._files = LogFiles(*logs)
+        self._lines = JobLines(job_id)
+        # Only the agent of this package writes both, and each record at once.
+        present = [log for log in logs if files_of(log)]
+        at_once = present and all((log.parent / RUN_HISTORY).exists() for log in present)
+        self.late_seconds = _LATE_SECONDS if at_once else _FLUSH_SECONDS
+
+    @property
+    def behind(self) -> bool:
+        """Whether the last call left some."""
+        return self._files.behind
 
     def records(self, wait_seconds: float) -> list[dict[str, Any]]:  # noqa: ARG002  # as the broker's
         """Return the records since the last call; a file needs no waiting.
 
         Raises:
-            OSError: The file cannot be read.
+            OSError: A log cannot be read.
         """
-        found = (read_fields(line) for line in self._tail.lines())
-        return [record for record in found if record and record.get(JOB_ID) == self._job_id]
+        found = self._lines.records(self._files.lines())
+        while self._files.behind and len(found) < _ENOUGH:
+            found += self._lines.records(self._files.lines())
+        return found
+
+    def rest(self) -> list[dict[str, Any]]:
+        """Return what was written without a line end."""
+        return self._lines.records(self._files.rests())
 
     def close(self) -> None:
-        """Hold nothing: the file is open only while it is read."""
+        """Hold nothing: a file is open only while it is read."""
 
 
 # With PySocks installed paho would obey MQTT_PROXY.
@@ -67,6 +98,10 @@ class BrokerRecords:
         UnsafeConnection: A file is not safe, or another user's process holds the port.
         WrongUse: A file of the credential is not what it must be.
     """
+
+    #: As of `LogRecords`.
+    late_seconds: Final = _LATE_SECONDS
+    behind: Final = False
 
     def __init__(self, address: tuple[str, int], credential: Credential, job_id: str) -> None:
         self._job_id = job_id
@@ -104,6 +139,10 @@ class BrokerRecords:
             raise AdminUnreachable(self._url, "the broker closed the connection")
         taken, self._records = self._records, []
         return taken
+
+    def rest(self) -> list[dict[str, Any]]:
+        """Return nothing: a message is whole."""
+        return []
 
     def close(self) -> None:
         """Leave the broker."""
@@ -153,58 +192,8 @@ class BrokerRecords:
 RecordSource: TypeAlias = LogRecords | BrokerRecords
 
 
-class Tail:
-    """The new lines of one file, which need not exist yet.
-
-    It moves to `path.1` when it is full, which Windows refuses for an open file: it is open only
-    while it is read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._rest = b""
-        self._inode, self._offset = _identity(path)
-
-    def lines(self) -> list[bytes]:
-        """Return the whole lines that were added since the last call.
-
-        Raises:
-            OSError: The file cannot be read.
-        """
-        inode, _ = _identity(self._path)
-        data = b""
-        if self._inode is not None and inode != self._inode:
-            data += self._read(self._path.with_name(f"{self._path.name}.1"))
-            self._offset = 0
-        self._inode = inode
-        data += self._read(self._path)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        return whole
-
-    def _read(self, path: Path) -> bytes:
-        try:
-            with path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return b""
-        self._offset += len(data)
-        return data
-
-
-def _identity(path: Path) -> tuple[int | None, int]:
-    """Return inode and size; None and 0 while the file is absent."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None, 0
-    return found.st_ino, found.st_size
-
-
 #: People take this for at once.
 _WAIT_SECONDS: Final = 0.1
-#: The agent may write the last records a moment after the end of the run.
-_LATE_SECONDS: Final = 0.3
 
 
 class Follower:
@@ -221,7 +210,7 @@ class Follower:
         show: Callable[[dict[str, Any]], None],
     ) -> None:
         self._source = source
-        self._ends = Tail(history) if history else None
+        self._ends = LogFiles(history) if history else None
         self._show = show
 
     def follow(self, job_id: str, run_id: str, seconds: float) -> EndedRun | None:
@@ -239,10 +228,12 @@ class Follower:
             ended = self._find_end(job_id, run_id)
             if ended is not None or time.monotonic() >= until:
                 break
-        if ended is not None:
-            until = time.monotonic() + _LATE_SECONDS
-            while time.monotonic() < until:
-                self._show_new_records()
+        if self._source is not None:
+            until = time.monotonic() + self._source.late_seconds
+            while self._show_new_records() or time.monotonic() < until:
+                pass
+            for record in self._source.rest():
+                self._show(record)
         return ended
 
     def close(self) -> None:
@@ -255,9 +246,11 @@ class Follower:
         same = (run for run in runs if run.job_id == job_id and run_id in {"", run.run_id})
         return next(same, None)
 
-    def _show_new_records(self) -> None:
+    def _show_new_records(self) -> bool:
+        """Show what is new; return whether more of it is there already."""
         records = self._source.records(_WAIT_SECONDS) if self._source else []
         for record in records:
             self._show(record)
         if not records:
             time.sleep(0.02)
+        return self._source is not None and self._source.behind

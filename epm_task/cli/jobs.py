@@ -272,9 +272,9 @@ def _follower(  # noqa: PLR0913  # each is an option of the command line
             fix="give --agent-root for log and run history, --log FILE, or --broker HOST:PORT",
         )
     root = AgentRoot(agent_root.absolute()) if agent_root else None
-    file = log or (root.keeper_logger if root else None)
+    logs = [log] if log else root.all_logs() if root else []
     try:
-        source: RecordSource | None = LogRecords(file, job_id) if file else None
+        source: RecordSource | None = LogRecords(logs, job_id) if logs else None
         if broker is not None:
             source = BrokerRecords(broker_address(broker), credential, job_id)
         return Follower(source, root.run_history if root else None, show)

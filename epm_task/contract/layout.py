@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.json_text import read_object
+from epm_task.contract.json_text import BadJson, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +28,14 @@ PRESETS: Final = {
 PORTS_SECTION: Final = "Settings"
 HTTPS_PORT_KEY: Final = "KestrelHttpsPort"
 HTTP_PORT_KEY: Final = "KestrelHttpPort"
+#: The log of what tasks publish, and the run history of this package's agent, which lies beside it.
+KEEPER_LOG: Final = "KeeperLogger.log"
+RUN_HISTORY: Final = "runs.jsonl"
+#: Where an agent's log was seen in the field, and where its plugin says it is, if it does.
+_LOG_FOLDER_IN_FIELD: Final = Path("bin", "KeeperLogger", "Log")
+_LOG_PLUGIN: Final = "KeeperLogger.json"
+_LOG_PATH_KEY: Final = "log.file.path"
+_ROOT_TOKEN: Final = re.compile(r"\{(?:approot|rootdir)\}", re.IGNORECASE)
 #: `scriptType` by the extension of a program in `Jobs/bin`. The vendor documents `Auto` only.
 SCRIPT_TYPES: Final = {
     ".py": "python",
@@ -43,7 +53,7 @@ class AgentRoot:
         path: The root, absolute, because tasks run in another folder than the agent.
         appsettings: The file that names the ports.
         jobs_bin: The folder of the programs, one folder for each command.
-        keeper_logger: The log of what tasks publish.
+        keeper_logger: The log of what tasks publish, as this package's agent writes it.
         run_history: The ends of runs, which only the agent of this package writes.
         certificates: The keys of the agent of this package.
         store: What was set through the API, in the agent of this package.
@@ -57,11 +67,31 @@ class AgentRoot:
         self.jobs_bin: Final = self.jobs / "bin"
         self.plugins: Final = self.path / "Plugins"
         self.logs: Final = self.path / "Log"
-        self.keeper_logger: Final = self.logs / "KeeperLogger.log"
-        self.run_history: Final = self.logs / "runs.jsonl"
+        self.keeper_logger: Final = self.logs / KEEPER_LOG
+        self.run_history: Final = self.logs / RUN_HISTORY
         self.certificates: Final = self.path / "certs"
         self.store: Final = self.path / "settings-store.json"
         self.lock_file: Final = self.path / "agent.lock"
+
+    def all_logs(self) -> list[Path]:
+        """Return where the log may be: as here, as in the field, and as the plugin's settings say.
+
+        None of them needs to exist, and several may.
+        """
+        found = [self.keeper_logger, self.plugins / _LOG_FOLDER_IN_FIELD / KEEPER_LOG]
+        try:
+            plugin = read_object(self.plugins / _LOG_PLUGIN)
+        except BadJson:
+            plugin = {}
+        metadata = plugin.get("metadata")
+        for settings in (plugin, metadata if isinstance(metadata, dict) else {}):
+            named = settings.get(_LOG_PATH_KEY)
+            text = (
+                _ROOT_TOKEN.sub(lambda _: str(self.path), named) if isinstance(named, str) else ""
+            )
+            if text and "{" not in text and (path := Path(text)).is_absolute():
+                found.append(path if path.suffix == ".log" else path / KEEPER_LOG)
+        return list(dict.fromkeys(found))
 
     def read_ports(self) -> tuple[int | None, int | None]:
         """Return the HTTPS and the HTTP port that `appsettings.json` names, None for what it lacks.
@@ -79,7 +109,17 @@ def find_root(given: Path | None, presets: Iterable[str] | None = None) -> Agent
     if given is not None:
         return AgentRoot(given)
     names = PRESETS.get(sys.platform, ()) if presets is None else presets
-    return next((AgentRoot(path) for name in names if (path := Path(name)).is_dir()), None)
+    return next((AgentRoot(path) for name in names if _may_be_folder(path := Path(name))), None)
+
+
+def _may_be_folder(path: Path) -> bool:
+    """Return whether a folder is there, or what is there is closed to this user."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def find_program(

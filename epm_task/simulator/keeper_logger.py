@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from epm_task.simulator.start_error import UnknownLevel
 
 if TYPE_CHECKING:
     import io
+    from collections.abc import Callable
     from pathlib import Path
 
     from epm_task.contract.record import Record
@@ -36,7 +37,7 @@ class KeeperLogger:
         if level.casefold() not in NUMBERS:
             raise UnknownLevel(level, NUMBERS)
         self._least = NUMBERS[level.casefold()]
-        self._file = RotatingFile(path)
+        self._file = DailyFile(path)
         self.stopped = False
 
     def write(self, message: Message, record: Record) -> None:
@@ -63,7 +64,7 @@ def _line(message: Message, record: Record) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-#: Size at which the file moves aside, and how many older ones are kept: 60 MB at most.
+#: Size at which a file moves aside, and how many older ones are kept: 60 MB at most.
 _FULL_BYTES: Final = 10 << 20
 _OLDER_FILES: Final = 5
 
@@ -86,24 +87,75 @@ class RotatingFile:
             OSError: The disk is full, or the file is gone.
         """
         size = self._file.tell()
-        if size and size + len(line) >= self._full_bytes:
-            self._rotate()
+        if size and self._is_over(size + len(line)):
+            self._file.close()
+            self._move_aside()
+            self._file = _open(self._path)
         self._file.write(line + b"\n")
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _rotate(self) -> None:
-        self._file.close()
+    def _is_over(self, size: int) -> bool:
+        return size >= self._full_bytes
+
+    def _move_aside(self) -> None:
         for number in range(self._older_files, 0, -1):
             younger = self._older(number - 1) if number > 1 else self._path
             if younger.exists():
                 younger.replace(self._older(number))
-        self._file = _open(self._path)
 
     def _older(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+#: How long the vendor keeps older files, unless it is told otherwise.
+_KEPT_DAYS: Final = 15
+_MOMENT: Final = "_%Y%m%d_%H%M%S"
+
+
+class DailyFile(RotatingFile):
+    """Append lines to *path*, and rename it as the vendor's agent does, by the local time of *now*.
+
+    At midnight it becomes `path_YYYYMMDD`, at *full_bytes* `path_YYYYMMDD_HHMMSS`; what is older
+    than 15 days, and more than *older_files*, is deleted.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        full_bytes: int = _FULL_BYTES,
+        older_files: int = _KEPT_DAYS,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self._now = now
+        seconds = path.stat().st_mtime if path.exists() else now().timestamp()
+        self._day = datetime.fromtimestamp(seconds, now().tzinfo)
+        super().__init__(path, full_bytes=full_bytes, older_files=older_files)
+
+    def _is_over(self, size: int) -> bool:
+        return super()._is_over(size) or self._now().date() > self._day.date()
+
+    def _move_aside(self) -> None:
+        now, moment = self._now(), self._day
+        aside = self._dated(f"{moment:_%Y%m%d}")
+        if now.date() == moment.date():
+            moment, aside = now, self._dated(f"{now:{_MOMENT}}")
+        while aside.exists():
+            moment += timedelta(seconds=1)
+            aside = self._dated(f"{moment:{_MOMENT}}")
+        self._path.replace(aside)
+        self._day = now
+        oldest = self._dated(f"_{now - timedelta(days=_KEPT_DAYS):%Y%m%d}").name
+        older = sorted(self._path.parent.glob(f"{self._path.stem}_*{self._path.suffix}"))
+        for number, path in enumerate(reversed(older), 1):
+            if number > self._older_files or path.name < oldest:
+                path.unlink(missing_ok=True)
+
+    def _dated(self, ending: str) -> Path:
+        return self._path.with_name(f"{self._path.stem}{ending}{self._path.suffix}")
 
 
 def _open(path: Path) -> io.FileIO:

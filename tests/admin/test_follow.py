@@ -22,11 +22,10 @@ from epm_task.admin.errors import (
     CredentialRefused,
     UnsafeConnection,
 )
-from epm_task.admin.follow import BrokerRecords, Follower, LogRecords, Tail
+from epm_task.admin.follow import BrokerRecords, Follower, LogRecords
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.run_history import last_run
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.simulator.keeper_logger import RotatingFile
 from epm_task.testing import Agent
 
 if TYPE_CHECKING:
@@ -110,41 +109,6 @@ def test_a_broker_that_leaves_is_told() -> None:
         source.close()
 
 
-def test_only_what_is_added_is_read(tmp_path: Path) -> None:
-    """A line that is not whole yet waits."""
-    path = tmp_path / "log"
-    path.write_bytes(b"old\n")
-    tail = Tail(path)
-    with path.open("ab") as file:
-        file.write(b"one\ntw")
-        file.flush()
-        assert tail.lines() == [b"one"]
-        file.write(b"o\n")
-    assert tail.lines() == [b"two"]
-    assert tail.lines() == []
-
-
-def test_a_file_that_comes_later_is_read_from_its_start(tmp_path: Path) -> None:
-    """As when the agent has not run anything yet."""
-    tail = Tail(tmp_path / "log")
-    assert tail.lines() == []
-    (tmp_path / "log").write_bytes(b"first\n")
-    assert tail.lines() == [b"first"]
-
-
-def test_no_line_is_lost_when_the_file_moves_aside(tmp_path: Path) -> None:
-    """The agent's own log moves aside when it is full."""
-    path = tmp_path / "log"
-    log = RotatingFile(path, full_bytes=100)
-    tail, read = Tail(path), []
-    for number in range(60):
-        log.append(b"line %d" % number)
-        if number % 3 == 0:
-            read += tail.lines()
-    log.close()
-    assert read + tail.lines() == [b"line %d" % number for number in range(60)]
-
-
 def line(**fields: Any) -> bytes:
     """Return a line of the history."""
     return json.dumps({"id": "r1", "jobId": "probe", "exitCode": 0, **fields}).encode() + b"\n"
@@ -182,11 +146,12 @@ def append(path: Path, **fields: Any) -> None:
 
 def test_records_are_shown_also_after_the_end(tmp_path: Path) -> None:
     """The agent may write the last ones a moment later; other jobs are passed over."""
-    log, runs = tmp_path / "log", tmp_path / "runs"
+    log, runs = tmp_path / "log", tmp_path / "runs.jsonl"
+    append(runs)
     append(log, jobId="probe", message="before")
     shown: list[str] = []
     follower = Follower(
-        LogRecords(log, "probe"), runs, lambda record: shown.append(record["message"])
+        LogRecords([log], "probe"), runs, lambda record: shown.append(record["message"])
     )
 
     def write() -> None:
@@ -209,3 +174,36 @@ def test_an_end_that_nobody_saw_is_none(tmp_path: Path) -> None:
     """With neither source nor history there is only the time."""
     assert Follower(None, tmp_path / "runs", print).follow("probe", "r", 0.1) is None
     assert Follower(None, None, print).follow("probe", "", 0.1) is None
+
+
+def test_a_log_of_the_vendors_agent_is_waited_for_longer(tmp_path: Path) -> None:
+    """It keeps records for 5 s before it writes them; ours, which has a history, does not."""
+    log, runs = tmp_path / "KeeperLogger.log", tmp_path / "runs.jsonl"
+    log.touch()
+    assert LogRecords([log], "probe").late_seconds > 5
+    runs.touch()
+    assert LogRecords([log, tmp_path / "none" / "KeeperLogger.log"], "probe").late_seconds < 1
+    (tmp_path / "field").mkdir()
+    (tmp_path / "field" / "KeeperLogger_20261126.log").touch()
+    assert LogRecords([log, tmp_path / "field" / "KeeperLogger.log"], "probe").late_seconds > 5
+
+
+def test_records_that_the_vendors_agent_writes_late_are_shown(tmp_path: Path) -> None:
+    """After the time that was asked for; the last one has no line end yet."""
+    log = tmp_path / "KeeperLogger.log"
+    log.touch()
+    shown: list[str] = []
+    follower = Follower(
+        LogRecords([log], "probe"), None, lambda each: shown.append(each["message"])
+    )
+
+    def write() -> None:
+        time.sleep(1)
+        with log.open("a") as file:
+            file.write("2026-11-26 09:00:00 [ERR] job probe failed\n2026 [WRN] probe: the end")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert follower.follow("probe", "", 0.1) is None
+    writer.join()
+    assert shown == ["job probe failed", "probe: the end"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +49,32 @@ def test_a_broken_file_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "appsettings.json").write_text(text)
     with pytest.raises(ValueError, match=r"Expecting|nested|object is needed"):
         AgentRoot(tmp_path).read_ports()
+
+
+def test_the_log_is_where_the_plugin_says(tmp_path: Path) -> None:
+    """Beside this package's place, and that of the field; what cannot be read says nothing."""
+    root = AgentRoot(tmp_path)
+    usual = [
+        tmp_path / "Log" / "KeeperLogger.log",
+        tmp_path / "Plugins" / "bin" / "KeeperLogger" / "Log" / "KeeperLogger.log",
+    ]
+    assert root.all_logs() == usual
+    root.plugins.mkdir()
+    plugin = root.plugins / "KeeperLogger.json"
+    for value, more in [
+        ("{AppRoot}/logs", [tmp_path / "logs" / "KeeperLogger.log"]),
+        ("{approot}/logs/Own.log", [tmp_path / "logs" / "Own.log"]),
+        ("{approot}/Log", []),
+        ("{elsewhere}/logs", []),
+        ("logs", []),
+        (5, []),
+    ]:
+        for document in ({"log.file.path": value}, {"metadata": {"log.file.path": value}}):
+            plugin.write_text(json.dumps(document))
+            assert root.all_logs() == [*usual, *more]
+    for text in ("{", '{"metadata": []}'):
+        plugin.write_text(text)
+        assert root.all_logs() == usual
 
 
 def test_the_first_preset_that_exists_is_the_root(tmp_path: Path) -> None:

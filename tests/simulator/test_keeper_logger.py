@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from epm_task.contract.record import Record
 from epm_task.simulator.broker import Message
-from epm_task.simulator.keeper_logger import KeeperLogger, RotatingFile
+from epm_task.simulator.keeper_logger import DailyFile, KeeperLogger, RotatingFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +71,43 @@ def test_full_file_moves_aside(tmp_path: Path) -> None:
     file.close()
     found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {"log": "line7\n", "log.1": "line6\n", "log.2": "line5\n"}
+
+
+def test_the_log_is_renamed_as_the_vendors_agent_does(tmp_path: Path) -> None:
+    """At midnight, at a size, and when a name is taken; what is older than 15 days is deleted."""
+    path, clock = tmp_path / "KeeperLogger.log", [datetime(2026, 11, 25, 23, 59, 59).astimezone()]
+    file = DailyFile(path, full_bytes=8, now=lambda: clock[0])
+    for ending in ("_20261109", "_20261110_235959", "_20261112"):
+        (tmp_path / f"KeeperLogger{ending}.log").write_text(ending)
+    file.append(b"line0")
+    file.append(b"line1")
+    file.append(b"line2")
+    clock[0] += timedelta(seconds=1)
+    file.append(b"line3")
+    clock[0] += timedelta(days=1)
+    file.append(b"line4")
+    file.close()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "KeeperLogger_20261112.log": "_20261112",
+        "KeeperLogger_20261125_235959.log": "line0\n",
+        "KeeperLogger_20261126_000000.log": "line1\n",
+        "KeeperLogger_20261125.log": "line2\n",
+        "KeeperLogger_20261126.log": "line3\n",
+        "KeeperLogger.log": "line4\n",
+    }
+
+
+def test_a_log_of_yesterday_is_renamed_after_a_restart(tmp_path: Path) -> None:
+    """Its last change tells its day. More files than are wanted go, the oldest first."""
+    path, now = tmp_path / "KeeperLogger.log", datetime(2026, 11, 26, 9, 0, 0).astimezone()
+    (tmp_path / "KeeperLogger_20261124.log").write_text("oldest")
+    path.write_text("old\n")
+    os.utime(path, ((now - timedelta(days=1)).timestamp(),) * 2)
+    file = DailyFile(path, older_files=1, now=lambda: now)
+    file.append(b"new")
+    file.close()
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"KeeperLogger.log": "new\n", "KeeperLogger_20261125.log": "old\n"}
 
 
 def test_lines_are_added_to_what_is_there(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Trial(NamedTuple):
         agent = target.root.agent
         for job_id in bundle.jobs:
             target.say(f"{job_id}: run it and wait for its end")
-            records = LogRecords(agent.keeper_logger, job_id)
+            records = LogRecords(agent.all_logs(), job_id)
             with closing(Follower(records, agent.run_history, self.show)) as follower:
                 started = target.admin.trigger_job(job_id, {})
                 ended = follower.follow(job_id, started.run_id, self.seconds)
