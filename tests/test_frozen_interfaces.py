@@ -397,7 +397,8 @@ def test_fields_of_an_agents_facts(agent: Agent) -> None:
 def test_fields_of_findings(agent: Agent, tmp_path: Path) -> None:
     """`doctor --json` and `validate --json` have these fields."""
     report = json.loads(epm_task("doctor", "--base-url", agent.base_url, "--json").out)
-    assert report.keys() == {"findings", "faults"}
+    assert report.keys() == {"findings", "counts"}
+    assert report["counts"].keys() == {"ok", "warning", "problem", "unknown"}
     assert report["findings"][0].keys() == {"check", "state", "what", "why", "fix"}
     (tmp_path / "job.json").write_text("{}")
     report = json.loads(epm_task("validate", tmp_path / "job.json", "--json").out)

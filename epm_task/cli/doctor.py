@@ -21,7 +21,9 @@ from epm_task.exit_code import AUTHOR_CODES, ExitCode
 from epm_task.job.job import Job
 
 _AUTHOR_MEANING: Final = "the task's author decides: TaskFailed(…, exit_code=N)"
-_COLORS: Final = {State.OK: "32", State.FAULT: "1;31", State.NOTE: "33", State.UNKNOWN: "36"}
+_COLORS: Final = {State.OK: "32", State.WARNING: "33", State.PROBLEM: "1;31", State.UNKNOWN: "36"}
+#: No problem was seen, and not everything was seen.
+_UNSEEN: Final = 3
 _WIDTH: Final = max(map(len, State))
 
 
@@ -42,7 +44,8 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
 ) -> int:
     """Find out why a task does not run: the agent, the tiers, the job, its binary, its last run.
 
-    One line for each check, with what to do; exit 1 when a fault was found. Nothing is changed.
+    One line for each check, with what to do; nothing is changed. Exit 1 when there is a problem, 3
+    when there is none and something could not be seen, 0 when all was seen.
 
     Example: epm-task doctor examples/key_scanner.py --agent-root ./agent
     """
@@ -58,13 +61,16 @@ def doctor(  # noqa: PLR0913  # each is an option of the command line
         broker=broker_address(broker) if broker else None,
     )
     found = [*_shown(examine(setup), quiet=as_json)]
-    faults = sum(finding.state is State.FAULT for finding in found)
+    counts = {state.value: sum(each.state is state for each in found) for state in State}
     if as_json:
-        findings = [asdict(finding) for finding in found]
-        show_json({"findings": findings, "faults": faults})
+        show_json({"findings": [asdict(finding) for finding in found], "counts": counts})
     else:
-        typer.echo(f"{counted(faults, 'fault')} found")
-    return FAILED if faults else 0
+        problems, warnings = (
+            counted(counts["problem"], "problem"),
+            counted(counts["warning"], "warning"),
+        )
+        typer.echo(f"{problems}, {warnings}, {counts['unknown']} unknown, {counts['ok']} ok")
+    return FAILED if counts["problem"] else _UNSEEN if counts["unknown"] else 0
 
 
 def _plugins(job: Job) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def document_of(file: Path, name: str = "probe", **fields: Any) -> dict[str, Any
 
 
 def diagnose(agent: Agent, *words: object, options: list[str] | None = None) -> dict[str, Any]:
-    """Return the findings, by check; those that are faults are also below `faults`."""
+    """Return the findings by check, and the checks by `oks`, `warnings`, `problems`, `unknowns`."""
     ended = epm_task(
         "doctor", *words, "--agent-root", agent.root,
         "--broker", f"{agent.broker_host}:{agent.broker_port}", "--json",
@@ -90,9 +90,16 @@ def diagnose(agent: Agent, *words: object, options: list[str] | None = None) -> 
     )  # fmt: skip
     report = json.loads(ended.out)
     found = report["findings"]
-    assert ended.exit_code == (1 if report["faults"] else 0)
+    counts = report["counts"]
+    assert counts == {
+        state: sum(each["state"] == state for each in found)
+        for state in ("ok", "warning", "problem", "unknown")
+    }
+    assert ended.exit_code == (1 if counts["problem"] else 3 if counts["unknown"] else 0)
     by_check = {each["check"]: sentence(each["what"], each["why"], each["fix"]) for each in found}
-    return by_check | {"faults": [each["check"] for each in found if each["state"] == "fault"]}
+    return by_check | {
+        f"{state}s": [each["check"] for each in found if each["state"] == state] for state in counts
+    }
 
 
 def target(file: Path, name: str = "probe") -> str:
@@ -104,21 +111,21 @@ def test_a_sound_set_up_has_no_fault(agent: Agent, file: Path) -> None:
     """Each check has its line, and what cannot be known is said."""
     assert agent.jobs.trigger("probe").exit_code == 0
     found = diagnose(agent, target(file))
-    assert found["faults"] == []
     assert "exit 0" in found["last run"]
-    assert {
+    assert found["oks"] == [
         *("agent root", "port", "TLS", "credential", "health", "Plugin tier", "Admin tier", "job"),
-        *("drift", "binary", "rights", "architecture", "topics", "last run", "broker", "outside"),
-    } <= found.keys()
+        *("drift", "binary", "rights", "architecture", "topics", "last run", "log", "broker"),
+    ]
+    assert found["problems"] + found["warnings"] + found["unknowns"] == []
 
 
 def test_people_read_one_line_for_each_check(agent: Agent) -> None:
-    """The last line counts the faults."""
+    """The last line counts them by state."""
     ended = epm_task("doctor", "--agent-root", agent.root, *options_of(agent))
     assert ended.exit_code == 0
     *lines, last = ended.out.splitlines()
-    assert all(line.split()[0] in {"ok", "fault", "note", "unknown"} for line in lines)
-    assert last == "0 faults found"
+    assert [line.split()[0] for line in lines] == ["ok"] * 9
+    assert last == "0 problems, 0 warnings, 0 unknown, 9 ok"
 
 
 def test_nothing_is_changed(agent: Agent, file: Path) -> None:
@@ -139,7 +146,7 @@ def test_1_the_agent_is_down(agent: Agent) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"https://127.0.0.1:{free.getsockname()[1]}"
         found = diagnose(agent, options=["--base-url", url])
-    assert found["faults"] == ["port"]
+    assert found["problems"] == ["port"]
     assert "the agent is down" in found["port"]
     assert "health" not in found
 
@@ -151,7 +158,7 @@ def test_2_a_foreign_user_listens(agent: Agent) -> None:
     """The account and the process are named, and nothing is sent there."""
     with second_user.listener() as (port, pid):
         found = diagnose(agent, options=["--base-url", f"https://127.0.0.1:{port}"])
-    assert found["faults"] == ["port"]
+    assert found["problems"] == ["port"]
     assert f"uid 65534, process {pid}" in found["port"]
 
 
@@ -160,7 +167,7 @@ def test_2_another_program_listens(agent: Agent, tmp_path: Path) -> None:
     with HttpPeer([http_answer.body(b"<html>", content_type="text/html")]) as peer:
         options = ["--base-url", peer.base_url, "--cacert", str(peer_ca(tmp_path))]
         found = diagnose(agent, options=options)
-    assert found["faults"][0] == "health"
+    assert found["problems"][0] == "health"
     assert "not the agent's API" in found["health"]
 
 
@@ -176,7 +183,7 @@ def test_3_a_task_started_by_hand_gets_403(agent: Agent, file: Path) -> None:
     )
     assert by_hand.returncode == 77
     found = diagnose(agent, target(file))
-    assert found["faults"] == []
+    assert found["problems"] == []
     assert "started by hand" in found["Plugin tier"]
     assert "exit code 77" in found["Plugin tier"]
 
@@ -186,7 +193,7 @@ def test_4_a_certificate_of_another_ca(agent: Agent, tmp_path: Path) -> None:
     certificate, key = foreign_pair(tmp_path)
     options = ["--cert", certificate, "--key", key, "--cacert", agent.ca]
     found = diagnose(agent, options=["--base-url", agent.base_url, *map(str, options)])
-    assert found["faults"] == ["Admin tier"]
+    assert found["problems"] == ["Admin tier"]
     assert "not from a CA that it trusts (issued by 'epm-task simulator CA')" in found["Admin tier"]
 
 
@@ -194,7 +201,7 @@ def test_4_a_certificate_that_gives_no_admin_tier(agent: Agent) -> None:
     """403 while /health answers: the tier, not TLS."""
     agent.faults.add("api path=/api/Jobs status=403")
     found = diagnose(agent)
-    assert found["faults"] == ["Admin tier"]
+    assert found["problems"] == ["Admin tier"]
     assert "it is the Admin tier, not TLS" in found["Admin tier"]
 
 
@@ -203,7 +210,7 @@ def test_5_a_topic_is_missing(agent: Agent, file: Path) -> None:
     topics = {"allowedPublications": ["other"], "allowedSubscriptions": []}
     agent.jobs.add(document_of(file, mqttTopics=topics))
     found = diagnose(agent, "--job", "probe")
-    assert found["faults"] == ["topics"]
+    assert found["problems"] == ["topics"]
     assert "KeeperLogger is not allowed" in found["topics"]
 
 
@@ -217,7 +224,7 @@ def test_6_the_binary_is_missing(agent: Agent, file: Path) -> None:
     """Its place is told."""
     binary_of(agent).unlink()
     found = diagnose(agent, target(file))
-    assert found["faults"] == ["binary"]
+    assert found["problems"] == ["binary"]
     assert f"{binary_of(agent)} is missing" in found["binary"]
 
 
@@ -229,7 +236,7 @@ def test_7_the_mode_is_wrong(agent: Agent, file: Path, mode: int, words: str) ->
     """Neither a file that cannot run, nor one that others can replace."""
     binary_of(agent).chmod(mode)
     found = diagnose(agent, target(file))
-    assert found["faults"] == ["rights"]
+    assert found["problems"] == ["rights"]
     assert words in found["rights"]
     assert "chmod" in found["rights"]
 
@@ -243,7 +250,7 @@ def test_8_a_one_file_executable(agent: Agent, file: Path) -> None:
     path.write_bytes(path.read_bytes() + cookie)
     path.chmod(0o755)
     found = diagnose(agent, target(file))
-    assert found["faults"] == ["one-dir"]
+    assert found["problems"] == ["one-dir"]
     assert "one-file executable of PyInstaller" in found["one-dir"]
 
 
@@ -251,7 +258,7 @@ def test_9_the_job_is_disabled(agent: Agent, file: Path) -> None:
     """Neither schedule nor trigger starts it."""
     agent.jobs.add(document_of(file, enabled=False))
     found = diagnose(agent, target(file))
-    assert found["faults"] == ["job"]
+    assert found["problems"] == ["job"]
     assert "probe is disabled" in found["job"]
 
 
@@ -259,7 +266,7 @@ def test_10_the_job_is_not_what_the_code_says(agent: Agent, file: Path) -> None:
     """The places are named; what people added is not drift."""
     agent.jobs.add(document_of(file, priority=9, vendorField=1))
     found = diagnose(agent, target(file))
-    assert found["faults"] == ["drift"]
+    assert found["problems"] == ["drift"]
     assert "/priority is 9, in the code 5" in found["drift"]
 
 
@@ -267,7 +274,7 @@ def test_10_a_job_that_is_not_there_is_named(agent: Agent, file: Path) -> None:
     """The fix registers it."""
     agent.jobs.delete("probe")
     found = diagnose(agent, target(file))
-    assert found["faults"] == ["job"]
+    assert found["problems"] == ["job"]
     assert "jobs apply probe.json" in found["job"]
 
 
@@ -276,7 +283,7 @@ def test_11_the_plugin_is_not_registered(agent: Agent, file: Path) -> None:
     agent.jobs.add(document_of(file, "asker"))
     assert agent.jobs.trigger("asker").exit_code == 66
     found = diagnose(agent, target(file, "asker"))
-    assert found["faults"] == ["last run"]
+    assert found["problems"] == ["last run"]
     assert "NOINPUT" in found["last run"]
     assert "deploy the plugin NotThere" in found["plugin"]
 
@@ -286,7 +293,7 @@ def test_12_the_client_certificate_has_expired(agent: Agent, tmp_path: Path) -> 
     certificate, key = dated_pair(tmp_path, from_days=-20, to_days=-10)
     options = ["--cert", certificate, "--key", key, "--cacert", agent.ca]
     found = diagnose(agent, options=["--base-url", agent.base_url, *map(str, options)])
-    assert found["faults"][0] == "credential"
+    assert found["problems"][0] == "credential"
     assert "it expired on 20" in found["credential"]
 
 
@@ -297,6 +304,27 @@ def test_12_the_agents_certificate_has_expired(agent: Agent, tmp_path: Path) -> 
         assert "out of date: it expired" in diagnose(agent, options=options)["TLS"]
         options += ["--cacert", str(peer_ca(tmp_path))]
         assert "is refused" in diagnose(agent, options=options)["TLS"]
+
+
+def test_the_exit_code_tells_what_was_not_seen(agent: Agent, file: Path) -> None:
+    """Without a certificate the Admin tier is not seen, and without a run its end is a warning."""
+    agent.jobs.add(document_of(file, id="never"))
+    found = diagnose(agent, "--job", "never", options=["--base-url", agent.base_url])
+    assert (found["unknowns"], found["problems"]) == (["credential"], [])
+    assert found["warnings"] == ["last run", "log"]
+    assert "has not run yet" in found["last run"]
+
+
+def test_an_error_in_the_log_is_told(agent: Agent, file: Path) -> None:
+    """Also one of an agent that writes text, in the folder of the field."""
+    folder = agent.root / "Plugins" / "bin" / "KeeperLogger" / "Log"
+    folder.mkdir(parents=True)
+    text = "2026-11-26 09:00:00.123 +00:00 [INF] started\r\n2026-11-26 [ERR] job probe: no disk\r\n"
+    (folder / "KeeperLogger_20261126.log").write_text(text)
+    found = diagnose(agent, target(file))
+    shutil.rmtree(folder)
+    assert "log" in found["warnings"]
+    assert "2026-11-26 job probe: no disk" in found["log"]
 
 
 def test_wrong_use_is_told(agent: Agent, file: Path) -> None:

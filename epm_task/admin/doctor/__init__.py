@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from epm_task.admin.doctor import check_agent, check_binary, check_job
-from epm_task.admin.doctor.finding import Finding, fault, unknown
+from epm_task.admin.doctor.finding import Finding, problem, unknown
 from epm_task.admin.errors import AdminError
 
 if TYPE_CHECKING:
@@ -28,21 +28,22 @@ _CHECKS: Final = {
     "topics": check_job.check_topics,
     "plugin": check_job.check_plugins,
     "last run": check_job.check_last_run,
+    "log": check_job.check_log,
     "broker": check_agent.check_broker,
 }
 
 
 def examine(setup: Setup) -> Iterator[Finding]:
-    """Yield what each check sees, as soon as it is seen; nothing is changed."""
+    """Yield what each check sees, as soon as it is seen; nothing is changed.
+
+    Not visible from outside at all: how fast the agent registers a process, which settings a policy
+    has merged, and whether the broker trusts a binary by its signature.
+    """
     for name, check in _CHECKS.items():
         try:
             yield from check(setup)
         except AdminError as error:
-            yield fault(name, error.what, error.why, fix=error.fix)
-    yield unknown(
-        "outside",
-        "not visible from here",
-        "how fast the agent registers a process, which settings a policy has merged, and whether "
-        "the broker trusts a binary by its signature",
-        fix="the records of a run tell it: `registered` names tries and seconds",
-    )
+            yield problem(name, error.what, error.why, fix=error.fix)
+        except OSError as error:
+            what = f"{error.filename or 'what it needs'} cannot be read by this user"
+            yield unknown(name, what, error.strerror or str(error), fix="run this as root")

@@ -12,18 +12,27 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
 from epm_task.admin.answers import Presence
 from epm_task.admin.credential import Certificate, Credential, read_certificate
-from epm_task.admin.doctor.finding import Finding, State, fault, note, ok, unknown
-from epm_task.admin.errors import CredentialRefused
+from epm_task.admin.doctor.finding import (
+    Finding,
+    State,
+    is_there,
+    ok,
+    problem,
+    read_there,
+    unknown,
+    warning,
+)
+from epm_task.admin.errors import AdminUnreachable, CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
 from epm_task.admin.follow import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
-from epm_task.contract.json_text import BadJson, read_object
+from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import (
     BROKER_HOST,
     BROKER_PORT,
@@ -42,6 +51,7 @@ if TYPE_CHECKING:
 
     from epm_task.admin.doctor.finding import Setup
     from epm_task.contract.layout import AgentRoot
+    from epm_task.runtime.attestation import SocketOwner
 
 _TLS_SECONDS: Final = 2.0
 #: Any call that needs the Plugin tier; its answer is not looked at.
@@ -60,13 +70,13 @@ def check_root(setup: Setup) -> Iterator[Finding]:
             fix="give it with --agent-root",
         )
         return
-    if not root.path.is_dir():
-        yield fault("agent root", f"{root.path} is not a folder", fix="correct --agent-root")
+    if not is_there(root.path) or not root.path.is_dir():
+        yield problem("agent root", f"{root.path} is not a folder", fix="correct --agent-root")
         setup.root = None
         return
-    if missing := [str(path) for path in (root.jobs, root.jobs_bin) if not path.is_dir()]:
+    if missing := [str(path) for path in (root.jobs, root.jobs_bin) if not is_there(path)]:
         fix = "install the agent, or correct the root"
-        yield fault("agent root", f"{' and '.join(missing)} is missing", fix=fix)
+        yield problem("agent root", f"{' and '.join(missing)} is missing", fix=fix)
     elif not os.access(root.jobs, os.R_OK | os.X_OK):
         what = f"{root.jobs} cannot be read by this user"
         yield unknown("agent root", what, fix="run this as root")
@@ -88,7 +98,7 @@ def _check_appsettings(setup: Setup, root: AgentRoot) -> Iterator[Finding]:
     if setup.base_url == DEFAULT_BASE_URL:
         setup.base_url = named
     elif admin_address(setup.base_url)[1] != port:
-        yield note(
+        yield warning(
             "agent root",
             f"{root.appsettings} names port {port}, and {setup.base_url} was given",
             fix=f"give --base-url {named}, if this is the same agent",
@@ -97,25 +107,24 @@ def _check_appsettings(setup: Setup, root: AgentRoot) -> Iterator[Finding]:
 
 def check_port(setup: Setup) -> Iterator[Finding]:
     """Tell who listens."""
-    found = _listener("port", "agent", admin_address(setup.base_url)) or fault(
+    found = _listener("port", "agent", admin_address(setup.base_url)) or problem(
         "port",
         f"nobody listens at {setup.base_url}",
         "the agent is down, or has another port",
         fix="start the agent's service; KestrelHttpsPort of appsettings.json is its port",
     )
-    setup.listening = found.state is not State.FAULT
+    setup.listening = found.state is not State.PROBLEM
+    setup.pid = _pid_at(admin_address(setup.base_url)) if setup.listening else None
     yield found
 
 
 def _listener(check: str, role: str, address: tuple[str, int]) -> Finding | None:
     """Tell who would accept a connection, a foreign user before others; None means nobody."""
     host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        owners = kernel.listeners(socket.inet_pton(family, host), port)
+        owner = _owner(address)
     except OSError as error:
         return unknown(check, f"nobody can tell who holds {host}:{port}", str(error))
-    owner = min(owners, key=lambda one: one.trusted, default=None)
     if owner is None:
         return None
     pid = owner.pid or (kernel.find_pid(owner.inode) if owner.inode else None)
@@ -126,7 +135,21 @@ def _listener(check: str, role: str, address: tuple[str, int]) -> Finding | None
     if owner.trusted:
         return ok(check, what)
     why = f"it is neither the system nor your own user, and may pose as the {role}"
-    return fault(check, what, why, fix="stop that process, then restart the agent's service")
+    return problem(check, what, why, fix="stop that process, then restart the agent's service")
+
+
+def _owner(address: tuple[str, int]) -> SocketOwner | None:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    owners = kernel.listeners(socket.inet_pton(family, address[0]), address[1])
+    return min(owners, key=lambda one: one.trusted, default=None)
+
+
+def _pid_at(address: tuple[str, int]) -> int | None:
+    """Return the process that holds a port; None when this user may not see it."""
+    with suppress(OSError):
+        if owner := _owner(address):
+            return owner.pid or (kernel.find_pid(owner.inode) if owner.inode else None)
+    return None
 
 
 def check_tls(setup: Setup) -> Iterator[Finding]:
@@ -138,7 +161,7 @@ def check_tls(setup: Setup) -> Iterator[Finding]:
     try:
         version, certificate = _shake_hands(setup.base_url, context)
     except ssl.SSLCertVerificationError as error:
-        yield fault(
+        yield problem(
             "TLS",
             f"the certificate at {setup.base_url} is refused",
             error.verify_message,
@@ -146,14 +169,14 @@ def check_tls(setup: Setup) -> Iterator[Finding]:
             "service; without --cacert the owner of the port is checked instead",
         )
     except ssl.SSLError as error:
-        yield fault(
+        yield problem(
             "TLS",
             f"no TLS is spoken at {setup.base_url}",
             error.reason or str(error),
             fix="another program holds the port, or it is the agent's HTTP port",
         )
     except OSError as error:
-        yield fault("TLS", f"no connection to {setup.base_url}", str(error), fix="see the port")
+        yield problem("TLS", f"no connection to {setup.base_url}", str(error), fix="see the port")
     else:
         yield _judge(version, certificate, verified=ca is not None)
 
@@ -171,7 +194,7 @@ def _shake_hands(base_url: str, context: ssl.SSLContext) -> tuple[str, Certifica
 def _judge(version: str, certificate: Certificate | None, *, verified: bool) -> Finding:
     if why := certificate.out_of_date(datetime.now(UTC)) if certificate else "":
         what = "the agent's certificate is out of date"
-        return fault("TLS", what, why, fix="restart the agent's service")
+        return problem("TLS", what, why, fix="restart the agent's service")
     how = "verified by --cacert" if verified else "not verified: no --cacert was given"
     name = certificate.common_name if certificate else "no name"
     return ok("TLS", f"{version}, certificate {name!r}, {how}")
@@ -183,7 +206,7 @@ def check_credential(setup: Setup) -> Iterator[Finding]:
     credential.tls_context()
     certificate = credential.read_certificate()
     if certificate is None:
-        yield note(
+        yield unknown(
             "credential",
             "no client certificate was given, so the Admin tier is not examined",
             fix="give --cert and --key, or EPM_TASK_ADMIN_CERT and _KEY",
@@ -214,7 +237,7 @@ def check_plugin_tier(setup: Setup) -> Iterator[Finding]:
         with setup.client(certified=False) as client:
             client.send(_SETTINGS)
     except CredentialRefused:
-        yield note(
+        yield ok(
             "Plugin tier",
             "403 for this shell, as it must be",
             "the agent did not start this process, so a task that is started by hand, or by a "
@@ -248,7 +271,7 @@ def _refused(credential: Credential, error: CredentialRefused) -> Finding:
     else:
         what = "the agent ends the TLS handshake when it sees this client certificate"
         why = "it is not from a CA that it trusts"
-    return fault(
+    return problem(
         "Admin tier",
         what,
         why + issuer,
@@ -258,44 +281,87 @@ def _refused(credential: Credential, error: CredentialRefused) -> Finding:
 
 
 def check_broker(setup: Setup) -> Iterator[Finding]:
-    """Connect as an administrator, where the broker is said to be."""
+    """Connect as an administrator, where the broker is said to be, or where it is seen."""
     known = setup.broker or (_broker_on_disk(setup.root) if setup.root else None)
-    address = known or _DEFAULT_BROKER
-    place = f"{address[0]}:{address[1]}"
-    holder = _listener("broker", "broker", address)
-    if holder is None and known is None:
+    candidates = [known] if known else [*_listening(setup), _DEFAULT_BROKER]
+    seen: Finding | None = None
+    for address in candidates:
+        found = _examine_broker(address, setup)
+        if found is not None and found.state is State.OK:
+            yield found
+            return
+        seen = seen or found
+    place = "{}:{}".format(*candidates[0])
+    if seen is not None:
+        yield seen
+    elif known is not None:
+        yield problem("broker", f"nobody listens on {place}", fix="restart the agent's service")
+    else:
         yield unknown(
             "broker",
             "where the broker is only tasks may ask",
-            f"and nobody listens on {place}, the usual place",
-            fix="give --broker HOST:PORT",
+            "the agent's process holds no other port that this user can see, and nobody listens on "
+            f"{place}, the usual place",
+            fix="give --broker HOST:PORT, or run this as root",
         )
-    elif holder is None:
-        yield fault("broker", f"nobody listens on {place}", fix="restart the agent's service")
-    elif holder.state is State.FAULT:
-        yield holder
-    else:
-        yield _connect(address, place, setup)
 
 
-def _connect(address: tuple[str, int], place: str, setup: Setup) -> Finding:
+def _listening(setup: Setup) -> Iterator[tuple[str, int]]:
+    """Yield where the agent's process accepts connections, without the ports of its API."""
+    if setup.pid is None:
+        return
+    api = {admin_address(setup.base_url)[1]}
+    with suppress(BadJson):
+        api |= {port for port in (setup.root.read_ports() if setup.root else ()) if port}
     try:
-        BrokerRecords(address, setup.settings.credential, setup.job_id or "").close()
+        connections = psutil.Process(setup.pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return
+    for each in connections:
+        if each.status == psutil.CONN_LISTEN and each.laddr.port not in api:
+            host = each.laddr.ip
+            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # read
+            if ip := loopback_ip(host):
+                yield ip, each.laddr.port
+
+
+def _examine_broker(address: tuple[str, int], setup: Setup) -> Finding | None:
+    """Tell who is there; None means nobody, or nobody that speaks MQTT over TLS."""
+    holder = _listener("broker", "broker", address)
+    if holder is None or holder.state is State.PROBLEM:
+        return holder
+    place = f"{address[0]}:{address[1]}"
+    credential = setup.settings.credential
+    try:
+        BrokerRecords(address, credential, setup.job_id or "").close()
     except CredentialRefused:
-        return note(
+        if credential.certificate is None:
+            return ok(
+                "broker",
+                f"{place} answers over TLS, and does not let this process in, as it must be",
+                fix="tasks that the agent starts are let in by their process",
+            )
+        return warning(
             "broker",
             f"{place} answers over TLS, and lets in neither this process nor its certificate",
             fix="tasks that the agent starts are let in by their process, not by a certificate",
         )
+    except AdminUnreachable as error:
+        return problem("broker", error.what, error.why, fix=error.fix)
     return ok("broker", f"{place} answers over TLS, and lets an administrator read KeeperLogger")
 
 
 def _broker_on_disk(root: AgentRoot) -> tuple[str, int] | None:
-    """Return what the plugin's JSON says; a policy may have changed it since."""
-    try:
-        settings = read_object(root.plugins / f"{SYSTEM_PLUGIN}.json")
-    except BadJson:
-        return None
+    """Return what was set through the API, else what the plugin's JSON says, None for neither.
+
+    A policy may have changed it since.
+    """
+    settings: dict[str, Any] = {}
+    with suppress(BadJson, OSError):
+        settings |= read_there(root.plugins / f"{SYSTEM_PLUGIN}.json") or {}
+    with suppress(BadJson, OSError):
+        stored = (read_there(root.store) or {}).get(SYSTEM_PLUGIN)
+        settings |= stored if isinstance(stored, dict) else {}
     host = loopback_ip(str(settings.get(BROKER_HOST, "127.0.0.1")))
     port = str(settings.get(BROKER_PORT, ""))
     return (host, int(port)) if host and port.isdecimal() and 0 < int(port) < 65_536 else None

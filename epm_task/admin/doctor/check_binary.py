@@ -10,9 +10,10 @@ import os
 import platform
 import stat
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
-from epm_task.admin.doctor.finding import Finding, fault, note, ok, unknown
+from epm_task.admin.doctor.finding import Finding, is_there, ok, problem, unknown, warning
 from epm_task.contract.layout import find_program
 from epm_task.contract.names import allowed_systems, os_name
 from epm_task.errors import UnsafeConfiguration, sentence
@@ -20,10 +21,10 @@ from epm_task.trust import check_folder, open_file, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from epm_task.admin.doctor.finding import Setup
 
+_ROOT: Final = "run this as root"
 _MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64", "i386": "x86", "i686": "x86"}
 
 
@@ -33,6 +34,8 @@ def check_binaries(setup: Setup) -> Iterator[Finding]:
         return
     folder = setup.root.jobs_bin if setup.root else None
     for task in setup.tasks:
+        if (place := _place(task, folder)) is not None:
+            is_there(place)  # a place that is closed to this user is not an empty one
         if path := find_program(task, folder):
             yield ok("binary", str(path))
             yield _rights(path)
@@ -41,15 +44,23 @@ def check_binaries(setup: Setup) -> Iterator[Finding]:
             yield _missing(task, folder)
 
 
-def _missing(task: dict[str, Any], folder: Path | None) -> Finding:
+def _place(task: dict[str, Any], folder: Path | None) -> Path | None:
+    """Return where the task's program should be."""
     given, command = task.get("executablePath"), str(task.get("command") or "")
-    if folder is None and not given:
+    if given and isinstance(given, str):
+        return Path(given)
+    return folder / command / command if folder else None
+
+
+def _missing(task: dict[str, Any], folder: Path | None) -> Finding:
+    place = _place(task, folder)
+    if place is None:
         fix = "give the agent's --agent-root"
-        return unknown("binary", f"where {command} would be is not known", fix=fix)
-    return fault(
+        return unknown("binary", f"where {task.get('command')} would be is not known", fix=fix)
+    return problem(
         "binary",
         f"task {task.get('id')!r} has no program",
-        f"{given or (folder and folder / command / command)} is missing",
+        f"{place} is missing",
         fix="build it (epm-task freeze) and put its whole folder there, before the job is applied",
     )
 
@@ -62,17 +73,19 @@ def _rights(path: Path) -> Finding:
     mode = stat.S_IMODE(found.st_mode)
     if not mode & 0o111 and not path.suffix:
         what = f"{path} has mode {mode:04o}"
-        return fault("rights", what, "nobody may run it", fix=f"chmod 755 {path}")
+        return problem("rights", what, "nobody may run it", fix=f"chmod 755 {path}")
     try:
         open_file(path).close()
         if (path.parent / "_internal").exists():
             check_folder(path.parent / "_internal")
+    except PermissionError as error:
+        return unknown("rights", f"{path} cannot be opened by this user", str(error), fix=_ROOT)
     except OSError as error:
         why = error.strerror or str(error)
-        return fault("rights", f"{path} cannot be opened", why, fix="correct its folders' rights")
+        return problem("rights", f"{path} cannot be opened", why, fix="correct its folders' rights")
     except UnsafeConfiguration as error:
         why = "the agent runs it as its own account"
-        return fault("rights", sentence(error.what, error.why), why, fix=error.fix)
+        return problem("rights", sentence(error.what, error.why), why, fix=error.fix)
     return ok("rights", f"mode {mode:04o}, uid {found.st_uid}; only its owner can replace it")
 
 
@@ -81,11 +94,11 @@ def _kind(path: Path) -> Iterator[Finding]:
         found = read_executable(path)
     except OSError as error:
         why = error.strerror or str(error)
-        yield unknown("architecture", f"{path} cannot be read", why)
+        yield unknown("architecture", f"{path} cannot be read", why, fix=_ROOT)
         return
     yield _architecture(path, found)
     if found.one_file:
-        yield fault(
+        yield problem(
             "one-dir",
             f"{path} is a one-file executable of {found.one_file}",
             "its code runs in a child of the process that the agent registers, so the agent may "
@@ -100,7 +113,7 @@ def _architecture(path: Path, found: Executable) -> Finding:
     if found.system == "script":
         return ok("architecture", "a script with a #! line")
     if not found.system:
-        return note(
+        return warning(
             "architecture",
             f"{path} is neither an executable (ELF, PE, Mach-O) nor a script with a #! line",
             fix="the agent must find its interpreter by the extension",
@@ -108,7 +121,7 @@ def _architecture(path: Path, found: Executable) -> Finding:
     machine = _MACHINES.get(platform.machine().lower(), platform.machine().lower())
     made = f"{found.system} on {' or '.join(sorted(found.machines))}"
     if found.system != os_name() or machine not in found.machines:
-        return fault(
+        return problem(
             "architecture",
             f"{path} was made for {made}",
             f"this is {os_name()} on {machine}",

@@ -6,10 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.admin.client import same_document
-from epm_task.admin.doctor.finding import Finding, fault, note, ok, unknown
+from epm_task.admin.doctor.finding import (
+    Finding,
+    is_there,
+    ok,
+    problem,
+    read_there,
+    unknown,
+    warning,
+)
 from epm_task.admin.errors import CredentialRefused, UnknownJob
-from epm_task.contract.json_text import BadJson, read_object
+from epm_task.admin.log_files import JobLines, files_of, recent_lines
+from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
+from epm_task.contract.record import LEVEL, MESSAGE, RUN_ID, TIMESTAMP
 from epm_task.contract.run_history import EndedRun, last_run
 from epm_task.contract.topic import KEEPER_LOGGER, allowed_publications
 from epm_task.exit_code import ExitCode, describe
@@ -56,14 +66,14 @@ def check_job(setup: Setup) -> Iterator[Finding]:
         return
     setup.document = found
     if found.get("enabled", True) is False:
-        yield fault(
+        yield problem(
             "job",
             f"{setup.job_id} is disabled",
             "neither schedule nor trigger starts it",
             fix='set "enabled": true and apply the document',
         )
     elif os_name() not in allowed_systems(found):
-        yield note("job", f"the osFilter of {setup.job_id} excludes this system, {os_name()}")
+        yield warning("job", f"the osFilter of {setup.job_id} excludes this system, {os_name()}")
     else:
         yield ok("job", f"{setup.job_id} is there and enabled")
 
@@ -77,7 +87,7 @@ def _ask_agent(setup: Setup, job_id: str) -> Document | Finding | None:
             return client.get_job(job_id)
     except UnknownJob:
         fix = f"epm-task jobs apply {job_id}.json; an id must match exactly"
-        return fault("job", f"the agent has no job {job_id}", fix=fix)
+        return problem("job", f"the agent has no job {job_id}", fix=fix)
     except CredentialRefused:  # check_admin_tier has told it
         return None
 
@@ -87,14 +97,15 @@ def _look_into_folder(setup: Setup, job_id: str) -> Document | Finding:
         fix = "give a client certificate, or --agent-root"
         return unknown("job", f"nobody can be asked about {job_id}", fix=fix)
     file = setup.root.jobs / f"{job_id}.json"
-    if not file.exists():
-        fix = f"register it: epm-task jobs apply {job_id}.json"
-        return fault("job", f"{file} does not exist", fix=fix)
     try:
-        return read_object(file)
+        document = read_there(file)
     except BadJson as error:
         fix = "write it anew: epm-task job FILE -o"
-        return fault("job", f"{file}: {error.what}", error.why, fix=fix)
+        return problem("job", f"{file}: {error.what}", error.why, fix=fix)
+    if document is None:
+        fix = f"register it: epm-task jobs apply {job_id}.json"
+        return problem("job", f"{file} does not exist", fix=fix)
+    return document
 
 
 def check_drift(setup: Setup) -> Iterator[Finding]:
@@ -107,7 +118,7 @@ def check_drift(setup: Setup) -> Iterator[Finding]:
         return
     places = list(differences(setup.document, wanted))
     more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
-    yield fault(
+    yield problem(
         "drift",
         "the agent's document is not what the code makes",
         f"{', '.join(places[:_SHOWN])}{more}",
@@ -138,7 +149,7 @@ def check_topics(setup: Setup) -> Iterator[Finding]:
         return
     allowed = allowed_publications(setup.document)
     if not allowed:
-        yield fault(
+        yield problem(
             "topics",
             "the job allows no topics",
             "so its tasks get no KEEPER_JOB_ID and cannot log",
@@ -149,7 +160,7 @@ def check_topics(setup: Setup) -> Iterator[Finding]:
     if event_topic := setup.document.get("eventTopic"):
         wanted.append(str(event_topic))
     if missing := [topic for topic in dict.fromkeys(wanted) if topic not in allowed]:
-        yield fault(
+        yield problem(
             "topics",
             f"{' and '.join(missing)} is not allowed",
             "the agent drops what is published there, and the task cannot see it",
@@ -169,22 +180,33 @@ def check_plugins(setup: Setup) -> Iterator[Finding]:
             continue
         file = setup.root.plugins / f"{plugin}.json"
         try:
-            read_object(file)
+            settings = read_there(file)
         except BadJson as error:
-            yield _unusable(plugin, f"{file}: {error.what}", error.why, exists=file.exists())
+            fix = "correct the file, then revert the plugin's settings"
+            yield problem("plugin", f"{file}: {error.what}", error.why, fix=fix)
+            continue
+        if settings is None and _last_run_is_ok(setup):
+            yield ok("plugin", f"the last run has read the settings of {plugin}")
+        elif settings is None:
+            yield _unregistered(plugin, f"{file} does not exist")
         else:
             yield ok("plugin", f"{plugin} has its settings in {file}")
 
 
-def _unusable(plugin: str, what: str, why: str, *, exists: bool) -> Finding:
-    if exists:
-        fix = "correct the file, then revert the plugin's settings"
-        return fault("plugin", what, why, fix=fix)
+def _last_run_is_ok(setup: Setup) -> bool:
+    history = setup.root.run_history if setup.root else None
+    if history is None or setup.job_id is None or not is_there(history):
+        return False
+    run = last_run(history, setup.job_id)
+    return run is not None and run.exit_code == 0 and not run.skipped
+
+
+def _unregistered(plugin: str, what: str) -> Finding:
     return unknown(
         "plugin",
         what,
-        f"{why}: unless a policy or the agent itself defines {plugin}, it is not registered, and "
-        "a task that asks for its settings ends with exit code 66",
+        f"unless a policy or the agent itself defines {plugin}, it is not registered, and a task "
+        "that asks for its settings ends with exit code 66",
         fix=f"deploy the plugin {plugin}, or correct plugin= of the task's settings",
     )
 
@@ -194,7 +216,7 @@ def check_last_run(setup: Setup) -> Iterator[Finding]:
     if setup.job_id is None:
         return
     history = setup.root.run_history if setup.root else None
-    if history is None or not history.exists():
+    if history is None or not is_there(history):
         yield unknown(
             "last run",
             "no run history can be read",
@@ -203,34 +225,60 @@ def check_last_run(setup: Setup) -> Iterator[Finding]:
             f"epm-task jobs trigger {setup.job_id} --wait",
         )
         return
-    try:
-        run = last_run(history, setup.job_id)
-    except OSError as error:
-        why = error.strerror or str(error)
-        yield unknown("last run", f"{history} cannot be read", why, fix="run this as root")
-        return
+    run = last_run(history, setup.job_id)
     if run is None:
         fix = f"epm-task jobs trigger {setup.job_id}"
-        yield note("last run", f"{setup.job_id} has not run yet", fix=fix)
+        yield warning("last run", f"{setup.job_id} has not run yet", fix=fix)
         return
     yield _judge(run)
     for denial in run.denials:
         fix = "see tiers and topics above"
-        yield fault("last run", "the agent refused, unseen by the task", denial, fix=fix)
+        yield problem("last run", "the agent refused, unseen by the task", denial, fix=fix)
 
 
 def _judge(run: EndedRun) -> Finding:
     when = f" at {run.ended[:19]}" if run.ended else ""
     if why := run.skipped or run.problem:
         fix = FIXES.get(run.exit_code, "correct the job")
-        return fault("last run", f"it could not run{when}", why, fix=fix)
+        return problem("last run", f"it could not run{when}", why, fix=fix)
     late = ", ended by the agent at its timeoutSeconds" if run.timed_out else ""
     what = f"exit {run.exit_code} ({_meaning(run.exit_code)}){late}{when}"
     if run.exit_code == 0:
         return ok("last run", what)
-    return fault(
+    return problem(
         "last run", what, fix=FIXES.get(run.exit_code, "the task's author knows this code")
     )
+
+
+def check_log(setup: Setup) -> Iterator[Finding]:
+    """Look for the job's records in the agent's log, and for an error among the last run's."""
+    if setup.root is None:
+        fix = "give --agent-root"
+        yield unknown("log", "the agent's log is in its folder, which is not known", fix=fix)
+        return
+    logs = setup.root.all_logs()
+    files = sorted(file for log in logs for file in files_of(log))
+    if not files:
+        fix = "log.file.path of Plugins/KeeperLogger.json says where the agent writes it"
+        yield unknown("log", f"no log is at {' or '.join(map(str, logs))}", fix=fix)
+        return
+    lines, place = recent_lines(logs), f"the log, {files[-1].path}"
+    if setup.job_id is None:
+        yield ok("log", f"{place} can be read")
+        return
+    records = JobLines(setup.job_id).records(lines)
+    last = [each for each in records if each.get(RUN_ID) == records[-1].get(RUN_ID)]
+    errors = [each for each in last if each.get(LEVEL) in {"Error", "Critical"}]
+    if errors:
+        what = f"{setup.job_id} logged {errors[-1].get(LEVEL)} in its last run"
+        yield warning("log", what, f"{errors[-1].get(TIMESTAMP)} {errors[-1].get(MESSAGE)}")
+    elif records:
+        yield ok("log", f"{place}, has records of {setup.job_id}, and no error of its last run")
+    else:
+        why = (
+            "it has not run, its topics are not allowed, or the agent keeps Warning and above only"
+        )
+        yield warning("log", f"{place}, has no record of {setup.job_id}", why)
 
 
 def _meaning(code: int) -> str:

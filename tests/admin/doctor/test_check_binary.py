@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from admin.admin_files import job_document
 from admin.doctor.setups import seen, with_document
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers.garbling import garbled
 
@@ -119,6 +119,7 @@ def test_one_file_is_seen_by_what_the_archive_holds(
     assert read_executable(written(tmp_path, elf(0x3E) + bytes(64) + data)).one_file == packer
 
 
+@settings(deadline=None)  # a busy machine
 @given(data=st.binary(max_size=300))
 def test_no_bytes_are_an_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """Whatever is in a file, the answer is one of the kinds."""
@@ -154,7 +155,7 @@ def test_a_binary_of_another_machine_is_a_fault(tmp_path: Path) -> None:
     path.chmod(0o755)
     found = {f.check: f for f in check_binaries(with_document(tmp_path))}
     assert "windows on arm64" in found["architecture"].what
-    assert found["architecture"].state is State.FAULT
+    assert found["architecture"].state is State.PROBLEM
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="PATH is looked at as on POSIX")
@@ -169,9 +170,9 @@ def test_a_program_on_path_is_found(tmp_path: Path) -> None:
     ("task", "root", "state"),
     [
         ({"command": "no-such-program"}, False, "unknown"),
-        ({"command": "no-such-program"}, True, "fault"),
-        ({"command": "a/b"}, True, "fault"),
-        ({"command": "x", "executablePath": "/no/such/program"}, False, "fault"),
+        ({"command": "no-such-program"}, True, "problem"),
+        ({"command": "a/b"}, True, "problem"),
+        ({"command": "x", "executablePath": "/no/such/program"}, False, "problem"),
     ],
 )
 def test_a_program_that_is_nowhere_is_told(
@@ -190,7 +191,7 @@ def test_a_file_of_no_known_kind_is_a_note(tmp_path: Path) -> None:
     path.write_text("Write-Output hello")
     setup = with_document(tmp_path, tasks=[{"id": "one", "executablePath": str(path)}])
     found = {f.check: f for f in check_binaries(setup)}
-    assert found["architecture"].state is State.NOTE
+    assert found["architecture"].state is State.WARNING
     assert "one-dir" not in found
 
 

@@ -31,7 +31,7 @@ def test_without_the_agent_the_document_on_disk_counts(tmp_path: Path) -> None:
     """As when no credential was given."""
     setup = setup_of(tmp_path, job_id="probe")
     (tmp_path / "Jobs").mkdir()
-    assert seen(check_job, setup)[0][0] == "fault"
+    assert seen(check_job, setup)[0][0] == "problem"
     file = tmp_path / "Jobs" / "probe.json"
     file.write_text("{")
     assert "line 1, column 2" in seen(check_job, setup)[0][1]
@@ -81,7 +81,7 @@ def test_a_plugin_with_broken_settings_is_a_fault(tmp_path: Path) -> None:
     (plugins / "Good.json").write_text("{}")
     (plugins / "Bad.json").write_text("{")
     setup = setup_of(tmp_path, plugins=("Good", "Bad", "None", "KeeperPrivilegeManager"))
-    assert [state for state, _ in seen(check_plugins, setup)] == ["ok", "fault", "unknown"]
+    assert [state for state, _ in seen(check_plugins, setup)] == ["ok", "problem", "unknown"]
     assert seen(check_plugins, setup_of(plugins=("Good",)))[0][0] == "unknown"
 
 
@@ -89,10 +89,10 @@ def test_a_plugin_with_broken_settings_is_a_fault(tmp_path: Path) -> None:
     ("fields", "state", "words"),
     [
         ({"exitCode": 0}, "ok", "exit 0"),
-        ({"exitCode": 77}, "fault", "NOPERM"),
-        ({"exitCode": 3}, "fault", "the author's own"),
-        ({"exitCode": -9, "tasks": [{"timedOut": True}]}, "fault", "at its timeoutSeconds"),
-        ({"exitCode": 127, "problem": "no program"}, "fault", "no program"),
+        ({"exitCode": 77}, "problem", "NOPERM"),
+        ({"exitCode": 3}, "problem", "the author's own"),
+        ({"exitCode": -9, "tasks": [{"timedOut": True}]}, "problem", "at its timeoutSeconds"),
+        ({"exitCode": 127, "problem": "no program"}, "problem", "no program"),
     ],
 )
 def test_the_last_run_is_explained(
@@ -117,7 +117,7 @@ def test_what_the_agent_dropped_silently_is_told(tmp_path: Path) -> None:
     run = {"id": "r", "jobId": "probe", "exitCode": 0, "denials": ["PUBLISH news"]}
     history.write_text(json.dumps(run))
     found = seen(check_last_run, setup_of(tmp_path, job_id="probe"))
-    assert [state for state, _ in found] == ["ok", "fault"]
+    assert [state for state, _ in found] == ["ok", "problem"]
 
 
 def test_each_exit_code_of_a_failure_has_a_fix() -> None:
