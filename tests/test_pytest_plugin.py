@@ -186,3 +186,26 @@ def test_plugin_is_cheap(tester: pytest.Pytester) -> None:
         assert not [name for name in sys.modules if name.startswith("epm_task.simulator")]
     """
     run(tester, text).assert_outcomes(passed=1)
+
+
+def test_without_the_packages_of_the_simulator_the_test_is_skipped(
+    tester: pytest.Pytester,
+) -> None:
+    """The line says what to install; tests that need no agent run."""
+    (tester.path / "installed" / "aiohttp.py").write_text(
+        "raise ModuleNotFoundError('gone', name='aiohttp')"
+    )
+    text = """
+    def test_agent(agent):
+        assert agent is None
+
+    def test_factory(agent_factory):
+        assert agent_factory is None
+
+    def test_plain():
+        assert True
+    """
+    ended = run(tester, text, "-rs")
+    ended.assert_outcomes(passed=1, skipped=2)
+    line = '*the package aiohttp is not installed; pip install "epm-task?tools?"'
+    ended.stdout.fnmatch_lines([line])

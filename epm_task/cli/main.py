@@ -17,6 +17,8 @@ from epm_task.runtime.streams import open_missing_descriptors
 _INTERRUPTED = 130
 #: Of a command line that cannot be carried out, as other tools have it.
 _WRONG_USE = 2
+#: Import names of what the extra `freeze` adds to `tools`.
+_OF_FREEZE = ("PyInstaller", "cyclonedx")
 
 
 def main() -> NoReturn:
@@ -70,7 +72,8 @@ def _missing(error: ModuleNotFoundError) -> int:
     if package.startswith("epm_task"):
         return _defect(error)
     what = f"the package {package} is not installed, which this command needs"
-    return _explain(EpmTaskError(what, fix='pip install "epm-task[tools]"'), ExitCode.FAILED)
+    extra = "freeze" if package in _OF_FREEZE else "tools"
+    return _explain(EpmTaskError(what, fix=f'pip install "epm-task[{extra}]"'), ExitCode.FAILED)
 
 
 def _correct(error: Any) -> int:

@@ -129,7 +129,7 @@ def check_tools(platform: str = sys.platform, search_path: str | None = None) ->
         FreezeError: PyInstaller or a tool that it calls is missing.
     """
     if importlib.util.find_spec("PyInstaller") is None:
-        raise FreezeError("PyInstaller is not installed", fix='pip install "epm-task[dev]"')
+        raise FreezeError("PyInstaller is not installed", fix='pip install "epm-task[freeze]"')
     if platform != "linux":
         return
     if missing := [tool for tool in _LINUX_TOOLS if shutil.which(tool, path=search_path) is None]:
