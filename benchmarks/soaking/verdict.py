@@ -154,6 +154,9 @@ class Judge:
         # Without a broker all records go through stderr at the end, as fast as it is read here.
         slow = scenario.stderr_pauses or scenario.stdout_pause or scenario.broker_fault
         possible |= {74} if slow else set()
+        # Python itself, interrupted before it has read a line of the program.
+        unborn = self._stderr.startswith(b"Fatal Python error: init_")
+        possible |= {1} if unborn and scenario.signal == "SIGINT" else set()
         if code not in possible:
             last_line = self._stderr.rstrip(b"\n").rpartition(b"\n")[2]
             self._fault("exit code", f"{code}, expected one of {sorted(possible)}: {last_line!r}")
