@@ -6,7 +6,10 @@ No pattern is compiled before it is used: a task process asks for types only.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: What people see in the place of a secret.
 MASK: Final = "********"
@@ -62,3 +65,26 @@ def secret_form(kind: object) -> str:
     """
     forms = {"SecretStr": "text", "SecretBytes": "bytes"}
     return forms.get(getattr(kind, "__name__", ""), "")
+
+
+def holds_secret(kind: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Return whether a value of the type has a secret in it, in a field of a field too."""
+    if hasattr(kind, "get_secret_value"):
+        return True
+    if id(kind) in seen:  # a model may hold others of its kind
+        return False
+    return any(holds_secret(part, seen | {id(kind)}) for part in (*get_args(kind), *_inner(kind)))
+
+
+def _inner(kind: Any) -> Iterable[Any]:
+    """Return the types of a class's fields, or the one that an alias or a `NewType` means."""
+    if (meant := getattr(kind, "__value__", getattr(kind, "__supertype__", None))) is not None:
+        return (meant,)
+    if (fields := getattr(kind, "model_fields", None)) is not None:
+        return [field.annotation for field in fields.values()]
+    if not any(hasattr(kind, name) for name in ("__dataclass_fields__", "__total__", "_fields")):
+        return ()
+    try:
+        return get_type_hints(kind).values()
+    except NameError:
+        return ()  # pydantic refuses it, too

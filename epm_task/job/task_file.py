@@ -71,7 +71,7 @@ def read_task_file(path: Path) -> TaskFile:
         TaskFileError: The file cannot be imported.
     """
     # A name of its own, so that it can neither shadow nor become another module.
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     package = package_module(path)
     name = f"{package.parent}.{LOOKED_AT}{digest}" if package else f"{LOOKED_AT}{digest}"
     spec = importlib.util.spec_from_file_location(name, path)

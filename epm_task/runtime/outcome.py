@@ -121,12 +121,7 @@ class Outcome(NamedTuple):
     @classmethod
     def of_crash(cls, crash: BaseException) -> Outcome:
         """Return the outcome of a handler that let *crash* escape."""
-        frame = crash.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-        what = f"the handler raised {type(crash).__name__} at {where}"
-        return cls.of_error(HandlerCrashed(what))
+        return cls.of_error(HandlerCrashed(f"the handler raised {raised_at(crash)}"))
 
     @classmethod
     def of_exit(cls, code: Any) -> Outcome:
@@ -180,6 +175,15 @@ class Outcome(NamedTuple):
             kept = line[: _MAX_ERROR_BYTES - 4].decode("utf-8", "ignore")
             line = f"{kept}...".encode()
         return line + b"\n"
+
+
+def raised_at(error: BaseException) -> str:
+    """Return the type of an exception, and where it was raised: `KeyError at scan.py:14`."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+    return f"{type(error).__name__} at {where}"
 
 
 def parse_result(stdout: bytes) -> dict[str, Any] | None:

@@ -109,10 +109,11 @@ class Parameter(NamedTuple):
         values = [self.parse(text) for text in texts]
         if self.whole is None:
             return values
-        from epm_task.runtime.rich_value import checked  # noqa: PLC0415  # few lists have any
+        from epm_task.runtime import rich_value  # noqa: PLC0415  # few lists have any
 
+        check = rich_value.checked_secret if self.secret else rich_value.checked
         try:
-            return checked(values, self.whole)
+            return check(values, self.whole)
         except ValueError as error:
             raise InvalidArgument(self.option, str(error)) from None
 

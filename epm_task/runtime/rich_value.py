@@ -88,6 +88,22 @@ def checked(value: Any, kind: Any) -> Any:
         raise _reason(problems[0]) from None
 
 
+def checked_secret(value: Any, kind: Any) -> Any:
+    """Return *value* as `checked` does; the reason shows nothing of it, which a condition may do.
+
+    Raises:
+        ValueError: It does not meet the conditions.
+    """
+    try:
+        return adapter_of(kind).validate_python(value)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        name = problems[0]["type"]
+    except Exception as error:  # noqa: BLE001  # a condition is the author's
+        name = type(error).__name__
+    raise ValueError(f"the content of the file is refused ({name})")
+
+
 def _reason(problem: Any) -> ValueError:
     where = ".".join(map(str, problem["loc"]))
     return ValueError(f"{where + ': ' if where else ''}{problem['msg']}")

@@ -21,6 +21,7 @@ from typing import (
 from epm_task.contract.json_text import BadJson, parse_json
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import SettingsError
+from epm_task.runtime.outcome import raised_at
 from epm_task.runtime.start_up import slim_import
 
 with slim_import("pydantic_settings"):
@@ -91,6 +92,11 @@ class TaskSettings(BaseSettings):
             return cls(**{**_nested(given), **given})
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False, include_context=False)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # of the author's validators; it may show a value
+            raised = f"is invalid: the settings model raised {raised_at(error)}"
+            raise SettingsError(cls.plugin_id, "(any)", raised) from None
         key, why = _explain(problems[0], given)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise SettingsError(cls.plugin_id, key, why + more)

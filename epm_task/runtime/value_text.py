@@ -10,9 +10,18 @@ import types
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+)
 
-from epm_task.contract.secrets import secret_form
+from epm_task.contract.secrets import holds_secret, secret_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -111,11 +120,12 @@ def reader(kind: Any) -> Callable[[str], Any]:
         return read
     if get_origin(base) in _UNIONS and not conditions:
         return _union_reader(get_args(base))
-    from epm_task.runtime.rich_value import checked, read_rich  # noqa: PLC0415  # as above
+    from epm_task.runtime import rich_value  # noqa: PLC0415  # as above
 
-    return (
-        (lambda text: read_rich(text, kind)) if read is None else lambda t: checked(read(t), kind)
-    )
+    if read is None:
+        return lambda text: rich_value.read_rich(text, kind)
+    check = rich_value.checked_secret if secret_form(base) else rich_value.checked
+    return lambda text: check(read(text), kind)
 
 
 def _native_reader(kind: Any) -> Callable[[str], Any] | None:
@@ -165,7 +175,7 @@ def check_kind(kind: Any) -> None:
         ValueError: It is one; the message is the reason.
     """
     base, conditions = _layers(kind)
-    if _holds_secret(base) and not secret_form(base):
+    if not secret_form(base) and holds_secret(base):
         raise ValueError("a secret comes from a file, whose name is passed: SecretStr, SecretBytes")
     if get_origin(base) is Literal or (isinstance(base, type) and issubclass(base, Enum)):
         _choices(get_args(base) or list(base))
@@ -176,10 +186,6 @@ def check_kind(kind: Any) -> None:
         from epm_task.runtime.rich_value import adapter_of  # noqa: PLC0415  # as above
 
         adapter_of(kind)
-
-
-def _holds_secret(kind: Any) -> bool:
-    return hasattr(kind, "get_secret_value") or any(map(_holds_secret, get_args(kind)))
 
 
 def check_default(value: Any, kind: Any, tokens: Iterable[str]) -> None:

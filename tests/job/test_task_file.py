@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -105,3 +106,11 @@ def test_modules_of_a_task_file_do_not_replace_those_of_python(tmp_path: Path) -
     (task,) = read_task_file(write(tmp_path, text)).tasks.values()
     assert task() == {"n": 3}
     assert "this" not in sys.modules
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names in Unicode")
+def test_name_that_is_not_utf8(tmp_path: Path) -> None:
+    """A file may have a name of bytes, as all have where the locale is C."""
+    file = tmp_path / os.fsdecode(b"t\xe4sk.py")
+    file.write_text("from epm_task import task\n\n@task\ndef scan() -> None:\n    'Scan.'\n")
+    assert list(read_task_file(file).tasks) == ["scan"]

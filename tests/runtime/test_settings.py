@@ -9,6 +9,7 @@ from collections.abc import Sequence  # noqa: TC003  # pydantic reads it
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from traceback import format_exception
 from typing import Annotated, Any, Literal, NewType
 
 import pytest
@@ -22,12 +23,13 @@ from pydantic import (
     SecretBytes,
     SecretStr,
     ValidationError,
+    field_validator,
 )
 from pydantic_settings import SettingsConfigDict
 from runtime.scanner_settings import SECRET, Color, Dog, Required, Scan, Settings, System
 
 from epm_task.contract.names import SYSTEM_PLUGIN
-from epm_task.errors import SettingsError
+from epm_task.errors import SettingsError, TaskFailed
 from epm_task.runtime.settings import TaskSettings
 
 if sys.version_info >= (3, 12):
@@ -326,6 +328,24 @@ def test_settings_show_no_secret() -> None:
     settings = Settings.from_document({"token": SECRET, "tokens": f'["{SECRET}"]', "key": SECRET})
     assert "hunter" not in repr(settings) + str(settings) + settings.model_dump_json()
     assert settings.token.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyError, TaskFailed])
+def test_validator_shows_no_secret(kind: type[Exception]) -> None:
+    """What a validator of the author's raises may hold a secret: its place is told, no more."""
+
+    class Checked(TaskSettings, plugin="KeyScanner"):
+        token: SecretStr
+
+        @field_validator("token")
+        @classmethod
+        def _check(cls, token: SecretStr) -> SecretStr:
+            raise kind(token.get_secret_value())
+
+    with pytest.raises(SettingsError) as refused:
+        Checked.from_document({"token": SECRET})
+    assert "hunter" not in "".join(format_exception(refused.value))
+    assert kind is ValueError or f"{kind.__name__} at {__file__}:" in str(refused.value)
 
 
 def test_direct_construction_is_for_tests() -> None:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Literal
+from traceback import format_exception
+from typing import Annotated, Any, Literal, NamedTuple, NewType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, PositiveInt, SecretBytes, SecretStr
-
-from epm_task.errors import UnsafeConfiguration
-from epm_task.runtime.parameter import (
-    Parameter,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PositiveInt,
+    RootModel,
+    Secret,
+    SecretBytes,
+    SecretStr,
 )
-from epm_task.runtime.value_text import parse_bool, read_secret, reader
+
+from epm_task.errors import InvalidArgument, UnsafeConfiguration
+from epm_task.runtime.parameter import Parameter
+from epm_task.runtime.value_text import check_kind, parse_bool, read_secret, reader
 
 
 @pytest.mark.parametrize("text", ["true", "1", "yes", "on", "TRUE", " Yes "])
@@ -194,3 +203,68 @@ def test_bytes_are_not_a_secret_text(file: Path) -> None:
     with pytest.raises(ValueError, match="not UTF-8"):
         read_secret(file)
     assert read_secret(file, binary=True) == b"\xff\xfe"
+
+
+class Login(NamedTuple):
+    """A tuple with a secret."""
+
+    user: str
+    password: SecretStr
+
+
+@dataclass
+class Account:
+    """A dataclass with a secret far below, and a field of its own kind."""
+
+    logins: dict[str, list[Login]]
+    parent: Account | None = None
+
+
+class Vault(RootModel[Account]):
+    """A model of one value."""
+
+
+type_of_tokens = NewType("type_of_tokens", Account)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(Login, Account, Vault, type_of_tokens, list[Login], Account | None, Secret[int]),
+        *(dict[str, SecretStr], Annotated[Vault, "for people"], SecretStr | int),
+    ],
+)
+def test_secret_in_an_argument_is_refused(kind: Any) -> None:
+    """Whatever holds a secret would be passed as JSON, which everybody can read in argv."""
+    with pytest.raises(ValueError, match="a secret comes from a file"):
+        check_kind(kind)
+
+
+def _refuse(secret: SecretStr) -> SecretStr:
+    raise ValueError(f"{secret.get_secret_value()} is too weak")
+
+
+def _crash(secret: SecretStr) -> SecretStr:
+    raise KeyError(secret.get_secret_value())
+
+
+@pytest.mark.parametrize(
+    ("condition", "name"),
+    [
+        (AfterValidator(_refuse), "value_error"),
+        (AfterValidator(_crash), "KeyError"),
+        (Field(min_length=10), "too_short"),
+    ],
+)
+def test_condition_shows_no_secret(file: Path, condition: object, name: str) -> None:
+    """The reason names what refused the secret, because the author's words may hold it."""
+    file.write_text("hunter2")
+    with pytest.raises(ValueError, match=rf"content of the file is refused \({name}\)") as refused:
+        reader(Annotated[SecretStr, condition])(str(file))
+    assert "hunter2" not in "".join(format_exception(refused.value))
+    many = Parameter(
+        "tokens", SecretStr, repeated=True, whole=Annotated[list[SecretStr], condition]
+    )
+    with pytest.raises(InvalidArgument) as invalid:
+        many.value([str(file)])
+    assert "hunter2" not in "".join(format_exception(invalid.value))
