@@ -389,7 +389,7 @@ class BrokerRefused(BrokerError):
         super().__init__(
             f"the broker at {address} refused the client id {client_id!r}",
             reason,
-            "start the process through the agent, and give the job mqttTopics",
+            "start the process through the agent, give the job mqttTopics, and sign its program",
         )
 
 

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -26,6 +26,7 @@ from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.options import AgentOptions
+from epm_task.simulator.processes.registry import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,13 @@ _Timeout = Annotated[
 _Replay = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Answer the task from a recording.")
 ]
+_Trust = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(get_args(Trust)),
+        help="Launched processes, their children too, or launched and signed programs.",
+    ),
+]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the agent's decisions too.")]
 
 
@@ -79,6 +87,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     setting: Setting = None,
     settings: Settings = None,
     registration_delay: _RunDelay = 0.0,
+    trust: _Trust = "exact",
     job_id: _JobId = None,
     no_broker: _NoBroker = False,
     deny: _Deny = None,
@@ -102,6 +111,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     view = LiveView(quiet=as_json, verbose=verbose)
     embedded = Agent(
         registration_delay=registration_delay,
+        trust=one_of("--trust", trust, get_args(Trust)),
         deny=deny or (),
         settings=read_settings(settings, setting or ()),
         faults=read_faults(faults, fault or ()),
@@ -238,7 +248,6 @@ def _registration(run: Run) -> str:
     return f"registered after {tries}, {run.registration.seconds * 1000:.0f} ms"
 
 
-_TRUST: tuple[Literal["exact", "tree"], ...] = ("exact", "tree")
 _HIGHEST_PORT = 65_535
 _Root = Annotated[
     Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
@@ -251,9 +260,6 @@ _HttpPort = Annotated[
     int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
 ]
 _MqttPort = Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")]
-_Trust = Annotated[
-    str, typer.Option(metavar="exact|tree", help="Launched processes, or their children too.")
-]
 _AgentDelay = Annotated[
     str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
 ]
@@ -302,7 +308,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
         https_port=https_port,
         http_port=http_port,
         mqtt_port=mqtt_port,
-        trust=one_of("--trust", trust, _TRUST),
+        trust=one_of("--trust", trust, get_args(Trust)),
         registration_delay=_delay(registration_delay),
         log_level=one_of("--log-level", log_level, NUMBERS).capitalize(),
         settings=read_settings(settings, setting or ()),

@@ -27,7 +27,7 @@ from epm_task.simulator.jobs.task import TaskSurroundings
 from epm_task.simulator.jobs.validator import Validation, validate
 from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.options import AgentOptions
-from epm_task.simulator.processes.registry import Access, ProcessRegistry
+from epm_task.simulator.processes.registry import ALTERNATIVE_SIGNATURES, Access, ProcessRegistry
 from epm_task.simulator.recording import Recorder, Replay
 from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
 from epm_task.simulator.settings import SettingsStore
@@ -95,7 +95,11 @@ class LocalAgent:
     async def _start(self) -> None:
         self._open_root()
         self._open_logs()
-        access = Access(self.registry, client_id_template=self.options.client_id_template)
+        access = Access(
+            self.registry,
+            client_id_template=self.options.client_id_template,
+            signed=lambda: self.settings.merged(SYSTEM_PLUGIN).get(ALTERNATIVE_SIGNATURES, ""),
+        )
         await self._start_broker(access)
         await self._start_api(access)
         self._make_runner()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE
 from epm_task.errors import EpmTaskError
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from epm_task.contract.record import Record
     from epm_task.simulator.faults.faults import Faults
     from epm_task.simulator.jobs.run import Publication
+    from epm_task.simulator.processes.registry import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
     """How an agent is started."""
 
-    #: Whether a launched process alone has the Plugin tier, or its descendants too.
-    trust: Literal["exact", "tree"] = "exact"
+    #: Whether a launched process alone has the Plugin tier, or its descendants too; with `signed`
+    #: the broker wants its program to be one of those that count as signed, too.
+    trust: Trust = "exact"
     #: Seconds from the start of a process to its registration, or a range from which each run takes
     #: its own.
     registration_delay: float | tuple[float, float] = 0.0
@@ -64,7 +66,7 @@ class AgentOptions:
 class AgentKeywords(TypedDict, total=False):
     """The fields of `AgentOptions`, as keywords of `Agent`."""
 
-    trust: Literal["exact", "tree"]
+    trust: Trust
     registration_delay: float | tuple[float, float]
     log_level: str
     host: str

@@ -174,6 +174,21 @@ def test_denied_topic() -> None:
     assert denied.endswith(f"({count} times)")
 
 
+def test_unsigned_program() -> None:
+    """The broker refuses it; the line for people tells what would be admitted, and that is so."""
+    refused = epm_task("run", HELLO, "--trust", "signed")
+    assert refused.code == 69
+    assert "sign its program" in "\n".join(refused.err)
+    (denied,) = [line for line in refused.err if line.startswith("denied, unseen by the task")]
+    found = re.search(r"--setting (\S+) hold its SHA-256, ([0-9a-f]{64})$", denied)
+    assert found
+    words = ["--setting", "=".join(found.groups())]
+    assert epm_task("run", HELLO, "--trust", "signed", *words).code == 0
+    other = epm_task("run", HELLO, "--trust", "sign")
+    assert other.code == 2
+    assert "exact, tree, signed" in "\n".join(other.err)
+
+
 def test_report_for_programs() -> None:
     """With `--json` stdout is one JSON object, and stderr is empty."""
     ended = epm_task("run", EXAMPLES / "own_exit_code.py", "--json")

@@ -11,9 +11,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import psutil
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE, job_id_of
+from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.simulator.processes import tree as process_tree
 from epm_task.simulator.processes.peer import peer_pid
 
@@ -21,6 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from epm_task.simulator.processes.peer import Address, Seen
+
+#: The system-wide setting that holds the vendor's thumbprints of trusted signatures, and here the
+#: SHA-256 digests of the programs that count as signed: not every system has signatures.
+ALTERNATIVE_SIGNATURES: Final = "AlternativeSignatures"
+
+#: See `ProcessRegistry`, and for `signed` `Access`.
+Trust: TypeAlias = Literal["exact", "tree", "signed"]
 
 #: psutil adds the boot time in whole seconds, which the kernel rounds anew after a clock change.
 _START_TOLERANCE_SECONDS: Final = 2.0
@@ -58,12 +68,12 @@ class ProcessRegistry:
     """The launched processes, by run; *clock* is in monotonic seconds.
 
     The trust `exact` registers the launched PID alone, which is what the field is known to do;
-    `tree` registers its descendants too.
+    `tree` registers its descendants too. `signed` registers as `exact` does.
     """
 
     def __init__(
         self,
-        trust: Literal["exact", "tree"] = "exact",
+        trust: Trust = "exact",
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -93,7 +103,7 @@ class ProcessRegistry:
     def candidates(self) -> frozenset[int]:
         """Return the PIDs that may hold a trusted connection, cheaply."""
         launched = self._launched()
-        if self.trust == "exact":
+        if self.trust != "tree":
             return launched
         return launched | process_tree.descendants(launched, newer_only=True)
 
@@ -111,10 +121,12 @@ class ProcessRegistry:
         ancestor = process_tree.ancestor_among(pid, by_pid.keys())
         if ancestor is None:
             return Verdict(None, f"process {pid} was not launched by this agent")
-        if self.trust == "exact":
+        if self.trust != "tree":
             who = f"launched process {ancestor} of job {by_pid[ancestor].launch.job_id}"
             fix = "call from the launched process, or start the agent with --trust tree"
-            return Verdict(None, f"process {pid} is a child of {who}, and trust is exact: {fix}")
+            return Verdict(
+                None, f"process {pid} is a child of {who}, and trust is {self.trust}: {fix}"
+            )
         return self._judge_entry(by_pid[ancestor])
 
     def _launched(self) -> frozenset[int]:
@@ -172,13 +184,22 @@ class MqttAdmission:
 
 
 class Access:
-    """The tiers of callers."""
+    """The tiers of callers.
+
+    *signed* returns a text with the SHA-256 digests of the programs that count as signed; with the
+    trust `signed` the broker admits no other.
+    """
 
     def __init__(
-        self, registry: ProcessRegistry, *, client_id_template: str = DEFAULT_TEMPLATE
+        self,
+        registry: ProcessRegistry,
+        *,
+        client_id_template: str = DEFAULT_TEMPLATE,
+        signed: Callable[[], str] = str,
     ) -> None:
         self._registry = registry
         self._template = client_id_template
+        self._signed = signed
         self._seen: Seen = {}
 
     def identify(
@@ -210,5 +231,21 @@ class Access:
             why_not = (
                 f"the client id names job {job_id!r}, and the process runs job {launch.job_id!r}"
             )
+        if launch and not why_not and self._registry.trust == "signed":
+            why_not = self._unsigned(launch.pid)
         allowed, reason = not why_not, why_not or caller.reason
         return MqttAdmission(allowed=allowed, reason=reason, job_id=job_id, launch=launch)
+
+    def _unsigned(self, pid: int) -> str:
+        """Return why the program of a process does not count as signed; empty when it does."""
+        try:
+            program, digest = process_tree.program_digest(pid)
+        except (OSError, psutil.Error) as error:
+            return f"the program of process {pid} cannot be read, and trust is signed: {error}"
+        if digest in self._signed().casefold():
+            return ""
+        return (
+            f"{program}, the program of process {pid}, is not signed, and trust is signed: sign it "
+            "for the field (`epm-task freeze --sign-command`), and here let "
+            f"--setting {SYSTEM_PLUGIN}.{ALTERNATIVE_SIGNATURES} hold its SHA-256, {digest}"
+        )

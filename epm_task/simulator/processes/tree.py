@@ -6,6 +6,7 @@ other systems ask psutil (untested here). A process whose parent has ended is no
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -95,6 +96,19 @@ def descendants(roots: Collection[int], *, newer_only: bool = False) -> frozense
                 found.add(child)
                 pending.append(child)
     return frozenset(found.difference(roots))
+
+
+def program_digest(pid: int) -> tuple[str, str]:
+    """Return the path of a process's program, and the SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        OSError, psutil.Error: The process is gone, or the file cannot be read.
+    """
+    path = psutil.Process(pid).exe()
+    # On Linux the file that runs, even when another one has taken its place meanwhile.
+    file = _PROC / str(pid) / "exe" if sys.platform == "linux" else Path(path)
+    with file.open("rb") as program:
+        return path, hashlib.file_digest(program, "sha256").hexdigest()
 
 
 def _pids() -> Iterable[int]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Literal
 
+import psutil
 import pytest
 from simulator.process_peer import connected_process, launch_of
 
@@ -250,3 +254,47 @@ def test_the_job_id_is_read_by_the_template() -> None:
         registry.add(launch_of(peer.pid))
         access = Access(registry, client_id_template="{run_id}_{job_id}")
         assert access.admit("run1_probe", peer.local, peer.peer, None).allowed
+
+
+def _digest_of(pid: int) -> str:
+    return hashlib.sha256(Path(psutil.Process(pid).exe()).read_bytes()).hexdigest()
+
+
+def test_an_unsigned_program_may_not_connect() -> None:
+    """The API serves it; the reason holds the digest that would admit it, and no other does."""
+    listed = ["0" * 64]
+    with connected_process() as peer:
+        registry = ProcessRegistry("signed")
+        registry.add(launch_of(peer.pid))
+        access = Access(registry, signed=lambda: ", ".join(listed))
+        refused = access.admit("probe_1", peer.local, peer.peer, None)
+        assert not refused.allowed
+        assert access.identify(peer.local, peer.peer, None).launch
+        digest = _digest_of(peer.pid)
+        assert digest in refused.reason
+        listed.append(digest.upper())
+        assert access.admit("probe_1", peer.local, peer.peer, None).allowed
+        assert not access.admit("other_1", peer.local, peer.peer, None).allowed
+        registry.remove("run1")
+        assert not access.admit("probe_1", peer.local, peer.peer, None).allowed
+
+
+@pytest.mark.parametrize("trust", ["exact", "tree"])
+def test_signatures_do_not_count_unless_asked_for(trust: Literal["exact", "tree"]) -> None:
+    """The vendor says both; the default is the one without which no script could be tried."""
+    with connected_process() as peer:
+        registry = ProcessRegistry(trust)
+        registry.add(launch_of(peer.pid))
+        assert Access(registry).admit("probe_1", peer.local, peer.peer, None).allowed
+
+
+def test_signed_trust_ends_at_the_launched_process() -> None:
+    """A child of a signed program is not admitted, whatever program it is."""
+    with connected_process(by_child=True) as peer:
+        registry = ProcessRegistry("signed")
+        registry.add(launch_of(peer.pid))
+        digest = _digest_of(peer.pid)
+        access = Access(registry, signed=lambda: digest)
+        refused = access.admit("probe_1", peer.local, peer.peer, None)
+    assert not refused.allowed
+    assert "trust is signed" in refused.reason

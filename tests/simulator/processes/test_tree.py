@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
+import psutil
+import pytest
 from simulator.process_peer import connected_process
 
 from epm_task.simulator.processes import tree as process_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_child_is_a_descendant_with_an_ancestor() -> None:
@@ -58,3 +66,22 @@ def test_a_process_that_has_ended_has_neither_birth_nor_parent() -> None:
     assert process_tree.started_at(process.pid) is None
     assert process_tree.parent(process.pid) is None
     assert process_tree.ancestor_among(process.pid, {os.getpid()}) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a program in use is not replaced")
+def test_the_digest_is_that_of_the_program_which_runs(tmp_path: Path) -> None:
+    """Not that of a file which has taken its place since."""
+    program = tmp_path / "program"
+    shutil.copy(shutil.which("sleep") or "", program)
+    digest = hashlib.sha256(program.read_bytes()).hexdigest()
+    with subprocess.Popen([program, "600"]) as process:
+        try:
+            program.unlink()
+            program.write_bytes(b"another")
+            path, seen = process_tree.program_digest(process.pid)
+        finally:
+            process.kill()
+    assert path.startswith(str(program))
+    assert seen == digest
+    with pytest.raises((OSError, psutil.Error)):
+        process_tree.program_digest(process.pid)
