@@ -17,7 +17,7 @@ from epm_task.simulator.jobs.history import RunHistory
 from epm_task.simulator.jobs.run import LiveRun, RunRequest
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment, skip_reason
 from epm_task.simulator.jobs.store import JobStore
-from epm_task.simulator.jobs.task import TaskSurroundings
+from epm_task.simulator.jobs.task import TaskSurroundings, Turns
 from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.processes.registry import ProcessRegistry
 from epm_task.simulator.root import create_root
@@ -442,3 +442,28 @@ def test_forms(box: Box, named: object, skipped: bool) -> None:  # noqa: FBT001 
     """Only a setting that exists and is false skips the task."""
     reason = skip_reason({"SkipWhenPluginSettingFalse": named}, box.settings)
     assert bool(reason) is skipped
+
+
+def test_who_waits_starts_by_priority_then_by_arrival() -> None:
+    """One that comes later goes before those of a lower priority that still wait."""
+    turns, order = Turns(), list[str]()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start(name: str, priority: int) -> None:
+        await turns.mine(priority)
+        order.append(name)
+        if name == "a":
+            tasks.append(asyncio.create_task(start("late", 9)))
+
+    async def main() -> None:
+        waiting = [("low", 1), ("b", 5), ("gone", 10), ("a", 10), ("c", 5)]
+        tasks.extend(asyncio.create_task(start(*each)) for each in waiting)
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        async with asyncio.timeout(PATIENCE):
+            while not all(task.done() for task in tasks):
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+    # While "late" is being started, "b" has its turn already.
+    assert order == ["a", "b", "late", "c", "low"]
