@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cronsim import CronSim, CronSimError
 
+from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.names import LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+#: The event that is the start of the agent.
+STARTUP: Final = "Startup"
 
 #: cronsim also takes six fields (seconds); the agent takes five.
 _CRON_FIELDS: Final = 5
@@ -62,8 +66,33 @@ def kind_problem(kind: str, value: object) -> str:
 
 def is_startup(event: object) -> bool:
     """Return whether an entry of `events` names the start of the agent."""
-    name = event.get("eventType") if isinstance(event, dict) else event
-    return name == "Startup"
+    return _event_name(event) == STARTUP
+
+
+def is_started_by(document: Mapping[str, Any], name: str) -> bool:
+    """Return whether a job document, whatever it holds, names this event in `events`."""
+    events = document.get("events")
+    return isinstance(events, list) and name in map(_event_name, events)
+
+
+def published_event(document: Mapping[str, Any], topic: str, payload: bytes) -> dict[str, Any]:
+    """Return the event in a message on the `eventTopic` of a job; empty when it is none.
+
+    The vendor states neither where an event is published nor its form. Ours: on that topic, a JSON
+    object with the event's name as `eventType`. The start of the agent cannot be published.
+    """
+    if topic != (document.get("eventTopic") or f"Jobs/{document.get('id')}/events"):
+        return {}
+    try:
+        event = parse_object(payload)
+    except BadJson:
+        return {}
+    name = event.get("eventType")
+    return event if isinstance(name, str) and name != STARTUP else {}
+
+
+def _event_name(event: object) -> object:
+    return event.get("eventType") if isinstance(event, dict) else event
 
 
 def _interval(value: object) -> str:

@@ -103,7 +103,6 @@ class LocalAgent:
         await self._start_broker(access)
         await self._start_api(access)
         self._make_runner()
-        self.scheduler = Scheduler(self.clock, self.jobs.all, self.start_run, self.trace)
         self._stack.callback(self.scheduler.stop)
         self.scheduler.start()
 
@@ -116,6 +115,7 @@ class LocalAgent:
             self._stack.callback(self.trace.subscribe(lambda event: _write_event(lines, event)))
         self.settings = SettingsStore(root.plugins, root.store, options.settings)
         self.jobs = JobStore(root.jobs)
+        self.scheduler = Scheduler(self.clock, self.jobs.all, self.start_run, self.trace)
         for problem in (*self.jobs.problems, *self.settings.problems):
             self.trace.add("job", "not_loaded", "a file was not loaded", reason=str(problem))
         authority, self.certificates = open_authority(root.certificates, stable=options.stable_ca)
@@ -210,6 +210,8 @@ class LocalAgent:
 
     def _on_message(self, message: Message) -> None:
         self.history.message(message)
+        publisher = self.history.job_of(message.run_id)
+        self.scheduler.message(message.topic, message.payload, publisher)
         self.faults.message_seen()
         if self._recorder:
             self._recorder.message(message)

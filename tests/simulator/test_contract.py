@@ -77,6 +77,21 @@ if __name__ == "__main__":
 '''
 
 
+FINDER = '''
+from epm_task import TaskContext, Topic, task
+
+EVENTS = Topic("Jobs/finder/events")
+
+@task(event_topic=EVENTS)
+def finder(ctx: TaskContext):
+    """Publish an event."""
+    ctx.publish(EVENTS, {"eventType": "Found", "Path": "/etc/a key.pem"})
+
+if __name__ == "__main__":
+    finder.main()
+'''
+
+
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """One agent with the plugin Bridge, and a program that calls it."""
@@ -337,3 +352,33 @@ def test_a_startup_run_may_overlap_the_first_interval_run(tmp_path: Path) -> Non
         assert agent.jobs.ended("both") == []
     started = [event.what for event in agent.trace if event.action == "run_started"]
     assert [text.rpartition(" ")[2] for text in started] == ["Startup", "interval"]
+
+
+def test_a_published_event_starts_every_job_that_names_it(tmp_path: Path) -> None:
+    """Its fields are the tokens of the runs, as those of a trigger are."""
+    file = write(tmp_path, FINDER)
+    tasks = [{"id": "t", "command": "echo", "arguments": '"{Path}"'}]
+    with Agent() as agent:
+        for job_id in ("one", "two"):
+            events = [{"eventType": "Found"}]
+            agent.jobs.add({"id": job_id, "name": job_id, "events": events, "tasks": tasks})
+        agent.jobs.add({"id": "other", "name": "Other", "events": ["Lost"], "tasks": tasks})
+        assert agent.run(file).exit_code == 0
+        agent.jobs.wait(PATIENCE)
+        runs = [run for run in agent.jobs.ended() if run.job_id != "finder"]
+    assert sorted(run.job_id for run in runs) == ["one", "two"]
+    assert {(run.trigger, run.stdout) for run in runs} == {("Found", b"/etc/a key.pem\n")}
+
+
+def test_higher_priority_starts_first() -> None:
+    """Of jobs that are due in the same minute; those of one priority in the order of their ids."""
+    priorities = {"a": 1, "b": 10, "c": None, "d": 10, "e": 5, "f": 7}
+    tasks = [{"id": "t", "command": "true"}]
+    with Agent() as agent:
+        for job_id, priority in priorities.items():
+            job = {"id": job_id, "name": job_id, "schedule": {"cronExpression": "* * * * *"}}
+            agent.jobs.add({**job, "tasks": tasks, **({"priority": priority} if priority else {})})
+        agent.clock.advance(minutes=1)
+        agent.jobs.wait(PATIENCE)
+        started = [event for event in agent.trace if event.action == "process_started"]
+    assert [event.facts["job_id"] for event in started] == ["b", "d", "f", "c", "e", "a"]

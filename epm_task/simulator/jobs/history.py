@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.record import Record
 from epm_task.contract.run_history import EndedRun, TaskEnd, write_run
@@ -13,6 +13,7 @@ from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.simulator.keeper_logger import RotatingFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from epm_task.simulator.broker import Message
@@ -52,6 +53,11 @@ class RunHistory:
     def live(self) -> list[LiveRun]:
         """The runs that go on."""
         return list(self._live.values())
+
+    def job_of(self, run_id: str | None) -> Mapping[str, Any] | None:
+        """Return the document of a run that goes on; None for another one."""
+        live = self._live.get(run_id or "")
+        return live.job if live else None
 
     def begin(self, live: LiveRun) -> None:
         """Take a run that begins."""

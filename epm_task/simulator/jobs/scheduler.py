@@ -7,7 +7,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.schedule import is_due, is_startup, kind_problem
+from epm_task.contract.schedule import (
+    STARTUP,
+    is_due,
+    is_started_by,
+    kind_problem,
+    published_event,
+)
+from epm_task.contract.topic import KEEPER_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,14 +29,15 @@ class Scheduler:
     """Start the jobs that are due.
 
     *jobs* returns the job documents as they are now. *start_run* starts a run of a job for a
-    trigger; two runs may overlap, as in the field. *trace* gets what could not be understood.
+    trigger, and with an event as context; two runs may overlap, as in the field. *trace* gets what
+    could not be understood.
     """
 
     def __init__(
         self,
         clock: Clock,
         jobs: Callable[[], Iterable[Mapping[str, Any]]],
-        start_run: Callable[[Mapping[str, Any], str], object],
+        start_run: Callable[..., object],
         trace: Trace,
     ) -> None:
         self._clock = clock
@@ -47,9 +55,8 @@ class Scheduler:
         """Run the jobs of the event `Startup`, and look at every full minute from now on."""
         self._notice_intervals(self._clock.now())
         for job in self._enabled():
-            events = job.get("events")
-            if isinstance(events, list) and any(is_startup(event) for event in events):
-                self._start_run(job, "Startup")
+            if is_started_by(job, STARTUP):
+                self._start_run(job, STARTUP)
         self._arm()
 
     def stop(self) -> None:
@@ -57,6 +64,23 @@ class Scheduler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def message(self, topic: str, payload: bytes, publisher: Mapping[str, Any] | None) -> None:
+        """Start every job that names the event of a message, with the event as its context.
+
+        The topic is the event topic of any job, or of the *publisher*, which need not be stored.
+        """
+        if self._timer is None or topic == KEEPER_LOGGER:
+            return
+        jobs = self._enabled()
+        for job in jobs if publisher is None else [publisher, *jobs]:
+            if event := published_event(job, topic, payload):
+                break
+        else:
+            return
+        for job in jobs:
+            if is_started_by(job, name := event["eventType"]):
+                self._start_run(job, name, event)
 
     def tick(self, now: datetime) -> None:
         """Start what is due; a second look at the same full minute does nothing."""

@@ -25,11 +25,13 @@ class Plan:
         self.jobs = list(jobs)
         self.trace = Trace()
         self.started: list[tuple[str, str, str]] = []
+        self.contexts: list[object] = []
         self.clock = Clock(_START, seconds=lambda: 0.0)
         self.scheduler = Scheduler(self.clock, lambda: self.jobs, self._start_run, self.trace)
 
-    def _start_run(self, job: Mapping[str, Any], trigger: str) -> str:
+    def _start_run(self, job: Mapping[str, Any], trigger: str, context: object = None) -> str:
         self.started.append((f"{self.clock.now():%H:%M}", job["id"], trigger))
+        self.contexts.append(context)
         return "run"
 
     def during(self, body: Callable[[], None]) -> list[tuple[str, str, str]]:
@@ -110,6 +112,74 @@ def test_startup_once() -> None:
         ("12:00", "a", "Startup"),
         ("12:00", "b", "Startup"),
     ]
+
+
+_FOUND = b'{"eventType": "Found", "path": "/etc/key.pem"}'
+
+
+def test_published_event_starts_every_job_that_names_it() -> None:
+    """In both spellings, with the event as context; disabled jobs and others stay as they are."""
+    plan = Plan(
+        {"id": "a", "events": [{"eventType": "Other"}, {"eventType": "Found"}]},
+        {"id": "b", "events": ["Found"]},
+        {"id": "c", "events": ["Found"], "enabled": False},
+        {"id": "d", "events": ["found", "Founded", 5, None, {}]},
+        {"id": "e", "events": "Found"},
+        {"id": "scan"},
+    )
+    assert plan.during(lambda: plan.scheduler.message("Jobs/scan/events", _FOUND, None)) == [
+        ("12:00", "a", "Found"),
+        ("12:00", "b", "Found"),
+    ]
+    assert plan.contexts == [{"eventType": "Found", "path": "/etc/key.pem"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("publisher", "topic", "starts"),
+    [
+        ({"id": "scan"}, "Jobs/scan/events", True),
+        ({"id": "scan"}, "Jobs/scan/findings", False),
+        ({"id": "scan"}, "Jobs/other/events", False),
+        ({"id": "scan"}, "KeeperLogger", False),
+        ({"id": "scan", "eventTopic": "Scans"}, "Scans", True),
+        ({"id": "scan", "eventTopic": "Scans"}, "Jobs/scan/events", False),
+        ({"id": "scan", "eventTopic": "KeeperLogger"}, "KeeperLogger", False),
+        (None, "Jobs/a/events", True),
+        (None, "Jobs/b/events", False),
+    ],
+)
+def test_event_comes_on_an_event_topic(
+    publisher: dict[str, Any] | None, topic: str, *, starts: bool
+) -> None:
+    """On the one that a job names, else on its default, which is then another topic."""
+    plan = Plan({"id": "a", "events": ["Found"]})
+    plan.during(lambda: plan.scheduler.message(topic, _FOUND, publisher))
+    assert bool(plan.started) == starts
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *(b"", b"Found", b'"Found"', b"[]", b"{}", b"\xff", b"[" * 100_000),
+        *(b'{"eventType": 5}', b'{"eventType": ["Found"]}', b'{"eventType": "Startup"}'),
+        b'{"eventType": "Found"',
+    ],
+    ids=lambda payload: repr(payload[:20]),
+)
+def test_message_without_an_event_starts_nothing(payload: bytes) -> None:
+    """Nor does one that says that the agent has started."""
+    plan = Plan({"id": "a", "events": ["Found", "Startup"]})
+    plan.during(lambda: plan.scheduler.message("Jobs/a/events", payload, None))
+    assert [trigger for _, _, trigger in plan.started] == ["Startup"]
+
+
+def test_event_before_the_start_or_after_the_end_starts_nothing() -> None:
+    """The broker is there before, and for a while after."""
+    plan = Plan({"id": "a", "events": ["Found"]})
+    plan.scheduler.message("Jobs/a/events", _FOUND, None)
+    plan.during(lambda: None)
+    plan.scheduler.message("Jobs/a/events", _FOUND, None)
+    assert not plan.started
 
 
 def test_run_at_cron_and_disabled() -> None:
