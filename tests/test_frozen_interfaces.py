@@ -53,6 +53,7 @@ OPTIONS = {
         "--settings",
         "--timeout",
         "--trace",
+        "--trust",
         "--verbose",
         "-v",
     },
