@@ -27,7 +27,7 @@ STARTUP: Final = "Startup"
 _CRON_FIELDS: Final = 5
 _ANY_MOMENT: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 #: A second; the vendor's own jobs use 0.5.
-_SHORTEST_MINUTES: Final = 1 / 60
+SHORTEST_MINUTES: Final = 1 / 60
 #: A year: an interval that is longer is taken, and hardly meant.
 LONGEST_MINUTES: Final = LONGEST_SECONDS // 60
 
@@ -96,8 +96,9 @@ def _event_name(event: object) -> object:
 
 
 def _interval(value: object) -> str:
-    number = value if type(value) in {int, float} else 0
-    fits = _SHORTEST_MINUTES <= number < float("inf")  # type: ignore[operator]  # a number
+    # A number with a fraction that was read from a file may be a float of its own kind.
+    number = value if isinstance(value, int | float) and value is not True else 0
+    fits = SHORTEST_MINUTES <= number < float("inf")
     return "" if fits else "must be a number of minutes, at least 0.017, which is a second"
 
 

@@ -12,7 +12,7 @@ from epm_task.contract.names import (
     DEFAULT_KEYS,
     ExecutionType,
 )
-from epm_task.contract.schedule import SCHEDULE_KINDS
+from epm_task.contract.schedule import SCHEDULE_KINDS, SHORTEST_MINUTES
 
 
 def _field(description: str, default: Any = None, **more: Any) -> Any:
@@ -34,8 +34,9 @@ class Schedule(_Part):
         json_schema_extra={"oneOf": [{"required": [kind]} for kind in SCHEDULE_KINDS]}
     )
 
-    interval_minutes: int | float | None = _field(
-        "Minutes between two runs; the first comes after one whole interval.", ge=1
+    interval_minutes: float | None = _field(
+        "Minutes between two runs; the first comes after one whole interval.",
+        ge=SHORTEST_MINUTES,
     )
     cron_expression: str | None = _field("Five fields: minute hour day month weekday; local time.")
     run_at: str | None = _field("The moment of one run, ISO 8601.")

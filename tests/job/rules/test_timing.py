@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from job.rules.one_document import hits
 from job.task_code import only_job
 
+from epm_task.contract.schedule import schedule_errors
 from epm_task.job.document import JobDocument
+from epm_task.job.model import job_schema
 from epm_task.job.rules import RULES
 from epm_task.job.subject import Subject
 
@@ -47,6 +50,27 @@ def test_unusable_schedules(schedule: dict[str, Any]) -> None:
     """The place is the value."""
     (hit,) = hits("EPM011", schedule=schedule)
     assert hit.pointer == f"/schedule/{next(iter(schedule))}"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "usable"),
+    [
+        *[(text, True) for text in ("0.5", "0.1", "5e-1", "0.017", "1", "1.50", "527040", "5e5")],
+        *[(text, False) for text in ("1e-9", "0", "0.0", "-0.5", "-1", "0.016", '"0.5"', "true")],
+        *[(text, False) for text in ("[1]", "{}", "false", '"1"', "[]")],
+    ],
+)
+def test_an_interval_may_be_a_fraction(minutes: str, *, usable: bool) -> None:
+    """Lint, validator and JSON Schema say the same of the text of a file."""
+    text = f'{{"id": "a", "schedule": {{"intervalMinutes": {minutes}}}}}'
+    document = JobDocument.parse(text.encode())
+    assert bool(list(RULES["EPM011"].check(Subject(document)))) != usable
+    for raw in (document.raw, json.loads(text)):
+        assert bool(schedule_errors(raw)) != usable
+    number, _ = job_schema()["$defs"]["Schedule"]["properties"]["intervalMinutes"]["anyOf"]
+    assert number["type"] == "number"
+    if type(value := json.loads(minutes)) in {int, float}:
+        assert (number["minimum"] <= value) == usable
 
 
 @pytest.mark.parametrize(
