@@ -58,6 +58,7 @@ OPTIONS = {
         "-v",
     },
     "agent": {
+        "--certificate",
         "--condition",
         "--deny-visibly",
         "--fault",
@@ -262,6 +263,7 @@ AGENT_KEYWORDS = {
     "mqtt_port",
     "deny_visibly",
     "stable_ca",
+    "certificate",
     "client_id_template",
     "bare_values",
     "grace_seconds",

@@ -277,6 +277,11 @@ _StableCa = Annotated[
     bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
 ]
 
+_Certificate = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="PEM: certificate, chain and key to show, such as a site's."),
+]
+
 
 def agent(  # noqa: PLR0913  # each is an option of the command line
     *,
@@ -292,6 +297,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
     condition: _Condition = None,
     deny_visibly: _DenyVisibly = False,
     stable_ca: _StableCa = False,
+    certificate: _Certificate = None,
     fault: _Fault = None,
     faults: _Faults = None,
     record: _Record = None,
@@ -315,6 +321,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
         conditions=dict(map(_condition, condition or ())),
         deny_visibly=deny_visibly,
         stable_ca=stable_ca,
+        certificate=certificate,
         faults=read_faults(faults, fault or ()),
         record_file=record,
         trace_file=trace,

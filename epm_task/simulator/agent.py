@@ -16,7 +16,7 @@ from epm_task.simulator.api.plugin_settings import PluginSettingsApi
 from epm_task.simulator.api.plugins import PluginsApi
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.broker import Broker, Message
-from epm_task.simulator.certificates import open_authority, server_context
+from epm_task.simulator.certificates import SiteCertificate, open_authority, server_context
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.history import RunHistory
 from epm_task.simulator.jobs.run import LiveRun, RunRequest
@@ -118,8 +118,11 @@ class LocalAgent:
         self.scheduler = Scheduler(self.clock, self.jobs.all, self.start_run, self.trace)
         for problem in (*self.jobs.problems, *self.settings.problems):
             self.trace.add("job", "not_loaded", "a file was not loaded", reason=str(problem))
-        authority, self.certificates = open_authority(root.certificates, stable=options.stable_ca)
-        self._tls = server_context(authority)
+        site = SiteCertificate.load(options.certificate) if options.certificate else None
+        authority, self.certificates = open_authority(
+            root.certificates, stable=options.stable_ca, site=site
+        )
+        self._tls = server_context(authority, site)
 
     def _open_logs(self) -> None:
         root, options = self.root, self.options

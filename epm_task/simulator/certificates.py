@@ -83,14 +83,10 @@ class Authority:
             RootUnsafe: Another user could read or replace the file.
             UnusableFile: The file does not hold an authority, or cannot be read.
         """
+        data = _read(path)
         try:
-            data = read_file(path, _MAX_BYTES, secret=True)
             certificate = x509.load_pem_x509_certificate(data)
             key = serialization.load_pem_private_key(data, password=None)
-        except OSError as error:
-            raise UnusableFile(path, error.strerror or str(error)) from error
-        except UnsafeConfiguration as error:
-            raise RootUnsafe(error.what, error.why, error.fix) from error
         except (ValueError, TypeError) as error:
             raise UnusableFile(path, "it must hold a certificate with its private key") from error
         public: CertificatePublicKeyTypes = certificate.public_key()
@@ -140,11 +136,42 @@ class Authority:
         return KeyPair(_pem(builder.sign(self._key, hashes.SHA256())), _key_pem(key))
 
 
-def open_authority(folder: Path, *, stable: bool = False) -> tuple[Authority, CertificateFiles]:
+class SiteCertificate(NamedTuple):
+    """A certificate that a site has made itself, so that it stays over restarts."""
+
+    pem: bytes  #: The file: the certificate, those that lead to its root, and the private key.
+    trusted: bytes  #: What clients trust: all certificates but the first, or the only one.
+
+    @classmethod
+    def load(cls, path: Path) -> SiteCertificate:
+        """Return the certificate in *path*.
+
+        Raises:
+            RootUnsafe: Another user could read or replace the file.
+            UnusableFile: It cannot be read, or does not hold the chain and its private key.
+        """
+        pem = _read(path)
+        try:
+            chain = x509.load_pem_x509_certificates(pem)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            _load_chain(context, pem)
+        except (ValueError, ssl.SSLError) as error:
+            what = "it must hold a certificate with its private key, which has no password"
+            raise UnusableFile(path, what) from error
+        if chain[-1].issuer != chain[-1].subject:
+            what = "it must hold the certificates of the CA too, up to the one that signed itself"
+            raise UnusableFile(path, what)
+        return cls(pem, b"".join(map(_pem, chain[1:] or chain)))
+
+
+def open_authority(
+    folder: Path, *, stable: bool = False, site: SiteCertificate | None = None
+) -> tuple[Authority, CertificateFiles]:
     """Return the agent's authority, after writing what clients need into *folder*.
 
     *folder* takes `ca.pem`, `admin.pem` and `admin.key`, readable by their owner alone; with
-    *stable* one authority is kept over restarts, in `stable-ca.pem`.
+    *stable* one authority is kept over restarts, in `stable-ca.pem`. With the certificate of a
+    *site* `ca.pem` is what leads to that one, and the authority is that of the administrator alone.
 
     Raises:
         UnusableFile: `stable-ca.pem` is broken; it is not overwritten.
@@ -157,14 +184,16 @@ def open_authority(folder: Path, *, stable: bool = False) -> tuple[Authority, Ce
         authority.save(kept)
     files = CertificateFiles(folder / "ca.pem", folder / "admin.pem", folder / "admin.key")
     admin = authority.issue_admin()
-    write_atomically(files.ca, authority.certificate)
+    write_atomically(files.ca, site.trusted if site else authority.certificate)
     write_atomically(files.admin_cert, admin.certificate)
     write_atomically(files.admin_key, admin.key)
     return authority, files
 
 
-def server_context(authority: Authority) -> ssl.SSLContext:
-    """Return the TLS side of the agent, for HTTPS and MQTT, with a fresh server certificate.
+def server_context(authority: Authority, site: SiteCertificate | None = None) -> ssl.SSLContext:
+    """Return the TLS side of the agent, for HTTPS and MQTT.
+
+    Its certificate is that of the *site*, else a fresh one of the authority.
 
     A client certificate is optional. One of this authority is verified; another one ends the
     handshake, because OpenSSL offers no way to accept a certificate that it cannot verify.
@@ -173,14 +202,26 @@ def server_context(authority: Authority) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(cadata=authority.certificate.decode("ascii"))
-    pair = authority.issue_server()
+    _load_chain(context, site.pem if site else b"".join(authority.issue_server()))
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, pem: bytes) -> None:
     # The key is loaded from a file only; the folder is private to its owner, and short-lived.
     with tempfile.TemporaryDirectory(prefix="epm-task-") as folder:
         file = Path(folder) / "server.pem"
         file.touch(mode=0o600)
-        file.write_bytes(pair.certificate + pair.key)
-        context.load_cert_chain(file)
-    return context
+        file.write_bytes(pem)
+        context.load_cert_chain(file, password="")  # instead of asking on the terminal
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_file(path, _MAX_BYTES, secret=True)
+    except OSError as error:
+        raise UnusableFile(path, error.strerror or str(error)) from error
+    except UnsafeConfiguration as error:
+        raise RootUnsafe(error.what, error.why, error.fix) from error
 
 
 def _builder(

@@ -42,6 +42,9 @@ class AgentOptions:
     #: Whether the broker answers denials with 0x87 where MQTT 5 has room for it.
     deny_visibly: bool = False
     stable_ca: bool = False  #: Whether the certificate authority is kept over restarts.
+    #: PEM: the certificate that HTTPS and broker show, those up to its root, and its private key;
+    #: a fresh one of the agent's own CA when None.
+    certificate: Path | None = None
     client_id_template: str = DEFAULT_TEMPLATE  #: Where the job id is in a client id.
     bare_values: bool = True  #: Whether the API answers one setting as a bare JSON string.
     grace_seconds: float = GRACE_SECONDS  #: Between SIGTERM and SIGKILL.
@@ -75,6 +78,7 @@ class AgentKeywords(TypedDict, total=False):
     mqtt_port: int
     deny_visibly: bool
     stable_ca: bool
+    certificate: Path | None
     client_id_template: str
     bare_values: bool
     grace_seconds: float

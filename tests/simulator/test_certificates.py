@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from peers.patience import PATIENCE
+from peers.tls import certificate_pem, server_pem
 
 from epm_task.simulator.certificates import (
     Authority,
     CertificateFiles,
+    SiteCertificate,
     open_authority,
     server_context,
 )
@@ -187,3 +190,75 @@ def test_openssl_itself_verifies_the_chain(tmp_path: Path) -> None:
             str(files.ca),
         ]
         subprocess.run([*command, certificate], check=True, capture_output=True, timeout=PATIENCE)
+
+
+def _site(folder: Path, pem: bytes, mode: int = 0o600) -> Path:
+    file = folder / "site.pem"
+    file.write_bytes(pem)
+    file.chmod(mode)
+    return file
+
+
+def _site_pem() -> bytes:
+    return server_pem("issued") + certificate_pem("issued").encode()
+
+
+def test_a_sites_own_certificate_is_shown_and_makes_no_admin(tmp_path: Path) -> None:
+    """Clients trust its CA; who has a certificate of that CA is no administrator."""
+    site = SiteCertificate.load(_site(tmp_path, _site_pem()))
+    authority, files = open_authority(tmp_path, site=site)
+    assert files.ca.read_text() == certificate_pem("issued")
+    server = server_context(authority, site)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(files.ca)
+    assert shake_hands(server, client) == {}
+    client.load_cert_chain(files.admin_cert, files.admin_key)
+    assert shake_hands(server, client)["subject"] == ((("commonName", "epm-task admin"),),)
+    client.load_cert_chain(tmp_path / "site.pem")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(server, client)
+
+
+def test_a_self_signed_certificate_of_a_site_is_what_clients_trust(tmp_path: Path) -> None:
+    """There is nothing else that leads to it, and its key is not given away."""
+    site = SiteCertificate.load(_site(tmp_path, server_pem("leaf")))
+    assert site.trusted.decode() == certificate_pem("leaf")
+
+
+def _locked_pem() -> bytes:
+    key = serialization.load_pem_private_key(server_pem("leaf"), password=None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    return locked + certificate_pem("leaf").encode()
+
+
+@pytest.mark.parametrize(
+    ("pem", "why"),
+    [
+        (server_pem("issued"), "up to the one that signed itself"),
+        (certificate_pem("leaf").encode(), "with its private key"),
+        (server_pem("leaf").partition(b"-----BEGIN CERT")[0], "with its private key"),
+        (certificate_pem("leaf").encode() + server_pem("ip-san"), "with its private key"),
+        (_locked_pem(), "which has no password"),
+        (b"", "with its private key"),
+        (b"no PEM", "with its private key"),
+        (b"x" * 100_000, "with its private key"),
+    ],
+    ids=["no CA", "no key", "no certificate", "other key", "locked", "empty", "text", "large"],
+)
+def test_a_certificate_of_a_site_that_cannot_be_used(tmp_path: Path, pem: bytes, why: str) -> None:
+    """The sentence says what must be in the file; nobody is asked for a password."""
+    with pytest.raises(UnusableFile, match=why):
+        SiteCertificate.load(_site(tmp_path, pem))
+    with pytest.raises(UnusableFile):
+        SiteCertificate.load(tmp_path / "absent.pem")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_a_sites_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    """As every other secret."""
+    with pytest.raises(RootUnsafe):
+        SiteCertificate.load(_site(tmp_path, _site_pem(), 0o644))

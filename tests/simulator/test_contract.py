@@ -6,16 +6,19 @@ import json
 import ssl
 import sys
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
 from paho.mqtt.enums import CallbackAPIVersion
 from peers.patience import PATIENCE
+from peers.tls import certificate_pem, server_pem
 from simulator.agent_process import add_script, until
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
+from epm_task.admin.client import AdminClient
+from epm_task.admin.credential import Credential
 from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
@@ -382,3 +385,25 @@ def test_higher_priority_starts_first() -> None:
         agent.jobs.wait(PATIENCE)
         started = [event for event in agent.trace if event.action == "process_started"]
     assert [event.facts["job_id"] for event in started] == ["b", "d", "f", "c", "e", "a"]
+
+
+@pytest.mark.parametrize("variant", ["leaf", "issued"])
+def test_a_sites_own_certificate_stays_over_restarts(
+    tmp_path: Path, variant: Literal["leaf", "issued"]
+) -> None:
+    """Then the certificate itself, or its CA, is right for tasks and tooling, on both ports."""
+    site, kept = tmp_path / "site.pem", tmp_path / "ca.pem"
+    site.touch(mode=0o600)
+    authority = certificate_pem(variant) if variant == "issued" else ""
+    site.write_bytes(server_pem(variant) + authority.encode())
+    kept.write_text(certificate_pem(variant))
+    shown = set()
+    for _ in range(2):
+        with Agent(certificate=site) as agent:
+            https = int(agent.base_url.rpartition(":")[2])
+            shown |= {_certificate(https), _certificate(agent.broker_port)}
+            with AdminClient(agent.base_url, Credential(ca=kept)) as admin:
+                assert admin.health().status == "healthy"
+            run = agent.run(write(tmp_path, TWO_TASKS), task="talker")
+            assert (run.exit_code, bool(run.acknowledged)) == (0, True)
+    assert len(shown) == 1
