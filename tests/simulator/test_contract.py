@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import ssl
 import sys
@@ -377,11 +378,11 @@ def test_higher_priority_starts_first() -> None:
     """Of jobs that are due in the same minute; those of one priority in the order of their ids."""
     priorities = {"a": 1, "b": 10, "c": None, "d": 10, "e": 5, "f": 7}
     tasks = [{"id": "t", "command": "true"}]
-    with Agent() as agent:
+    with Agent(start_time=dt.datetime(2026, 3, 2, 12, 30, tzinfo=dt.UTC)) as agent:
         for job_id, priority in priorities.items():
-            job = {"id": job_id, "name": job_id, "schedule": {"cronExpression": "* * * * *"}}
+            job = {"id": job_id, "name": job_id, "schedule": {"runAt": "2026-03-02T13:00Z"}}
             agent.jobs.add({**job, "tasks": tasks, **({"priority": priority} if priority else {})})
-        agent.clock.advance(minutes=1)
+        agent.clock.advance(hours=1)
         agent.jobs.wait(PATIENCE)
         started = [event for event in agent.trace if event.action == "process_started"]
     assert [event.facts["job_id"] for event in started] == ["b", "d", "f", "c", "e", "a"]
