@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from epm_task.cli.output import FAILED, Failure, confirmed, say, show_json, show
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable
 from epm_task.contract.run_history import EndedRun
+from epm_task.contract.tokens import parameter_meant, unused_values
 from epm_task.exit_code import describe
 
 if TYPE_CHECKING:
@@ -210,6 +212,11 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
     """
     context = dict(_assignment(value) for value in values or ())
     with connection.client() as admin:
+        if context:
+            job = admin.get_job(job_id)
+            for name in unused_values(job, context, windows=sys.platform == "win32"):
+                meant = parameter_meant(job, name)
+                say(f"warning: no parameter of {job_id} takes {name}; {meant}")
         if not wait:
             _show_start(admin.trigger_job(job_id, context), as_json=as_json)
             return 0

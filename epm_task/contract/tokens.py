@@ -8,18 +8,19 @@ the quotes sees it here, not on the endpoint.
 
 from __future__ import annotations
 
+import json
 import ntpath
 import os
 import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.argument_line import POSIX_BLANKS, WINDOWS_BLANKS, Piece, split_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from epm_task.contract.layout import AgentRoot
     from epm_task.contract.names import OsName
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Letters first, so that JSON written by hand in an argument is not taken for a token.
 _TOKEN: Final = re.compile(r"\{([A-Za-z][\w.-]*)\}")
+#: Beyond it nobody has mistyped a name, and the comparison takes long.
+_LONGEST_NAME: Final = 100
 
 
 def substitute(arguments: str, values: Mapping[str, str], *, windows: bool) -> list[str]:
@@ -75,6 +78,33 @@ def tokens_in(arguments: str, *, windows: bool) -> list[FoundToken]:
     """
     pieces = (piece for argument in split_line(arguments, windows=windows) for piece in argument)
     return [FoundToken(name, quoted) for text, quoted in pieces for name in _TOKEN.findall(text)]
+
+
+def unused_values(job: Mapping[str, Any], names: Iterable[str], *, windows: bool) -> list[str]:
+    """Return those *names* of an event context that no parameter and no token of *job* has."""
+    used = {*_declared(job), *_TOKEN.findall(json.dumps(job, default=str))}
+    used = {name.casefold() for name in used} if windows else used
+    return [name for name in names if (name.casefold() if windows else name) not in used]
+
+
+def parameter_meant(job: Mapping[str, Any], name: str) -> str:
+    """Return the question for the parameter that *name* resembles, or which ones the job has."""
+    declared = _declared(job)
+    return nearest(name, declared) or f"the job has {', '.join(declared) or 'no parameters'}"
+
+
+def _declared(job: Mapping[str, Any]) -> list[str]:
+    found = job.get("parameters")
+    return [str(each.get("name")) for each in found or () if isinstance(each, dict)]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the question whether a similar one of the *known* names was meant, or ""."""
+    from difflib import get_close_matches  # noqa: PLC0415  # only a mistake pays for it
+
+    folded = {each.casefold(): each for each in known}
+    near = get_close_matches(name[:_LONGEST_NAME].casefold(), folded, n=1)
+    return f"did you mean {folded[near[0]]}?" if near else ""
 
 
 def _rejoin(pieces: list[Piece], changed: list[bool], blanks: re.Pattern[str]) -> list[str]:

@@ -83,7 +83,7 @@ class TaskSettings(BaseSettings):
         """
         given: dict[str, Any] = {}
         for key, value in document.items():
-            kinds = list(_types_at(cls, key))
+            kinds = list(types_at(cls, key))
             if any(kind in _TEXTS for kind in kinds):
                 given[key] = value
             elif value:  # an empty text is a value for a text field, else "not given"
@@ -128,24 +128,24 @@ def _decoded(value: str) -> Any:
         return value  # pydantic refuses it
 
 
-def _types_at(kind: Any, key: str) -> Iterator[Any]:
+def types_at(kind: Any, key: str) -> Iterator[Any]:
     """Yield the types that a value of type *kind* may have at *key*; at no key, its own."""
     arms = get_args(kind)
     if get_origin(kind) is Annotated:
-        yield from (str,) if not key and _reads_json(arms) else _types_at(arms[0], key)
+        yield from (str,) if not key and _reads_json(arms) else types_at(arms[0], key)
     elif get_origin(kind) in (Union, types.UnionType):
         for arm in arms:
-            yield from _types_at(arm, key)
+            yield from types_at(arm, key)
     elif (meant := _meant_by(kind)) is not None:
-        yield from _types_at(meant, key)
+        yield from types_at(meant, key)
     elif not key:
         yield kind
     elif len(arms) == 2 and issubclass(get_origin(kind), Mapping):  # key, value
-        yield from _types_at(arms[1], key.partition(".")[2])
+        yield from types_at(arms[1], key.partition(".")[2])
     elif isinstance(kind, type):
-        for name, inner in _fields(kind):
+        for name, inner in fields_of(kind):
             if key == name or key.startswith(f"{name}."):
-                yield from _types_at(inner, key[len(name) + 1 :])
+                yield from types_at(inner, key[len(name) + 1 :])
 
 
 def _meant_by(kind: Any) -> Any:
@@ -159,7 +159,7 @@ def _reads_json(conditions: Iterable[Any]) -> bool:
     return any(getattr(each, "__name__", type(each).__name__) == "Json" for each in conditions)
 
 
-def _fields(kind: type) -> Iterator[tuple[str, Any]]:
+def fields_of(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield each name in a document and the type of what it names, for models and their like."""
     if not issubclass(kind, BaseModel):
         if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__total__"):  # a TypedDict
@@ -168,7 +168,7 @@ def _fields(kind: type) -> Iterator[tuple[str, Any]]:
     for name, field in kind.model_fields.items():
         inner = str if _reads_json(field.metadata) else field.annotation
         alias = field.validation_alias
-        for each in (name, field.alias, *getattr(alias, "choices", (alias,))):
+        for each in filter(None, (name, field.alias, *getattr(alias, "choices", (alias,)))):
             path = getattr(each, "path", (each,))  # of an `AliasPath`
             yield ".".join(map(str, path)), inner
 

@@ -23,12 +23,13 @@ _Message = Literal["published", "subscribed", "dropped", "logged"]
 _Run = Literal[
     "run_started", "started", "redirected", "skipped", "stopped", "failed", "assumed", "never_due"
 ]
+_Value = Literal["unused", "merge_refused"]
 _Process = Literal["not_started", "process_started", "process_ended", "timed_out", "left_behind"]
 _File = Literal["saved", "deleted", "reverted", "loaded", "not_loaded", "not_written"]
 
 #: What was decided, for code; the sentence in `what` is for people. A request is `answered` when it
 #: was refused too: see `denied`. `assumed` is where the agent knows less than the vendor's.
-Action = _Connection | _Message | _Run | _Process | _File | Literal["merge_refused", "fault"]
+Action = _Connection | _Message | _Run | _Value | _Process | _File | Literal["fault"]
 
 #: Enough for a test run of hundreds of tasks, about 10 MB at most.
 _KEPT: Final = 10_000

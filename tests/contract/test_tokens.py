@@ -14,9 +14,11 @@ from epm_task.contract.layout import AgentRoot
 from epm_task.contract.names import os_name
 from epm_task.contract.tokens import (
     PATH_TOKEN_NAMES,
+    parameter_meant,
     path_tokens,
     substitute,
     unknown_tokens,
+    unused_values,
 )
 
 _TRICKY = st.text(alphabet="ab '\"\\{}x\t", max_size=16)
@@ -143,3 +145,40 @@ def test_account_without_a_home_has_the_root_folder(
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert path_tokens(AgentRoot(tmp_path))["userdesktop"] == "/Desktop"
+
+
+JOB = {
+    "id": "job",
+    "parameters": [{"name": "Root", "type": "string"}, {"name": "Suffix"}, "garbled"],
+    "tasks": [{"id": "t", "arguments": "--root={Root} --how={Mode}"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Rot", "did you mean Root?"),
+        ("SUFFIX", "did you mean Suffix?"),
+        ("Depth", "the job has Root, Suffix"),
+        ("Depth" * 100_000, "the job has Root, Suffix"),
+    ],
+)
+def test_a_value_without_a_use_is_found(name: str, meant: str) -> None:
+    """With the parameter that was meant; a token that is no parameter has a use, too."""
+    given = ["Root", name, "Mode"]
+    assert unused_values(JOB, given, windows=False) == [name]
+    assert parameter_meant(JOB, name) == meant
+
+
+def test_a_job_may_have_no_parameters() -> None:
+    """Or garbled ones, as an agent may answer."""
+    jobs: list[dict[str, object]] = [{}, {"parameters": None}, {"parameters": []}]
+    for job in jobs:
+        assert unused_values(job, ["a"], windows=False) == ["a"]
+        assert parameter_meant(job, "a") == "the job has no parameters"
+
+
+def test_case_of_a_value_counts_outside_windows_only() -> None:
+    """As it does when the token is filled."""
+    assert unused_values(JOB, ["root", "MODE"], windows=True) == []
+    assert unused_values(JOB, ["root", "MODE"], windows=False) == ["root", "MODE"]

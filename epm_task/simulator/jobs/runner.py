@@ -19,7 +19,7 @@ from epm_task.contract.names import (
     execution_type_of,
     os_name,
 )
-from epm_task.contract.tokens import path_tokens
+from epm_task.contract.tokens import parameter_meant, path_tokens, unused_values
 from epm_task.simulator.jobs.command import ParameterProblem, run_values
 from epm_task.simulator.jobs.run import TaskRun
 from epm_task.simulator.jobs.task import TaskRunner, TaskSurroundings
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Two jobs that name each other as the alternative must not go round for ever.
 _MOST_ALTERNATIVES: Final = 5
+#: Of a context, that are told to have no use.
+_MOST_NAMES: Final = 5
 #: Between two looks at what still runs when everything is to end.
 _ROUND_SECONDS: Final = 0.02
 
@@ -122,6 +124,7 @@ class JobRunner:
         job = self._choose(live.job, run)
         if job is None:
             return
+        self._note_unused(run, job, context)
         runner = TaskRunner(self._all, job, live)
         for task in job.get("tasks") or []:
             if self._stopping:
@@ -204,6 +207,12 @@ class JobRunner:
             why = f"MergeStdoutJsonIntoContext needs ExecutionType {SERVICE}, not {kind}"
         what = f"the result of task {outcome.task_id} is not merged"
         self._note(run, "merge_refused", what, reason=why)
+
+    def _note_unused(self, run: Run, job: Mapping[str, Any], context: Mapping[str, object]) -> None:
+        unused = unused_values(job, context, windows=sys.platform == "win32")
+        if unused:
+            what = f"nothing takes {', '.join(unused[:_MOST_NAMES])} of its context"
+            self._note(run, "unused", what, reason=parameter_meant(job, unused[0]))
 
     def _note(self, run: Run, action: Action, what: str, *, reason: str = "") -> None:
         what = f"job {run.job_id}: {what}"

@@ -180,6 +180,17 @@ def test_without_a_history_the_end_is_not_claimed(
     agent.jobs.wait()
 
 
+def test_a_value_that_no_parameter_declares_is_warned_about(
+    agent: Agent, jobs: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """With the name that was meant; the run is started."""
+    add_talker(agent, tmp_path)
+    ended = jobs("trigger", "talker", "reson=x", "Reason=x", "Code=3")
+    assert (ended.exit_code, ended.out.startswith("talker: started ")) == (0, True)
+    assert ended.err == "warning: no parameter of talker takes reson; did you mean Reason?\n"
+    agent.jobs.wait()
+
+
 def test_without_wait_the_run_is_only_started(agent: Agent, jobs: Callable[..., Finished]) -> None:
     """The run's id is told."""
     add_binary(agent)

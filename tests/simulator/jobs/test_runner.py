@@ -210,6 +210,21 @@ def test_missing_parameter_keeps_the_run_from_starting(box: Box) -> None:
     assert "parameter 'P' is required" in run.problem
 
 
+def test_value_without_a_use_is_traced(box: Box) -> None:
+    """The trace names it, and the parameter that was meant; a merged result has its own use."""
+    job = {
+        "parameters": [{"name": "Root"}],
+        "tasks": [
+            box.script("first", 'echo "{\\"Other\\": 1}"') | {"MergeStdoutJsonIntoContext": True},
+            box.script("second", "") | {"arguments": "{Root} {Later}"},
+        ],
+    }
+    run = box.run(job, context={"Rot": "/etc", "Later": "x", **{f"more{n}": n for n in range(9)}})
+    (unused,) = [str(event) for event in run.trace if event.action == "unused"]
+    assert "nothing takes Rot, more0, more1, more2, more3 of its context" in unused
+    assert unused.endswith("did you mean Root?")
+
+
 def test_undefined_token_is_traced(box: Box) -> None:
     """The token stays, and the trace names it."""
     task = box.script("show", 'echo "$1"') | {"arguments": "{Nobody}"}
