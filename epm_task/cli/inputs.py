@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 from epm_task.cli.output import Failure
 from epm_task.contract.json_text import BadJson, read_object
+from epm_task.contract.names import SYSTEM_PLUGIN
+from epm_task.contract.tokens import nearest
+from epm_task.errors import InvocationError
+from epm_task.exit_code import ExitCode
 from epm_task.job.document import read_job
 from epm_task.job.job import Job
 from epm_task.job.project import check_code, read_project
 from epm_task.job.task_file import TaskFile, find_task, read_task_file
 from epm_task.runtime.agent.address import loopback_ip
+from epm_task.runtime.invocation import RUNTIME_ARGUMENTS, given_texts
+from epm_task.runtime.program import shape
 from epm_task.simulator.faults.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from epm_task.runtime.settings import TaskSettings
     from epm_task.runtime.task import Task
 
 Name = TypeVar("Name", bound=str)
@@ -91,6 +99,54 @@ def read_settings(file: Path | None, assignments: Iterable[str]) -> dict[str, di
     return settings
 
 
+def unread_settings(
+    task: Task[..., object], settings: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield a sentence for each plugin and key that the task does not read."""
+    model = task.handler.settings_type
+    own = [model.plugin_id] if model else []
+    for plugin, values in settings.items():
+        if plugin not in [*own, SYSTEM_PLUGIN]:
+            meant = nearest(plugin, own) or f"it reads {', '.join(own) or 'none'}"
+            yield f"the task reads no settings of {plugin}; {meant}"
+        elif model and plugin == model.plugin_id and not _takes_any_key(model):
+            yield from _unread_keys(model, values)
+
+
+def _unread_keys(model: type[TaskSettings], keys: Iterable[str]) -> Iterator[str]:
+    known = list(_keys_of(model))
+    for key in keys:
+        if not (_has_key(model, key) or model.plugin_id == SYSTEM_PLUGIN):
+            meant = nearest(key, known) or f"it has {', '.join(known)}"
+            yield f"{model.plugin_id} has no setting {key}; {meant}"
+
+
+def _has_key(model: type[TaskSettings], key: str) -> bool:
+    from epm_task.runtime.settings import types_at  # noqa: PLC0415  # pydantic, which a model loads
+
+    place, more = key, ""
+    while place:
+        if kinds := list(types_at(model, place)):
+            return not more or any(map(_takes_any_key, kinds))
+        place, more, _ = place.rpartition(".")
+    return False
+
+
+def _takes_any_key(kind: Any) -> bool:
+    shape = get_origin(kind) or kind
+    is_mapping = isinstance(shape, type) and issubclass(shape, Mapping)
+    return is_mapping or kind is Any or getattr(kind, "model_config", {}).get("extra") == "allow"
+
+
+def _keys_of(kind: type, *above: type) -> Iterator[str]:
+    from epm_task.runtime.settings import fields_of, types_at  # noqa: PLC0415  # as above
+
+    for name, inner in fields_of(kind):
+        inside = {each for each in types_at(inner, "") if isinstance(each, type)} - {kind, *above}
+        below = [f"{name}.{key}" for each in inside for key in _keys_of(each, kind, *above)]
+        yield from below or [name]
+
+
 def _settings_file(file: Path) -> dict[str, dict[str, Any]]:
     form = 'write {"Plugin": {"key": "value"}}'
     try:
@@ -152,6 +208,25 @@ def task_of(path: Path, name: str | None) -> Task[..., object] | None:
     """
     with redirect_stdout(sys.stderr):  # the file may print
         return find_task(path, name)
+
+
+def check_required(task: Task[..., object], arguments: Sequence[str]) -> None:
+    """Refuse to run a task without its required parameters; it would show the line of a job.
+
+    Raises:
+        Failure: It tells what to append to the command line; the exit code is the task's own, 64.
+    """
+    try:
+        given = given_texts((*RUNTIME_ARGUMENTS, *task.parameters), arguments)
+    except InvocationError:
+        return  # the task says it, or answers `--help`
+    absent = [p for p in task.parameters if p.required and not p.given(given.get(p.name, ()))]
+    if absent:
+        are = "are required and were" if len(absent) > 1 else "is required and was"
+        what = f"{', '.join(one.option for one in absent)} {are} not given"
+        hyphens = "" if arguments else "-- "
+        words = " ".join(f"{p.option}{'' if p.flag else f' {shape(p)}'}" for p in absent)
+        raise Failure(what, fix=f"append: {hyphens}{words}", exit_code=ExitCode.USAGE)
 
 
 def declared_in(path: Path, *, admin: bool = False) -> TaskFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -84,7 +85,14 @@ def _correct(error: Any) -> int:
     context = getattr(error, "ctx", None)
     verb = context.command_path if context else "epm-task"
     what = str(error.format_message()).rstrip(".")
-    return _explain(EpmTaskError(what, fix=f"see {verb} --help"), int(error.exit_code))
+    fix = f"see {verb} --help"
+    if context and getattr(error, "option_name", "").startswith("--"):
+        from epm_task.cli.options import with_hyphens  # noqa: PLC0415  # loads Typer
+
+        words = sys.argv[sys.argv.index(context.info_name) + 1 :]
+        if corrected := with_hyphens(context.command, words):
+            fix += f"; an option of the task comes after `--`: {verb} {shlex.join(corrected)}"
+    return _explain(EpmTaskError(what, fix=fix), int(error.exit_code))
 
 
 def _defect(error: Exception) -> int:

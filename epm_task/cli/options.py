@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import (
@@ -61,6 +61,38 @@ WaitSeconds: TypeAlias = Annotated[
 ]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def with_hyphens(command: Any, words: Sequence[str]) -> list[str]:
+    """Return *words* with all that a verb does not know after two hyphens, for the task.
+
+    Empty when the verb takes no arguments of a task, knows all words, or is left without a target.
+    """
+    if not any("-- ARGS" in str(each.metavar) for each in command.params):
+        return []
+    own = {name: each for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    end = words.index("--") if "--" in words else len(words)
+    before: list[str] = []
+    foreign: list[str] = []
+    has_target = awaits_value = False
+    rest = iter(words[:end])
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if word.startswith("-") and (option := own.get(name)):
+            before.append(word)
+            before += [] if equals or option.is_flag else [next(rest, "")]
+        elif word.startswith("-"):
+            foreign.append(word)
+            awaits_value = not equals
+            continue
+        elif awaits_value and (has_target or ".py" not in word):
+            foreign.append(word)
+        else:
+            before.append(word)
+            has_target = True
+        awaits_value = False
+    has_target |= not command.params[0].required  # `freeze` has the project's own
+    return [*before, "--", *foreign, *words[end + 1 :]] if foreign and has_target else []
 
 
 class Connection(NamedTuple):

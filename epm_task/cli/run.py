@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from epm_task.cli.inputs import one_of, read_faults, read_settings, split_target, task_of
+from epm_task.cli.inputs import (
+    check_required,
+    one_of,
+    read_faults,
+    read_settings,
+    split_target,
+    task_of,
+    unread_settings,
+)
 from epm_task.cli.interruption import Interruption, stop_signals_to
 from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
-from epm_task.cli.output import Failure, LiveView, counted, harmless, show_json, write
+from epm_task.cli.output import Failure, LiveView, counted, harmless, say, show_json, write
 from epm_task.contract.levels import NUMBERS
 from epm_task.contract.record import Record
 from epm_task.errors import sentence
@@ -108,12 +116,17 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     """
     path, name = split_target(target)
     task = task_of(path, name)  # before there is an agent: an import that hangs can just be killed
+    given = read_settings(settings, setting or ())
+    if task is not None:
+        check_required(task, arguments or ())
+        for unread in unread_settings(task, given):
+            say(f"warning: {unread}")
     view = LiveView(quiet=as_json, verbose=verbose)
     embedded = Agent(
         registration_delay=registration_delay,
         trust=one_of("--trust", trust, get_args(Trust)),
         deny=deny or (),
-        settings=read_settings(settings, setting or ()),
+        settings=given,
         faults=read_faults(faults, fault or ()),
         record_file=record,
         replay_file=replay,

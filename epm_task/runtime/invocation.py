@@ -94,7 +94,7 @@ def parse_arguments(parameters: Sequence[Parameter], argv: Sequence[str]) -> dic
     Raises:
         InvocationError: As for `read_invocation`.
     """
-    given = _collect(parameters, argv)
+    given = given_texts(parameters, argv)
     values: dict[str, Any] = {}
     for parameter in parameters:
         texts = parameter.given(given.get(parameter.name, ()))
@@ -146,7 +146,12 @@ def task_asked_for(argv: Sequence[str]) -> str | None:
     return None
 
 
-def _collect(parameters: Sequence[Parameter], argv: Sequence[str]) -> dict[str, list[str]]:
+def given_texts(parameters: Sequence[Parameter], argv: Sequence[str]) -> dict[str, list[str]]:
+    """Return the texts that *argv* gives each parameter, by name.
+
+    Raises:
+        InvocationError: An argument is unknown, without a value, or not substituted.
+    """
     by_option = {parameter.option: parameter for parameter in parameters}
     negative = {f"--no-{p.option[2:]}": p for p in parameters if p.flag}
     given: dict[str, list[str]] = {}

@@ -120,7 +120,7 @@ def usage(program: str, documentation: str, parameters: Iterable[Parameter]) -> 
 
 
 def _row(parameter: Parameter) -> str:
-    shape = f"{parameter.option} {_shape(parameter)}" if not parameter.flag else parameter.option
+    left = parameter.option if parameter.flag else f"{parameter.option} {shape(parameter)}"
     notes = [parameter.help] if parameter.help else []
     if parameter.flag:
         notes.append(f"--no-{parameter.option[2:]}, or =true, =false")
@@ -130,7 +130,7 @@ def _row(parameter: Parameter) -> str:
         notes.append("required")
     elif parameter.default not in (None, "", [], ()):
         notes.append(f"default: {_default(parameter)}")
-    return _line(shape, "; ".join(notes))
+    return _line(left, "; ".join(notes))
 
 
 def _default(parameter: Parameter) -> str:
@@ -144,7 +144,8 @@ def _line(left: str, right: str) -> str:
     return f"  {left:<{_WIDTH - 2}}{gap}{right}".rstrip()
 
 
-def _shape(parameter: Parameter) -> str:
+def shape(parameter: Parameter) -> str:
+    """Return the placeholder for a value of the parameter: `PATH`, `INT`, `fast|slow`."""
     if parameter.secret:
         return "PATH"
     kind: Any = parameter.base

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.command import HELLO, epm_task, task_file
 from cli.command_line import epm_task as in_process
 
 from epm_task.cli.inputs import (
+    check_required,
     declared_in,
     job_of,
     project_tasks,
     read_faults,
     read_settings,
     split_target,
+    unread_settings,
 )
 from epm_task.cli.output import WRONG_USE, Failure
 from epm_task.errors import DefinitionError, EpmTaskError
+from epm_task.exit_code import ExitCode
 
 
 def refused(*words: object) -> str:
@@ -115,6 +119,50 @@ def test_target_that_is_not_a_file(tmp_path: Path) -> None:
     assert "has no task 'x': it holds no task" in refused("run", f"{task_file(tmp_path, 'pass')}:x")
 
 
+NEEDY = """
+from pathlib import Path
+from typing import Literal
+
+from epm_task import task
+
+@task
+def needy(*, root: Path, mode: Literal["fast", "slow"], dry: bool, name: str = "x") -> None:
+    \"\"\"Ask for three things.\"\"\"
+
+if __name__ == "__main__":
+    needy.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            [],
+            "--dry are required and were not given; append: -- --root PATH --mode fast|slow --dry",
+        ),
+        (
+            ["--", "--no-dry", "--mode=fast"],
+            "--root is required and was not given; append: --root PATH",
+        ),
+        (["--", "--dry", "--root=", "--mode", "slow"], "append: --root PATH"),
+    ],
+)
+def test_a_missing_parameter_is_appended(tmp_path: Path, words: list[str], sentence: str) -> None:
+    """What to type after the command, with the names of this task; nothing is started."""
+    ended = in_process("run", task_file(tmp_path, NEEDY), *words)
+    assert (ended.exit_code, ended.out) == (ExitCode.USAGE, "")
+    assert ended.err.count("\n") == 1
+    assert ended.err.endswith(f"{sentence}\n")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--rot=/"], ["--root={Root}"], ["--root"]])
+def test_other_arguments_are_for_the_task_to_judge(tmp_path: Path, words: list[str]) -> None:
+    """It answers a question, and knows what is wrong with its command line."""
+    (needy,) = declared_in(task_file(tmp_path, NEEDY)).tasks.values()
+    check_required(needy, words)
+
+
 def test_import_may_print(tmp_path: Path) -> None:
     """What the file prints when it is looked at does not reach stdout."""
     file = task_file(tmp_path, "import epm_task\nprint('looked at')\n1 / 0\n")
@@ -156,6 +204,66 @@ def test_read_settings(tmp_path: Path) -> None:
         "Q": {"b.c": ""},
     }
     assert read_settings(None, []) == {}
+
+
+SETTINGS = """
+from typing import Any
+
+from pydantic import BaseModel, Field
+from epm_task import TaskSettings, task
+
+class Schedule(BaseModel):
+    start_hour: int = 1
+    again: "Schedule | None" = None
+
+class Settings(TaskSettings, plugin="TempCleaner"):
+    keep_days: int = 1
+    schedule: Schedule = Schedule()
+    limits: dict[str, int] = {}
+    extra: Any = None
+    name: str = Field("", validation_alias="host.name")
+
+@task
+def typed(settings: Settings) -> None:
+    \"\"\"Read them.\"\"\"
+
+@task
+def untyped() -> None:
+    \"\"\"Read none.\"\"\"
+"""
+
+
+def test_settings_that_are_not_read(tmp_path: Path) -> None:
+    """A plugin or a key that the task does not know is told with the one that was meant."""
+    tasks = declared_in(task_file(tmp_path, SETTINGS)).tasks
+    known = dict.fromkeys(
+        ["keep_days", "schedule", "schedule.again.start_hour", "limits.a", "extra.a.b", "host.name"]
+    )
+    system: dict[str, dict[str, Any]] = {"KeeperPrivilegeManager": {"broker.port": 1}}
+    given: dict[str, dict[str, Any]] = {
+        "TempCleaner": {**known, "keep_day": 1, "schedule.start": 1, "x.y": 1},
+        **system,
+    }
+    have = "keep_days, schedule.start_hour, schedule.again, limits, extra, name, host.name"
+    assert list(unread_settings(tasks["typed"], {**given, "tempCleaner": {}, "Other": {}})) == [
+        "TempCleaner has no setting keep_day; did you mean keep_days?",
+        "TempCleaner has no setting schedule.start; did you mean schedule.start_hour?",
+        f"TempCleaner has no setting x.y; it has {have}",
+        "the task reads no settings of tempCleaner; did you mean TempCleaner?",
+        "the task reads no settings of Other; it reads TempCleaner",
+    ]
+    assert list(unread_settings(tasks["untyped"], {**system, "Other": {}})) == [
+        "the task reads no settings of Other; it reads none"
+    ]
+
+
+def test_a_setting_that_is_not_read_is_warned_about() -> None:
+    """The run goes on."""
+    ended = epm_task("run", HELLO, "--setting", "Helo.a=1")
+    assert (ended.code, ended.err[0]) == (
+        0,
+        "warning: the task reads no settings of Helo; it reads none",
+    )
 
 
 def test_read_faults(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,3 +46,34 @@ def test_a_bad_table_is_no_matter_until_an_agent_is_asked(
     ended = epm_task("jobs", "list")
     assert (ended.exit_code, "holds 'password'" in ended.err) == (64, True)
     assert "pyproject.toml" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "corrected"),
+    [
+        ("run a.py --root /x", "run a.py -- --root /x"),
+        ("run a.py --root=/x -- --deep", "run a.py -- --root=/x --deep"),
+        ("run --root /x a.py --json", "run a.py --json -- --root /x"),
+        ("run --deep a.py:scan --suffix '*.k y'", "run a.py:scan -- --deep --suffix '*.k y'"),
+        ("run --timeout 9 a.py --root /x", "run --timeout 9 a.py -- --root /x"),
+        ("run a.py --settin P.k=1", "run a.py -- --settin P.k=1"),
+        ("freeze a.py b.py --verify --root /x", "freeze a.py b.py --verify -- --root /x"),
+        ("freeze --verify --root /x", "freeze --verify -- --root /x"),
+        ("verify dist/Jobs/bin/A --root /x", "verify dist/Jobs/bin/A -- --root /x"),
+    ],
+)
+def test_an_option_of_the_task_comes_after_two_hyphens(typed: str, corrected: str) -> None:
+    """The refusal shows the line that works."""
+    ended = epm_task(*shlex.split(typed))
+    assert (ended.exit_code, ended.out) == (2, "")
+    assert ended.err.startswith("epm-task: No such option: --")
+    assert ended.err.endswith(f"; an option of the task comes after `--`: epm-task {corrected}\n")
+
+
+@pytest.mark.parametrize(
+    "typed", ["jobs list --root /x", "run --root /x", "run a.py -x", "run a.py --timeout"]
+)
+def test_another_option_is_none_of_the_task(typed: str) -> None:
+    """Of a verb without a task, without a file, of one letter, or without its value."""
+    ended = epm_task(*shlex.split(typed))
+    assert (ended.exit_code, "after `--`" in ended.err) == (2, False)
