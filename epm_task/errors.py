@@ -33,6 +33,7 @@ EpmTaskError                           root of every error of this package
 │       ├── BrokerRefused          69  the broker refused the connection
 │       └── UnsafeBroker           78  off loopback, or an impostor on the port
 ├── BadJson                            JSON from outside: `contract/json_text.py`
+├── CannotStart                        a program of a task: `contract/cannot_start.py`
 ├── ArgumentsError                     a line of arguments: `contract/argument_line.py`
 ├── Untrusted                          who holds a port: `runtime/attestation/attestation.py`
 ├── ManifestError                      the files of a built program: `runtime/manifest.py`

@@ -1,20 +1,20 @@
 """Check the program of each task: is it there, safe, made for this machine, and not one file?
 
-The headers are those of the formats' own documents: ELF (elf.h), PE (winnt.h), Mach-O (loader.h and
-fat.h). The archive of PyInstaller is that of its `archive/readers.py`.
+The archive of PyInstaller is that of its `archive/readers.py`.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import stat
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from epm_task.admin.doctor.finding import Finding, is_there, ok, problem, unknown, warning
-from epm_task.contract.layout import find_program
+from epm_task.contract.cannot_start import find_obstacle, find_script_fault, missing_program
+from epm_task.contract.executable import HEAD_BYTES, machines_of
+from epm_task.contract.layout import SCRIPT_TYPES, find_program
 from epm_task.contract.names import allowed_systems, os_name
 from epm_task.errors import UnsafeConfiguration, sentence
 from epm_task.trust import check_folder, open_file, open_regular
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from epm_task.admin.doctor.finding import Setup
 
 _ROOT: Final = "run this as root"
-_MACHINES: Final = {"amd64": "x86_64", "aarch64": "arm64", "i386": "x86", "i686": "x86"}
 
 
 def check_binaries(setup: Setup) -> Iterator[Finding]:
@@ -57,10 +56,11 @@ def _missing(task: dict[str, Any], folder: Path | None) -> Finding:
     if place is None:
         fix = "give the agent's --agent-root"
         return unknown("binary", f"where {task.get('command')} would be is not known", fix=fix)
+    missing = missing_program(task, folder)
     return problem(
         "binary",
         f"task {task.get('id')!r} has no program",
-        f"{place} is missing",
+        sentence(missing.what, missing.why),
         fix="build it (epm-task freeze) and put its whole folder there, before the job is applied",
     )
 
@@ -71,9 +71,6 @@ def _rights(path: Path) -> Finding:
         return unknown("rights", f"who may replace {path} is decided by its folder's rights")
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if not mode & 0o111 and not path.suffix:
-        what = f"{path} has mode {mode:04o}"
-        return problem("rights", what, "nobody may run it", fix=f"chmod 755 {path}")
     try:
         open_file(path).close()
         if (path.parent / "_internal").exists():
@@ -96,7 +93,7 @@ def _kind(path: Path) -> Iterator[Finding]:
         why = error.strerror or str(error)
         yield unknown("architecture", f"{path} cannot be read", why, fix=_ROOT)
         return
-    yield _architecture(path, found)
+    yield _start(path) or _architecture(path, found)
     if found.one_file:
         yield problem(
             "one-dir",
@@ -109,6 +106,17 @@ def _kind(path: Path) -> Iterator[Finding]:
         yield ok("one-dir", "the code runs in the process that the agent starts")
 
 
+def _start(path: Path) -> Finding | None:
+    """Tell why the system could not start the file; None when nothing is seen."""
+    others_may = os.name == "posix" and os.geteuid() and path.stat().st_mode & 0o111
+    if others_may and not os.access(path, os.X_OK):
+        return unknown("start", f"{path} may not be executed by this user", fix=_ROOT)
+    # By its extension the agent finds an interpreter, and then the system executes that.
+    examine = find_script_fault if path.suffix.casefold() in SCRIPT_TYPES else find_obstacle
+    found = examine(path)
+    return problem("start", found.what, found.why, fix=found.fix) if found else None
+
+
 def _architecture(path: Path, found: Executable) -> Finding:
     if found.system == "script":
         return ok("architecture", "a script with a #! line")
@@ -118,31 +126,9 @@ def _architecture(path: Path, found: Executable) -> Finding:
             f"{path} is neither an executable (ELF, PE, Mach-O) nor a script with a #! line",
             fix="the agent must find its interpreter by the extension",
         )
-    machine = _MACHINES.get(platform.machine().lower(), platform.machine().lower())
     made = f"{found.system} on {' or '.join(sorted(found.machines))}"
-    if found.system != os_name() or machine not in found.machines:
-        return problem(
-            "architecture",
-            f"{path} was made for {made}",
-            f"this is {os_name()} on {machine}",
-            fix="build it on a machine of this kind",
-        )
     return ok("architecture", f"made for {made}")
 
-
-_ELF_MACHINES: Final = {
-    0x03: "x86",
-    0x28: "arm",
-    0x3E: "x86_64",
-    0xB7: "arm64",
-    0xF3: "riscv64",
-    0x15: "ppc64",
-    0x16: "s390x",
-}
-_PE_MACHINES: Final = {0x14C: "x86", 0x8664: "x86_64", 0xAA64: "arm64"}
-_MACH_MACHINES: Final = {0x7: "x86", 0x0100_0007: "x86_64", 0x0100_000C: "arm64"}
-_MACH_MAGICS: Final = {b"\xcf\xfa\xed\xfe": "<", b"\xce\xfa\xed\xfe": "<", b"\xfe\xed\xfa\xcf": ">"}
-_FAT_MAGIC: Final = b"\xca\xfe\xba\xbe"
 
 #: PyInstaller's cookie: magic, archive length, offset and length of its table, version, library.
 _COOKIE: Final = struct.Struct("!8sIIII64s")
@@ -173,48 +159,16 @@ def read_executable(path: Path) -> Executable:
         OSError: It cannot be read.
     """
     with open_regular(path) as file:
-        head = file.read(4096)
+        head = file.read(HEAD_BYTES)
         size = file.seek(0, 2)
         file.seek(max(0, size - _LOOK_BACK_BYTES))
         tail = file.read()
-        system, machines = _machines(head, file)
+        system, machines = machines_of(head, file)
         packer = "PyInstaller" if _is_one_file(file, tail, size, path) else ""
         if not packer and system not in {"", "script"}:
             file.seek(0)
             packer = "Nuitka" if _NUITKA_ONE_FILE in file.read(_BOOTSTRAP_BYTES) else ""
     return Executable(system, frozenset(machines), packer)
-
-
-def _machines(head: bytes, file: BinaryIO) -> tuple[str, set[str]]:
-    """Return the system and its machines."""
-    if head.startswith(b"#!"):
-        return "script", set()
-    if head.startswith(b"\x7fELF") and len(head) >= 20:
-        order = "<" if head[5] == 1 else ">"
-        return "linux", {_name(_ELF_MACHINES, struct.unpack_from(f"{order}H", head, 18)[0])}
-    if head.startswith(b"MZ") and len(head) >= 64:
-        file.seek(struct.unpack_from("<I", head, 60)[0])
-        header = file.read(6)
-        if header.startswith(b"PE\0\0") and len(header) == 6:
-            return "windows", {_name(_PE_MACHINES, struct.unpack("<4xH", header)[0])}
-    if head[:4] in _MACH_MAGICS and len(head) >= 8:
-        (kind,) = struct.unpack_from(f"{_MACH_MAGICS[head[:4]]}I", head, 4)
-        return "macOS", {_name(_MACH_MACHINES, kind)}
-    if head.startswith(_FAT_MAGIC) and len(head) >= 8:
-        return "macOS", _fat_machines(head)
-    return "", set()
-
-
-def _fat_machines(head: bytes) -> set[str]:
-    (count,) = struct.unpack_from(">I", head, 4)
-    if not 0 < count < 20:  # a Java class has the same magic, and its version here
-        return set()
-    offsets = range(8, min(8 + count * 20, len(head) - 4), 20)
-    return {_name(_MACH_MACHINES, struct.unpack_from(">I", head, offset)[0]) for offset in offsets}
-
-
-def _name(machines: dict[int, str], number: int) -> str:
-    return machines.get(number, f"machine 0x{number:x}")
 
 
 def _is_one_file(file: BinaryIO, tail: bytes, size: int, path: Path) -> bool:

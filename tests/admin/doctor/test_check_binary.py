@@ -154,8 +154,8 @@ def test_a_binary_of_another_machine_is_a_fault(tmp_path: Path) -> None:
     path.write_bytes(b"MZ" + bytes(58) + b"\x40\0\0\0" + b"PE\0\0\x64\xaa")
     path.chmod(0o755)
     found = {f.check: f for f in check_binaries(with_document(tmp_path))}
-    assert "windows on arm64" in found["architecture"].what
-    assert found["architecture"].state is State.PROBLEM
+    assert "windows on arm64" in found["start"].why
+    assert found["start"].state is State.PROBLEM
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="PATH is looked at as on POSIX")
@@ -164,6 +164,31 @@ def test_a_program_on_path_is_found(tmp_path: Path) -> None:
     setup = with_document(tmp_path, tasks=[{"id": "one", "command": "sh"}])
     found = {f.check: f for f in check_binaries(setup)}
     assert found["binary"].what.endswith("/sh")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="#! lines are of POSIX")
+@pytest.mark.parametrize(
+    ("name", "text", "mode", "why"),
+    [
+        ("probe", "#!/bin/sh\r\n", 0o755, "ends with CRLF"),
+        ("probe", "#!/no/such/python\n", 0o755, "/no does not exist"),
+        ("probe", "hello\n", 0o755, "text without a #! line"),
+        ("probe.py", "#!/no/such/python\n", 0o644, "/no does not exist"),
+        ("probe.sh", "echo\n", 0o644, ""),
+    ],
+)
+def test_a_program_that_cannot_start_is_a_fault(
+    tmp_path: Path, name: str, text: str, mode: int, why: str
+) -> None:
+    """Before anybody runs it; a script with a known extension needs neither mode nor #! line."""
+    path = tmp_path / "Jobs" / "bin" / "probe" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text, newline="")
+    path.chmod(mode)
+    found = {f.check: f for f in check_binaries(with_document(tmp_path))}
+    assert ("start" in found) is bool(why)
+    if why:
+        assert (found["start"].state, why in found["start"].why) == (State.FAULT, True)
 
 
 @pytest.mark.parametrize(
