@@ -16,6 +16,7 @@ from cli.command_line import epm_task, loaded
 from epm_task import pytest_plugin, testing
 from epm_task.cli import output as failure
 from epm_task.cli.run import document
+from epm_task.contract.run_history import EndedRun, FailedTask
 from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords
 from epm_task.testing import Agent
 
@@ -379,6 +380,61 @@ def test_fields_of_a_run_report(agent: Agent, tmp_path: Path) -> None:
     }
     expected = {"at", "kind", "action", "what", "denied", "reason", "facts"}
     assert report["denials"][0].keys() == expected
+
+
+def test_fields_of_the_run_history(agent: Agent, tmp_path: Path) -> None:
+    """Each line of `Log/runs.jsonl` has these fields; `jobs trigger --wait` shows some of them."""
+    file = tmp_path / "empty"
+    file.write_text("")
+    file.chmod(0o755)
+    agent.run(file)
+    line = json.loads((agent.root / "Log" / "runs.jsonl").read_text().splitlines()[-1])
+    assert line.keys() == {
+        "id",
+        "jobId",
+        "trigger",
+        "ended",
+        "exitCode",
+        "seconds",
+        "skipped",
+        "problem",
+        "result",
+        "tasks",
+        "denials",
+    }
+    assert line["tasks"][0].keys() == {
+        "id",
+        "pid",
+        "exitCode",
+        "seconds",
+        "timedOut",
+        "skipped",
+        "leftBehind",
+        "stdoutBytes",
+        "stderrBytes",
+        "stderrTail",
+        "startError",
+    }
+    assert line["tasks"][0]["startError"].keys() == {"what", "why", "fix"}
+    assert {field.name for field in fields(EndedRun)} == {
+        "run_id",
+        "job_id",
+        "exit_code",
+        "seconds",
+        "ended",
+        "skipped",
+        "problem",
+        "timed_out",
+        "failures",
+        "denials",
+        "result",
+    }
+    assert {field.name for field in fields(FailedTask)} == {
+        "task_id",
+        "exit_code",
+        "start_error",
+        "stderr_tail",
+    }
 
 
 def test_fields_of_an_agents_facts(agent: Agent) -> None:

@@ -92,7 +92,8 @@ def _line(finding: Finding, *, color: bool) -> str:
     if color:
         state = f"\x1b[{_COLORS[finding.state]}m{state}\x1b[0m"
     seen = sentence(finding.what, finding.why, finding.fix)
-    return f"{state}  {finding.check}: {printable(seen)}"
+    lines = "\n    ".join(map(printable, seen.splitlines()))
+    return f"{state}  {finding.check}: {lines}"
 
 
 def exit_codes(*, as_json: AsJson = False) -> None:

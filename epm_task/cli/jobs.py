@@ -257,6 +257,8 @@ def _show_end(ended: EndedRun) -> None:
         show_json(ended.result)
     for denial in ended.denials:
         say(f"denied, unseen by the task: {denial}")
+    for line in ended.last_words():
+        typer.echo(line, err=True)
     if why := ended.skipped or ended.problem:
         say(why)
     late = ", ended by the agent at its time-out" if ended.timed_out else ""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from epm_task.contract.run_history import EndedRun
     from epm_task.simulator.jobs.run import Publication
     from epm_task.simulator.trace import TraceEvent
 
@@ -101,6 +102,11 @@ class LiveView:
     def say(self, text: str) -> None:
         """Show a line of our own."""
         self._write(text)
+
+    def last_words(self, run: EndedRun) -> None:
+        """Show what the failed tasks of a run wrote last on stderr, which was not shown before."""
+        for line in run.last_words():
+            self._write(self._dim(f"agent: job {printable(run.job_id)}: {line}"))
 
     def denials(self, events: Iterable[TraceEvent]) -> None:
         """Show what the agent refused, of which the task may know nothing; like ones once."""

@@ -26,7 +26,7 @@ from epm_task.cli.interruption import Interruption, stop_signals_to
 from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
 from epm_task.cli.output import Failure, LiveView, counted, harmless, say, show_json, write
 from epm_task.contract.levels import NUMBERS
-from epm_task.contract.record import Record
+from epm_task.contract.record import Record, printable
 from epm_task.errors import sentence
 from epm_task.exit_code import ExitCode, describe
 from epm_task.runtime.invocation import information_asked_for
@@ -199,8 +199,8 @@ def _show(finished: Run, view: LiveView, problem: str) -> None:
     view.denials(finished.denials)
     for hint in hints(finished):
         view.say(hint)
-    if problem:
-        view.say(f"epm-task: {problem}")
+    if why := problem or finished.problem:
+        view.say(printable(f"epm-task: {why}"))
     view.say(summary(finished, problem))
 
 
@@ -255,6 +255,8 @@ def document(run: Run, problem: str = "") -> dict[str, Any]:
 
 
 def _registration(run: Run) -> str:
+    if run.pid is None:
+        return "never started"
     tries = counted(run.registration.tries, "try", "tries")
     if run.registration.seconds is None:
         return f"never registered ({tries})"
@@ -348,6 +350,7 @@ async def _serve(local: LocalAgent, *, as_json: bool) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     with stop_signals_to(lambda *_: loop.call_soon_threadsafe(stopped.set)):
         async with local:
+            local.history.on_end = view.last_words
             facts = {**local.facts(), "pid": os.getpid()}
             if as_json:
                 show_json(facts)

@@ -30,7 +30,7 @@ from epm_task.trust import check_kind, open_regular
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-#: What a shell answers when there is no such program, and when it cannot be executed.
+#: What a shell answers when a program is missing, and when it cannot be executed.
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 

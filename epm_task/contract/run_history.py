@@ -7,10 +7,24 @@ there may be none, and the end of a run cannot be seen from outside.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from epm_task.contract.json_text import parse_object
+from epm_task.contract.fields import (
+    anything,
+    check_fields,
+    flag,
+    list_of,
+    number,
+    record,
+    text,
+    whole,
+)
+from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.contract.record import printable, read_fields, view
+from epm_task.contract.secrets import mask_text
+from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +34,16 @@ if TYPE_CHECKING:
 _LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
 
 
+#: Of the end of a failed task's stderr, in UTF-8.
+_TAIL_BYTES: Final = 4096
+
+
 class TaskEnd(TypedDict, total=False):
     """How one task of a run ended, in the words of the file.
 
     `exitCode` is negative for a signal, `seconds` is wall time, `skipped` says why the task was not
-    run, and `leftBehind` counts the processes that it left running.
+    run, and `leftBehind` counts the processes that it left running. `startError` is null unless the
+    program could not be started; `stderrTail` is empty unless the task failed.
     """
 
     id: str
@@ -36,6 +55,73 @@ class TaskEnd(TypedDict, total=False):
     leftBehind: int
     stdoutBytes: int
     stderrBytes: int
+    stderrTail: str
+    startError: dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailure:
+    """Why a program could not be started, in the words of an `EpmTaskError`, secrets masked."""
+
+    what: str
+    why: str = ""
+    fix: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> StartFailure:
+        """Return what an error says."""
+        if isinstance(error, EpmTaskError):
+            return cls(*map(mask_text, (error.what, error.why, error.fix)))
+        return cls("the program cannot be started", mask_text(str(error)))
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A task of a run that did not end with 0.
+
+    Attributes:
+        task_id: Its id in the job document.
+        exit_code: Negative for a signal.
+        start_error: Why its program could not be started, None when it could.
+        stderr_tail: The last 4 KiB that it wrote on stderr, secrets masked.
+    """
+
+    task_id: str
+    exit_code: int
+    start_error: StartFailure | None = None
+    stderr_tail: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What `stderr_lines` are, for people."""
+        return (
+            f"task {printable(self.task_id)} ended with {self.exit_code}; its last lines on stderr"
+        )
+
+    @property
+    def stderr_lines(self) -> list[str]:
+        """The end of stderr, for a terminal: no control characters, records as people read them."""
+        return [_shown(line) for line in self.stderr_tail.splitlines() if line.strip()]
+
+
+def _shown(line: str) -> str:
+    fields = read_fields(line.encode("utf-8", "replace")) if line.startswith("{") else None
+    return printable(line) if fields is None else view(fields, color=False)
+
+
+def tail_text(end: bytes, *, cut: bool) -> str:
+    """Return the last 4 KiB of a stream as text, secrets masked, from the start of a line.
+
+    *end* holds its last bytes, more than those; with *cut* others came before, so that the name of
+    a first secret in it may be missing.
+    """
+    if cut:
+        end = b"".join(re.split(rb"\s", end, maxsplit=1)[1:])
+    masked = mask_text(end.decode("utf-8", "replace")).encode("utf-8", "replace")
+    tail = masked[-_TAIL_BYTES:]
+    if len(tail) < len(masked):
+        tail = tail.split(b"\n", 1)[-1] or tail
+    return tail.decode("utf-8", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +136,7 @@ class EndedRun:
         ended: When, ISO 8601.
         skipped: Why the agent did not run it; empty when it did.
         problem: Why a task could not be started; empty when all could.
+        failures: The tasks that failed.
         timed_out: Whether the agent ended a task at its time-out.
         denials: What the agent refused meanwhile, in its own words.
         result: The JSON object on stdout, or None.
@@ -63,6 +150,7 @@ class EndedRun:
     skipped: str = ""
     problem: str = ""
     timed_out: bool = False
+    failures: tuple[FailedTask, ...] = ()
     denials: tuple[str, ...] = ()
     result: dict[str, Any] | None = None
 
@@ -70,6 +158,11 @@ class EndedRun:
     def shell_exit_code(self) -> int:
         """The exit code as a shell would see it: 128 plus the signal for a killed process."""
         return 128 - self.exit_code if self.exit_code < 0 else self.exit_code
+
+    def last_words(self) -> list[str]:
+        """Return what the failed tasks wrote last on stderr, line by line, for a terminal."""
+        found = [(task.heading, task.stderr_lines) for task in self.failures if task.stderr_lines]
+        return [line for head, lines in found for line in (f"{head}:", *(f"  {x}" for x in lines))]
 
 
 def write_run(run: EndedRun, *, trigger: str, tasks: list[TaskEnd]) -> bytes:
@@ -90,24 +183,69 @@ def write_run(run: EndedRun, *, trigger: str, tasks: list[TaskEnd]) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
+_CODE: Final = whole(-(2**31), 2**32 - 1)
+_SAID: Final = text().or_absent()
+#: What a line of a run holds, at least, and of which kind each field is that is read.
+_TASK: Final = record(
+    {
+        "id": _SAID,
+        "exitCode": _CODE.or_absent(),
+        "timedOut": flag().or_absent(),
+        "stderrTail": _SAID,
+        "startError": record({"what": text(), "why": text(), "fix": text()}, others=True)
+        .or_null()
+        .or_absent(),
+    },
+    others=True,
+)
+_RUN: Final = {
+    "id": text(),
+    "jobId": text(),
+    "exitCode": _CODE,
+    "seconds": number().or_absent(),
+    "ended": _SAID,
+    "skipped": _SAID,
+    "problem": _SAID,
+    "tasks": list_of(_TASK).or_absent(),
+    "denials": list_of(text()).or_absent(),
+    "result": anything().or_absent(),
+}
+
+
 def read_run(line: bytes) -> EndedRun | None:
-    """Return the run that a line tells of, None for another kind of line."""
+    """Return the run that a line tells of, None for another kind of line.
+
+    It is a line of a file: a field of another type, or out of bounds, makes it none.
+    """
     try:
         found = parse_object(line)
-        return EndedRun(
-            run_id=str(found["id"]),
-            job_id=str(found["jobId"]),
-            exit_code=int(found["exitCode"]),
-            seconds=float(found.get("seconds") or 0),
-            ended=str(found.get("ended") or ""),
-            skipped=str(found.get("skipped") or ""),
-            problem=str(found.get("problem") or ""),
-            timed_out=any(task.get("timedOut") for task in found.get("tasks") or ()),
-            denials=tuple(str(denial) for denial in found.get("denials") or ()),
-            result=found.get("result"),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
+        check_fields(found, _RUN, others=True)
+    except BadJson:
         return None
+    tasks, result = found.get("tasks", []), found.get("result")
+    return EndedRun(
+        run_id=found["id"],
+        job_id=found["jobId"],
+        exit_code=found["exitCode"],
+        seconds=float(found.get("seconds", 0)),
+        ended=found.get("ended", ""),
+        skipped=found.get("skipped", ""),
+        problem=found.get("problem", ""),
+        timed_out=any(task.get("timedOut") for task in tasks),
+        failures=tuple(_failure(task) for task in tasks if task.get("exitCode")),
+        denials=tuple(found.get("denials", ())),
+        result=result if isinstance(result, dict) else None,
+    )
+
+
+def _failure(task: dict[str, Any]) -> FailedTask:
+    why = task.get("startError")
+    return FailedTask(
+        task.get("id", ""),
+        task["exitCode"],
+        StartFailure(why["what"], why["why"], why["fix"]) if why else None,
+        task.get("stderrTail", "")[-_TAIL_BYTES:],
+    )
 
 
 def last_run(path: Path, job_id: str) -> EndedRun | None:

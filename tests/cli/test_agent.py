@@ -95,6 +95,26 @@ def test_restart_finds_everything_again(tmp_path: Path) -> None:
     assert json.loads(history.read_text())["result"] == {"noted": 1}
 
 
+def test_console_tells_why_a_task_failed(tmp_path: Path) -> None:
+    """What it wrote last on stderr, and why another one could not start."""
+    root = tmp_path / "agent"
+    add_script(root, "sad", "#!/bin/sh\necho 'no disk' >&2\necho token=abc >&2\nexit 3\n")
+    add_script(root, "broken", "hello\n")
+    with agent(root) as (command, facts):
+        for job_id in ("sad", "broken"):
+            assert call(facts, "POST", "/api/Jobs", json=job(job_id)).status_code == 200
+            call(facts, "POST", f"/api/Jobs/{job_id}/trigger", json={})
+        history = root / "Log" / "runs.jsonl"
+        wait_until(lambda: history.exists() and history.read_text().count("\n") == 2)
+        command.process.terminate()
+        lines = command.end().err
+    head = lines.index("agent: job sad: task t ended with 3; its last lines on stderr:")
+    assert lines[head + 1 : head + 3] == [
+        "agent: job sad:   no disk", "agent: job sad:   token=********",
+    ]  # fmt: skip
+    assert any("it is text without a #! line" in line for line in lines)
+
+
 def test_stop_ends_what_runs(tmp_path: Path) -> None:
     """A task that ignores SIGTERM is killed after the grace, with its children."""
     root, pids = tmp_path / "agent", tmp_path / "pids"

@@ -313,6 +313,29 @@ def test_program_of_another_kind(tmp_path: Path) -> None:
     assert json.loads(ended.out) == {"last": "y z"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="#! lines are of POSIX")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("#!/bin/sh\r\necho\r\n", ["ends with CRLF", "sed -i"]),
+        ("#!/no/such/interpreter\n", ["its interpreter /no/such/interpreter", "install it"]),
+        ("hello\n", ["text without a #! line", "begin it with"]),
+    ],
+)
+def test_program_that_cannot_start(tmp_path: Path, text: str, words: list[str]) -> None:
+    """What, why and the fix, without -v; the same is in the report."""
+    file = tmp_path / "program"
+    file.write_text(text, newline="")
+    file.chmod(0o755)
+    ended = epm_task("run", file)
+    assert (ended.code, ended.out) == (126, "")
+    *_, reason, last = ended.err
+    assert all(word in reason for word in [f"epm-task: {file} cannot be executed", *words])
+    assert last.startswith("never started; ")
+    report = json.loads(epm_task("run", file, "--json").out)
+    assert (report["exit_code"], f"epm-task: {report['problem']}") == (126, reason)
+
+
 def test_two_runs_at_once(tmp_path: Path) -> None:
     """Each has its own agent on its own ports."""
     with ThreadPoolExecutor(2) as pool:

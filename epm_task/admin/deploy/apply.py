@@ -96,6 +96,8 @@ class Trial(NamedTuple):
                     "file",
                 )
             if ended.exit_code or ended.skipped:
+                for line in ended.last_words():
+                    target.say(line)
                 raise _failure(job_id, ended)
             target.say(f"{job_id}: ended in {ended.seconds:.2f} s with exit code 0")
 

@@ -231,6 +231,9 @@ def check_last_run(setup: Setup) -> Iterator[Finding]:
         yield warning("last run", f"{setup.job_id} has not run yet", fix=fix)
         return
     yield _judge(run)
+    for task in run.failures:
+        if lines := task.stderr_lines:
+            yield warning("last run", task.heading, "\n".join(lines))
     for denial in run.denials:
         fix = "see tiers and topics above"
         yield problem("last run", "the agent refused, unseen by the task", denial, fix=fix)
@@ -239,6 +242,9 @@ def check_last_run(setup: Setup) -> Iterator[Finding]:
 def _judge(run: EndedRun) -> Finding:
     when = f" at {run.ended[:19]}" if run.ended else ""
     if why := run.skipped or run.problem:
+        cause = next((task.start_error for task in run.failures if task.start_error), None)
+        if cause:
+            return problem("last run", f"{cause.what}{when}", cause.why, fix=cause.fix)
         fix = FIXES.get(run.exit_code, "correct the job")
         return problem("last run", f"it could not run{when}", why, fix=fix)
     late = ", ended by the agent at its timeoutSeconds" if run.timed_out else ""

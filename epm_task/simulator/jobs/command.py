@@ -13,14 +13,18 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.cannot_start import CannotStart
+from epm_task.contract.executable import SHEBANG_BYTES, shebang
 from epm_task.contract.layout import SCRIPT_TYPES
 from epm_task.contract.names import API_BASE_URL, default_of
-from epm_task.errors import EpmTaskError
+from epm_task.errors import EpmTaskError, UnsafeConfiguration
 from epm_task.runtime.value_text import NUMBER, WHOLE
+from epm_task.trust import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,18 +35,6 @@ if TYPE_CHECKING:
 _BATCH_SPECIAL: Final = frozenset('"%!&|<>^\r\n')
 
 
-class CommandProblem(EpmTaskError):
-    """A task's program cannot be started.
-
-    Attributes:
-        exit_code: What a shell would answer: 127 for "not found", 126 for "cannot be run".
-    """
-
-    def __init__(self, what: str, fix: str, exit_code: int = 126) -> None:
-        super().__init__(what, fix=fix)
-        self.exit_code = exit_code
-
-
 def command_line(
     program: Path, script_type: str, arguments: Sequence[str], platform: str = sys.platform
 ) -> list[str]:
@@ -51,16 +43,17 @@ def command_line(
     *script_type* is `Auto` (shebang or extension decides), or the name of an interpreter.
 
     Raises:
-        CommandProblem: The file is neither executable nor a script with a known interpreter, or an
+        CannotStart: The file is neither executable nor a script with a known interpreter, or an
             argument could break out of a batch file's command line.
     """
     kind = script_type.casefold()
     if kind in {"", "auto", "none"}:
         kind = _kind_of(program, platform)
     if kind == "batch" and any(_BATCH_SPECIAL & set(argument) for argument in arguments):
-        raise CommandProblem(
-            f"an argument for the batch file {program} holds one of the characters that cmd.exe "
-            'reads as commands (" % ! & | < > ^)',
+        raise CannotStart(
+            f"the batch file {program} cannot be started",
+            "an argument holds one of the characters that cmd.exe reads as commands "
+            '(" % ! & | < > ^)',
             "let the job run a program instead",
         )
     return [*_interpreter(program, kind), str(program), *arguments]
@@ -76,10 +69,10 @@ def _kind_of(program: Path, platform: str) -> str:
             return "shebang"
     kind = SCRIPT_TYPES.get(program.suffix.casefold(), "program")
     if kind == "program" and platform != "win32":
-        raise CommandProblem(
-            f"{program} is not executable, and neither a #! line nor its extension names an "
-            "interpreter",
-            "chmod +x it",
+        raise CannotStart(
+            f"{program} cannot be started",
+            "it is not executable, and neither a #! line nor its extension names an interpreter",
+            f"chmod 755 {shlex.quote(str(program))}, and begin a script with a #! line",
         )
     return kind
 
@@ -96,18 +89,20 @@ def _interpreter(program: Path, kind: str) -> list[str]:
     if kind == "powershell":
         shell = shutil.which("pwsh") or shutil.which("powershell") or "powershell"
         return [shell, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]
-    raise CommandProblem(
-        f"this agent knows no interpreter for scriptType {kind!r}", "write Auto, or the name of one"
+    raise CannotStart(
+        f"{program} cannot be started",
+        f"this agent knows no interpreter for scriptType {kind!r}",
+        "write Auto, or the name of one",
     )
 
 
 def _shebang(program: Path) -> list[str]:
-    """Return the words of the `#!` line; the kernel passes at most one argument, and so do we."""
-    with program.open("rb") as file:
-        first = file.readline(256)
-    if not first.startswith(b"#!"):
+    """Return the words of the `#!` line; none of a file that may be executed and not read."""
+    try:
+        with open_regular(program) as file:
+            return shebang(file.read(SHEBANG_BYTES))
+    except (OSError, UnsafeConfiguration):
         return []
-    return first[2:].decode("utf-8", "surrogateescape").strip().split(maxsplit=1)
 
 
 def python_program(platform: str = sys.platform) -> tuple[str, dict[str, str]]:

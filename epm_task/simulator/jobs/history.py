@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.record import Record
-from epm_task.contract.run_history import EndedRun, TaskEnd, write_run
+from epm_task.contract.run_history import EndedRun, FailedTask, TaskEnd, write_run
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.simulator.keeper_logger import RotatingFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from epm_task.simulator.broker import Message
@@ -40,6 +40,8 @@ class RunHistory:
         self._logger = logger
         self._trace = trace
         self._live: dict[str, LiveRun] = {}
+        #: Called with each run that has ended.
+        self.on_end: Callable[[EndedRun], None] | None = None
         self._unheard: set[str | None] = set()
         self.ended: deque[Run] = deque(maxlen=_REMEMBERED)
         self._unsubscribe = trace.subscribe(self._event)
@@ -70,11 +72,15 @@ class RunHistory:
         finally:
             self.forget(live)
         self.ended.append(replace(live.run, records=[], messages=[], trace=[]))
+        run = ended_run(live.run)
+        tasks = [_task_end(task) for task in live.run.tasks]
         try:
-            self._file.append(line_of(live.run))
+            self._file.append(write_run(run, trigger=live.run.trigger, tasks=tasks))
         except OSError as error:
             what = "the run history was not written"
             self._trace.add("job", "not_written", what, reason=str(error))
+        if self.on_end:
+            self.on_end(run)
 
     def forget(self, live: LiveRun) -> None:
         """Drop a run that was cancelled; nothing happens when it has ended."""
@@ -133,9 +139,9 @@ class RunHistory:
             own.event(event)
 
 
-def line_of(run: Run) -> bytes:
-    """Return the line of a run that has ended, which holds what it did without its outputs."""
-    ended = EndedRun(
+def ended_run(run: Run) -> EndedRun:
+    """Return how a run has ended, without its outputs."""
+    return EndedRun(
         run.run_id,
         run.job_id,
         run.exit_code,
@@ -143,10 +149,15 @@ def line_of(run: Run) -> bytes:
         ended=datetime.now(UTC).isoformat(timespec="milliseconds"),
         skipped=run.skipped,
         problem=run.problem,
+        timed_out=run.timed_out,
+        failures=tuple(
+            FailedTask(task.task_id, task.exit_code, task.start_error, task.stderr_tail)
+            for task in run.tasks
+            if task.exit_code
+        ),
         denials=tuple(str(event) for event in run.denials),
         result=run.result,
     )
-    return write_run(ended, trigger=run.trigger, tasks=[_task_end(task) for task in run.tasks])
 
 
 def _task_end(task: TaskRun) -> TaskEnd:
@@ -160,4 +171,6 @@ def _task_end(task: TaskRun) -> TaskEnd:
         "leftBehind": task.left_behind,
         "stdoutBytes": len(task.stdout) + task.stdout_dropped,
         "stderrBytes": len(task.stderr) + task.stderr_dropped,
+        "stderrTail": task.stderr_tail,
+        "startError": asdict(task.start_error) if task.start_error else None,
     }

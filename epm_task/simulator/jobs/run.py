@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from epm_task.contract.run_history import StartFailure
     from epm_task.simulator.processes.process import TaskProcess
     from epm_task.simulator.trace import TraceEvent
 
@@ -64,6 +65,9 @@ class TaskRun:
     timed_out: bool = False  #: Whether the agent ended it at `timeoutSeconds`.
     left_behind: int = 0  #: Processes that the task left running; the agent ended them.
     skipped: str = ""  #: Why the task was not run; empty when it was.
+    #: Why its program could not be started; None when it could.
+    start_error: StartFailure | None = None
+    stderr_tail: str = ""  #: Of a task that failed: the last 4 KiB of stderr, secrets masked.
 
 
 @dataclass(slots=True)
@@ -85,7 +89,8 @@ class Run:
     tasks: list[TaskRun] = field(default_factory=list)  #: The tasks that were reached, in order.
     seconds: float = 0.0  #: Wall time.
     skipped: str = ""  #: Why nothing was run; empty when something was.
-    problem: str = ""  #: Why the run failed before its first task; empty when it did not.
+    #: Why the run failed before its first task, or why a program could not be started; else empty.
+    problem: str = ""
     #: The records that came over the broker, or on stderr only, each once.
     records: list[Record] = field(default_factory=list, repr=False)
     acknowledged: int = 0  #: Records that the broker accepted.

@@ -12,6 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.argument_line import ArgumentsError
+from epm_task.contract.cannot_start import (
+    NOT_EXECUTABLE,
+    CannotStart,
+    explain_end,
+    explain_failed_start,
+    missing_program,
+)
 from epm_task.contract.layout import find_program
 from epm_task.contract.names import (
     JOB_ID_VARIABLE,
@@ -20,17 +27,20 @@ from epm_task.contract.names import (
     SERVICE,
     execution_type_of,
 )
+from epm_task.contract.run_history import StartFailure, tail_text
 from epm_task.contract.tokens import substitute, unknown_tokens
+from epm_task.errors import sentence
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.faults.effects import disturb
 from epm_task.simulator.faults.faults import Faults
-from epm_task.simulator.jobs.command import CommandProblem, command_line
+from epm_task.simulator.jobs.command import command_line
 from epm_task.simulator.jobs.run import TaskRun
 from epm_task.simulator.processes.process import Capture, TaskProcess
 from epm_task.simulator.processes.registry import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from epm_task.contract.layout import AgentRoot
     from epm_task.simulator.jobs.run import LiveRun
@@ -43,7 +53,6 @@ GRACE_SECONDS: Final = 5.0
 #: Of a job that has none; our declaration's, as the vendor's is not public.
 _PRIORITY: Final = 5
 
-_NOT_STARTED: Final = 126
 _WINDOWS: Final = sys.platform == "win32"
 
 
@@ -107,12 +116,17 @@ class TaskRunner:
         outcome = TaskRun(str(task.get("id", "")))
         out = Capture(partial(self._live.line, "stdout"))
         err = Capture(partial(self._live.line, "stderr"))
+        env = self._environment()
         try:
-            process = await self._start(task, values, (out, err))
-        except (CommandProblem, ArgumentsError, OSError, ValueError) as error:
-            outcome.exit_code = getattr(error, "exit_code", _NOT_STARTED)
+            program = find_program(task, self._all.root.jobs_bin, env.get("PATH"))
+            if program is None:
+                raise missing_program(task, self._all.root.jobs_bin)
+            process = await self._start(program, task, values, env, (out, err))
+        except (CannotStart, ArgumentsError, OSError, ValueError) as error:
+            outcome.exit_code = getattr(error, "exit_code", NOT_EXECUTABLE)
             what = f"task {outcome.task_id} could not be started"
             self._note("not_started", what, reason=str(error))
+            self._fail(outcome, error)
             return outcome
         outcome.pid = process.pid
         try:
@@ -124,26 +138,40 @@ class TaskRunner:
         outcome.stdout, outcome.stdout_dropped = out.data, out.dropped
         outcome.stderr, outcome.stderr_dropped = err.data, err.dropped
         outcome.result = None if out.dropped else parse_result(out.data)
+        if outcome.exit_code:
+            outcome.stderr_tail = tail_text(err.tail, cut=err.tail_is_cut)
+            if fault := explain_end(outcome.exit_code, program, env.get("PATH")):
+                self._fail(outcome, fault)
         self._note_end(outcome)
         return outcome
 
+    def _fail(self, outcome: TaskRun, error: Exception) -> None:
+        """Keep why a program could not be started; the first reason is that of the run, too."""
+        outcome.start_error = cause = StartFailure.of(error)
+        run = self._live.run
+        run.problem = run.problem or sentence(cause.what, cause.why, cause.fix)
+
     async def _start(
-        self, task: Mapping[str, Any], values: Mapping[str, str], captures: tuple[Capture, Capture]
+        self,
+        program: Path,
+        task: Mapping[str, Any],
+        values: Mapping[str, str],
+        env: Mapping[str, str],
+        captures: tuple[Capture, Capture],
     ) -> TaskProcess:
-        env = self._environment()
-        program = find_program(task, self._all.root.jobs_bin, env.get("PATH"))
-        if program is None:
-            where = task.get("executablePath") or f"Jobs/bin/{task.get('command')}/ nor on PATH"
-            raise CommandProblem(f"no program at {where}", "put the binary there first", 127)
         arguments = substitute(str(task.get("arguments") or ""), values, windows=_WINDOWS)
         self._note_oddities(task, values)
         argv = command_line(program, str(task.get("scriptType") or "Auto"), arguments)
         cwd = self._live.request.cwd or self._all.root.path
         priority = self._job.get("priority")
         await self._all.turns.mine(priority if type(priority) is int else _PRIORITY)
-        process = await TaskProcess.start(
-            argv, env=env, cwd=cwd, captures=captures, run_id=self._run_id
-        )
+        try:
+            process = await TaskProcess.start(
+                argv, env=env, cwd=cwd, captures=captures, run_id=self._run_id
+            )
+        except OSError as error:
+            path = env.get("PATH")
+            raise explain_failed_start(error, program, argv, cwd=cwd, search_path=path) from error
         self._register(process)
         self._live.started(process)
         return process

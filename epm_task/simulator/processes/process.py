@@ -180,12 +180,15 @@ def _signal(process: psutil.Process, verb: str) -> None:
 #: Bytes kept of each stream; the agent must not grow with what a task writes.
 CAPTURE_BYTES: Final = 1 << 20
 
+#: Bytes kept of the end of each stream beside those; the run history has the last 4 KiB of it.
+TAIL_BYTES: Final = 16 << 10
+
 #: A line that is longer is reported in pieces of this many bytes.
 _LINE_BYTES: Final = 1 << 20
 
 
 class Capture:
-    """Keep the first bytes of a stream, count the rest, and report each line when it is whole.
+    """Keep both ends of a stream, count the rest, and report each line when it is whole.
 
     Past *limit* bytes *on_line* is called only with lines that start with a brace, and so may be
     records.
@@ -197,13 +200,24 @@ class Capture:
         self._on_line = on_line
         self._limit = limit
         self._kept = bytearray()
+        self._past = b""
         self._line = bytearray()
         self.dropped = 0
 
     @property
     def data(self) -> bytes:
-        """The bytes that were kept."""
+        """The first bytes of the stream, at most *limit*."""
         return bytes(self._kept)
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes of the stream, at most `TAIL_BYTES`."""
+        return bytes(self._kept[-TAIL_BYTES:] + self._past)[-TAIL_BYTES:]
+
+    @property
+    def tail_is_cut(self) -> bool:
+        """Whether the stream had more bytes than `tail`."""
+        return len(self._kept) + self.dropped > TAIL_BYTES
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the stream."""
@@ -211,6 +225,8 @@ class Capture:
         room = self._limit - len(self._kept)
         self._kept += chunk[:room]
         self.dropped += max(0, len(chunk) - room)
+        if self.dropped:
+            self._past = (self._past + chunk[room:][-TAIL_BYTES:])[-TAIL_BYTES:]
         if self._on_line is None:
             return
         if past_cap:

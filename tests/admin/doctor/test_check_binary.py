@@ -188,7 +188,7 @@ def test_a_program_that_cannot_start_is_a_fault(
     found = {f.check: f for f in check_binaries(with_document(tmp_path))}
     assert ("start" in found) is bool(why)
     if why:
-        assert (found["start"].state, why in found["start"].why) == (State.FAULT, True)
+        assert (found["start"].state, why in found["start"].why) == (State.PROBLEM, True)
 
 
 @pytest.mark.parametrize(

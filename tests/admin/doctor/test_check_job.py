@@ -20,6 +20,7 @@ from epm_task.admin.doctor.check_job import (
     check_topics,
     differences,
 )
+from epm_task.admin.doctor.finding import State
 from epm_task.contract.layout import AgentRoot
 from epm_task.exit_code import ExitCode
 
@@ -108,6 +109,25 @@ def test_the_last_run_is_explained(
     history.write_text(json.dumps({"id": "r", "jobId": "probe", **fields}))
     found = seen(check_last_run, setup)
     assert (found[0][0], words in found[0][1]) == (state, True)
+
+
+def test_why_a_program_could_not_start_is_told_with_its_fix(tmp_path: Path) -> None:
+    """In the words of the agent, and what a failed task wrote last."""
+    history = AgentRoot(tmp_path).run_history
+    history.parent.mkdir()
+    why = {"what": "x cannot be executed", "why": "it is empty", "fix": "build it again"}
+    tasks = [
+        {"id": "one", "exitCode": 126, "startError": why, "stderrTail": ""},
+        {"id": "two", "exitCode": 3, "startError": None, "stderrTail": "no disk\nbye\n"},
+    ]
+    run = {"id": "r", "jobId": "probe", "exitCode": 126, "problem": "x", "tasks": tasks}
+    history.write_text(json.dumps(run))
+    first, second = check_last_run(setup_of(tmp_path, job_id="probe"))
+    assert (first.what, first.why, first.fix) == tuple(why.values())
+    assert first.state is State.PROBLEM
+    assert (second.what, second.why) == (
+        "task two ended with 3; its last lines on stderr", "no disk\nbye",
+    )  # fmt: skip
 
 
 def test_what_the_agent_dropped_silently_is_told(tmp_path: Path) -> None:

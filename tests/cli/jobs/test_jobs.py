@@ -271,3 +271,26 @@ def test_text_that_has_no_utf_8_is_shown_as_an_escape(tmp_path: Path, verb: str)
     assert (ended.code, ended.err) == (0, [])
     assert r"\ud800" in ended.out
     assert "\x1b" not in ended.out
+
+
+def test_why_nothing_could_be_seen_of_a_run_is_shown(
+    agent: Agent, jobs: Callable[..., Finished]
+) -> None:
+    """A program that wrote on stderr only, and one that could not start."""
+    add_binary(agent, script="#!/bin/sh\necho 'no \033[2Jdisk' >&2\necho token=abc >&2\nexit 3\n")
+    agent.jobs.add(job_document())
+    ended = jobs("trigger", "probe", "--wait", "--agent-root", agent.root)
+    assert ended.exit_code == 3
+    *_, head, one, two, _ = ended.err.splitlines()
+    assert head.endswith("ended with 3; its last lines on stderr:")
+    assert (one, two) == (r"  no \x1b[2Jdisk", "  token=********")
+    add_binary(agent, script="#!/bin/sh\r\n")
+    ended = jobs("trigger", "probe", "--wait", "--agent-root", agent.root)
+    assert (ended.exit_code, "ends with CRLF" in ended.err) == (126, True)
+    report = json.loads(
+        jobs("trigger", "probe", "--wait", "--json", "--agent-root", agent.root).out
+    )
+    (failure,) = report["end"]["failures"]
+    assert failure.keys() == {"task_id", "exit_code", "start_error", "stderr_tail"}
+    assert failure["start_error"].keys() == {"what", "why", "fix"}
+    assert "ends with CRLF" in failure["start_error"]["why"]

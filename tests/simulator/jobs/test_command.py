@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from epm_task.contract.cannot_start import CannotStart
 from epm_task.contract.tokens import substitute
 from epm_task.simulator.jobs.command import (
-    CommandProblem,
     ParameterProblem,
     command_line,
     python_program,
@@ -54,14 +54,14 @@ def test_named_script_types(tmp_path: Path) -> None:
     program = _file(tmp_path / "x", "echo\n", mode=0o644)
     assert command_line(program, "Bash", [])[0] == "/bin/bash"
     assert "-File" in command_line(program, "PowerShell", [])
-    with pytest.raises(CommandProblem, match="no interpreter for scriptType 'cobol'"):
+    with pytest.raises(CannotStart, match="no interpreter for scriptType 'cobol'"):
         command_line(program, "Cobol", [])
 
 
 def test_plain_file_is_refused(tmp_path: Path) -> None:
     """A file that cannot be run in any way says what to do."""
     program = _file(tmp_path / "data", "x", mode=0o644)
-    with pytest.raises(CommandProblem, match=r"chmod \+x") as caught:
+    with pytest.raises(CannotStart, match="chmod 755") as caught:
         command_line(program, "Auto", [], "linux")
     assert caught.value.exit_code == 126
 
@@ -70,7 +70,7 @@ def test_batch_file_cannot_be_injected(tmp_path: Path) -> None:
     """cmd.exe would run what follows an ampersand, so such an argument is refused."""
     program = _file(tmp_path / "x.cmd")
     assert command_line(program, "Auto", ["plain"], "win32") == [str(program), "plain"]
-    with pytest.raises(CommandProblem, match="batch file"):
+    with pytest.raises(CannotStart, match="batch file"):
         command_line(program, "Auto", ['"&calc'], "win32")
 
 

@@ -12,6 +12,8 @@ import pytest
 from peers.patience import BUSY, PATIENCE
 
 from epm_task.contract.layout import AgentRoot
+from epm_task.contract.run_history import last_run
+from epm_task.errors import sentence
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.history import RunHistory
 from epm_task.simulator.jobs.run import LiveRun, RunRequest
@@ -191,7 +193,53 @@ def test_missing_program_is_127(box: Box) -> None:
     run = box.run({"tasks": [{"id": "t", "command": "no-such-program"}]})
     assert run.exit_code == 127
     assert run.tasks[0].pid is None
-    assert box.said("no program at Jobs/bin/no-such-program/ nor on PATH")
+    place = box.root.jobs_bin / "no-such-program" / "no-such-program"
+    assert box.said(f"no program at {place} nor on PATH")
+
+
+def test_why_a_program_could_not_start_is_kept_and_said(box: Box) -> None:
+    """The next task runs all the same, when the job says so; the reason is that of the run."""
+    broken, good = box.script("broken", ""), box.script("good", "exit 0")
+    (box.root.jobs_bin / "broken" / "broken").write_bytes(b"#!/bin/sh\r\n")
+    run = box.run({"tasks": [broken | {"continueOnFailure": True}, good]})
+    assert [task.exit_code for task in run.tasks] == [126, 0]
+    error = run.tasks[0].start_error
+    assert error is not None
+    assert "ends with CRLF" in error.why
+    assert "sed -i" in error.fix
+    assert (run.problem, run.exit_code) == (sentence(error.what, error.why, error.fix), 126)
+    assert box.said(error.why)
+    ended = last_run(box.root.run_history, "job")
+    assert ended is not None
+    assert [task.start_error for task in ended.failures] == [error]
+
+
+def test_interpreter_that_finds_nothing_is_a_failed_start(box: Box) -> None:
+    """The system has started `env`; the PATH that counts is that of the task."""
+    task = box.script("lost", "")
+    (box.root.jobs_bin / "lost" / "lost").write_text("#!/usr/bin/env sh\n")
+    run = box.run({"tasks": [task]}, env={"PATH": "/nowhere"})
+    assert run.exit_code == 127
+    assert run.tasks[0].start_error is not None
+    assert "'sh' is not on PATH" in run.problem
+    assert box.run({"tasks": [box.script("own", "exit 127")]}).problem == ""
+
+
+def test_the_end_of_stderr_of_a_failed_task_is_kept_masked(box: Box) -> None:
+    """Its last 4 KiB, also of more than is captured; of a task that ended well nothing."""
+    code = "import sys; sys.stderr.write(('x' * 99 + chr(10)) * 20_000)"
+    words = f'{sys.executable} -c "{code}"; echo "db_password=hunter2 äö" >&2; exit $1'
+    task = box.script("words", words)
+    run = box.run({"tasks": [task | {"arguments": "3"}]})
+    tail = run.tasks[0].stderr_tail
+    assert run.tasks[0].stderr_dropped > 0
+    assert tail.endswith("x\ndb_password=******** äö\n")
+    assert 3900 < len(tail.encode()) <= 4096
+    ended = last_run(box.root.run_history, "job")
+    assert ended is not None
+    assert ended.failures[0].stderr_tail == tail
+    assert b"hunter2" not in box.root.run_history.read_bytes()
+    assert box.run({"tasks": [task | {"arguments": "0"}]}).tasks[0].stderr_tail == ""
 
 
 @pytest.mark.parametrize("arguments", ['"open', "{P}"])

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from peers.patience import PATIENCE
 
-from epm_task.simulator.processes.process import MARKER, Capture, TaskProcess
+from epm_task.simulator.processes.process import MARKER, TAIL_BYTES, Capture, TaskProcess
 from epm_task.simulator.processes.tree import lives
 
 if TYPE_CHECKING:
@@ -226,6 +226,19 @@ def test_cap_keeps_the_start_and_counts_the_rest() -> None:
         capture.feed(chunk)
     assert capture.data == b"abcd"
     assert capture.dropped == 3
+
+
+@pytest.mark.parametrize("size", [0, 3, 16_383, 16_384, 16_385, 20_000, 70_000])
+@pytest.mark.parametrize("limit", [4, 16_384, 50_000])
+def test_the_end_of_a_stream_is_kept_too(size: int, limit: int) -> None:
+    """Whatever is dropped between both ends, and however the bytes come."""
+    data = bytes(number % 251 for number in range(size))
+    capture = Capture(limit=limit)
+    for start in range(0, size, 7_777):
+        capture.feed(data[start : start + 7_777])
+    assert capture.tail == data[-TAIL_BYTES:]
+    assert capture.tail_is_cut is (size > TAIL_BYTES)
+    assert (capture.data, capture.dropped) == (data[:limit], max(0, size - limit))
 
 
 def test_lines_are_reported_when_whole() -> None:
