@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: `.{name}.{32 hexadecimal digits}.tmp`, beside the file, as a rename works within one folder.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+#: Of the name, so that a name of 255 bytes, the most of usual file systems, has room for the rest.
+_KEPT: Final = 50
 
 
 def write_atomically(
@@ -27,21 +30,38 @@ def write_atomically(
     open folder *dir_fd*, when there is one.
 
     Raises:
-        OSError: The file could not be written; the old one is untouched.
+        OSError: The file could not be written; the old one is untouched. It names *path*.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(16).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
+    temporary = path.with_name(f".{path.name[:_KEPT]}.{os.urandom(16).hex()}.tmp")
+    with naming(path):
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=dir_fd)
+            raise
+        sync_folder(path.parent, dir_fd=dir_fd)
+
+
+@contextmanager
+def naming(path: Path, *, below: Path | None = None) -> Iterator[None]:
+    """Let an OSError name *path*, which people know, and not what is written on the way there.
+
+    With *below* only errors about names that begin so, or about none, are changed.
+    """
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=dir_fd)
+        yield
+    except OSError as error:
+        about = error.filename
+        if below is None or about is None or str(about).startswith(str(below)):
+            error.filename = str(path)
+            del error.filename2
         raise
-    sync_folder(path.parent, dir_fd=dir_fd)
 
 
 def documents(folder: Path) -> list[Path]:

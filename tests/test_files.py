@@ -47,6 +47,43 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("name", ["folder", "absent/file", "old/file", "o" * 300])
+def test_an_error_names_the_file_that_was_asked_for(name: str, tmp_path: Path) -> None:
+    """A folder, one in a folder that is none, and a name that is too long; nothing is left."""
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "old").touch()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OSError, match=r".+") as refused:
+        write_atomically(tmp_path / name, b"x")
+    assert (refused.value.filename, refused.value.filename2) == (str(tmp_path / name), None)
+    assert ".tmp" not in str(refused.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sets no limit")
+def test_a_full_disk_names_the_file_too(tmp_path: Path) -> None:
+    """The system names none in such an error."""
+    code = (
+        "import pathlib, resource, sys\nfrom epm_task.files import write_atomically\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    write_atomically(pathlib.Path(sys.argv[1]), bytes(2000))\n"
+        "except OSError as error:\n    print(error.filename)\n"
+    )
+    path = tmp_path / "file"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{path}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    """The temporary file's name is not longer than 255 bytes."""
+    for name in ("x" * 255, "\u00e9" * 127, "\U0001f511" * 63):
+        write_atomically(tmp_path / name, b"x")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_removed_file_is_gone(tmp_path: Path) -> None:
     """A second removal says that it is absent."""
     path = tmp_path / "file"

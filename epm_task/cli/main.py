@@ -41,7 +41,8 @@ def main() -> NoReturn:
     except EpmTaskError as error:
         code = _explain(error, _exit_code_of(error))
     except OSError as error:
-        code = _explain(EpmTaskError("the operating system refused", str(error)), ExitCode.FAILED)
+        what = f"the operating system refused {error.filename or ''}".rstrip()
+        code = _explain(EpmTaskError(what, error.strerror or str(error)), ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001  # a mistake of ours, or one of the command line
         code = _correct(error) if hasattr(error, "format_message") else _defect(error)
     sys.exit(code or 0)

@@ -31,6 +31,8 @@ WRONG_USE = 2
 #: Of a message on a terminal; `epm-task run --json` has it whole.
 _SHOWN_CHARACTERS = 2000
 
+#: What comes as often as others, or a task, have it.
+_MANY = frozenset({"refused", "closed", "not_written"})
 #: Of each kind.
 _REFUSALS_PER_SECOND = 10
 
@@ -75,8 +77,12 @@ class LiveView:
             self._write(harmless(line))
 
     def event(self, event: TraceEvent) -> None:
-        """Show a decision of the agent, when all of them are wanted; of many refusals the first."""
-        if self._verbose and event.kind != "record" and self._is_worth_a_line(event):
+        """Show a decision of the agent, when all of them are wanted; of many refusals the first.
+
+        That a file is not written is always shown.
+        """
+        wanted = self._verbose or event.action == "not_written"
+        if wanted and event.kind != "record" and self._is_worth_a_line(event):
             self._write(self._dim(f"agent: {printable(str(event))}"))
 
     def settle(self) -> None:
@@ -93,7 +99,7 @@ class LiveView:
             self.settle()
         status = event.facts.get("status")
         failed = isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST
-        if not (event.denied or failed or event.action in {"refused", "closed"}):
+        if not (event.denied or failed or event.action in _MANY):
             return True
         kind = f"{event.kind} {event.action}"
         self._refused[kind] += 1

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
 from epm_task.contract.json_text import BadJson, write_json
-from epm_task.files import write_atomically
+from epm_task.files import naming, write_atomically
 from epm_task.freeze import FreezeError
 from epm_task.freeze.backends import build_one_dir, build_zip_program
 from epm_task.freeze.sbom import NAME as SBOM
@@ -74,6 +74,10 @@ class FreezeOptions(NamedTuple):
     one_file: bool = False
 
 
+#: What the folder's name begins with in which a program is built.
+_ASIDE: Final = ".freeze-"
+
+
 def freeze(program: Program, options: FreezeOptions) -> Frozen:
     """Build *program* and put it in the agent's layout below `options.output`.
 
@@ -89,15 +93,17 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
             "build without --onefile",
         )
     signer = check_sign_command(options.sign_command) if options.sign_command else None
-    place = options.output.absolute() / "Jobs" / "bin" / program.command
+    output = options.output.absolute()
+    place = output / "Jobs" / "bin" / program.command
     check_place(place)
     program.included()  # a name that is wrong is found before anything is built
     source = source_of(program.file)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=".freeze-", dir=options.output, ignore_cleanup_errors=True
-    ) as work:
-        aside = Path(work).absolute()
+    output.mkdir(parents=True, exist_ok=True)
+    with (
+        naming(place, below=output / _ASIDE),
+        tempfile.TemporaryDirectory(prefix=_ASIDE, dir=output, ignore_cleanup_errors=True) as work,
+    ):
+        aside = Path(work)
         if options.backend == "zipapp":
             build = build_zip_program(program, aside, python=options.python, epoch=source.epoch)
         else:
@@ -109,7 +115,7 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
         size = sum(path.lstat().st_size for path in build.folder.rglob("*") if path.is_file())
         place.parent.mkdir(parents=True, exist_ok=True)
         _put_in_place(build.folder, place, aside / ".before")
-    jobs = write_jobs(program, options.output.absolute() / "Jobs")
+    jobs = write_jobs(program, output / "Jobs")
     return Frozen(place, place / build.executable, tuple(jobs), size, signed, build.missing)
 
 

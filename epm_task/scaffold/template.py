@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import runpy
+import shutil
 import tomllib
 import zipfile
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from epm_task.contract.json_text import BadJson, read_object
 from epm_task.errors import EpmTaskError
+from epm_task.files import naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,6 +133,7 @@ class Template:
 
         Raises:
             ScaffoldError: The template refuses an answer, or cannot be rendered.
+            OSError: The folder cannot be written.
         """
         # Imported here: 0.3 s, for two verbs only.
         from cookiecutter.exceptions import CookiecutterException  # noqa: PLC0415
@@ -150,6 +154,9 @@ class Template:
             raise ScaffoldError(
                 f"the template {self.folder} cannot be rendered", str(error), "correct the template"
             ) from error
+        except shutil.Error as error:  # it has a text for each copy that failed, and no errno
+            why = str(error.args[0][0][-1]).partition(": '")[0]
+            raise OSError(errno.EIO, why) from error
         return Path(made)
 
     @cached_property
@@ -222,6 +229,10 @@ class TemplateVersions:
 _TASK_FILES: Final = ("src/*.py", "tests/test_*.py", "Jobs/*.json")
 
 
+#: What the folder's name begins with in which a project is rendered.
+_ASIDE: Final = ".epm-task-new-"
+
+
 def make_project(template: Template, answers: Mapping[str, Answer], output_dir: Path) -> Path:
     """Make a project in a folder of its own below *output_dir*, and return that folder.
 
@@ -231,7 +242,11 @@ def make_project(template: Template, answers: Mapping[str, Answer], output_dir: 
     """
     complete = template.complete(answers)
     output_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output_dir, prefix=".epm-task-new-") as aside:
+    folder = output_dir.absolute()
+    with (
+        naming(output_dir, below=folder / _ASIDE),
+        TemporaryDirectory(dir=folder, prefix=_ASIDE) as aside,
+    ):
         made = template.render(complete, Path(aside))
         target = output_dir / made.name
         _refuse_present([target])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from contextlib import AsyncExitStack
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TextIO
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.names import BROKER_HOST, BROKER_PORT, SYSTEM_PLUGIN
@@ -31,14 +28,11 @@ from epm_task.simulator.processes.registry import ALTERNATIVE_SIGNATURES, Access
 from epm_task.simulator.recording import Recorder, Replay
 from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
 from epm_task.simulator.settings import SettingsStore
-from epm_task.simulator.start_error import FileUnwritable
-from epm_task.simulator.trace import Trace
+from epm_task.simulator.trace import LineFile, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from epm_task.simulator.trace import TraceEvent
 
 
 class LocalAgent:
@@ -111,8 +105,10 @@ class LocalAgent:
         create_root(root)
         self._stack.enter_context(hold_root(root))
         if options.trace_file is not None:
-            lines = self._stack.enter_context(_open(options.trace_file))
-            self._stack.callback(self.trace.subscribe(lambda event: _write_event(lines, event)))
+            lines = LineFile(options.trace_file, self.trace, "ab")
+            self._stack.callback(lines.close)
+            ended = self.trace.subscribe(lambda event: lines.write(event.document()))
+            self._stack.callback(ended)
         self.settings = SettingsStore(root.plugins, root.store, options.settings)
         self.jobs = JobStore(root.jobs)
         self.scheduler = Scheduler(self.clock, self.jobs.all, self.start_run, self.trace)
@@ -132,10 +128,7 @@ class LocalAgent:
         self._stack.callback(self.history.close)
         self._recorder: Recorder | None = None
         if options.record_file is not None:
-            try:
-                self._recorder = Recorder(options.record_file)
-            except OSError as error:
-                raise FileUnwritable(options.record_file, error) from error
+            self._recorder = Recorder(options.record_file, self.trace)
             self._stack.callback(self._recorder.close)
 
     async def _start_broker(self, access: Access) -> None:
@@ -218,15 +211,3 @@ class LocalAgent:
         self.faults.message_seen()
         if self._recorder:
             self._recorder.message(message)
-
-
-def _open(path: Path) -> TextIO:
-    try:
-        return open(path, "a", encoding="utf-8", opener=partial(os.open, mode=0o600))
-    except OSError as error:
-        raise FileUnwritable(path, error) from error
-
-
-def _write_event(file: TextIO, event: TraceEvent) -> None:
-    file.write(json.dumps(event.document(), ensure_ascii=False, default=str) + "\n")
-    file.flush()

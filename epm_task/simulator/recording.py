@@ -31,6 +31,7 @@ from epm_task.contract.secrets import MASK, is_secret_name, mask_text
 from epm_task.simulator.api.answers import absent, answer, body_of
 from epm_task.simulator.broker import Message
 from epm_task.simulator.start_error import UnusableFile
+from epm_task.simulator.trace import LineFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from aiohttp.web import Request, Response, StreamResponse
 
     from epm_task.simulator.broker import Broker
+    from epm_task.simulator.trace import Trace
 
 
 _AT: Final = number(0, 366 * 86_400)
@@ -71,12 +73,11 @@ class Recorder:
     """Write a recording to *path*, which only its owner can read; an older one in it is replaced.
 
     Raises:
-        OSError: The file cannot be written.
+        FileUnwritable: The file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.touch(mode=0o600)
-        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
+    def __init__(self, path: Path, trace: Trace) -> None:
+        self._file = LineFile(path, trace, "wb")
         self._began = time.monotonic()
 
     def close(self) -> None:
@@ -111,8 +112,7 @@ class Recorder:
 
     def _write(self, kind: str, **facts: Any) -> None:
         line = {"at": round(time.monotonic() - self._began, 6), "kind": kind, **facts}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self._file.write(line)
 
 
 def _masked_body(path: str, body: bytes) -> Any:

@@ -6,17 +6,23 @@ trace holds the reason.
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections import deque
 from dataclasses import dataclass, field, fields
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal
 
+from epm_task.simulator.start_error import FileUnwritable
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 #: Part of the agent that decided.
-Kind = Literal["api", "fault", "job", "mqtt", "plugin", "record", "scheduler", "settings"]
+Kind = Literal["api", "fault", "file", "job", "mqtt", "plugin", "record", "scheduler", "settings"]
 
 _Connection = Literal["answered", "refused", "connected", "disconnected", "closed"]
 _Message = Literal["published", "subscribed", "dropped", "logged"]
@@ -119,3 +125,51 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self._events)
+
+
+class LineFile:
+    """Write lines of JSON to *path*, which only its owner can read.
+
+    After a line that finds no room nothing more is written, and *trace* tells it once: the agent
+    works without somebody who reads along.
+
+    Args:
+        path: The file.
+        trace: Where a failure is told.
+        mode: `ab`, or `wb` to replace what is there.
+
+    Raises:
+        FileUnwritable: It cannot be opened.
+    """
+
+    def __init__(self, path: Path, trace: Trace, mode: Literal["ab", "wb"]) -> None:
+        try:
+            # Without a buffer, so that a line which found no room is not tried again by `close`.
+            self._file = open(  # noqa: SIM115  # closed by `close`
+                path, mode, buffering=0, opener=partial(os.open, mode=0o600)
+            )
+        except OSError as error:
+            raise FileUnwritable(path, error) from error
+        self._path = path
+        self._trace = trace
+        self._failed = False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def write(self, document: Mapping[str, object]) -> None:
+        """Write one line, unless an earlier one has failed."""
+        if self._failed:
+            return
+        text = json.dumps(document, ensure_ascii=False, default=str) + "\n"
+        line = text.encode("utf-8", "backslashreplace")
+        try:
+            whole = self._file.write(line) == len(line)
+            why = "there was no room for a whole line"
+        except OSError as error:
+            whole, why = False, error.strerror or str(error)
+        if not whole:
+            self._failed = True
+            what = f"{self._path} is written no longer"
+            self._trace.add("file", "not_written", what, reason=why)

@@ -154,7 +154,8 @@ def test_no_room_leaves_the_earlier_build(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert b"File too large" in done.stderr
+    place = tmp_path / "Jobs" / "bin" / "Hello"
+    assert f"the operating system refused {place}: File too large" in done.stderr.decode()
     assert b"Traceback" not in done.stderr
     assert left_in(tmp_path) == ["Jobs"]
     assert (tmp_path / "Jobs" / "bin" / "Hello" / "manifest.json").read_bytes() == before

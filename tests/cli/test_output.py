@@ -185,6 +185,17 @@ def test_only_decisions_that_are_wanted() -> None:
     assert (plain.getvalue(), verbose.getvalue()) == ("", "agent: asked\n")
 
 
+def test_a_file_that_is_not_written_is_always_shown() -> None:
+    """Somebody counts on it; of many like ones ten are."""
+    stream = io.StringIO()
+    view = LiveView(stream)
+    for _ in range(1000):
+        view.event(TraceEvent(0.0, "file", "not_written", "trace.jsonl is written no longer"))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "agent: trace.jsonl is written no longer"
+    assert len(lines) < 500
+
+
 def test_many_refusals_are_ten_lines_and_a_number() -> None:
     """Any process may have itself refused all the time; what is not refused is always shown."""
     stream = io.StringIO()

@@ -18,6 +18,7 @@ from epm_task.simulator.broker import Message
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.recording import Recorder, Replay, mask_value
 from epm_task.simulator.start_error import UnusableFile
+from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +142,7 @@ def test_single_secret_is_masked_by_the_name_in_the_path(tmp_path: Path) -> None
 
 def test_payloads(tmp_path: Path) -> None:
     """JSON is kept as JSON, text as text, the rest as base64; secrets are masked in each."""
-    recorder = Recorder(tmp_path / "r")
+    recorder = Recorder(tmp_path / "r", Trace())
     for payload in (b'{"password": "x"}', b"token=abc", b"\xff"):
         recorder.message(Message("t", payload))
     recorder.close()
@@ -154,7 +155,7 @@ def test_payloads(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
 def test_recording_is_private(tmp_path: Path) -> None:
     """Only its owner can read a new recording."""
-    Recorder(tmp_path / "r").close()
+    Recorder(tmp_path / "r", Trace()).close()
     assert stat.S_IMODE((tmp_path / "r").stat().st_mode) == 0o600
 
 

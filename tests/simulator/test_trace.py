@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from pathlib import Path
 
-from epm_task.simulator.trace import Trace
+import pytest
+
+from epm_task.simulator.start_error import FileUnwritable
+from epm_task.simulator.trace import LineFile, Trace
+
+#: Linux has a device on which each write finds no room.
+FULL = Path("/dev/full")
 
 
 def test_an_event_carries_sentence_reason_and_facts() -> None:
@@ -88,3 +96,30 @@ def test_reading_while_another_thread_adds_is_safe() -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_lines_are_whole_and_their_file_private(tmp_path: Path) -> None:
+    """Whatever a text holds, and in a recording after the older one is gone."""
+    path = tmp_path / "lines"
+    for mode, count in (("ab", 1), ("ab", 2), ("wb", 1)):
+        file = LineFile(path, Trace(), mode)  # type: ignore[arg-type]  # both are named
+        file.write({"text": "\udcff\n", "path": tmp_path})
+        file.close()
+        assert len(path.read_bytes().splitlines()) == count
+    if os.name == "posix":
+        assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileUnwritable, match=str(tmp_path.name)):
+        LineFile(tmp_path, Trace(), "ab")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no such device")
+def test_a_full_disk_is_told_once() -> None:
+    """Nobody who adds an event gets the error."""
+    trace = Trace()
+    file = LineFile(FULL, trace, "ab")
+    trace.subscribe(lambda event: file.write(event.document()))
+    for _ in range(3):
+        trace.add("job", "loaded", "x")
+    file.close()
+    (told,) = [event for event in trace if event.action == "not_written"]
+    assert str(told) == f"{FULL} is written no longer: No space left on device"

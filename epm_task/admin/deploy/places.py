@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from epm_task.admin.errors import ProgramInUse, UnsafeRoot
 from epm_task.contract.json_text import MAX_BYTES, write_json
 from epm_task.errors import UnsafeConfiguration
-from epm_task.files import remove_durably, sync_folder, write_atomically
+from epm_task.files import naming, remove_durably, sync_folder, write_atomically
 from epm_task.trust import entry, read_file
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def read_document(path: Path) -> bytes:
 
 def write_document(path: Path, document: object, *, mode: int = 0o600) -> None:
     """Write a document whole; it survives a power cut."""
-    with at(path) as (name, dir_fd):
+    with naming(path), at(path) as (name, dir_fd):
         write_atomically(Path(name), write_json(document), mode=mode, dir_fd=dir_fd)
 
 
