@@ -45,7 +45,11 @@ _Action = Annotated[
 ]
 _Base = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A policy of the service; its other fields are kept."),
+    typer.Option(
+        metavar="FILE",
+        help="A policy as `epm policy view --format json` of the vendor dumps it; "
+        "all else in it is kept.",
+    ),
 ]
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there; else stdout.")
@@ -71,21 +75,21 @@ def policy(  # noqa: PLR0913  # each is an option of the command line
     The policy holds the job as text. A file of -o that is there is a base too. When the job comes
     from the code, what people have added to the job in the policy is kept, and is not a difference.
 
-    Example: epm-task deploy policy Jobs/key-scanner.json --action Update -o key-scanner.policy.json
+    Example: epm-task deploy policy scan.py --base dump.json --action Update -o scan.policy.json
     """
     present = _read(output, read_policy) if output and (check or output.exists()) else None
     before = present.action if present else "Add"
     chosen = one_of("--action", action, ACTIONS) if action else before
     job_id, document = _job(targets, chosen)
-    if present:
-        document = _with_additions(present, document, targets)
+    start = _read(base, read_base) if base and not check else present
+    if start:
+        document = _with_additions(start, document, targets)
     if check:
         if output is None or present is None:
             raise Failure("--check has no policy to look at", fix="name its file with -o")
         parts = policy_parts(present, make_policy(job_id, chosen, document))
         return _show_check(output, parts, as_json=as_json)
-    known = _read(base, read_base) if base else present.raw if present else None
-    made = make_policy(job_id, chosen, document, known)
+    made = make_policy(job_id, chosen, document, start.raw if start else None)
     data = encoded(made.text())
     if output is None or dry_run:
         write(data)
@@ -119,9 +123,10 @@ def _with_additions(
     present: Policy, document: dict[str, Any] | None, targets: list[str]
 ) -> dict[str, Any] | None:
     """Return what the code says, with what only the policy says about the same job."""
-    if document is None or present.document is None or _is_document(targets):
+    known = present.document
+    if document is None or known is None or _is_document(targets):
         return document
-    return merge(present.document, document)
+    return merge(known, document) if known["id"] == document.get("id") else document
 
 
 def _show_check(file: Path, parts: list[Part], *, as_json: bool) -> int:

@@ -68,11 +68,30 @@ def test_what_people_added_stays() -> None:
 
 def test_a_base_gives_the_other_fields() -> None:
     """The job is that of a document here."""
-    Path("base.json").write_text('{"PolicyName": "Ours", "Extension": {"Extra": 1}}')
+    base = {"PolicyName": "Ours", "Extension": {"Extra": 1}, "PolicyType": "JobUpdate"}
+    Path("base.json").write_text(json.dumps(base))
     done = policy(write_job(), "--base", "base.json", "-o", "p.json", "--json")
     assert json.loads(done.out) == {"file": "p.json", "jobId": "probe", "action": "Add"}
     assert list(_read()) == ["PolicyName", "Extension", "PolicyType"]
     assert policy(write_job(name="Other"), "--check", "-o", "p.json").exit_code == 1
+
+
+def test_what_people_added_to_the_job_of_a_base_stays() -> None:
+    """When it is the same job, and comes from the code; the file of -o is older than the base."""
+    policy("probe.py", "-o", "p.json")
+    found = json.loads(Path("p.json").read_text())
+    job = {**json.loads(found["Extension"]["JobJson"]), "condition": {"x": 1}}
+    found["Extension"]["JobJson"] = json.dumps(job)
+    Path("base.json").write_text(json.dumps(found))
+    other = {
+        **found,
+        "Extension": {"JobId": "other", "JobJson": json.dumps({**job, "id": "other"})},
+    }
+    Path("other.json").write_text(json.dumps(other))
+    for base, kept in (("base.json", True), ("other.json", False)):
+        assert policy("probe.py", "--base", base, "-o", "p.json").exit_code == 0
+        carried = json.loads(json.loads(Path("p.json").read_text())["Extension"]["JobJson"])
+        assert ("condition" in carried, carried["id"]) == (kept, "probe")
 
 
 def test_deleting_needs_an_id_only() -> None:
@@ -104,7 +123,8 @@ def test_a_dry_run_writes_nothing() -> None:
         (["probe.py", "--check", "-o", "absent.json"], 2, "cannot be read"),
         (["absent.json", "--action", "Delete"], 2, "absent.json does not exist"),
         (["bad_id", "--action", "Delete"], 65, "bad_id"),
-        (["probe.py", "--base", "probe.py"], 65, "not JSON"),
+        (["probe.py", "--base", "probe.py"], 65, "probe.py: it is not JSON: line 2, column 1"),
+        (["probe.py", "--base", "absent.json"], 2, "absent.json cannot be read"),
     ],
 )
 def test_refusals(words: list[str], code: int, why: str) -> None:

@@ -6,6 +6,8 @@ All other fields belong to the policy service; they pass through from a policy t
 
 from __future__ import annotations
 
+from contextlib import suppress
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from epm_task.admin.deploy.plan import Part, field_parts
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Action: TypeAlias = Literal["Add", "Update", "Delete"]
 
 _TYPE: Final = "JobUpdate"
+_DUMP: Final = "dump one with `epm policy view NAME --format json` of the vendor's command line"
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 
 
@@ -46,16 +49,13 @@ def make_policy(
 ) -> Policy:
     """Return the policy that carries a job, with the other fields of *base* in their order.
 
+    *base* is the `raw` of a policy that was read here.
+
     Raises:
-        BadPolicy: The id or the document cannot be used, or *base* is another kind of policy.
+        BadPolicy: The id or the document cannot be used.
     """
     known = dict(base or {})
-    extension = known.get("Extension", {})
-    if known.get("PolicyType", _TYPE) != _TYPE or not isinstance(extension, dict):
-        raise BadPolicy(
-            f"the base is not a policy of the type {_TYPE}",
-            fix="export one from the policy service",
-        )
+    extension = known.get("Extension") or {}
     try:
         check_job_id(job_id)
     except BadJobId as error:
@@ -82,7 +82,7 @@ def read_policy(data: bytes) -> Policy:
     Raises:
         BadPolicy: It is not a JobUpdate policy; the message says what is wrong.
     """
-    raw = read_base(data)
+    raw = _read_object(data)
     extension = raw.get("Extension")
     if raw.get("PolicyType") != _TYPE or not isinstance(extension, dict):
         raise BadPolicy(
@@ -97,18 +97,41 @@ def read_policy(data: bytes) -> Policy:
     return Policy(job_id, action, _carried(extension), raw)
 
 
-def read_base(data: bytes) -> dict[str, Any]:
-    """Return the object in *data*, with the order and the digits that it has.
+def read_base(data: bytes) -> Policy:
+    """Return the policy that the vendor's command line dumps, of which another one is made.
+
+    Such a dump is the policy itself: PolicyName, PolicyType, Status, Rules, MachineCheck, and so on
+    (`epm policy view` of Commander 18). Its job is there when JobJson can be read.
 
     Raises:
-        BadPolicy: It is not a JSON object.
+        BadPolicy: It is not a policy of the type JobUpdate.
     """
+    raw = _read_object(data)
+    kind, extension = raw.get("PolicyType"), raw.get("Extension") or {}
+    if kind is None:
+        raise BadPolicy("there is no policy in it", "it has no PolicyType", _DUMP)
+    if kind != _TYPE:
+        raise BadPolicy(
+            f"it is a policy of the type {str(kind)[:40]!r}, not {_TYPE!r}",
+            fix=f"make one in the console's advanced mode, with the PolicyType {_TYPE!r}",
+        )
+    if not isinstance(extension, dict):
+        raise BadPolicy("its Extension is not an object", fix=_DUMP)
+    document = None
+    with suppress(BadPolicy):  # it is replaced
+        document = _job_in(extension)
+    return Policy(str(extension.get("JobId") or ""), "Add", document, raw)
+
+
+def _read_object(data: bytes) -> dict[str, Any]:
+    """Return the object in *data*, with the order and the digits that it has."""
     try:
         value = read_source(data).value
     except BadJson as error:
         raise BadPolicy.of(error, "it is not JSON") from None
     if not isinstance(value, dict):
-        raise BadPolicy("it is not a JSON object", fix="write one, in braces")
+        kind = {list: "a list", NoneType: "null"}.get(type(value), "no object")
+        raise BadPolicy(f"it is {kind}, not a policy", "a policy is one JSON object", _DUMP)
     return value
 
 
@@ -133,6 +156,11 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
         if text is not None:
             raise BadPolicy("a policy that deletes has no JobJson", fix="leave it out")
         return None
+    return _job_in(extension)
+
+
+def _job_in(extension: Mapping[str, Any]) -> dict[str, Any]:
+    text = extension.get("JobJson")
     if not isinstance(text, str):
         raise BadPolicy(
             "Extension.JobJson is not text", fix="write the job document as one JSON text"
@@ -141,7 +169,7 @@ def _carried(extension: Mapping[str, Any]) -> dict[str, Any] | None:
         document = JobDocument.parse(encoded(text)).raw
     except BadJson as error:
         raise BadPolicy.of(error, "Extension.JobJson holds no job document") from None
-    if document.get("id") != extension["JobId"]:
+    if document.get("id") != extension.get("JobId"):
         raise BadPolicy(
             f"JobJson is the job {document.get('id')!r}, and JobId names another",
             fix="correct one of them",
