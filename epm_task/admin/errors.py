@@ -126,6 +126,13 @@ class ForeignAnswer(AdminError):
         )
 
 
+#: `epm-task agent` prints the three paths when it starts.
+LOCAL_CREDENTIAL: Final = (
+    "an agent of `epm-task agent --root ROOT` takes --cert ROOT/certs/admin.pem "
+    "--key ROOT/certs/admin.key --cacert ROOT/certs/ca.pem"
+)
+
+
 class CredentialRefused(AdminError):
     """The answer was 401 or 403; *status* is 0 when the TLS handshake or the broker refused."""
 
@@ -137,7 +144,7 @@ class CredentialRefused(AdminError):
             f"the agent refused {call}",
             why,
             "give the client certificate that your Keeper deployment team issued for this agent "
-            "with --cert and --key",
+            f"with --cert and --key; {LOCAL_CREDENTIAL}",
         )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from epm_task.admin.answers import text, texts
 from epm_task.admin.credential import Credential
 from epm_task.admin.errors import (
+    LOCAL_CREDENTIAL,
     AdminError,
     AdminUnreachable,
     CredentialRefused,
@@ -223,7 +224,7 @@ def unsafe_peer(url: str, error: Untrusted | ssl.SSLCertVerificationError) -> Un
         f"the certificate at {url} is refused, so nothing was sent",
         error.verify_message,
         "give the CA of this agent with --cacert (its certificate is new at each start of its "
-        "service), unless another program holds the port",
+        f"service), unless another program holds the port; {LOCAL_CREDENTIAL}",
     )
 
 

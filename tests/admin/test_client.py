@@ -137,6 +137,12 @@ def test_403_is_said_to_be_about_the_tier(agent: Agent) -> None:
     ):
         client.list_jobs()
     assert (error.value.exit_code, error.value.status) == (77, 403)
+    for option, file in (
+        ("cert", agent.admin_cert),
+        ("key", agent.admin_key),
+        ("cacert", agent.ca),
+    ):
+        assert f"--{option} ROOT/{file.relative_to(agent.root).as_posix()}" in str(error.value)
 
 
 def test_a_certificate_of_another_ca_is_refused_before_anything_is_sent(
