@@ -9,6 +9,7 @@ EpmTaskError                           root of every error of this package
 │   ├── HandlerCrashed             70  the handler, or a thread of it, let an exception escape
 │   ├── ResultNotSerializable      70  the returned value is not a JSON object of at most 64 KiB
 │   ├── TopicNotDeclared           70  the handler published on a topic that it did not declare
+│   ├── PayloadNotSerializable     70  what it published is no JSON object: `runtime/context.py`
 │   ├── HandlerUnresponsive       125  the handler did not stop and was ended
 │   ├── RecordsUndelivered, OutputNotTaken   74  records or the result: `runtime/outcome.py`
 │   ├── SystemExhausted            71  no descriptor, thread or memory is left for the run
@@ -155,12 +156,8 @@ class ResultNotSerializable(TaskError):
 class TopicNotDeclared(TaskError):
     """The handler published on a topic that its task does not declare."""
 
-    def __init__(self, topic: str, task: str, line: str) -> None:
-        super().__init__(
-            f"{topic!r} is not declared by the task {task!r}",
-            "the agent would drop the message silently",
-            f"add it: {line}",
-        )
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what, "the agent would drop the message silently", fix)
 
 
 class HandlerUnresponsive(TaskError):

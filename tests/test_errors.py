@@ -37,7 +37,7 @@ SAMPLES = [
     errors.DeadlineExceeded(),
     errors.HandlerCrashed("the handler raised KeyError at task.py:3"),
     errors.ResultNotSerializable("a set is not an object"),
-    errors.TopicNotDeclared("a/b", "scan", "@task(publishes=[…])"),
+    errors.TopicNotDeclared("'a/b' is not declared", "add it: @task(publishes=[…])"),
     errors.HandlerUnresponsive("stopped by SIGTERM", 3.5),
     RecordsUndelivered(3, "no broker"),
     OutputNotTaken("the result was", "stdout", 3),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from epm_task.errors import TopicNotDeclared
+from epm_task.contract.topic import Topic
+from epm_task.errors import TaskError, TopicNotDeclared
 from epm_task.runtime.result import encode_object
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from pydantic import SecretBytes, SecretStr
 
-    from epm_task.contract.topic import Topic
     from epm_task.runtime.agent.client import AgentClient
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
@@ -79,9 +79,35 @@ class TaskContext:
 
         Raises:
             TopicNotDeclared: `@task(publishes=[…])` does not hold the topic.
-            ValueError: The payload is not an object, or has no JSON form.
+            PayloadNotSerializable: The payload is not an object, or has no JSON form.
         """
-        if topic.name not in self._declaration.own_publications:
-            line = f"@task(publishes=[…, {topic!r}])"
-            raise TopicNotDeclared(topic.name, self._declaration.job_id, line)
-        self._pipe.publish(topic.name, encode_object(payload))
+        if not isinstance(topic, Topic) or topic.name not in self._declaration.own_publications:
+            raise self._undeclared(topic)
+        try:
+            line = encode_object(payload)
+        except ValueError as error:
+            raise PayloadNotSerializable(topic.name, str(error)) from None
+        self._pipe.publish(topic.name, line)
+
+    def _undeclared(self, topic: object) -> TopicNotDeclared:
+        task = self._declaration.job_id
+        if isinstance(topic, Topic):
+            what = f"{topic.name!r} is not declared by the task {task!r}"
+            return TopicNotDeclared(what, f"add it: @task(publishes=[…, {topic!r}])")
+        if not isinstance(topic, str):
+            what, name = f"a {type(topic).__name__} is not a Topic", f"Jobs/{task}/results"
+        elif topic in self._declaration.own_publications:
+            what = f"{topic!r} is the name of a Topic"
+            return TopicNotDeclared(what, "publish on the Topic that @task(publishes=[…]) holds")
+        else:
+            what, name = f"{topic[:80]!r} is a text, not a Topic", topic[:80]
+        declared = f"RESULTS = Topic({name!r}), then @task(publishes=[…, RESULTS])"
+        return TopicNotDeclared(what, f"declare a Topic: {declared} and ctx.publish(RESULTS, …)")
+
+
+class PayloadNotSerializable(TaskError, ValueError):
+    """What the handler published cannot be sent as one JSON object."""
+
+    def __init__(self, topic: str, why: str) -> None:
+        what = f"the payload for {topic!r} was not published"
+        super().__init__(what, why, "publish a mapping, a dataclass or a pydantic model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from epm_task.contract.topic import Topic
 from epm_task.errors import TopicNotDeclared
 from epm_task.runtime.agent.client import AgentClient
 from epm_task.runtime.agent.tls import client_context
-from epm_task.runtime.context import TaskContext
+from epm_task.runtime.context import PayloadNotSerializable, TaskContext
 from epm_task.runtime.log.encoder import Secrets
 
 
@@ -138,6 +139,28 @@ def test_other_topic_is_refused_with_the_line_to_write(
 
 
 @pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("a/b", ["'a/b' is a text, not a Topic", "RESULTS = Topic('a/b')", "publish(RESULTS,"]),
+        (COUNTS.name, [f"{COUNTS.name!r} is the name of a Topic", "publish on the Topic that"]),
+        (None, ["a NoneType is not a Topic", "Topic('Jobs/key-scanner/results')"]),
+        ({"token": "hunter2"}, ["a dict is not a Topic", "declare a Topic"]),
+        (Path("a/b"), ["is not a Topic"]),
+        (Topic, ["a type is not a Topic"]),
+    ],
+)
+def test_what_is_no_topic_is_refused_with_the_lines_to_write(
+    context: TaskContext, kept: Kept, topic: Any, words: list[str]
+) -> None:
+    """A text is taken for the name to declare; no other value is shown."""
+    with pytest.raises(TopicNotDeclared) as refused:
+        context.publish(topic, {})
+    assert [word for word in words if word not in str(refused.value)] == []
+    assert "hunter2" not in str(refused.value)
+    assert kept.messages == []
+
+
+@pytest.mark.parametrize(
     ("payload", "why"),
     [
         ([1], "a list is not an object"),
@@ -152,8 +175,9 @@ def test_payload_without_a_json_form_is_refused(
     context: TaskContext, kept: Kept, payload: Any, why: str
 ) -> None:
     """What is not an object, or holds a secret, is refused and not shown."""
-    with pytest.raises(ValueError, match=why) as refused:
+    with pytest.raises(PayloadNotSerializable, match=why) as refused:
         context.publish(COUNTS, payload)
+    assert isinstance(refused.value, ValueError)
     assert "hunter2" not in str(refused.value)
     assert kept.messages == []
 

@@ -34,6 +34,16 @@ def test_undeclared_topic_is_refused_with_the_line_to_add() -> None:
     assert topics == {"Jobs/key-scanner/findings", "KeeperLogger"}
 
 
+def test_a_text_for_a_topic_and_a_payload_without_a_form_are_explained() -> None:
+    """Each ends the run with what to write, and no traceback of ours."""
+    with MqttPeer() as broker:
+        text, odd = _run(broker, "--text"), _run(broker, "--odd")
+    line = "declare a Topic: RESULTS = Topic('Jobs/key-scanner/other'), then @task(publishes=["
+    assert_failed(text, 70, "is a text, not a Topic", line)
+    assert_failed(odd, 70, "'Jobs/key-scanner/findings' was not published", "/findings/0/when: obj")
+    assert b"Traceback" not in text.stderr + odd.stderr
+
+
 def test_denied_topic_is_kept_on_stderr() -> None:
     """A denial names the topic to allow, and the payload stands on stderr as JSON."""
     with MqttPeer(puback_reasons={"Jobs/key-scanner/findings": 0x87}) as broker:
