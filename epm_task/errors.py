@@ -9,7 +9,7 @@ EpmTaskError                           root of every error of this package
 │   ├── HandlerCrashed             70  the handler, or a thread of it, let an exception escape
 │   ├── ResultNotSerializable      70  the returned value is not a JSON object of at most 64 KiB
 │   ├── TopicNotDeclared           70  the handler published on a topic that it did not declare
-│   ├── PayloadNotSerializable     70  what it published is no JSON object: `runtime/context.py`
+│   ├── PayloadNotSerializable     70  what it published is not an object: `runtime/context.py`
 │   ├── HandlerUnresponsive       125  the handler did not stop and was ended
 │   ├── RecordsUndelivered, OutputNotTaken   74  records or the result: `runtime/outcome.py`
 │   ├── SystemExhausted            71  no descriptor, thread or memory is left for the run

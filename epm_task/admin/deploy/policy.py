@@ -109,7 +109,7 @@ def read_base(data: bytes) -> Policy:
     raw = _read_object(data)
     kind, extension = raw.get("PolicyType"), raw.get("Extension") or {}
     if kind is None:
-        raise BadPolicy("there is no policy in it", "it has no PolicyType", _DUMP)
+        raise BadPolicy("it holds no policy", "it has no PolicyType", _DUMP)
     if kind != _TYPE:
         raise BadPolicy(
             f"it is a policy of the type {str(kind)[:40]!r}, not {_TYPE!r}",
