@@ -11,6 +11,7 @@ EpmTaskError                           root of every error of this package
 │   ├── TopicNotDeclared           70  the handler published on a topic that it did not declare
 │   ├── PayloadNotSerializable     70  what it published is not an object: `runtime/context.py`
 │   ├── HandlerUnresponsive       125  the handler did not stop and was ended
+│   ├── NoDebugger               70  nobody answers a debugger: `runtime/debugger.py`
 │   ├── RecordsUndelivered, OutputNotTaken   74  records or the result: `runtime/outcome.py`
 │   ├── SystemExhausted            71  no descriptor, thread or memory is left for the run
 │   ├── UnsafeConfiguration        78  the surroundings of the process cannot be trusted

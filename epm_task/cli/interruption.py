@@ -39,6 +39,10 @@ class Interruption:
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again: what came was meant for somebody else."""
         self.count = 0
         self.exit_code: int | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -25,6 +26,7 @@ from epm_task.cli.inputs import (
 from epm_task.cli.interruption import Interruption, stop_signals_to
 from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
 from epm_task.cli.output import Failure, LiveView, counted, harmless, say, show_json, write
+from epm_task.cli.terminal import begun, lent_terminal
 from epm_task.contract.levels import NUMBERS
 from epm_task.contract.record import Record, printable
 from epm_task.errors import sentence
@@ -132,22 +134,21 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         replay_file=replay,
         trace_file=trace,
     )
-    job: dict[str, Any] = {"id": job_id} if job_id else {}
-    job |= {"mqttTopics": {}} if no_broker else {}
     interruption = Interruption()
-    with stop_signals_to(interruption.take), embedded:
+    with stop_signals_to(interruption.take), embedded, lent_terminal(embedded.root) as env:
         embedded.trace.subscribe(view.event)
         started = embedded.start(
             task or path,
             arguments=arguments or (),
-            job=job,
+            job={**({"id": job_id} if job_id else {}), **({"mqttTopics": {}} if no_broker else {})},
             timeout=timeout,
+            env=env,
             cwd=Path.cwd(),
             on_line=view.line,
             on_record=view.record,
             on_message=view.message,
         )
-        finished = _wait(started, interruption)
+        finished = _wait(started, interruption, env)
     problem = nothing_ran(finished, path, task, arguments or ())
     if as_json:
         show_json(document(finished, problem))
@@ -156,16 +157,23 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     return interruption.exit_code or exit_code_of(finished, problem)
 
 
-def _wait(started: StartedRun, interruption: Interruption) -> Run:
-    """Wait for the end; a signal is passed on to the task, a second one kills it."""
+def _wait(started: StartedRun, interruption: Interruption, env: dict[str, str]) -> Run:
+    """Wait for the end; a signal is passed on to the task, a second one kills it.
+
+    Once a debugger has begun, Ctrl-C is for that alone.
+    """
     asked_at = None
     while True:
         with suppress(TimeoutError):
             return started.wait(_POLL_SECONDS)
+        debugged = begun(env)
         if not interruption.count:
             continue
         with suppress(NoProcess):  # no process was started, so the run is over
-            if asked_at is None:
+            if debugged and interruption.exit_code == 128 + signal.SIGINT:
+                interruption.forget()
+                started.interrupt()
+            elif asked_at is None:
                 asked_at = time.monotonic()
                 started.terminate()
             elif interruption.count > 1 or time.monotonic() - asked_at > _GRACE_SECONDS:

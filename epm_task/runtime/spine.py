@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import traceback
@@ -81,6 +82,10 @@ def ending(error: BaseException, run_log: RunLog | None, *, began: bool) -> Outc
     Before the handler *began*, a descriptor that cannot be had is not the author's fault.
     """
     raised, error = error, author_failure(error)
+    if (bdb := sys.modules.get("bdb")) and isinstance(error, bdb.BdbQuit):
+        from epm_task.runtime.debugger import NoDebugger  # noqa: PLC0415  # people only
+
+        raised = error = NoDebugger.left()
     exhausted = SystemExhausted.of(error)
     if exhausted is not None and (isinstance(error, TaskError) or not began):
         return Outcome.of_error(exhausted)

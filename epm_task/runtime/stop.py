@@ -65,7 +65,10 @@ class Stop:
         exit_code: Why the run is being stopped; None while it is not.
         on_deadline: Called with the stacks of all threads when the deadline has passed.
         on_forced: Called when the handler would not stop; it ends the process.
+        debugged: Whether a debugger has begun: no deadline, and Ctrl-C is the debugger's.
     """
+
+    debugged = False
 
     def __init__(self) -> None:
         """Install the signal handlers and start the watch."""
@@ -83,7 +86,8 @@ class Stop:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
         for number in _SIGNALS:
-            signal.signal(number, self._on_signal)
+            if not self._is_debuggers(number):
+                signal.signal(number, self._on_signal)
         # Written by the C handler, so that the watch sees a signal that Python cannot serve yet.
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         in_forked_children(_restore_signals)  # a child's signal would stop its parent
@@ -102,14 +106,24 @@ class Stop:
 
     def set_deadline(self, seconds: float, flush_seconds: float) -> None:
         """Stop the run *seconds* after the start; flushing may then take *flush_seconds*."""
+        if self.debugged:
+            return
         self._deadline = self._started + seconds
         last_resort = COOPERATION_SECONDS + UNWINDING_SECONDS + flush_seconds + _LAST_RESORT_SECONDS
         faulthandler.dump_traceback_later(seconds + last_resort, exit=True, file=sys.stderr)
         self._wake(_NO_SIGNAL)
 
+    @staticmethod
+    def debug() -> None:
+        """Let no deadline end this process from now on, and give Ctrl-C to a debugger."""
+        Stop.debugged = True
+        faulthandler.cancel_dump_traceback_later()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def remaining(self) -> float:
         """Return the seconds left until the deadline; infinity without one."""
-        if self._deadline is None:
+        if self._deadline is None or self.debugged:
             return float("inf")
         return max(self._deadline - time.monotonic(), 0.0)
 
@@ -180,16 +194,19 @@ class Stop:
 
     def _await_request(self) -> ExitCode:
         while True:
-            left = None if self._deadline is None else self.remaining()
+            left = self.remaining()
             if left == 0:
                 return ExitCode.DEADLINE
-            self._wake_reader.settimeout(left)
+            self._wake_reader.settimeout(None if left == float("inf") else left)
             try:
                 number = self._wake_reader.recv(1)[0]
             except TimeoutError:
                 continue
-            if number in _SIGNALS:
+            if number in _SIGNALS and not self._is_debuggers(number):
                 return _SIGNALS[number]
+
+    def _is_debuggers(self, number: int) -> bool:
+        return self.debugged and number == signal.SIGINT
 
 
 def start_thread(run: Callable[[], object], name: str) -> threading.Thread:

@@ -37,9 +37,34 @@ if TYPE_CHECKING:
 #: A module whose name begins so is imported to see its tasks, not to run one.
 LOOKED_AT: Final = "_epm_task_file_"
 
+
+class _Breakpoint:
+    """What `breakpoint()` calls in a task: it fetches a terminal, and then is Python's own hook.
+
+    As a property it leaves no frame: a debugger stops in the one that called the hook.
+    """
+
+    @property
+    def __call__(self) -> Callable[..., object]:
+        from epm_task.runtime.debugger import prepare  # noqa: PLC0415  # rare
+
+        prepare()
+        return sys.__breakpointhook__
+
+
+def _reserve_streams() -> StandardStreams:
+    if "pydevd" in sys.modules:  # an editor has started this process, with debugpy
+        from epm_task.runtime.debugger import attached  # noqa: PLC0415  # rare
+
+        attached()
+    elif sys.breakpointhook is sys.__breakpointhook__:
+        sys.breakpointhook = _Breakpoint()
+    return StandardStreams()
+
+
 # A task's module may print long before it calls `main`. Nothing happens in any other program.
 _EARLY_STREAMS: Final = (
-    StandardStreams() if started_by_agent(process_arguments()) and loading_the_program() else None
+    _reserve_streams() if started_by_agent(process_arguments()) and loading_the_program() else None
 )
 
 _LISTS: Final = ("events", "publishes", "subscribes", "os_filter")
@@ -107,7 +132,7 @@ class Task(Generic[P, R_co]):
         main(
             {name: (task.handler, task.declaration) for name, task in self.siblings().items()},
             process_arguments() if argv is None else list(argv),
-            _EARLY_STREAMS or StandardStreams(),
+            _EARLY_STREAMS or _reserve_streams(),
         )
 
 

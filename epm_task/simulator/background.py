@@ -116,6 +116,10 @@ class StartedRun:
         """Send SIGTERM (Windows: CTRL_BREAK) to the process and its group."""
         self._loop.call_plain(self._process().ask_to_stop)
 
+    def interrupt(self) -> None:
+        """Send SIGINT (Windows: CTRL_BREAK) to the process and its group, as Ctrl-C does."""
+        self._loop.call_plain(self._process().interrupt)
+
     def kill(self) -> None:
         """Kill the process and its group."""
         self._loop.call_plain(self._process().kill)

@@ -24,6 +24,12 @@ def ask_group_to_stop(pid: int) -> None:
         os.killpg(pid, signal.SIGTERM)
 
 
+def interrupt_group(pid: int) -> None:
+    """Send SIGINT to the group that *pid* leads; no error when it is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGINT)
+
+
 def kill_group(pid: int) -> None:
     """Send SIGKILL to the group that *pid* leads; no error when it is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -115,6 +115,11 @@ class TaskProcess:
         if self.exit_code is None:
             platform.ask_group_to_stop(self.pid)
 
+    def interrupt(self) -> None:
+        """Send the whole group what Ctrl-C is: SIGINT (Windows: CTRL_BREAK)."""
+        if self.exit_code is None:
+            platform.interrupt_group(self.pid)
+
     def kill(self) -> None:
         """Kill the whole group."""
         if self.exit_code is None:

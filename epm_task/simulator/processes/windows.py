@@ -24,6 +24,10 @@ def ask_group_to_stop(pid: int) -> None:
         os.kill(pid, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
 
 
+#: The system delivers Ctrl-C to no process group of its own.
+interrupt_group = ask_group_to_stop
+
+
 def kill_group(pid: int) -> None:
     """End *pid* and its descendants; no error when they are gone."""
     with contextlib.suppress(psutil.Error):

@@ -1,0 +1,194 @@
+"""Tests of `breakpoint()` under `epm-task run`, with a real terminal and without one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.command import environment, epm_task, line, task_file
+from peers.patience import BUSY, PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+
+TASK = '''
+from epm_task import TaskContext, task
+
+@task(timeout_seconds=20)
+def stopping(ctx: TaskContext) -> dict[str, object]:
+    """Ask for a debugger, and loop until that says so."""
+    seen = []
+    breakpoint()
+    while not seen:
+        pass
+    return {"seen": seen, "endless": ctx.remaining() == float("inf")}
+
+if __name__ == "__main__":
+    stopping.main()
+'''
+PROMPT = "(Pdb) "
+OK = b'{"seen":["typed"],"endless":true}\n'
+
+
+class Console:
+    """A person at a terminal whose foreground process is `epm-task run`."""
+
+    def __init__(self, file: Path, *words: object) -> None:
+        """Start the command; its stdout is a pipe, all else the terminal."""
+        self.end, other = os.openpty()
+        self.modes = termios.tcgetattr(other)
+        self.process = subprocess.Popen(
+            line("run", file, *words),
+            stdin=other,
+            stdout=subprocess.PIPE,
+            stderr=other,
+            env=environment({"TERM": "dumb", "NO_COLOR": "1"}),
+            # The terminal becomes that of its session, as in a shell.
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        )
+        self._other = other  # kept open: the terminal outlives the command
+        self._seen = ""
+
+    def read_until(self, text: str) -> str:
+        """Return what is shown up to *text*, and forget it."""
+        until = time.monotonic() + PATIENCE
+        while text not in self._seen:
+            assert time.monotonic() < until, self._seen
+            if select.select([self.end], [], [], 1.0)[0]:
+                self._seen += os.read(self.end, 65_536).decode()
+        shown, _, self._seen = self._seen.partition(text)
+        return shown
+
+    def type(self, text: str) -> None:
+        """Type *text* as it is."""
+        os.write(self.end, text.encode())
+
+    def ask(self, text: str) -> str:
+        """Type a line, and return what is shown up to the next prompt."""
+        self.type(f"{text}\n")
+        return self.read_until(PROMPT)
+
+    def result(self) -> tuple[int, bytes]:
+        """Return exit code and stdout of the command."""
+        out, _ = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, out
+
+
+@contextmanager
+def console(folder: Path, *words: object) -> Iterator[Console]:
+    """Start the task in a terminal, and wait for its first prompt."""
+    made = Console(task_file(folder, TASK), *words)
+    try:
+        made.read_until(PROMPT)
+        yield made
+    finally:
+        made.process.kill()
+        made.process.wait()
+        os.close(made.end)
+        os.close(made._other)
+
+
+def test_a_prompt(tmp_path: Path) -> None:
+    """The debugger stops in the handler, knows its names, and leaves stdout to the result."""
+    with console(tmp_path) as person:
+        assert "-> while not seen:" in person.ask("where")
+        assert "42" in person.ask("print(len(seen) + 42)")
+        person.ask("seen.append('typed')")
+        person.type("continue\n")
+        person.read_until("exit 0 (OK)")
+        assert person.result() == (0, OK)
+
+
+@pytest.mark.slow
+def test_no_time_out_ends_it(tmp_path: Path) -> None:
+    """Neither the agent's, nor the task's own, nor the last resort against a task that hangs."""
+    with console(tmp_path, "--timeout", BUSY) as person:
+        person.ask(f"import time; time.sleep({BUSY + 13})")
+        person.type("seen.append('typed');; continue\n")
+        assert person.result() == (0, OK)
+
+
+def test_ctrl_c_is_the_debuggers(tmp_path: Path) -> None:
+    """At the prompt it drops the line; while the handler runs it asks for another prompt."""
+    with console(tmp_path) as person:
+        person.type("half a li\x03")
+        assert "KeyboardInterrupt" in person.read_until(PROMPT)
+        person.type("continue\n")
+        person.read_until("continue")
+        while not select.select([person.end], [], [], 0.2)[0]:  # until the handler runs again
+            person.type("\x03")
+        assert "Program interrupted" in person.read_until(PROMPT)
+        person.type("seen.append('typed');; continue\n")
+        assert person.result() == (0, OK)
+
+
+def test_the_debugger_is_left(tmp_path: Path) -> None:
+    """`quit` ends the run with a sentence, and no crash of the handler."""
+    with console(tmp_path) as person:
+        person.type("quit\n")
+        assert "the debugger was left" in person.read_until("exit 70 (SOFTWARE)\r\n")
+        assert person.result() == (70, b"")
+
+
+def test_a_killed_debugger(tmp_path: Path) -> None:
+    """It ends at the prompt, where it reads single characters; the terminal is as it was before."""
+    with console(tmp_path) as person:
+        found = re.search(r"pid (\d+)", person.ask("print('pid', __import__('os').getpid())"))
+        assert found
+        os.kill(int(found[1]), signal.SIGKILL)
+        person.read_until("exit -9")
+        assert person.result() == (137, b"")
+        assert termios.tcgetattr(person._other) == person.modes
+
+
+def test_no_terminal(tmp_path: Path) -> None:
+    """One sentence says what, why, and what to do; there is no wait, and no result."""
+    ended = epm_task("run", task_file(tmp_path, TASK), stdin=subprocess.DEVNULL)
+    assert (ended.code, ended.out) == (70, "")
+    (sentence,) = [text for text in ended.err if text.startswith("epm_task: exit 70")]
+    assert (
+        "my_task.py:8 has no terminal for a debugger: `epm-task run` was not started in one"
+        in sentence
+    )
+    assert "docs/debugging.md" in sentence
+
+
+HOOK = """
+import sys
+def stop(seen):
+    seen.append(sys._getframe(1).f_code.co_name)
+"""
+
+
+def test_another_debugger(tmp_path: Path) -> None:
+    """It needs no terminal, finds the frame that asked for it, and has no time-outs."""
+    task_file(tmp_path, HOOK, "my_hook.py")
+    text = TASK.replace("breakpoint()", "breakpoint(seen)").replace("while not seen", "while False")
+    file = task_file(tmp_path, text)
+    own = {"PYTHONBREAKPOINT": "my_hook.stop"}
+    ended = epm_task("run", file, env=own, stdin=subprocess.DEVNULL)
+    assert (ended.code, ended.out) == (0, '{"seen":["stopping"],"endless":true}\n'), ended.err
+    none = epm_task("run", file, env={"PYTHONBREAKPOINT": "0"}, stdin=subprocess.DEVNULL)
+    assert (none.code, none.out) == (0, '{"seen":[],"endless":false}\n'), none.err
+
+
+def test_an_editor_that_debugs(tmp_path: Path) -> None:
+    """Debugpy is loaded before the task, and needs no `breakpoint()`: there are no time-outs."""
+    loaded = "import sys, types\nsys.modules['pydevd'] = types.ModuleType('pydevd')\n"
+    text = TASK.replace("breakpoint()", "pass").replace("while not seen", "while False")
+    ended = epm_task("run", task_file(tmp_path, loaded + text))
+    assert (ended.code, ended.out) == (0, '{"seen":[],"endless":true}\n'), ended.err
