@@ -92,6 +92,15 @@ def test_a_broken_program_is_rolled_back(agent: Agent, target: Target, tmp_path:
     assert not list(target.root.staging.iterdir())
 
 
+def test_what_a_broken_program_wrote_last_is_told(target: Target, tmp_path: Path) -> None:
+    """Nothing else may be known of it."""
+    said: list[str] = []
+    broken = "#!/bin/sh\necho 'no disk' >&2\nexit 3\n"
+    with pytest.raises(RolledBack):
+        deploy(target._replace(say=said.append), write_bundle(tmp_path, broken), trial=TRIAL)
+    assert "  no disk" in said
+
+
 def test_a_broken_first_program_leaves_nothing(
     agent: Agent, target: Target, tmp_path: Path
 ) -> None:
