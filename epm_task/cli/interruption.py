@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 
 def stop_signals() -> list[int]:
-    """Return the signals that mean "stop": Ctrl-C, `kill`, and the end of the terminal."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last two: not on every system
-    numbers = [int(getattr(signal, name)) for name in names if hasattr(signal, name)]
-    # `nohup` has SIGHUP ignored, and means it.
-    hangup = getattr(signal, "SIGHUP", None)
-    return [n for n in numbers if n != hangup or signal.getsignal(n) != signal.SIG_IGN]
+    """Return the signals that mean "stop": from the keyboard, `kill`, the end of the terminal."""
+    always = ("SIGINT", "SIGTERM", "SIGBREAK")
+    # `nohup` has one of these ignored, a shell the other one in the background, and they mean it.
+    unless_ignored = ("SIGHUP", "SIGQUIT")
+    return [
+        int(number)
+        for name in (*always, *unless_ignored)
+        if (number := getattr(signal, name, None)) is not None  # not on every system
+        and (name in always or signal.getsignal(number) != signal.SIG_IGN)
+    ]
 
 
 @contextmanager

@@ -184,8 +184,19 @@ def write(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
+#: As many links as Linux follows.
+_LONGEST_CHAIN = 40
+
+
 def write_file(file: Path, data: bytes) -> None:
-    """Write a job document or a policy, whole or not at all; an existing file keeps its mode."""
+    """Write a job document or a policy, whole or not at all; an existing file keeps its mode.
+
+    A link of this user's own, or of root, stays one: the file that it leads to is written.
+    """
+    for _ in range(_LONGEST_CHAIN):
+        if not file.is_symlink() or file.lstat().st_uid not in {0, getattr(os, "geteuid", int)()}:
+            break  # the link of another user could lead to any file: it is replaced
+        file = file.parent / file.readlink()
     # They hold no secrets, and people and programs of other accounts read them.
     mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o644
     write_atomically(file, data, mode=mode)

@@ -58,7 +58,8 @@ def read_table(file: Path, *names: str, data: bytes | None = None) -> dict[str, 
         BadProject: The file cannot be read, or one of the names is another kind of value.
     """
     try:
-        table: Any = tomllib.loads((file.read_bytes() if data is None else data).decode("utf-8"))
+        data = file.read_bytes() if data is None else data
+        table: Any = tomllib.loads(data.decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadProject(f"{file} cannot be read", str(error), "correct it") from error
     for number, name in enumerate(names, 1):

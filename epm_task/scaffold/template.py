@@ -276,7 +276,7 @@ def add_task(template: Template, answers: Mapping[str, Answer], project: Path) -
         targets = [project / source.relative_to(made) for source in sources]
         _refuse_present(targets)
         module = targets[0].relative_to(project).as_posix()
-        listed = with_task(pyproject.read_bytes().decode(), module)
+        listed = with_task(pyproject.read_bytes().decode("utf-8-sig"), module)
         _copy_all(sources, targets)
         pyproject.write_bytes(listed.encode())
     return targets

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_signal_ends_task_and_agent(tmp_path: Path, name: str) -> None:
     """The exit code is that of the signal; no process and no file stays, not even a grandchild."""
     number = getattr(signal, name)
@@ -96,11 +96,13 @@ def test_handlers_come_back() -> None:
     assert {number: signal.getsignal(number) for number in stop_signals()} == before
 
 
-def test_ignored_hangup_stays_ignored() -> None:
-    """`nohup epm-task run …` goes on when the terminal is closed."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT"])
+def test_what_is_ignored_stays_ignored(name: str) -> None:
+    """`nohup epm-task run …` goes on when the terminal is closed, and `… &` when it is quit."""
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        assert signal.SIGHUP not in stop_signals()
+        assert number not in stop_signals()
     finally:
-        signal.signal(signal.SIGHUP, before)
-    assert signal.SIGHUP in stop_signals()
+        signal.signal(number, before)
+    assert number in stop_signals()

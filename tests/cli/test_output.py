@@ -6,6 +6,7 @@ import io
 import json
 import os
 import select
+import stat
 import subprocess
 import sys
 import time
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 from cli.command import EXAMPLES, environment, epm_task, line, running, task_file
 from peers.patience import PATIENCE
+from peers.second_user import NOBODY, needs_second_user
 
-from epm_task.cli.output import LiveView, colorful, harmless, table
+from epm_task.cli.output import LiveView, colorful, harmless, table, write_file
 from epm_task.contract.record import Record
 from epm_task.simulator.trace import TraceEvent
 
@@ -252,3 +254,34 @@ def test_a_terminal_has_colours_unless_its_user_objects(monkeypatch: pytest.Monk
         monkeypatch.setenv("NO_COLOR", "")
         assert colorful(terminal)
     os.close(ours)
+
+
+def test_document_behind_links(tmp_path: Path) -> None:
+    """The links stay, and the file that they lead to keeps its place and its mode."""
+    (tmp_path / "real").mkdir()
+    target, link, missing = (tmp_path / name for name in ("real/job.json", "job.json", "new.json"))
+    target.write_text("old")
+    target.chmod(0o640)
+    (tmp_path / "real" / "second.json").symlink_to("job.json")
+    link.symlink_to(Path("real", "second.json"))
+    missing.symlink_to(Path("real", "new.json"))
+    write_file(link, b"new")
+    write_file(missing, b"made")
+    assert (link.is_symlink(), missing.is_symlink()) == (True, True)
+    assert (target.read_bytes(), (tmp_path / "real" / "new.json").read_bytes()) == (b"new", b"made")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    loop = tmp_path / "loop.json"
+    loop.symlink_to(loop)
+    write_file(loop, b"new")
+    assert loop.read_bytes() == b"new"
+
+
+@needs_second_user
+def test_link_of_another_user_is_replaced(tmp_path: Path) -> None:
+    """It could lead root to any file of the system."""
+    victim, link = tmp_path / "victim", tmp_path / "job.json"
+    victim.write_text("kept")
+    link.symlink_to(victim)
+    os.lchown(link, NOBODY, NOBODY)
+    write_file(link, b"new")
+    assert (victim.read_text(), link.read_text()) == ("kept", "new")

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def test_the_nearest_project_counts(tmp_path: Path) -> None:
-    """Upward from the folder, also when the nearest says nothing to epm-task."""
+    """Upward from the folder, also when the nearest says nothing to epm-task.
+
+    It may begin with the byte order mark of Windows' editors.
+    """
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.epm-task]\nselect = ["EPM003"]\nignore = ["EPM012"]\ntasks = ["src/tasks.py"]\n'
+        '\ufeff[tool.epm-task]\nselect = ["EPM003"]\nignore = ["EPM012"]\n'
+        'tasks = ["src/tasks.py"]\n'
     )
     deep = tmp_path / "a" / "Jobs"
     deep.mkdir(parents=True)

@@ -47,7 +47,7 @@ class Faults:
         """
         faults = cls()
         try:
-            document = tomllib.loads(path.read_text("utf-8"))
+            document = tomllib.loads(path.read_text("utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             fix = "correct the file, or give the path of another one"
             raise FaultError(f"the faults of {path} cannot be read", str(error), fix) from error
