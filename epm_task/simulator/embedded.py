@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
-from epm_task.errors import EpmTaskError
+from epm_task.errors import EpmTaskError, TaskError
+from epm_task.runtime.log.encoder import secret_texts
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import LoopThread, StartedRun
 from epm_task.simulator.jobs.run import LiveRun, RunRequest
@@ -197,8 +199,14 @@ class Agent:
     def _know_plugin(self, task: Task[..., object] | None) -> None:
         # A task that is tried before its plugin is deployed gets the model's defaults, not a 404.
         kind = task.handler.settings_type if task is not None else None
-        if kind is not None and kind.plugin_id not in self.settings:
+        if kind is None:
+            return
+        if kind.plugin_id not in self.settings:
             self.call_in_loop(lambda: self._local.settings.define(kind.plugin_id, {}))
+        with suppress(TaskError):  # the task itself will say what is wrong
+            self.trace.secrets.add(
+                secret_texts(kind.from_document(dict(self.settings[kind.plugin_id])))
+            )
 
     def _end_thread(self) -> None:
         self._loop.stop()

@@ -15,6 +15,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal
 
+from epm_task.runtime.log.encoder import Secrets
 from epm_task.simulator.start_error import FileUnwritable
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Trace:
         self._added = 0
         self._listeners: list[Callable[[TraceEvent], None]] = []
         self._lock = Lock()
+        #: What no file of the agent's decisions and messages shows, whatever its name.
+        self.secrets: Final = Secrets()
 
     def add(
         self,
@@ -162,8 +165,8 @@ class LineFile:
         """Write one line, unless an earlier one has failed."""
         if self._failed:
             return
-        text = json.dumps(document, ensure_ascii=False, default=str) + "\n"
-        line = text.encode("utf-8", "backslashreplace")
+        text = self._trace.secrets.hide_json(json.dumps(document, ensure_ascii=False, default=str))
+        line = f"{text}\n".encode("utf-8", "backslashreplace")
         try:
             whole = self._file.write(line) == len(line)
             why = "there was no room for a whole line"

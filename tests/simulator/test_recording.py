@@ -140,6 +140,39 @@ def test_single_secret_is_masked_by_the_name_in_the_path(tmp_path: Path) -> None
     assert [line["status"] for line in _lines(file)] == [403, 200]
 
 
+_OF_TYPE = """
+from pydantic import BaseModel, SecretStr
+from epm_task import TaskContext, TaskSettings, task
+
+class Login(BaseModel):
+    where: SecretStr
+
+class Settings(TaskSettings, plugin="P"):
+    dsn: SecretStr
+    logins: list[Login]
+
+@task
+def scan(ctx: TaskContext, settings: Settings) -> None:
+    "Scan."
+    ctx.agent.put_setting("P", settings.dsn.get_secret_value(), "x")
+
+if __name__ == "__main__":
+    scan.main()
+"""
+
+
+def test_settings_of_a_secret_type_are_masked(tmp_path: Path) -> None:
+    """Whatever their names: the task that is run says by its types what is secret."""
+    recording, trace = tmp_path / "run.jsonl", tmp_path / "trace.jsonl"
+    with Agent(record_file=recording, trace_file=trace) as agent:
+        agent.settings["P"]["dsn"] = "first-value/of-a-key"
+        agent.settings["P"]["logins"] = '[{"where":"second-value"}]'
+        assert agent.run(write(tmp_path, _OF_TYPE)).exit_code == 0
+    written = recording.read_text() + trace.read_text()
+    assert written.count(MASK) >= 3
+    assert not [word for word in ("first-value", "of-a-key", "second-value") if word in written]
+
+
 def test_payloads(tmp_path: Path) -> None:
     """JSON is kept as JSON, text as text, the rest as base64; secrets are masked in each."""
     recorder = Recorder(tmp_path / "r", Trace())
