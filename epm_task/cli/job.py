@@ -170,7 +170,7 @@ def validate(  # noqa: PLR0913  # each is an option of the command line
         bool, typer.Option("--sarif", help="A SARIF 2.1.0 log on stdout, for code hosts.")
     ] = False,
 ) -> int:
-    """Check job documents: exit 0 when nothing is found, 1 when something is, 2 on wrong use.
+    """Check job documents: exit 0 when nothing but notes is found, else 1, 2 on wrong use.
 
     `epm-task explain CODE` says more about a finding.
 
@@ -182,16 +182,17 @@ def validate(  # noqa: PLR0913  # each is an option of the command line
         for target in targets:
             found |= set(_findings(target, select or (), ignore or (), admin))
     findings = sorted(found)
+    refused = [finding for finding in findings if finding.severity != "info"]
     if as_sarif:
         show_json(sarif(findings))
     elif as_json:
         facts = [finding._asdict() for finding in findings]
-        show_json({"valid": not findings, "documents": len(targets), "findings": facts})
+        show_json({"valid": not refused, "documents": len(targets), "findings": facts})
     else:
         for finding in findings:
             typer.echo(printable(str(finding)))
         say(_summary(targets, findings))
-    return FAILED if findings else 0
+    return FAILED if refused else 0
 
 
 def _findings(

@@ -1,7 +1,9 @@
 """Say whether a job's `schedule` makes sense, and when the job is due.
 
 Times are the machine's local ones, compared as the wall shows them: an hour that a change to summer
-time leaves out has no runs, one that comes twice has its runs twice. `runAt` may carry an offset.
+time leaves out has no runs, one that comes twice has its runs twice. `runAt` may carry an offset;
+without one, a time that is left out is the moment so long after the change, and one that comes
+twice is the first.
 
 The fields of `calendar` are not public. Ours: `times` (or `time`), each `HH:MM`; and to narrow the
 days, `daysOfWeek` (English names, or 0 for Sunday), `daysOfMonth`, `months` (1 to 12).
@@ -10,7 +12,8 @@ days, `daysOfWeek` (English names, or 0 for Sunday), `daysOfMonth`, `months` (1 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Final
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cronsim import CronSim, CronSimError
 
@@ -18,7 +21,7 @@ from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.names import LONGEST_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 #: The event that is the start of the agent.
 STARTUP: Final = "Startup"
@@ -30,6 +33,11 @@ _ANY_MOMENT: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 SHORTEST_MINUTES: Final = 1 / 60
 #: A year: an interval that is longer is taken, and hardly meant.
 LONGEST_MINUTES: Final = LONGEST_SECONDS // 60
+
+#: A zone that changes its clocks does so in every year.
+_YEAR_DAYS: Final = 366
+_HOURS: Final = 24
+_MINUTE: Final = dt.timedelta(minutes=1)
 
 
 def schedule_errors(doc: dict[str, Any]) -> list[str]:
@@ -151,8 +159,11 @@ def is_due(schedule: Mapping[str, Any], before: dt.datetime, minute: dt.datetime
     if cron := schedule.get("cronExpression"):
         return _cron_due(str(cron), local)
     if run_at := schedule.get("runAt"):
-        moment = dt.datetime.fromisoformat(str(run_at)).astimezone()
-        return before < moment <= minute
+        moment = dt.datetime.fromisoformat(str(run_at))
+        due = moment.astimezone()
+        if moment.tzinfo is None and due.replace(tzinfo=None) != moment:  # left out
+            due = moment.replace(fold=1).astimezone()
+        return before < due <= minute
     if calendar := schedule.get("calendar"):
         entries = calendar if isinstance(calendar, list) else [calendar]
         return any(_calendar_due(entry, local) for entry in entries)
@@ -161,7 +172,7 @@ def is_due(schedule: Mapping[str, Any], before: dt.datetime, minute: dt.datetime
 
 def _cron_due(expression: str, local: dt.datetime) -> bool:
     try:
-        return next(CronSim(expression, local - dt.timedelta(minutes=1)), None) == local
+        return next(CronSim(expression, local - _MINUTE), None) == local
     except CronSimError as error:
         raise ValueError(f"{expression!r} is not a cron expression: {error}") from error
 
@@ -198,3 +209,58 @@ def _listed(value: object) -> Iterable[Any]:
     if value is None:
         return ()
     return value if isinstance(value, list) else (value,)
+
+
+class ClockChange(NamedTuple):
+    """The wall's times from *start* up to *end* that a day leaves out, or that it has twice."""
+
+    start: dt.datetime
+    end: dt.datetime
+    twice: bool
+
+
+def clock_changes(after: dt.datetime) -> Iterator[ClockChange]:
+    """Yield the changes of the machine's clocks in the year that follows an aware moment."""
+    moment = after.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    for day in (moment + dt.timedelta(days=number) for number in range(_YEAR_DAYS)):
+        if _offset(day) == _offset(day + dt.timedelta(days=1)):
+            continue
+        low, high = (
+            0,
+            _HOURS * 60,
+        )  # minutes of this day; the change is between them
+        while high - low > 1:
+            middle = (low + high) // 2
+            same = _offset(day + dt.timedelta(minutes=middle)) == _offset(day)
+            low, high = (middle, high) if same else (low, middle)
+        change = (day + dt.timedelta(minutes=high)).replace(tzinfo=None)
+        before, now = change + _offset(day), change + _offset(day + dt.timedelta(minutes=high))
+        yield ClockChange(min(before, now), max(before, now), twice=now < before)
+
+
+def _offset(moment: dt.datetime) -> dt.timedelta:
+    return moment.astimezone().utcoffset() or dt.timedelta()
+
+
+def changed_runs(schedule: Mapping[str, Any], change: ClockChange) -> list[dt.datetime]:
+    """Return the wall's times in *change* at which a job is due, but not one of every hour.
+
+    None of a schedule that cannot be read, or of `runAt` with an offset.
+    """
+    try:
+        if cron := schedule.get("cronExpression"):
+            runs = CronSim(str(cron), change.start - _MINUTE)
+            if len(runs.hours) == _HOURS:
+                return []
+            return list(takewhile(lambda run: run < change.end, runs))
+        if run_at := schedule.get("runAt"):
+            moment = dt.datetime.fromisoformat(str(run_at))
+            meant = moment.tzinfo is None and change.start <= moment < change.end
+            return [moment] if meant else []
+        calendar = schedule.get("calendar") or []
+        entries = calendar if isinstance(calendar, list) else [calendar]
+        minutes = range((change.end - change.start) // _MINUTE)
+        times = [change.start + number * _MINUTE for number in minutes]
+        return [time for time in times if any(_calendar_due(entry, time) for entry in entries)]
+    except (CronSimError, ValueError, TypeError, AttributeError):
+        return []

@@ -81,7 +81,7 @@ tasks = ["tasks.py"]  # imported: EPM016 and EPM026 compare documents with the c
 ```
 
 Levels: `error`, the agent refuses the job or the job can do nothing; `warning`, it rarely does
-what is meant. Both make the exit code 1.
+what is meant. Both make the exit code 1. `info` is worth knowing, and leaves the exit code 0.
 
 """
 
@@ -112,6 +112,9 @@ _SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 
+#: What SARIF calls a level; the others have the same name.
+_LEVELS: Final = {"info": "note"}
+
 
 def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the SARIF log of one run; its columns count characters."""
@@ -124,7 +127,7 @@ def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
                 "shortDescription": {"text": rule.title},
                 "fullDescription": {"text": rule.page.partition("\n")[0]},
                 "help": {"text": rule.page, "markdown": rule.page},
-                "defaultConfiguration": {"level": rule.severity},
+                "defaultConfiguration": {"level": _LEVELS.get(rule.severity, rule.severity)},
             }
             for rule in RULES.values()
         ],
@@ -153,7 +156,7 @@ def _result(finding: Finding) -> dict[str, Any]:
     return {
         "ruleId": finding.code,
         **index,
-        "level": finding.severity,
+        "level": _LEVELS.get(finding.severity, finding.severity),
         "message": {"text": printable(f"{finding.what}; {finding.fix}")},
         "locations": [location],
     }

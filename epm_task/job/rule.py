@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 #: `error`: the agent refuses the job, or it can do nothing. `warning`: it does what few mean.
-Severity = Literal["error", "warning"]
+#: `info`: worth knowing, and no reason to refuse a document.
+Severity = Literal["error", "warning", "info"]
 
 
 class Hit(NamedTuple):

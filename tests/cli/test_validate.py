@@ -22,11 +22,14 @@ from epm_task.job.rules import RULES
 from epm_task.job.subject import Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from epm_task.testing import Agent
 
 LINTS = Path(__file__).parents[1] / "job" / "lints"
 GOOD = LINTS / "good" / "EPM003.json"
 BAD = LINTS / "bad" / "EPM003.json"
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 
 PUBLISHER = """
 from epm_task import Topic, task
@@ -44,28 +47,29 @@ def write_job(folder: Path, **fields: Any) -> Path:
     return path
 
 
-def test_the_bad_files_show_every_code_once() -> None:
+def test_the_bad_files_show_every_code_once(time_zone: Callable[[str], None]) -> None:
     """One line each: place, code, what, fix."""
+    time_zone(BERLIN)
     ended = epm_task("validate", LINTS / "bad")
     assert ended.code == 1
     lines = ended.out.splitlines()
     assert [line.split(": ")[1].split()[0] for line in lines] == list(RULES)
-    assert ended.err == [
-        "28 documents checked, 28 findings in 28 files; epm-task explain CODE says more"
-    ]
+    counts = "{0} documents checked, {0} findings in {0} files".format(len(RULES))
+    assert ended.err == [f"{counts}; epm-task explain CODE says more"]
 
 
 def test_the_good_files_show_nothing() -> None:
     """Exit code 0."""
     ended = epm_task("validate", LINTS / "good")
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err == ["28 documents checked, nothing found"]
+    assert ended.err == [f"{len(RULES)} documents checked, nothing found"]
 
 
-def test_json() -> None:
+def test_json(time_zone: Callable[[str], None]) -> None:
     """The same for programs."""
+    time_zone(BERLIN)
     answer = json.loads(epm_task("validate", LINTS / "bad", GOOD, "--json").out)
-    assert (answer["valid"], answer["documents"]) == (False, 29)
+    assert (answer["valid"], answer["documents"]) == (False, len(RULES) + 1)
     assert [finding["code"] for finding in answer["findings"]] == list(RULES)
     assert answer["findings"][3] == {
         "file": str(BAD),
@@ -80,12 +84,25 @@ def test_json() -> None:
     assert json.loads(epm_task("validate", GOOD, "--json").out)["valid"] is True
 
 
-def test_sarif() -> None:
+def test_a_note_refuses_nothing(time_zone: Callable[[str], None]) -> None:
+    """It is shown, in SARIF by its name there, and the document stays valid."""
+    time_zone(BERLIN)
+    noted = LINTS / "bad" / "EPM028.json"
+    ended = epm_task("validate", noted)
+    assert (ended.code, ended.out.count(" EPM028 ")) == (0, 1)
+    answer = json.loads(epm_task("validate", noted, "--json").out)
+    assert (answer["valid"], answer["findings"][0]["severity"]) == (True, "info")
+    run = json.loads(epm_task("validate", noted, "--sarif").out)["runs"][0]
+    assert [result["level"] for result in run["results"]] == ["note"]
+
+
+def test_sarif(time_zone: Callable[[str], None]) -> None:
     """A log that code hosts take."""
+    time_zone(BERLIN)
     ended = epm_task("validate", LINTS / "bad", "--sarif")
     log = json.loads(ended.out)
     sarif_rules.check(log)
-    assert (ended.code, len(log["runs"][0]["results"])) == (1, 28)
+    assert (ended.code, len(log["runs"][0]["results"])) == (1, len(RULES))
 
 
 def test_rules_are_selected_and_ignored() -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from epm_task.contract.schedule import is_due, is_startup, schedule_errors
+from epm_task.contract.schedule import (
+    changed_runs,
+    clock_changes,
+    is_due,
+    is_startup,
+    schedule_errors,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -141,3 +150,93 @@ def test_nothing_is_due_without_a_schedule() -> None:
     """A job of events only, or of an interval, is not decided here."""
     assert not _due({}, "2026-03-02T04:00")
     assert not _due({"intervalMinutes": 1}, "2026-03-02T04:00")
+
+
+NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
+HAVANA = "CST5CDT,M3.2.0/0,M11.1.0/1"
+SANTIAGO = "<-04>4<-03>,M9.1.6/24,M4.1.6/24"
+LORD_HOWE = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"
+MIDSUMMER = datetime(2026, 6, 21, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "skipped", "doubled"),
+    [
+        (NEW_YORK, "2027-03-14 02:00 03:00", "2026-11-01 01:00 02:00"),
+        (BERLIN, "2027-03-28 02:00 03:00", "2026-10-25 02:00 03:00"),
+        (HAVANA, "2027-03-14 00:00 01:00", "2026-11-01 00:00 01:00"),
+        (SANTIAGO, "2026-09-06 00:00 01:00", "2027-04-03 23:00 00:00"),
+        (LORD_HOWE, "2026-10-04 02:00 02:30", "2027-04-04 01:30 02:00"),
+    ],
+)
+def test_clock_changes(
+    time_zone: Callable[[str], None], zone: str, skipped: str, doubled: str
+) -> None:
+    """What the wall leaves out and what it shows twice, also at midnight and by half an hour."""
+    time_zone(zone)
+    found = {
+        change.twice: f"{change.start:%Y-%m-%d %H:%M} {change.end:%H:%M}"
+        for change in clock_changes(MIDSUMMER)
+    }
+    assert found == {False: skipped, True: doubled}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "IST-5:30"])
+def test_a_zone_without_changes(time_zone: Callable[[str], None], zone: str) -> None:
+    """Then nothing is left out and nothing comes twice."""
+    time_zone(zone)
+    assert list(clock_changes(MIDSUMMER)) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "skipped", "doubled"),
+    [
+        ({"cronExpression": "30 2 * * *"}, "02:30", "02:30"),
+        ({"cronExpression": "*/20 1-3 * * 0"}, "02:00 02:20 02:40", "02:00 02:20 02:40"),
+        ({"cronExpression": "15 */2 * * *"}, "02:15", "02:15"),
+        ({"cronExpression": "0 2 * 3 *"}, "02:00", ""),
+        ({"cronExpression": "0 2 * * 1"}, "", ""),
+        ({"cronExpression": "0 3 * * *"}, "", ""),
+        ({"cronExpression": "59 1 * * *"}, "", ""),
+        ({"cronExpression": "*/5 * * * *"}, "", ""),
+        ({"cronExpression": "0 0-23 * * *"}, "", ""),
+        ({"runAt": "2027-03-28T02:30:00"}, "02:30", ""),
+        ({"runAt": "2026-10-25T02:30"}, "", "02:30"),
+        ({"runAt": "2027-03-28T02:30:00+01:00"}, "", ""),
+        ({"runAt": "2027-03-28T02:30:00Z"}, "", ""),
+        ({"calendar": {"times": ["02:30", "04:00"]}}, "02:30", "02:30"),
+        ({"calendar": {"time": "02:30", "months": 3}}, "02:30", ""),
+        ({"calendar": {"days": "unknown"}}, "", ""),
+        ({"cronExpression": "61 2 * * *"}, "", ""),
+        ({"intervalMinutes": 60}, "", ""),
+    ],
+)
+def test_runs_in_an_hour_that_changes(
+    time_zone: Callable[[str], None], schedule: dict[str, Any], skipped: str, doubled: str
+) -> None:
+    """Runs of that very hour; a job that runs in every hour misses nothing."""
+    time_zone(BERLIN)
+    found = {
+        change.twice: " ".join(f"{run:%H:%M}" for run in changed_runs(schedule, change))
+        for change in clock_changes(MIDSUMMER)
+    }
+    assert found == {False: skipped, True: doubled}
+
+
+@pytest.mark.parametrize(
+    ("run_at", "utc"),
+    [
+        ("2027-03-28T02:30:00", "2027-03-28T01:30"),
+        ("2026-10-25T02:30:00", "2026-10-25T00:30"),
+        ("2026-10-25T02:30:00+01:00", "2026-10-25T01:30"),
+    ],
+)
+def test_run_at_when_clocks_change(time_zone: Callable[[str], None], run_at: str, utc: str) -> None:
+    """Once: so long after the change as it was meant, or the first of two; an offset decides."""
+    time_zone(BERLIN)
+    begin = datetime.fromisoformat(f"{run_at[:10]}T00:00Z")
+    minutes = [begin + timedelta(minutes=number) for number in range(5 * 60)]
+    step = timedelta(minutes=1)
+    due = [f"{now:%FT%H:%M}" for now in minutes if is_due({"runAt": run_at}, now - step, now)]
+    assert due == [utc]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.schedule import (
     LONGEST_MINUTES,
     SCHEDULE_KINDS,
+    changed_runs,
+    clock_changes,
     is_startup,
     kind_problem,
     schedule_kinds,
@@ -135,6 +138,38 @@ def interval_above_time_out(subject: Subject) -> Iterator[Hit]:
             f"the interval of {minutes * _SECONDS:g} s is shorter than the time-out of {total} s, "
             "so two runs may overlap",
             "lengthen the interval or shorten the time-out",
+        )
+
+
+@rule("EPM028", "run in an hour that clocks leave out or repeat", "info")
+def clock_change(subject: Subject) -> Iterator[Hit]:
+    """On two days of the year, summer time leaves out an hour of local time, or repeats it.
+
+    A run at 02:30 does not take place on the day without 02:30, and takes place twice on the day
+    that has it twice; so does the agent in a box, and the vendor does not state what an agent does.
+    Looked at is the time zone of this machine: `TZ=Europe/Berlin epm-task validate Jobs/` asks for
+    another one. A schedule of every hour, and `runAt` with an offset, are not concerned.
+
+    - wrong: `"cronExpression": "30 2 * * *"` in most of Europe and of North America
+    - right: `"cronExpression": "30 4 * * *"`
+    """
+    moment = subject.schedule.get("runAt")
+    try:
+        after = datetime.fromisoformat(str(moment)).astimezone() if moment else datetime.now(UTC)
+        changes = list(clock_changes(after - timedelta(days=1)))
+    except (ValueError, OverflowError, OSError):  # another rule's matter
+        return
+    told: dict[bool, str] = {}
+    for change in changes:
+        if runs := changed_runs(subject.schedule, change):
+            how = "comes twice" if change.twice else "is left out"
+            told.setdefault(change.twice, f"{runs[0]:%H:%M} {how} on {runs[0]:%Y-%m-%d}")
+    if told:
+        kind = next(k for k in schedule_kinds(subject.schedule) if k != "intervalMinutes")
+        yield Hit(
+            f"/schedule/{kind}",
+            f"in this machine's time zone {' and '.join(told.values())}",
+            "choose another hour, or let the task tolerate a day without a run and one with two",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from epm_task.job.rules import RULES
 from epm_task.job.subject import Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -97,6 +99,31 @@ def test_a_time_out_below_the_deadline_of_the_code(tmp_path: Path) -> None:
         hits_of_code = list(RULES["EPM016"].check(Subject(document, job=job)))
         assert len(hits_of_code) == found
     assert "deadline of 570 s" in hits_of_code[0].what
+
+
+@pytest.mark.parametrize(
+    ("zone", "schedule", "what"),
+    [
+        ("CET-1CEST,M3.5.0,M10.5.0/3", {"cronExpression": "30 2 * * *"}, "left out|comes twice"),
+        ("EST5EDT,M3.2.0,M11.1.0", {"cronExpression": "0 1-2 * * *"}, "01:00 comes twice"),
+        ("EST5EDT,M3.2.0,M11.1.0", {"runAt": "2031-03-09T02:05"}, "02:05 is left out on 2031-03-0"),
+        ("EST5EDT,M3.2.0,M11.1.0", {"runAt": "2031-03-09T02:05Z"}, ""),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", {"cronExpression": "30 4 * * *"}, ""),
+        ("UTC", {"cronExpression": "30 2 * * *"}, ""),
+        ("UTC", {"runAt": "9999-12-31T02:05"}, ""),
+        ("UTC", {"runAt": "0001-01-01T02:05"}, ""),
+    ],
+)
+def test_runs_when_clocks_change(
+    time_zone: Callable[[str], None], zone: str, schedule: dict[str, str], what: str
+) -> None:
+    """A note, with the day, for the time zone of the machine that looks."""
+    time_zone(zone)
+    found = hits("EPM028", schedule=schedule)
+    assert len(found) == bool(what)
+    for hit in found:
+        assert re.search(what, hit.what)
+        assert hit.pointer == f"/schedule/{next(iter(schedule))}"
 
 
 def test_time_outs_of_all_tasks_count() -> None:

@@ -21,12 +21,12 @@ _START = datetime(2026, 3, 2, 12, 0, 30, tzinfo=UTC)
 class Plan:
     """A scheduler over a list of jobs, with a clock that moves by steps only."""
 
-    def __init__(self, *jobs: dict[str, Any]) -> None:
+    def __init__(self, *jobs: dict[str, Any], start: datetime = _START) -> None:
         self.jobs = list(jobs)
         self.trace = Trace()
         self.started: list[tuple[str, str, str]] = []
         self.contexts: list[object] = []
-        self.clock = Clock(_START, seconds=lambda: 0.0)
+        self.clock = Clock(start, seconds=lambda: 0.0)
         self.scheduler = Scheduler(self.clock, lambda: self.jobs, self._start_run, self.trace)
 
     def _start_run(self, job: Mapping[str, Any], trigger: str, context: object = None) -> str:
@@ -53,6 +53,26 @@ def test_interval_starts_after_one_whole_interval() -> None:
         ("12:31", "a", "interval"),
         ("13:01", "a", "interval"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("day", "daily"),
+    [("2027-03-28", []), ("2026-10-25", ["00:30", "01:30"]), ("2026-12-01", ["01:30"])],
+)
+def test_the_hour_in_which_clocks_change(
+    time_zone: Callable[[str], None], day: str, daily: list[str]
+) -> None:
+    """A daily job has no run on the day without its time, and two on the day that has it twice.
+
+    That is from midnight to two o'clock in UTC, in which an hourly job has two runs on each day.
+    """
+    time_zone("CET-1CEST,M3.5.0,M10.5.0/3")
+    crons = {"daily": "30 2 * * *", "hourly": "30 * * * *"}
+    jobs = [{"id": name, "schedule": {"cronExpression": cron}} for name, cron in crons.items()]
+    plan = Plan(*jobs, start=datetime.fromisoformat(f"{day}T00:00Z") - timedelta(seconds=1))
+    started = plan.during(lambda: plan.clock.advance(minutes=91))
+    assert [at for at, job, _ in started if job == "daily"] == daily
+    assert [at for at, job, _ in started if job == "hourly"] == ["00:30", "01:30"]
 
 
 def test_interval_of_a_new_or_changed_job_begins_when_it_is_seen() -> None:
