@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as in `typing`, which a file of the author may shadow
 if TYPE_CHECKING:
     from epm_task.contract.topic import Topic
     from epm_task.errors import (
@@ -55,10 +53,18 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that a task pays only for what it uses."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from epm_task.runtime.start_up import collector_paused  # noqa: PLC0415  # only who imports late
+    try:
+        from importlib import import_module  # noqa: PLC0415  # as all of Python's that is used here
 
-    with collector_paused():
-        value: object = getattr(import_module(_HOMES.get(name, "epm_task.errors")), name)
+        from epm_task.runtime.start_up import collector_paused  # noqa: PLC0415  # who imports late
+
+        with collector_paused():
+            value: object = getattr(import_module(_HOMES.get(name, "epm_task.errors")), name)
+    except Exception as error:
+        from epm_task.shadows import raise_shadow  # noqa: PLC0415  # a failure only
+
+        raise_shadow(error)
+        raise
     globals()[name] = value
     return value
 

@@ -1,6 +1,11 @@
 """Run `epm-task` as `python -m epm_task`."""
 
 if __name__ == "__main__":
-    from epm_task.cli.main import main
+    try:
+        from epm_task.cli.main import main
+    except (Exception, SystemExit) as error:
+        from epm_task.shadows import raise_shadow
 
+        raise_shadow(error)
+        raise
     main()

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "epm_task"
 FLOORS = {
     "exit_code": 0,
     "errors": 0,
+    "shadows": 0,
     "files": 0,
     "trust": 0,
     "below": 0,
@@ -46,6 +47,7 @@ NEIGHBOURS = {
 LIBRARIES = {
     "exit_code": set(),
     "errors": set(),
+    "shadows": set(),
     "files": set(),
     "trust": set(),
     "below": set(),

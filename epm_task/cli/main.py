@@ -68,8 +68,18 @@ def _exit_code_of(error: EpmTaskError) -> int:
     return getattr(error, "exit_code", _WRONG_USE)
 
 
+def _shadowed(error: Exception) -> int | None:
+    """Name the file that hides a module from us, when that is the cause; None for another."""
+    from epm_task.shadows import shadow_of  # noqa: PLC0415  # a failure only
+
+    found = shadow_of(error)
+    return _explain(EpmTaskError(*found), ExitCode.FAILED) if found else None
+
+
 def _missing(error: ModuleNotFoundError) -> int:
     """Say how to get a package that only the command line needs."""
+    if (code := _shadowed(error)) is not None:
+        return code
     package = error.name or __package__
     if package.startswith("epm_task"):
         return _defect(error)
@@ -97,6 +107,8 @@ def _correct(error: Any) -> int:
 
 
 def _defect(error: Exception) -> int:
+    if (code := _shadowed(error)) is not None:
+        return code
     if "-v" in sys.argv or "--verbose" in sys.argv:
         traceback.print_exception(error)
     what = f"this is a defect of epm-task ({type(error).__name__}: {error})"

@@ -26,6 +26,7 @@ from epm_task.job.merge import merge
 from epm_task.job.project import BadProject, find_project, read_table
 from epm_task.runtime.manifest import NAME as MANIFEST
 from epm_task.runtime.manifest import VERSION, describe_files
+from epm_task.shadows import described, shadows_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,6 +98,9 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
     place = output / "Jobs" / "bin" / program.command
     check_place(place)
     program.included()  # a name that is wrong is found before anything is built
+    needed = {module.partition(".")[0] for module in program.modules}
+    for file, name in shadows_in(str(program.root), needed):
+        raise FreezeError(*described(file, name, "the program needs that module"))
     source = source_of(program.file)
     output.mkdir(parents=True, exist_ok=True)
     with (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from epm_task.errors import EpmTaskError
 from epm_task.job.job import Job
 from epm_task.runtime.task import LOOKED_AT, Task
+from epm_task.shadows import described, shadow, shadow_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,12 +79,17 @@ def read_task_file(path: Path) -> TaskFile:
     if spec is None or spec.loader is None:
         raise TaskFileError(f"{path} is not a Python file", fix="give a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    with _importing_from(package.root if package else path.resolve().parent, name):
+    folder = package.root if package else path.resolve().parent
+    if file := shadow("epm_task", str(folder)):  # no task there can import this package
+        raise TaskFileError(*described(file, "epm_task"))
+    with _importing_from(folder, name):
         sys.modules[name] = module  # dataclasses, pydantic and `Task.siblings` look there
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             del sys.modules[name]
+            if shadowed := shadow_of(error):
+                raise TaskFileError(*shadowed) from error
             why = f"{type(error).__name__}: {error}"
             command = f"-m {package.name}` in {package.root}" if package else f"{path}`"
             fix = f"`python {command.replace('`', ' --help`')} must work"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from epm_task.contract.json_text import parse_object
-from epm_task.errors import HandlerCrashed, ResultNotSerializable, TaskError
+from epm_task.errors import DefinitionError, HandlerCrashed, ResultNotSerializable, TaskError
 from epm_task.exit_code import AUTHOR_CODES, ExitCode, describe
 from epm_task.runtime.result import encode_object
 
@@ -121,6 +121,8 @@ class Outcome(NamedTuple):
     @classmethod
     def of_crash(cls, crash: BaseException) -> Outcome:
         """Return the outcome of a handler that let *crash* escape."""
+        if shadowed := shadowed_by(crash):
+            return cls.of_error(shadowed)
         return cls.of_error(HandlerCrashed(f"the handler raised {raised_at(crash)}"))
 
     @classmethod
@@ -184,6 +186,14 @@ def raised_at(error: BaseException) -> str:
         frame = frame.tb_next
     where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
     return f"{type(error).__name__} at {where}"
+
+
+def shadowed_by(error: BaseException) -> DefinitionError | None:
+    """Return what to say when a file beside the program is the cause of *error*; else None."""
+    from epm_task.shadows import shadow_of  # noqa: PLC0415  # a failure only
+
+    found = shadow_of(error)
+    return DefinitionError(*found) if found else None
 
 
 def parse_result(stdout: bytes) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from epm_task.contract.names import API_BASE_ARGUMENT
 from epm_task.errors import InvocationError, SystemExhausted
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.invocation import RUNTIME_ARGUMENTS, information_asked_for, task_asked_for
-from epm_task.runtime.outcome import Outcome
+from epm_task.runtime.outcome import Outcome, shadowed_by
 from epm_task.runtime.start_up import collector_paused
 from epm_task.runtime.stop import Stop
 
@@ -43,6 +43,10 @@ def main(tasks: Tasks, argv: Sequence[str], streams: StandardStreams) -> NoRetur
         if (exhausted := SystemExhausted.of(error)) is None:
             raise
         outcome = Outcome.of_error(exhausted)
+    except Exception as error:
+        if (shadowed := shadowed_by(error)) is None:
+            raise
+        outcome = Outcome.of_error(shadowed)
     os._exit(outcome.write(streams))  # no thread can keep the process
 
 

@@ -127,8 +127,13 @@ class Task(Generic[P, R_co]):
         if helps_multiprocessing(process_arguments()):
             # Here, as what it calls is defined now. By name: a build must not take it along.
             import_module("multiprocessing.spawn").freeze_support()
-        from epm_task.runtime.program import main  # noqa: PLC0415  # only a program needs it
+        try:
+            from epm_task.runtime.program import main  # noqa: PLC0415  # only a program needs it
+        except Exception as error:
+            from epm_task.shadows import raise_shadow  # noqa: PLC0415  # a failure only
 
+            raise_shadow(error)
+            raise
         main(
             {name: (task.handler, task.declaration) for name, task in self.siblings().items()},
             process_arguments() if argv is None else list(argv),
