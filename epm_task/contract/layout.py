@@ -6,7 +6,7 @@ import re
 import shutil
 import stat
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.json_text import BadJson, read_object
@@ -28,6 +28,8 @@ PRESETS: Final = {
 PORTS_SECTION: Final = "Settings"
 HTTPS_PORT_KEY: Final = "KestrelHttpsPort"
 HTTP_PORT_KEY: Final = "KestrelHttpPort"
+#: In the same object: the programs that are let in when users run them who are not administrators.
+ALLOWED_EXECUTABLES_KEY: Final = "AllowedNonAdminExecutables"
 #: The log of what tasks publish, and the run history of this package's agent, which lies beside it.
 KEEPER_LOG: Final = "KeeperLogger.log"
 RUN_HISTORY: Final = "runs.jsonl"
@@ -102,6 +104,26 @@ class AgentRoot:
         section = read_object(self.appsettings).get(PORTS_SECTION)
         named = section if isinstance(section, dict) else {}
         return _port(named.get(HTTPS_PORT_KEY)), _port(named.get(HTTP_PORT_KEY))
+
+
+def allowed_executables(appsettings: Mapping[str, Any]) -> list[str] | None:
+    """Return the names in `AllowedNonAdminExecutables`, None when the file has no such list."""
+    section = appsettings.get(PORTS_SECTION)
+    named = section.get(ALLOWED_EXECUTABLES_KEY) if isinstance(section, dict) else None
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else None
+
+
+def program_name(task: Mapping[str, Any]) -> str:
+    """Return the name of a task's program as that list has it: without path and `.exe`."""
+    given = task.get("executablePath") or task.get("command")
+    name = PureWindowsPath(given).name if isinstance(given, str) else ""
+    return name[: -len(".exe")] if name.casefold().endswith(".exe") else name
+
+
+def is_listed(name: str, allowed: Iterable[str], platform: str = sys.platform) -> bool:
+    """Return whether a program is in that list; the case counts, except on Windows."""
+    key = str.casefold if platform == "win32" else str
+    return key(name) in map(key, allowed)
 
 
 def find_root(given: Path | None, presets: Iterable[str] | None = None) -> AgentRoot | None:

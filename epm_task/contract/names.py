@@ -40,6 +40,8 @@ ExecutionType = Literal["Service", "User", "UserDesktop", "UserElevated"]
 EXECUTION_TYPES: Final[tuple[ExecutionType, ...]] = get_args(ExecutionType)
 #: The account of the agent itself, and the only one whose stdout it reads.
 SERVICE: Final = "Service"
+#: The accounts of users who need not be administrators.
+NON_ADMIN_TYPES: Final = ("User", "UserDesktop")
 
 #: Where an entry of `parameters` has its default: in the documented key, else in the other one.
 DEFAULT_KEYS: Final = ("default", "defaultValue")

@@ -7,6 +7,7 @@ import json
 import ssl
 import sys
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import paho.mqtt.client as paho
@@ -24,7 +25,8 @@ from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
 
@@ -336,6 +338,29 @@ def test_execution_type_has_two_spellings(agent: Agent, key: str) -> None:
     run = agent.run_job({"id": "who", "name": "W", "tasks": tasks})
     assert run.exit_code == 0
     assert any("asks for ExecutionType UserDesktop" in event.what for event in run.trace)
+
+
+@pytest.mark.parametrize(("allowed", "exit_code"), [(["other"], 77), (["python3", "hello"], 0)])
+def test_programs_of_users_must_be_listed(
+    tmp_path: Path, allowed: list[str], exit_code: int
+) -> None:
+    """In `appsettings.json`, by base name; else they are not registered, and the trace says so."""
+    section = {"AllowedNonAdminExecutables": allowed}
+    (tmp_path / "appsettings.json").write_text(json.dumps({"Settings": section}))
+    program = tmp_path / "Jobs" / "bin" / "hello" / "hello"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HELLO}" "$@"\n')
+    program.chmod(0o755)
+    with Agent(tmp_path) as agent:
+        line = f'--keeper-api-base={{KeeperApiBaseUrl}} --ca-file="{agent.ca}"'
+        line += " --registration-timeout=0.5"
+        task = {"id": "t", "command": "hello", "arguments": line, "ExecutionType": "User"}
+        topics = {"allowedPublications": ["KeeperLogger"]}
+        job = {"id": "hello", "name": "H", "tasks": [task], "mqttTopics": topics}
+        run = agent.run_job(job)
+    assert run.exit_code == exit_code, run.stderr
+    refused = [str(event) for event in run.denials if "AllowedNonAdminExecutables" in str(event)]
+    assert bool(refused) == (exit_code == 77)
 
 
 def test_a_startup_run_may_overlap_the_first_interval_run(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _CHECKS: Final = {
     "job": check_job.check_job,
     "drift": check_job.check_drift,
     "binary": check_binary.check_binaries,
+    "allowed list": check_binary.check_listed,
     "topics": check_job.check_topics,
     "plugin": check_job.check_plugins,
     "last run": check_job.check_last_run,

@@ -28,7 +28,7 @@ from epm_task.admin.doctor.finding import (
     unknown,
     warning,
 )
-from epm_task.admin.errors import AdminUnreachable, CredentialRefused
+from epm_task.admin.errors import AdminError, AdminUnreachable, CredentialRefused
 from epm_task.admin.exchange import Call, admin_address
 from epm_task.admin.follow import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
@@ -48,6 +48,7 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from epm_task.admin.doctor.finding import Setup
     from epm_task.contract.layout import AgentRoot
@@ -334,21 +335,27 @@ def _examine_broker(address: tuple[str, int], setup: Setup) -> Finding | None:
     credential = setup.settings.credential
     try:
         BrokerRecords(address, credential, setup.job_id or "").close()
-    except CredentialRefused:
+    except (AdminUnreachable, CredentialRefused) as error:
+        # A certificate that is refused may end the connection before there is an answer.
+        refused = error if credential.certificate is None else _refusal(address, credential.ca)
+        if not isinstance(refused, CredentialRefused):
+            return problem("broker", error.what, error.why, fix=error.fix)
+        fix = "tasks that the agent starts are let in by their process, not by a certificate"
         if credential.certificate is None:
-            return ok(
-                "broker",
-                f"{place} answers over TLS, and does not let this process in, as it must be",
-                fix="tasks that the agent starts are let in by their process",
-            )
-        return warning(
-            "broker",
-            f"{place} answers over TLS, and lets in neither this process nor its certificate",
-            fix="tasks that the agent starts are let in by their process, not by a certificate",
-        )
-    except AdminUnreachable as error:
-        return problem("broker", error.what, error.why, fix=error.fix)
+            what = f"{place} answers over TLS, and does not let this process in, as it must be"
+            return ok("broker", what, fix=fix)
+        what = f"{place} answers over TLS, and lets in neither this process nor its certificate"
+        return warning("broker", what, fix=fix)
     return ok("broker", f"{place} answers over TLS, and lets an administrator read KeeperLogger")
+
+
+def _refusal(address: tuple[str, int], ca: Path | None) -> AdminError | None:
+    """Return what a caller without a certificate is told."""
+    try:
+        BrokerRecords(address, Credential(ca=ca), "").close()
+    except AdminError as error:
+        return error
+    return None
 
 
 def _broker_on_disk(root: AgentRoot) -> tuple[str, int] | None:

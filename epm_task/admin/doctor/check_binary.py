@@ -11,11 +11,27 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
-from epm_task.admin.doctor.finding import Finding, is_there, ok, problem, unknown, warning
+from epm_task.admin.doctor.finding import (
+    Finding,
+    is_there,
+    ok,
+    problem,
+    read_there,
+    unknown,
+    warning,
+)
 from epm_task.contract.cannot_start import find_obstacle, find_script_fault, missing_program
 from epm_task.contract.executable import HEAD_BYTES, machines_of
-from epm_task.contract.layout import SCRIPT_TYPES, find_program
-from epm_task.contract.names import allowed_systems, os_name
+from epm_task.contract.json_text import BadJson
+from epm_task.contract.layout import (
+    ALLOWED_EXECUTABLES_KEY,
+    SCRIPT_TYPES,
+    allowed_executables,
+    find_program,
+    is_listed,
+    program_name,
+)
+from epm_task.contract.names import NON_ADMIN_TYPES, allowed_systems, execution_type_of, os_name
 from epm_task.errors import UnsafeConfiguration, sentence
 from epm_task.trust import check_folder, open_file, open_regular
 
@@ -41,6 +57,38 @@ def check_binaries(setup: Setup) -> Iterator[Finding]:
             yield from _kind(path)
         else:
             yield _missing(task, folder)
+
+
+def check_listed(setup: Setup) -> Iterator[Finding]:
+    """Look whether the agent lists the programs that users who are not administrators run."""
+    users = [task for task in setup.tasks if execution_type_of(task) in NON_ADMIN_TYPES]
+    if not users or os_name() not in allowed_systems(setup.document or {}):
+        return
+    if setup.root is None:
+        fix = "give the agent's --agent-root"
+        yield unknown("allowed list", "which programs users may run only its folder tells", fix=fix)
+        return
+    file = setup.root.appsettings
+    try:
+        allowed = allowed_executables(read_there(file) or {})
+    except BadJson as error:
+        yield unknown("allowed list", f"{file}: {error.what}", error.why, fix=error.fix)
+        return
+    for name in dict.fromkeys(map(program_name, users)):
+        fix = f'add "{name}" to {ALLOWED_EXECUTABLES_KEY} in Settings of {file}, restart the agent'
+        if allowed is None:
+            what = f"whether the agent lets in {name} of a user is not known"
+            yield unknown("allowed list", what, f"no {ALLOWED_EXECUTABLES_KEY} in {file}", fix=fix)
+        elif is_listed(name, allowed):
+            yield ok("allowed list", f"{name} is in {ALLOWED_EXECUTABLES_KEY}")
+        else:
+            yield problem(
+                "allowed list",
+                f"{name} is not in {ALLOWED_EXECUTABLES_KEY}",
+                "of a user who is not an administrator the agent answers it 403, and the task "
+                "ends with exit code 77",
+                fix=fix,
+            )
 
 
 def _place(task: dict[str, Any], folder: Path | None) -> Path | None:

@@ -81,7 +81,7 @@ def is_there(path: Path) -> bool:
 
 
 def read_there(path: Path) -> Document | None:
-    """Return the JSON object in a file, None when there is no file.
+    """Return the JSON object in a file, None when the file is absent.
 
     Raises:
         BadJson: It holds no JSON object, or must not be read.

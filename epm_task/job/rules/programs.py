@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 
-from epm_task.contract.names import SERVICE, execution_type_of
+from epm_task.contract.layout import program_name
+from epm_task.contract.names import NON_ADMIN_TYPES, SERVICE, execution_type_of
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:
@@ -110,6 +111,30 @@ def some_system(subject: Subject) -> Iterator[Hit]:
     """
     if not subject.systems:
         yield Hit("/osFilter", "osFilter excludes every system", 'allow one, or "enabled": false')
+
+
+@rule("EPM030", "program that the agent must list", "info")
+def program_of_a_user(subject: Subject) -> Iterator[Hit]:
+    """In the session of a user who is not an administrator the agent lets in listed programs only.
+
+    The list is `AllowedNonAdminExecutables`, in `Settings` of `appsettings.json` on each machine:
+    base names, without path and `.exe`. A `User` or `UserDesktop` task whose program is not in it
+    gets 403 and no broker. Only a machine can tell whether it is there, and `epm-task doctor --job
+    ID` does. Ignore this rule when the list is taken care of.
+
+    - wrong: `"ExecutionType": "User", "command": "probe"`
+    - right: `"ExecutionType": "Service", "command": "probe"`
+    """
+    for task in subject.tasks:
+        kind, name = execution_type_of(task.fields), program_name(task.fields)
+        if kind in NON_ADMIN_TYPES and name:
+            key = "ExecutionType" if "ExecutionType" in task.fields else "executionType"
+            yield Hit(
+                task.at(key),
+                f"as {kind} the program {name!r} gets 403, unless the agent lists it",
+                f'add "{name}" to AllowedNonAdminExecutables in Settings of appsettings.json on '
+                "each machine, or run the task as Service",
+            )
 
 
 def _misfits(path: str, systems: frozenset[str]) -> str:

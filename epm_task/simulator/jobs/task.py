@@ -19,11 +19,19 @@ from epm_task.contract.cannot_start import (
     explain_failed_start,
     missing_program,
 )
-from epm_task.contract.layout import find_program
+from epm_task.contract.json_text import BadJson, read_object
+from epm_task.contract.layout import (
+    ALLOWED_EXECUTABLES_KEY,
+    allowed_executables,
+    find_program,
+    is_listed,
+    program_name,
+)
 from epm_task.contract.names import (
     JOB_ID_VARIABLE,
     JOB_NAME_VARIABLE,
     LONGEST_SECONDS,
+    NON_ADMIN_TYPES,
     SERVICE,
     execution_type_of,
 )
@@ -173,9 +181,25 @@ class TaskRunner:
         except OSError as error:
             path = env.get("PATH")
             raise explain_failed_start(error, program, argv, cwd=cwd, search_path=path) from error
-        self._register(process)
+        if self._is_admitted(task):
+            self._register(process)
         self._live.started(process)
         return process
+
+    def _is_admitted(self, task: Mapping[str, Any]) -> bool:
+        """Return whether the process may be registered; a file without a list admits all."""
+        if execution_type_of(task) not in NON_ADMIN_TYPES:
+            return True
+        try:
+            allowed = allowed_executables(read_object(self._all.root.appsettings))
+        except BadJson:
+            return True
+        name = program_name(task)
+        if allowed is None or is_listed(name, allowed):
+            return True
+        reason = f"{name} is not in {ALLOWED_EXECUTABLES_KEY} of appsettings.json"
+        self._note("refused", "a user's process was not registered", reason=reason, denied=True)
+        return False
 
     def _register(self, process: TaskProcess) -> None:
         topics = self._job.get("mqttTopics") or {}

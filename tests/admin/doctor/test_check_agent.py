@@ -123,6 +123,7 @@ def another_user() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("closed", "unseen"),
     [
+        ("appsettings.json", {"agent root", "allowed list"}),
         (".", {"agent root", "job", "plugin", "last run", "log"}),
         ("Jobs", {"agent root", "job"}),
         ("Jobs/bin", {"binary"}),
@@ -141,9 +142,10 @@ def test_what_this_user_may_not_read_is_unknown(closed: str, unseen: set[str]) -
     with second_user.shared_folder() as folder, socket.socket() as free:
         root = AgentRoot(folder / "agent")
         run = {"id": "r", "jobId": "probe", "exitCode": 0}
+        program = {"id": "one", "command": "probe", "ExecutionType": "User"}
         for name, text in {
-            "appsettings.json": "{}",
-            "Jobs/probe.json": json.dumps(job_document()),
+            "appsettings.json": '{"Settings": {"AllowedNonAdminExecutables": ["probe"]}}',
+            "Jobs/probe.json": json.dumps(job_document(tasks=[program])),
             "Jobs/bin/probe/probe": "#!/bin/sh\n",
             "Plugins/Some.json": "{}",
             "Log/runs.jsonl": json.dumps(run),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers.garbling import garbled
 
-from epm_task.admin.doctor.check_binary import check_binaries, read_executable
+from epm_task.admin.doctor.check_binary import check_binaries, check_listed, read_executable
 from epm_task.admin.doctor.check_job import check_drift, check_topics
 from epm_task.admin.doctor.finding import State
 
@@ -117,6 +117,32 @@ def test_one_file_is_seen_by_what_the_archive_holds(
     if beside:
         (tmp_path / "_internal").mkdir()
     assert read_executable(written(tmp_path, elf(0x3E) + bytes(64) + data)).one_file == packer
+
+
+@pytest.mark.parametrize(
+    ("appsettings", "state"),
+    [
+        ('{"Settings": {"AllowedNonAdminExecutables": ["other", "probe"]}}', "ok"),
+        ('{"Settings": {"AllowedNonAdminExecutables": ["other", "probe.exe", 5]}}', "problem"),
+        ('{"Settings": {"AllowedNonAdminExecutables": []}}', "problem"),
+        ('{"Settings": {"AllowedNonAdminExecutables": "probe"}}', "unknown"),
+        ('{"AllowedNonAdminExecutables": ["probe"], "Settings": 5}', "unknown"),
+        ("{", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_the_agent_lists_what_users_run(
+    tmp_path: Path, appsettings: str | None, state: str
+) -> None:
+    """A service, and who runs elevated, need no entry."""
+    if appsettings is not None:
+        (tmp_path / "appsettings.json").write_text(appsettings)
+    for kind, states in (("User", [state]), ("UserDesktop", [state]), ("UserElevated", [])):
+        setup = with_document(tmp_path, tasks=[{"command": "probe", "ExecutionType": kind}])
+        assert [found for found, _ in seen(check_listed, setup)] == states
+    setup.root = None
+    setup.document = {"tasks": [{"command": "probe", "executionType": "User"}]}
+    assert [found for found, _ in seen(check_listed, setup)] == ["unknown"]
 
 
 @settings(deadline=None)  # a busy machine

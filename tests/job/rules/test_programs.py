@@ -67,6 +67,27 @@ def test_results_come_from_services(task: dict[str, Any], found: int) -> None:
     assert len(hits("EPM018", task={"MergeStdoutJsonIntoContext": True, **task})) == found
 
 
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ({}, None),
+        ({"ExecutionType": "Service"}, None),
+        ({"ExecutionType": "UserElevated"}, None),
+        ({"ExecutionType": ["User"]}, None),
+        ({"ExecutionType": "User", "command": ""}, None),
+        ({"ExecutionType": "User"}, "probe"),
+        ({"executionType": "UserDesktop"}, "probe"),
+        ({"ExecutionType": "User", "executablePath": r"C:\Tools\Scan.EXE"}, "Scan"),
+        ({"ExecutionType": "User", "executablePath": "/opt/scan/scan.py"}, "scan.py"),
+    ],
+)
+def test_a_program_of_a_user_must_be_listed(task: dict[str, Any], name: str | None) -> None:
+    """By its base name; an administrator's need not."""
+    found = hits("EPM030", task=task)
+    assert [hit.pointer for hit in found] == ([f"/tasks/0/{next(iter(task))}"] if name else [])
+    assert all(f'add "{name}" to AllowedNonAdminExecutables' in hit.fix for hit in found)
+
+
 def test_one_system_is_enough() -> None:
     """An absent key allows."""
     assert hits("EPM023", osFilter={"windows": False, "linux": False}) == []
