@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from peers import second_user
 
 from epm_task.contract.layout import PRESETS, AgentRoot, find_program, find_root
 
@@ -87,6 +88,19 @@ def test_the_first_preset_that_exists_is_the_root(tmp_path: Path) -> None:
     assert given is not None
     assert given.path == tmp_path / "no"
     assert set(PRESETS) == {"win32", "darwin", "linux"}
+
+
+@second_user.needs_second_user
+def test_a_preset_that_is_closed_to_this_user_may_be_the_root() -> None:
+    """Then its checks say what cannot be read; a file is no root."""
+    with second_user.shared_folder() as folder:
+        (folder / "closed").mkdir(mode=0o700)
+        (folder / "file").touch()
+        presets = [str(folder / "file"), str(folder / "closed" / "agent"), str(folder)]
+        with second_user.this_process():
+            found = find_root(None, presets)
+        assert found is not None
+        assert found.path == folder / "closed" / "agent"
 
 
 def _file(path: Path, text: str = "", *, mode: int = 0o755) -> Path:

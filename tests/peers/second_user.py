@@ -119,6 +119,16 @@ def second_user(code: str, *arguments: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def this_process() -> Iterator[None]:
+    """Be the second user in this process until the end of the block."""
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@contextlib.contextmanager
 def shared_folder() -> Iterator[Path]:
     """Make a folder that the second user can reach, and remove it with all that it holds."""
     with tempfile.TemporaryDirectory(prefix="epm-task-two-users-") as name:

@@ -85,7 +85,7 @@ def check_listed(setup: Setup) -> Iterator[Finding]:
             yield problem(
                 "allowed list",
                 f"{name} is not in {ALLOWED_EXECUTABLES_KEY}",
-                "of a user who is not an administrator the agent answers it 403, and the task "
+                "to a user who is not an administrator the agent answers 403, and the task "
                 "ends with exit code 77",
                 fix=fix,
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +21,6 @@ from epm_task.admin.settings import DEFAULT_BASE_URL
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from epm_task.testing import Agent
@@ -109,16 +107,6 @@ def test_a_broker_that_nobody_can_find_is_unknown() -> None:
     assert (state, "where the broker is only tasks may ask" in what) == ("unknown", True)
 
 
-@contextmanager
-def another_user() -> Iterator[None]:
-    """Be the second user in this process until the end of the block."""
-    os.seteuid(second_user.NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @second_user.needs_second_user
 @pytest.mark.parametrize(
     ("closed", "unseen"),
@@ -160,7 +148,7 @@ def test_what_this_user_may_not_read_is_unknown(closed: str, unseen: set[str]) -
         setup = setup_of(root.path, url, job_id="probe", plugins=("Some",))
         path = root.path / closed
         path.chmod(0o700 if path.is_dir() or path.suffix == "" else 0o600)
-        with another_user():
+        with second_user.this_process():
             found = [*examine(setup)]
     unknown = {each.check for each in found if each.state is State.UNKNOWN}
     assert unknown == unseen | {"credential", "broker"}
