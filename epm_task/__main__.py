@@ -2,6 +2,9 @@
 
 if __name__ == "__main__":
     try:
+        from epm_task.cli.interruption import leave_at_once
+
+        leave_at_once()
         from epm_task.cli.main import main
     except (Exception, SystemExit) as error:
         from epm_task.shadows import raise_shadow

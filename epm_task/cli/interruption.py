@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -33,6 +34,26 @@ def stop_signals_to(handler: Callable[[int, FrameType | None], object]) -> Itera
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def leave_at_once() -> None:
+    """Let Ctrl-C end the process from now on, with 130: nothing has begun that must be cleaned up.
+
+    An exception would be lost, or shown, in the middle of an import.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # `&` in a script ignores it
+        signal.signal(signal.SIGINT, _leave)
+
+
+def raise_again() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again: a verb begins."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"epm-task: stopped\n")
+    os._exit(128 + number)
 
 
 class Interruption:

@@ -206,7 +206,8 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
     """Start a run; with --wait show its records on stderr and exit with its exit code.
 
     The agent notes the end of a run in its run history, below --agent-root. Without it only records
-    can be followed, until --timeout or Ctrl-C, and the exit code is 1: the end was not seen.
+    can be followed, until --timeout, and the exit code is 1: the end was not seen. Ctrl-C ends with
+    130, and the run goes on.
 
     Example: epm-task jobs trigger key-scanner Root=/etc --wait --agent-root ./agent
     """

@@ -14,8 +14,6 @@ from epm_task.errors import EpmTaskError, TaskError, UnsafeConfiguration
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.streams import open_missing_descriptors
 
-#: As shells have it: 128 + SIGINT.
-_INTERRUPTED = 130
 #: Of a command line that cannot be carried out, as other tools have it.
 _WRONG_USE = 2
 #: Import names of what the extra `freeze` adds to `tools`.
@@ -36,6 +34,8 @@ def main() -> NoReturn:
         sys.exit(0)
     try:
         code = _run_verb()
+    except KeyboardInterrupt:  # while modules were imported
+        code = _explain(EpmTaskError("stopped"), ExitCode.SIGINT)
     except ModuleNotFoundError as error:
         code = _missing(error)
     except EpmTaskError as error:
@@ -57,7 +57,7 @@ def _run_verb() -> int | None:
     try:
         code: int | None = app(prog_name="epm-task", standalone_mode=False)
     except typer.Abort:
-        return _explain(EpmTaskError("stopped"), _INTERRUPTED)
+        return _explain(EpmTaskError("stopped"), ExitCode.SIGINT)
     return code
 
 

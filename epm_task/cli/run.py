@@ -326,10 +326,11 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
     record: _Record = None,
     trace: _Trace = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
 
-    It prints where everything is, then every decision on stderr.
+    It prints where everything is, then every decision on stderr. Ctrl-C ends with 130, as in every
+    verb, SIGTERM with 0.
 
     Example: epm-task agent --root ./agent --https-port 6889 --mqtt-port 8675 --trust tree
     """
@@ -349,14 +350,17 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
         record_file=record,
         trace_file=trace,
     )
-    asyncio.run(_serve(LocalAgent(root.absolute(), chosen), as_json=as_json))
+    number = asyncio.run(_serve(LocalAgent(root.absolute(), chosen), as_json=as_json))
+    return ExitCode.SIGINT if number == signal.SIGINT else ExitCode.OK
 
 
-async def _serve(local: LocalAgent, *, as_json: bool) -> None:
+async def _serve(local: LocalAgent, *, as_json: bool) -> int:
+    """Return the number of the signal that stopped the agent."""
     view = LiveView(verbose=True)
     local.trace.subscribe(view.event)
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    with stop_signals_to(lambda *_: loop.call_soon_threadsafe(stopped.set)):
+    loop, number = asyncio.get_running_loop(), 0
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    with stop_signals_to(lambda each, _: loop.call_soon_threadsafe(signals.put_nowait, each)):
         async with local:
             local.history.on_end = view.last_words
             facts = {**local.facts(), "pid": os.getpid()}
@@ -366,12 +370,13 @@ async def _serve(local: LocalAgent, *, as_json: bool) -> None:
                 typer.echo(
                     "\n".join(f"{name.replace('_', ' '):<11}  {facts[name]}" for name in facts)
                 )
-            while not stopped.is_set():
+            while not number:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1):
-                        await stopped.wait()
+                        number = await signals.get()
                 view.settle()
             view.say("stopping; running tasks are ended first")
+    return number
 
 
 def _delay(text: str) -> float | tuple[float, float]:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from epm_task import __version__
+from epm_task.cli.interruption import raise_again
 
 #: Long enough for a whole sentence; the formatter wraps it.
 _SENTENCE = 200
@@ -53,7 +54,9 @@ class VerbGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Return the verb that is called, loaded now; its entry in the list is only a name."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name in _MODULES else command, rest
+        command = load(name) if name in _MODULES else command
+        raise_again()
+        return name, command, rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the sections in the order in which their first verbs were registered."""

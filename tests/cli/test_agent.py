@@ -61,7 +61,7 @@ def refused(*options: object) -> str:
 
 
 def test_table_for_people(tmp_path: Path) -> None:
-    """Without `--json` a short table says where everything is, and SIGINT ends the agent with 0."""
+    """Without `--json` a short table says where everything is; Ctrl-C ends the agent with 130."""
     root = tmp_path / "agent"
     with running("agent", "--root", root, scratch=tmp_path) as command:
         assert command.process.stdout
@@ -73,7 +73,7 @@ def test_table_for_people(tmp_path: Path) -> None:
         assert "\x1b" not in "".join(lines)
         command.process.send_signal(signal.SIGINT)
         ended = command.end()
-        assert (ended.code, ended.err[-1]) == (0, "stopping; running tasks are ended first")
+        assert (ended.code, ended.err[-1]) == (130, "stopping; running tasks are ended first")
         assert command.leftovers() == []
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
-from cli.command import SLEEPER, STUBBORN, running, task_file
+from admin.admin_files import add_binary, job_document, options_of
+from cli.command import HELLO, SLEEPER, STUBBORN, Running, running, task_file, wait_until
 from peers.patience import PATIENCE
 
 from epm_task.cli.interruption import Interruption, stop_signals, stop_signals_to
+from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +73,69 @@ def test_import_that_hangs_can_be_stopped(tmp_path: Path) -> None:
         assert ended.code == 130
         assert "Traceback" not in "\n".join(ended.err)
         assert command.leftovers() == []
+
+
+def hear_ctrl_c() -> None:
+    """Take Ctrl-C, which a script that starts the tests with `&` has ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def ctrl_c(command: Running, word: str) -> None:
+    """Press it when *word* has come; it ends with 130, without a traceback, and nothing is left."""
+    command.read_until(word)
+    command.process.send_signal(signal.SIGINT)
+    ended = command.end()
+    assert (ended.code, "Traceback" in "\n".join(ended.err)) == (130, False), ended
+    assert command.leftovers() == []
+
+
+@pytest.mark.parametrize("module", ["typer", "psutil"])
+def test_ctrl_c_while_the_command_is_imported(tmp_path: Path, module: str) -> None:
+    """No verb has begun."""
+    text = "import sys, time\nprint('imports', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
+    task_file(tmp_path, text, f"{module}.py")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    more: dict[str, Any] = {"env": {"PYTHONPATH": path}, "preexec_fn": hear_ctrl_c}
+    with running("run", HELLO, scratch=tmp_path, **more) as command:
+        ctrl_c(command, "imports")
+
+
+def test_ctrl_c_at_a_prompt(tmp_path: Path) -> None:
+    """Nothing is made."""
+    ours, theirs = pty.openpty()
+    more: dict[str, Any] = {"stdin": theirs, "preexec_fn": hear_ctrl_c}
+    with running("new", "job", "-o", tmp_path / "made", scratch=tmp_path, **more) as command:
+        os.write(ours, b"Do it.\n")
+        ctrl_c(command, "every 60 minutes")  # the next question has begun
+    assert not (tmp_path / "made").exists()
+    for end in (ours, theirs):
+        os.close(end)
+
+
+def test_ctrl_c_while_a_program_is_verified(tmp_path: Path) -> None:
+    """Program and agent are ended."""
+    program, note = tmp_path / "Probe", tmp_path / "pid"
+    noting = f"import os\nopen({str(note)!r}, 'w').write(f'{{os.getpid()}} ')\n"
+    program.write_text(f"#!{sys.executable}\n{noting}{STUBBORN}")
+    program.chmod(0o755)
+    with running("verify", program, scratch=tmp_path) as command:
+        wait_until(lambda: note.exists() and note.read_text().endswith(" "))
+        command.process.send_signal(signal.SIGINT)
+        assert command.end().code == 130
+        assert command.leftovers() == []
+    assert not psutil.pid_exists(int(note.read_text()))
+
+
+def test_ctrl_c_while_a_run_is_followed(tmp_path: Path) -> None:
+    """The run goes on."""
+    with Agent(tmp_path / "agent") as agent:
+        add_binary(agent, script="#!/bin/sh\nsleep 60\n")
+        agent.jobs.add(job_document())
+        words = ("jobs", "trigger", "probe", "--wait", "--agent-root", agent.root)
+        more: dict[str, Any] = {"scratch": tmp_path, "preexec_fn": hear_ctrl_c}
+        with running(*words, *options_of(agent), **more) as command:
+            ctrl_c(command, "probe: started")
+        assert agent.jobs.ended() == []
 
 
 def test_killed_reader_of_stderr_does_not_stop_the_run(tmp_path: Path) -> None:

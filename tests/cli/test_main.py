@@ -106,6 +106,7 @@ def test_version_and_help_load_no_verb() -> None:
     }
     helped = modules("--help")
     assert {name for name in helped if name.startswith("epm_task.cli.")} == {
+        "epm_task.cli.interruption",
         "epm_task.cli.main",
         "epm_task.cli.verbs",
     }
