@@ -114,6 +114,7 @@ OPTIONS = {
         "--python",
         "--setting",
         "--sign-command",
+        "--start-tolerance",
         "--verify",
         "-o",
     },
@@ -122,6 +123,7 @@ OPTIONS = {
         "--setting",
         "--settings",
         "--source",
+        "--start-tolerance",
     },
     "verify-install": {
         "--json",

@@ -27,6 +27,14 @@ _BACKENDS: tuple[Backend, ...] = ("pyinstaller", "zipapp")
 _Program = Annotated[
     Path, typer.Argument(metavar="PATH", help="An executable, or its folder.", show_default=False)
 ]
+_StartTolerance = Annotated[
+    float | None,
+    typer.Option(
+        metavar="TIMES",
+        min=0.1,
+        help="Fail when a start takes so many times that of the source; else 1.5 is a warning.",
+    ),
+]
 
 
 def freeze(  # noqa: PLR0913  # each is an option of the command line
@@ -72,6 +80,7 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     verify: Annotated[
         bool, typer.Option("--verify", help="Start the result as an agent would, and check it.")
     ] = False,
+    start_tolerance: _StartTolerance = None,
     setting: Setting = None,
     onefile: Annotated[
         bool, typer.Option("--onefile", hidden=True, help="Refused: the agent trusts one PID.")
@@ -85,6 +94,8 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     from epm_task.freeze.freezing import FreezeOptions  # noqa: PLC0415  # cyclonedx: 100 ms
     from epm_task.freeze.freezing import freeze as build  # noqa: PLC0415
 
+    if start_tolerance and not verify:
+        raise Failure("--start-tolerance compares nothing", fix="give --verify too")
     files, arguments = before_and_after(targets or [])
     more: dict[str, Any] = {
         "include": tuple(include or ()),
@@ -105,7 +116,13 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
                     if verify:
                         say(f"verifying {frozen.executable}")
                         built = read_installed(frozen.folder)
-                        checks = check(built, arguments=arguments, settings=given, source=file)
+                        checks = check(
+                            built,
+                            arguments=arguments,
+                            settings=given,
+                            source=file,
+                            start_tolerance=start_tolerance,
+                        )
                     results.append((frozen, checks))
     except FreezeError as error:
         raise Failure(error.what, error.why, error.fix, exit_code=FAILED) from error
@@ -187,6 +204,7 @@ def verify(  # noqa: PLR0913  # each is an option of the command line
         Path | None,
         typer.Option(metavar="FILE", help="The task file, to compare the start-up times."),
     ] = None,
+    start_tolerance: _StartTolerance = None,
     setting: Setting = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -200,9 +218,18 @@ def verify(  # noqa: PLR0913  # each is an option of the command line
     """
     if source is not None and not source.is_file():
         raise Failure(f"--source {source} is not a file", fix="give the task file")
+    if start_tolerance and source is None:
+        raise Failure("--start-tolerance compares nothing", fix="give the task file with --source")
     found = read_installed(program)
     given = read_settings(settings, setting or ())
-    checks = check(found, arguments=arguments or (), settings=given, source=source)
+    with stop_signals_to(_unwind):
+        checks = check(
+            found,
+            arguments=arguments or (),
+            settings=given,
+            source=source,
+            start_tolerance=start_tolerance,
+        )
     return _report_checks(found.executable, checks, as_json=as_json)
 
 

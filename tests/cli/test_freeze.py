@@ -97,6 +97,7 @@ def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["--sign-command", "codesign"], 1, "{path}"),
         (["--command", "a b"], 1, "cannot be the name of a command"),
         (["--data", "nowhere"], 2, "is not there"),
+        (["--start-tolerance", "2"], 2, "give --verify too"),
         (["--data", f"{EXAMPLES}=/etc"], 2, "leads out of the program"),
         (["--include", "no_such_module"], 1, "no module no_such_module"),
     ],
@@ -248,7 +249,7 @@ def place(tmp_path: Path) -> Path:
 def test_a_good_program(place: Path) -> None:
     """A table, and 0; settings that the task reads can be given."""
     setting = ("--setting", "KeyScanner.max_bytes=10")
-    source = ("--source", EXAMPLES / "key_scanner.py")
+    source = ("--source", EXAMPLES / "key_scanner.py", "--start-tolerance", "1000")
     done = epm_task("verify", place, *setting, *source, "--", "--root=.")
     assert done.exit_code == 0, done.out
     assert "times its source" in done.out
@@ -271,6 +272,8 @@ def test_a_program_without_its_settings(place: Path) -> None:
         (["/nowhere"], "/nowhere does not exist"),
         (["/bin/sh", "--source", "/nowhere"], "is not a file"),
         (["/bin/sh", "--setting", "x"], "names no plugin"),
+        (["/bin/sh", "--start-tolerance", "2"], "give the task file with --source"),
+        (["/bin/sh", "--start-tolerance", "0"], "'--start-tolerance'"),
     ],
 )
 def test_wrong_use_of_verify(words: list[str], sentence: str) -> None:

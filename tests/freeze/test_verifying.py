@@ -51,6 +51,20 @@ def test_a_plain_python_program_passes(tmp_path: Path) -> None:
     assert passed(list(checks.values()))
 
 
+@pytest.mark.parametrize(("tolerance", "states"), [(0.1, {"failed"}), (None, {"ok", "warning"})])
+def test_a_slow_start_fails_only_when_that_was_asked_for(
+    tmp_path: Path, tolerance: float | None, states: set[str]
+) -> None:
+    """A busy machine does it to a good program."""
+    place = program(tmp_path, HELLO)
+    source = EXAMPLES / "hello.py"
+    checks = verify(read_installed(place), source=source, start_tolerance=tolerance)
+    (start,) = [check for check in checks if check.name == "start-up"]
+    assert start.state in states
+    assert "times its source" in start.detail
+    assert (tolerance is None) != ("--start-tolerance is 0.1" in start.detail)
+
+
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [
