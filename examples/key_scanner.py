@@ -1,4 +1,4 @@
-"""Count the private keys below a folder: settings, parameters, a record and a result."""
+"""Count what may be private keys below a folder: settings, parameters, a record and a result."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ class ScannerSettings(TaskSettings, plugin="KeyScanner"):
 
 @task(job_id="key-scanner", every_minutes=60, timeout_seconds=600)
 def key_scanner(
-    ctx: TaskContext, settings: ScannerSettings, *, root: Path, suffix: str = ".pem"
+    ctx: TaskContext, settings: ScannerSettings, *, root: Path = Path("/etc"), suffix: str = ".pem"
 ) -> dict[str, int]:
-    """Count private keys below ROOT."""
+    """Count the files below ROOT that may hold a private key."""
     if not root.is_dir():
         raise TaskFailed(f"{root} is not a directory")
-    files = root.rglob(f"*{suffix}")
+    files = (path for path in root.rglob(f"*{suffix}") if path.is_file())
     found = sum(path.stat().st_size <= settings.max_bytes for path in files)
     ctx.log.info("scan_finished", root=str(root), found=found)
     return {"found": found}

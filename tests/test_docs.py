@@ -111,7 +111,8 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": modules}
 
 
-def _run(folder: Path, *command: str | Path) -> None:
+def _run(folder: Path, *command: str | Path) -> str:
+    """Run a program to its good end; return what it printed."""
     done = subprocess.run(
         list(map(str, command)),
         cwd=folder,
@@ -122,6 +123,7 @@ def _run(folder: Path, *command: str | Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("block", _all("python"), ids=lambda block: block.name)
@@ -152,6 +154,27 @@ def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
         _run(folder, sys.executable, "-m", "pytest", *options, path)
     else:
         _run(folder, sys.executable, "-W", "error", path)
+
+
+def test_the_task_of_the_readme_has_no_finding(folder: Path, tmp_path: Path) -> None:
+    """Nor has the document that is made from it."""
+    (block,) = (block for block in _blocks(ROOT / "README.md", "python") if ".main()" in block.text)
+    path = tmp_path / "key_scanner.py"
+    path.write_text(block.text)
+    for words in ("job -o Jobs", "job --check", "validate"):
+        verb, *options = words.split()
+        _run(tmp_path, folder / "programs" / "epm-task", verb, path, *options)
+    _run(tmp_path, folder / "programs" / "epm-task", "validate", "Jobs")
+
+
+@pytest.mark.parametrize("language", ["bash", "powershell"])
+def test_the_first_run_of_the_readme_finds_something(language: str, folder: Path) -> None:
+    """It is the result that the page tells."""
+    first, *_ = _blocks(ROOT / "README.md", language)
+    line = first.text.replace("\\", "/").partition("epm-task ")[2]
+    result = _run(folder, folder / "programs" / "epm-task", *line.split())
+    assert result == '{"found":1}\n'
+    assert f"`{result.strip()}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 class Shell:

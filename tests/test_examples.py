@@ -22,7 +22,7 @@ FILES = sorted(EXAMPLES.glob("*.py"))
 EXPECTED: dict[str, tuple[dict[str, Any], int, dict[str, Any] | None, list[str]]] = {
     "async_probe": ({"port": [1]}, 0, {"open": []}, ["probe_finished"]),
     "hello": ({"name": "you"}, 0, {"greeting": "Hello you"}, []),
-    "key_scanner": ({"root": EXAMPLES}, 0, {"found": 0}, ["scan_finished"]),
+    "key_scanner": ({"root": EXAMPLES}, 0, {"found": 1}, ["scan_finished"]),
     "own_exit_code": ({"percent": 101.0}, 3, None, ["disk_measured", "task_failed"]),
     "publish_findings": (
         {"root": EXAMPLES},

@@ -33,14 +33,17 @@ def left_in(folder: Path) -> list[str]:
 
 def test_a_program_is_built_and_verified(tmp_path: Path) -> None:
     """The table goes to stdout, then the paths; progress on stderr."""
-    done = epm_task("freeze", EXAMPLES / "key_scanner.py", "-o", tmp_path, *ZIP, "--verify")
+    text = (EXAMPLES / "key_scanner.py").read_text("utf-8").replace(' = Path("/etc")', "")
+    output = tmp_path / "out"
+    done = epm_task("freeze", task_file(tmp_path, text), "-o", output, *ZIP, "--verify")
     assert done.exit_code == 0, done.out + done.err
     lines = done.out.splitlines()
     assert lines[0].split() == ["check", "state", "what", "was", "seen"]
-    assert lines[-1] == str(tmp_path / "Jobs" / "key-scanner.json")
+    assert lines[-1] == str(output / "Jobs" / "key-scanner.json")
+    assert "--root=(an empty folder)" in done.out
     assert "start-up" in done.out
     assert done.err.splitlines()[0].startswith("building KeyScanner")
-    assert left_in(tmp_path) == ["Jobs"]
+    assert left_in(output) == ["Jobs"]
 
 
 def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path) -> None:

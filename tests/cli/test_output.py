@@ -123,7 +123,7 @@ def test_colour_on_a_terminal() -> None:
     """The level is coloured on a terminal, and the result is the last-but-one line."""
     shown = on_terminal("run", EXAMPLES / "key_scanner.py", "--", "--root", EXAMPLES)
     assert b"\x1b[36mInfo    \x1b[0m" in shown
-    assert shown.splitlines()[-2] == b'{"found":0}'
+    assert shown.splitlines()[-2] == b'{"found":1}'
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
