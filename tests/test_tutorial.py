@@ -73,7 +73,7 @@ def _run(script: str, folder: Path, seconds: int) -> str:
 def test_the_tutorial_up_to_freezing(tmp_path: Path) -> None:
     """Project, run, tests, change, job, lints."""
     printed = _run(_script("tutorial.md", upto=_SLOW_FROM), tmp_path, _PATIENCE)
-    assert '+  "description": "Count the private keys below a folder."' in printed
+    assert '+  "description": "Count the files below a folder."' in printed
     assert "3 passed" in printed
     assert '{"found":1}' in printed
 

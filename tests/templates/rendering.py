@@ -21,6 +21,10 @@ TEMPLATES = ROOT / "templates"
 TEMPLATE = Template(TEMPLATES / "task")
 
 
+#: Short, and such as the generated files may use for something of their own.
+_NAMES = ("k8s", "match", "typing-x", "error", "main", "record", "settings", "path", "disk-report")
+
+
 class Project(NamedTuple):
     """One generated project."""
 
@@ -52,8 +56,9 @@ def combinations() -> Iterator[dict[str, Answer]]:
         "typed_settings": [False, True],
         "licence": list(questions["licence"].choices),
     }
+    names = list(_NAMES)
     for number, values in enumerate(itertools.product(*options.values())):
-        name = f"t{number}" if number % 2 else f"t{number:02}-has-the-longest-name-of-allx"
+        name = names.pop() if number % 2 and names else f"t{number:02}-has-the-longest-name-of-allx"
         yield {"name": name, "description": "x" * 80, **dict(zip(options, values, strict=True))}
 
 

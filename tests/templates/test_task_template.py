@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import sys
 import tomllib
 from typing import TYPE_CHECKING
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
     from epm_task.scaffold.template import Answer
 
-#: Findings and settings, yes or no, with each schedule once.
+#: Findings and settings, yes or no, with each schedule once, and names of every kind.
 _DIFFERENT = [
-    ("hourly", False, False),
-    ("daily", True, False),
-    ("startup", False, True),
-    ("manual", True, True),
+    ("disk-report", "hourly", False, False),
+    ("found", "daily", True, False),
+    ("path", "startup", False, True),
+    ("has-the-longest-name-of-all-xxxx", "manual", True, True),
 ]
 
 
@@ -87,6 +88,12 @@ def test_pyproject_keeps_version_and_answers(projects: list[Project]) -> None:
         assert kept == {"version": TEMPLATE.version, **project.answers}
 
 
+def test_the_starter_fits_any_name(projects: list[Project]) -> None:
+    """Nothing but name and description says what the task is about."""
+    for path, content in files_below(projects[1].folder).items():
+        assert not re.search(rb"\.pem|private|secret|scanner", content, re.IGNORECASE), path
+
+
 def test_no_file_is_dead(projects: list[Project]) -> None:
     """Each file has a content and no trace of the template; what is YAML can be read."""
     for project in projects:
@@ -103,13 +110,13 @@ def test_no_file_is_dead(projects: list[Project]) -> None:
                 yaml.safe_load(text)
 
 
-@pytest.mark.parametrize(("schedule", "findings", "settings"), _DIFFERENT)
+@pytest.mark.parametrize(("name", "schedule", "findings", "settings"), _DIFFERENT)
 def test_generated_tests_pass(
-    schedule: str, findings: Answer, settings: Answer, projects: list[Project]
+    name: str, schedule: str, findings: Answer, settings: Answer, tmp_path: Path
 ) -> None:
-    """The author's first `pytest` is green."""
+    """The author's first `pytest` is green, whatever the task is called."""
     wanted = {"schedule": schedule, "publish_findings": findings, "typed_settings": settings}
-    project = next(one for one in projects if wanted.items() <= one.answers.items())
+    project = Project(TEMPLATE.render({"name": name, **wanted}, tmp_path), {"name": name})
     installed = importlib.metadata.entry_points(group="pytest11", name="epm_task")
     plugin = [] if installed else ["-p", "epm_task.pytest_plugin"]
     printed = run(
@@ -156,6 +163,9 @@ def test_cookiecutter_alone_says_why_a_name_is_refused(tmp_path: Path) -> None:
         ("epm-task", "hide the module epm_task"),
         ("sum", "another meaning"),
         ("tmp-path", "another meaning"),
+        ("run", "another meaning"),
+        ("src", "another meaning"),
+        ("test-disk", "pytest finds tests"),
         ("con", "Windows"),
         ("x" * 33, "32"),
     ],

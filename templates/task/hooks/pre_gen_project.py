@@ -17,7 +17,7 @@ NAME_LENGTH = 32
 DESCRIPTION_LENGTH = 80
 
 #: Names that the generated files use for something else.
-TAKEN = {"agent", "conftest", "make_context", "root", "task", "tests", "tmp_path"}
+TAKEN = {"agent", "conftest", "ctx", "make_context", "root", "run", "src", "task", "tmp_path"}
 
 #: What a task imports; a file of the same name would be imported instead.
 LIBRARIES = {
@@ -55,6 +55,8 @@ def _refusal_of_name(name: str) -> str:
         return f"the name {shown} would hide the module {module} that tasks import"
     if hasattr(builtins, module) or module in TAKEN:
         return f"the name {shown} has another meaning in the generated code"
+    if module.startswith("test"):
+        return f"the name {shown} is one by which pytest finds tests"
     if name in DEVICES:
         return f"the name {shown} is a device on Windows"
     return ""

@@ -9,7 +9,7 @@ FINDINGS = Topic("Jobs/{{ cookiecutter.name }}/findings", payload=dict)
 
 
 class Settings(TaskSettings, plugin="{{ cookiecutter.__command }}"):
-    max_bytes: int = 65_536
+    min_bytes: int = 0
 {% endif %}
 
 
@@ -20,9 +20,9 @@ def {{ cookiecutter.__module }}(ctx: TaskContext, {{ "settings: Settings, " if c
     if not root.is_dir():
         raise TaskFailed(f"{root} is not a folder; give another --root")
 {% if cookiecutter.typed_settings %}
-    found = [path for path in root.glob("*.pem") if path.stat().st_size <= settings.max_bytes]
+    found = [path for path in root.iterdir() if path.is_file() and path.stat().st_size >= settings.min_bytes]
 {% else %}
-    found = list(root.glob("*.pem"))
+    found = [path for path in root.iterdir() if path.is_file()]
 {% endif %}
 {% if cookiecutter.publish_findings %}
     for path in found:

@@ -8,12 +8,12 @@ from {{ cookiecutter.__module }} import {{ "FINDINGS, " if cookiecutter.publish_
 
 
 def test_counts_what_it_finds(tmp_path: Path) -> None:
-    (tmp_path / "server.pem").touch()
-    (tmp_path / "notes.txt").touch()
+    (tmp_path / "file.txt").touch()
+    (tmp_path / "folder").mkdir()
 {% if cookiecutter.publish_findings %}
     ctx = make_context(publishes=[FINDINGS])
     assert {{ cookiecutter.__module }}(ctx, {{ "Settings(), " if cookiecutter.typed_settings }}root=tmp_path) == {"found": 1}
-    assert ctx.published == [(FINDINGS.name, {"path": str(tmp_path / "server.pem")})]
+    assert ctx.published == [(FINDINGS.name, {"path": str(tmp_path / "file.txt")})]
 {% else %}
     assert {{ cookiecutter.__module }}(make_context(), {{ "Settings(), " if cookiecutter.typed_settings }}root=tmp_path) == {"found": 1}
 {% endif %}
@@ -25,9 +25,9 @@ def test_refuses_what_is_not_a_folder(tmp_path: Path) -> None:
 
 
 def test_runs_under_an_agent(agent: Agent, tmp_path: Path) -> None:
-    (tmp_path / "server.pem").write_text("0123456789")
+    (tmp_path / "file.txt").write_text("0123456789")
 {% if cookiecutter.typed_settings %}
-    agent.settings["{{ cookiecutter.__command }}"] = {"max_bytes": 9}
+    agent.settings["{{ cookiecutter.__command }}"] = {"min_bytes": 11}
 {% endif %}
     run = agent.run({{ cookiecutter.__module }}, parameters={"root": tmp_path})
     assert run.exit_code == 0
