@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -25,9 +26,11 @@ from epm_task.simulator.jobs.validator import Validation, validate
 from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.processes.registry import ALTERNATIVE_SIGNATURES, Access, ProcessRegistry
+from epm_task.simulator.processes.tree import birth
 from epm_task.simulator.recording import Recorder, Replay
 from epm_task.simulator.root import create_root, hold_root, read_ports, write_ports
 from epm_task.simulator.settings import SettingsStore
+from epm_task.simulator.start_error import NoProcesses
 from epm_task.simulator.trace import LineFile, Trace
 
 if TYPE_CHECKING:
@@ -87,6 +90,8 @@ class LocalAgent:
         return validate(document, layout_bin=self.root.jobs_bin)
 
     async def _start(self) -> None:
+        if birth(os.getpid()) is None:
+            raise NoProcesses
         self._open_root()
         self._open_logs()
         access = Access(

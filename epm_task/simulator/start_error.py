@@ -50,6 +50,17 @@ class RootHeld(StartError):
         self.pid = pid
 
 
+class NoProcesses(StartError):
+    """The system does not show its processes, by which the agent knows its tasks."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the agent cannot see the processes that it starts",
+            "/proc is not mounted" if sys.platform == "linux" else "",
+            "mount it: mount -t proc proc /proc" if sys.platform == "linux" else "",
+        )
+
+
 class FileUnwritable(StartError):
     """A file that was asked for cannot be written."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -375,6 +377,20 @@ def test_record_then_replay(tmp_path: Path) -> None:
     assert "s3cret" not in recording.read_text()
     again = epm_task("run", example, "--replay", recording)
     assert (again.code, json.loads(again.out)) == (0, {"keep_days": 9})
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or os.geteuid() != 0, reason="only root of Linux can hide /proc"
+)
+def test_without_processes_to_see() -> None:
+    """An agent that cannot know its tasks says why, and not that a document is wrong."""
+    hide = 'mount -t tmpfs none /proc && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", hide, "sh", *map(str, line("run", HELLO))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unshare failed" in done.stderr or "permission denied" in done.stderr:
+        pytest.skip("a container may forbid it")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "/proc is not mounted; mount it: mount -t proc proc /proc" in done.stderr
 
 
 def test_broken_recording(tmp_path: Path) -> None:
