@@ -193,7 +193,7 @@ def test_threads_lose_nothing() -> None:
     for thread in threads:
         thread.join()
     expected = [message(worker * 1000 + number) for worker in range(8) for number in range(200)]
-    assert sorted(seen) == sorted(expected)
+    assert sorted(one.payload for one in seen) == sorted(one.payload for one in expected)
     assert (outbox.empty, outbox.acknowledged) == (True, 1600)
 
 
