@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.record import Record
-from epm_task.contract.run_history import EndedRun, FailedTask, TaskEnd, write_run
+from epm_task.contract.run_history import EndedRun, FailedTask, TaskEnd, read_run, write_run
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.simulator.keeper_logger import RotatingFile
 
@@ -74,13 +74,15 @@ class RunHistory:
         self.ended.append(replace(live.run, records=[], messages=[], trace=[]))
         run = ended_run(live.run)
         tasks = [_task_end(task) for task in live.run.tasks]
+        written = write_run(run, trigger=live.run.trigger, tasks=tasks).decode()
+        line = self._trace.secrets.hide_json(written).encode()
         try:
-            self._file.append(write_run(run, trigger=live.run.trigger, tasks=tasks))
+            self._file.append(line)
         except OSError as error:
             what = "the run history was not written"
             self._trace.add("job", "not_written", what, reason=str(error))
         if self.on_end:
-            self.on_end(run)
+            self.on_end(read_run(line) or run)  # as it is written: without secrets
 
     def forget(self, live: LiveRun) -> None:
         """Drop a run that was cancelled; nothing happens when it has ended."""

@@ -19,6 +19,8 @@ from epm_task.simulator.trace import Trace
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from epm_task.contract.run_history import EndedRun
+
 
 def test_one_line_per_run(tmp_path: Path) -> None:
     """A run is one JSON line with its tasks, its result and what was refused."""
@@ -49,6 +51,31 @@ def test_one_line_per_run(tmp_path: Path) -> None:
     assert one["denials"] == ["x dropped: why"]
     assert one["tasks"][0]["stdoutBytes"] == 13
     assert (two["skipped"], two["tasks"], two["denials"]) == ("condition", [], [])
+
+
+def test_secrets_that_the_agent_knows_are_in_no_line(tmp_path: Path) -> None:
+    """Nor are they told to who is called at the end of a run."""
+    trace = Trace()
+    trace.secrets.add(["hunter2-ä"])
+    logger = KeeperLogger(tmp_path / "log")
+    history = RunHistory(tmp_path / "runs.jsonl", logger, trace)
+    told: list[EndedRun] = []
+    history.on_end = told.append
+    live = LiveRun({"id": "job"})
+    said = "the key is hunter2-ä"
+    live.run.tasks.append(TaskRun("t", 7, 3, result={"key": said}, stderr_tail=said))
+
+    async def main() -> None:
+        history.begin(live)
+        await history.end(live)
+
+    asyncio.run(main())
+    history.close()
+    logger.close()
+    line = json.loads((tmp_path / "runs.jsonl").read_text())
+    masked = "the key is ********"
+    assert (line["result"], line["tasks"][0]["stderrTail"]) == ({"key": masked}, masked)
+    assert (told[0].result, told[0].failures[0].stderr_tail) == ({"key": masked}, masked)
 
 
 def test_event_of_one_run_is_not_given_to_another_of_its_job(tmp_path: Path) -> None:
