@@ -37,6 +37,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "verify-install": ("freeze", "Compare an installed program with its manifest."),
     },
     "Understand a run": {
+        "runs": ("runs", "List and show the runs of an agent, with their records."),
         "doctor": ("doctor", "Find out why a task does not run."),
         "exit-codes": ("doctor", "List the exit codes of a task, with their meanings."),
     },

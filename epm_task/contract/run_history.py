@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from epm_task.contract.fields import (
@@ -133,6 +133,8 @@ class EndedRun:
         job_id: The job.
         exit_code: The first that was not 0, else 0; negative for a signal.
         seconds: Wall time.
+        trigger: What made it run: `Startup`, `interval`, `trigger`, ….
+        context: The event context, secrets masked by their names.
         ended: When, ISO 8601.
         skipped: Why the agent did not run it; empty when it did.
         problem: Why a task could not be started; empty when all could.
@@ -140,12 +142,20 @@ class EndedRun:
         timed_out: Whether the agent ended a task at its time-out.
         denials: What the agent refused meanwhile, in its own words.
         result: The JSON object on stdout, or None.
+        records: How many records the broker took.
+        record_runs: The `runId`s of those records, which a task gives itself.
+        published: How many messages the broker took beside the records.
+        messages: The first of them: topic and payload; a long payload as a cut text.
+        tries: How often it asked until it was registered.
+        registered_seconds: How long that took; None when it never was.
     """
 
     run_id: str
     job_id: str
     exit_code: int
     seconds: float
+    trigger: str = ""
+    context: dict[str, Any] = field(default_factory=dict)
     ended: str = ""
     skipped: str = ""
     problem: str = ""
@@ -153,6 +163,12 @@ class EndedRun:
     failures: tuple[FailedTask, ...] = ()
     denials: tuple[str, ...] = ()
     result: dict[str, Any] | None = None
+    records: int = 0
+    record_runs: tuple[str, ...] = ()
+    published: int = 0
+    messages: tuple[dict[str, Any], ...] = ()
+    tries: int = 0
+    registered_seconds: float | None = None
 
     @property
     def shell_exit_code(self) -> int:
@@ -165,12 +181,13 @@ class EndedRun:
         return [line for head, lines in found for line in (f"{head}:", *(f"  {x}" for x in lines))]
 
 
-def write_run(run: EndedRun, *, trigger: str, tasks: list[TaskEnd]) -> bytes:
-    """Return the line of a run that *trigger* started, without its line end."""
+def write_run(run: EndedRun, tasks: list[TaskEnd]) -> bytes:
+    """Return the line of a run, without its line end."""
     document = {
         "id": run.run_id,
         "jobId": run.job_id,
-        "trigger": trigger,
+        "trigger": run.trigger,
+        "context": run.context,
         "ended": run.ended,
         "exitCode": run.exit_code,
         "seconds": round(run.seconds, 3),
@@ -179,12 +196,19 @@ def write_run(run: EndedRun, *, trigger: str, tasks: list[TaskEnd]) -> bytes:
         "result": run.result,
         "tasks": tasks,
         "denials": run.denials,
+        "records": run.records,
+        "recordRuns": run.record_runs,
+        "published": run.published,
+        "messages": run.messages,
+        "registration": {"tries": run.tries, "seconds": run.registered_seconds},
     }
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 _CODE: Final = whole(-(2**31), 2**32 - 1)
 _SAID: Final = text().or_absent()
+_COUNT: Final = whole(0, 2**53)
+_OBJECT: Final = record({}, others=True)
 #: What a line of a run holds, at least, and of which kind each field is that is read.
 _TASK: Final = record(
     {
@@ -209,6 +233,13 @@ _RUN: Final = {
     "tasks": list_of(_TASK).or_absent(),
     "denials": list_of(text()).or_absent(),
     "result": anything().or_absent(),
+    "trigger": _SAID,
+    "context": _OBJECT.or_absent(),
+    "records": _COUNT.or_absent(),
+    "recordRuns": list_of(text()).or_absent(),
+    "published": _COUNT.or_absent(),
+    "messages": list_of(record({"topic": text(), "payload": anything()})).or_absent(),
+    "registration": record({"tries": _COUNT, "seconds": number().or_null()}).or_absent(),
 }
 
 
@@ -223,6 +254,7 @@ def read_run(line: bytes) -> EndedRun | None:
     except BadJson:
         return None
     tasks, result = found.get("tasks", []), found.get("result")
+    registration = found.get("registration", {})
     return EndedRun(
         run_id=found["id"],
         job_id=found["jobId"],
@@ -235,6 +267,14 @@ def read_run(line: bytes) -> EndedRun | None:
         failures=tuple(_failure(task) for task in tasks if task.get("exitCode")),
         denials=tuple(found.get("denials", ())),
         result=result if isinstance(result, dict) else None,
+        trigger=found.get("trigger", ""),
+        context=found.get("context", {}),
+        records=found.get("records", 0),
+        record_runs=tuple(found.get("recordRuns", ())),
+        published=found.get("published", 0),
+        messages=tuple(found.get("messages", ())),
+        tries=registration.get("tries", 0),
+        registered_seconds=registration.get("seconds"),
     )
 
 

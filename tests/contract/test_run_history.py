@@ -41,6 +41,14 @@ def test_a_line_reads_back_as_the_run_that_was_written() -> None:
         ),
         denials=("PUBLISH x dropped",),
         result={"ä": "\n"},
+        trigger="Startup",
+        context={"Root": "/etc"},
+        records=7,
+        record_runs=("a", "a.1"),
+        published=2,
+        messages=({"topic": "Jobs/scan/x", "payload": [1]}, {"topic": "y", "payload": None}),
+        tries=3,
+        registered_seconds=0.5,
     )
     why = {"what": "x cannot be executed", "why": "why", "fix": "fix"}
     tasks: list[TaskEnd] = [
@@ -53,7 +61,7 @@ def test_a_line_reads_back_as_the_run_that_was_written() -> None:
             "startError": why,
         },
     ]
-    line = write_run(run, trigger="Startup", tasks=tasks)
+    line = write_run(run, tasks)
     assert b"\n" not in line
     assert read_run(line) == run
     assert run.shell_exit_code == 137
@@ -150,7 +158,7 @@ def test_the_last_run_of_the_job_counts(tmp_path: Path) -> None:
     """Other jobs, and lines that are none, are passed over."""
     path = tmp_path / "runs.jsonl"
     runs = (EndedRun("r1", "scan", 1, 0), EndedRun("r2", "scan", 0, 0), EndedRun("r3", "x", 0, 0))
-    lines = [write_run(run, trigger="Startup", tasks=[]) for run in runs]
+    lines = [write_run(run, []) for run in runs]
     path.write_bytes(b"\n".join([*lines, b"broken\n"]))
     assert last_run(path, "scan") == runs[1]
     assert last_run(path, "none") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -10,19 +11,23 @@ from typing import TYPE_CHECKING, Any, Final
 from epm_task.contract.record import Record
 from epm_task.contract.run_history import EndedRun, FailedTask, TaskEnd, read_run, write_run
 from epm_task.contract.topic import KEEPER_LOGGER
+from epm_task.simulator.jobs.run import SHOWN_MESSAGES
 from epm_task.simulator.keeper_logger import RotatingFile
+from epm_task.simulator.recording import mask_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from epm_task.simulator.broker import Message
-    from epm_task.simulator.jobs.run import LiveRun, Run, TaskRun
+    from epm_task.simulator.jobs.run import LiveRun, Publication, Run, TaskRun
     from epm_task.simulator.keeper_logger import KeeperLogger
     from epm_task.simulator.trace import Trace, TraceEvent
 
 #: Runs that are remembered with their outputs, at most 2 MiB each; the file has all.
 _REMEMBERED: Final = 50
+#: Of the payload of a message, in the file.
+_SHOWN_CHARACTERS: Final = 2000
 
 
 class RunHistory:
@@ -74,7 +79,7 @@ class RunHistory:
         self.ended.append(replace(live.run, records=[], messages=[], trace=[]))
         run = ended_run(live.run)
         tasks = [_task_end(task) for task in live.run.tasks]
-        written = write_run(run, trigger=live.run.trigger, tasks=tasks).decode()
+        written = write_run(run, tasks).decode()
         line = self._trace.secrets.hide_json(written).encode()
         try:
             self._file.append(line)
@@ -159,7 +164,23 @@ def ended_run(run: Run) -> EndedRun:
         ),
         denials=tuple(str(event) for event in run.denials),
         result=run.result,
+        trigger=run.trigger,
+        context=mask_value(dict(run.context)),
+        records=run.acknowledged,
+        record_runs=tuple(run.record_runs),
+        published=run.published,
+        messages=tuple(map(_shown, run.messages[:SHOWN_MESSAGES])),
+        tries=run.registration.tries,
+        registered_seconds=run.registration.seconds,
     )
+
+
+def _shown(message: Publication) -> dict[str, Any]:
+    payload = mask_value(message.payload)
+    written = json.dumps(payload, default=str)
+    if len(written) > _SHOWN_CHARACTERS:
+        payload = f"{written[:_SHOWN_CHARACTERS]}…"
+    return {"topic": message.topic, "payload": payload}
 
 
 def _task_end(task: TaskRun) -> TaskEnd:

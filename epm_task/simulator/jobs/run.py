@@ -93,8 +93,12 @@ class Run:
     problem: str = ""
     #: The records that came over the broker, or on stderr only, each once.
     records: list[Record] = field(default_factory=list, repr=False)
+    context: Mapping[str, object] = field(default_factory=dict)  #: Event context.
     acknowledged: int = 0  #: Records that the broker accepted.
-    #: What the task published beside its records and the broker carried, in order.
+    #: The ids that its processes gave themselves in records, in the order of their first ones.
+    record_runs: dict[str, None] = field(default_factory=dict)
+    published: int = 0  #: Messages that the broker accepted beside records.
+    #: The first of those messages, in order.
     messages: list[Publication] = field(default_factory=list, repr=False)
     #: What the agent refused; mostly the task cannot see it.
     denials: list[TraceEvent] = field(default_factory=list)
@@ -142,6 +146,10 @@ class Run:
 #: Records, and messages, kept of one run, about 50 MB; the KeeperLogger file has them all.
 _MOST_RECORDS: Final = 100_000
 
+#: Of each run, in the run history; and the processes whose records are told apart there.
+SHOWN_MESSAGES: Final = 20
+_MOST_PROCESSES: Final = 100
+
 #: How long the broker may take to read what an ended process has sent.
 _LAST_WORDS_SECONDS: Final = 1.0
 
@@ -154,7 +162,12 @@ class LiveRun:
     ) -> None:
         self.job: Final = job
         self.request: Final = request or RunRequest()
-        self.run: Final = Run(uuid.uuid4().hex, str(job.get("id", "")), self.request.trigger)
+        self.run: Final = Run(
+            uuid.uuid4().hex,
+            str(job.get("id", "")),
+            self.request.trigger,
+            context=self.request.context,
+        )
         self.process: TaskProcess | None = None
         self._keep = keep
         self._began: dict[int, float] = {}
@@ -180,11 +193,14 @@ class LiveRun:
     def record(self, record: Record) -> None:
         """Take a record that the broker accepted."""
         self.run.acknowledged += 1
+        if len(self.run.record_runs) < _MOST_PROCESSES:
+            self.run.record_runs.setdefault(record.run_id)
         self._add(record)
 
     def message(self, topic: str, payload: bytes) -> None:
         """Take a message on another topic than that of records, which the broker carried."""
-        if not self._keep or len(self.run.messages) >= _MOST_RECORDS:
+        self.run.published += 1
+        if len(self.run.messages) >= (_MOST_RECORDS if self._keep else SHOWN_MESSAGES):
             return
         try:
             value = json.loads(payload)

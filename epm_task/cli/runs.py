@@ -1,0 +1,253 @@
+"""`epm-task runs`: what the run history of an agent says of the runs that have ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epm_task.admin.log_files import LogFiles, recent_lines
+from epm_task.cli.options import AgentRoot, AsJson, Connection, connected
+from epm_task.cli.output import Failure, colorful, counted, say, show_json, table
+from epm_task.contract import layout
+from epm_task.contract.record import JOB_ID, RUN_ID, SEQ, printable, read_fields, view
+from epm_task.contract.run_history import EndedRun, read_run
+from epm_task.contract.secrets import MASK
+from epm_task.exit_code import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+runs = typer.Typer(
+    help="List and show the runs of an agent, with their records.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+#: Digits of a run's id that people see, as many as git shows of a commit's and some.
+_SHOWN_DIGITS = 12
+#: How soon what is new is shown.
+_POLL_SECONDS = 0.2
+
+_Job = Annotated[str | None, typer.Option("--job", metavar="ID", help="Only runs of this job.")]
+_RunId = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The start of a run's id; last: the youngest."),
+]
+_Lines = Annotated[bool, typer.Option("--json", help="One JSON object on stdout for each line.")]
+
+
+@runs.command("list")
+def list_runs(
+    *,
+    job: _Job = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the youngest.")] = 20,
+    agent_root: AgentRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs that have ended, the youngest last.
+
+    Only the agent of this package writes a run history. RUN is the start of the run's id.
+
+    Example: epm-task runs list --job key-scanner --agent-root ./agent
+    """
+    found = _history(agent_root, job)[-limit:]
+    if as_json:
+        show_json({"runs": [asdict(run) for run in found]})
+        return
+    heads = ("RUN", "JOB", "STARTED BY", "ENDED", "SECONDS", "RECORDS", "DENIED", "EXIT")
+    rows = [
+        (
+            run.run_id[:_SHOWN_DIGITS],
+            run.job_id,
+            run.trigger,
+            run.ended[:19],
+            f"{run.seconds:.2f}",
+            run.records,
+            len(run.denials),
+            _end(run),
+        )
+        for run in found
+    ]
+    typer.echo(table(heads, rows))
+
+
+@runs.command()
+def show(
+    run_id: _RunId = "last",
+    *,
+    job: _Job = None,
+    agent_root: AgentRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of a run: start, registration, messages, denials, end of its stderr.
+
+    Example: epm-task runs show last --job key-scanner --agent-root ./agent
+    """
+    run = _find(run_id, _history(agent_root, job))
+    if as_json:
+        show_json(asdict(run))
+        return
+    for name, value in _facts(run):
+        typer.echo(f"{name:<11} {printable(value)}")
+    for line in run.last_words():
+        typer.echo(line)
+
+
+@runs.command()
+def logs(
+    run_id: _RunId = "last",
+    *,
+    job: _Job = None,
+    agent_root: AgentRoot = None,
+    as_json: _Lines = False,
+) -> None:
+    """Print the records of a run that the agent's log still holds.
+
+    Example: epm-task runs logs last --job key-scanner --agent-root ./agent
+    """
+    root = _root(agent_root)
+    run = _find(run_id, _history(agent_root, job))
+    found = {
+        (record.get(RUN_ID), record.get(SEQ, number)): record  # one may come twice
+        for number, record in enumerate(_records(recent_lines(root.all_logs())))
+        if record.get(JOB_ID) == run.job_id and record.get(RUN_ID) in run.record_runs
+    }
+    for record in found.values():
+        _print_record(record, as_json=as_json)
+    if len(found) < run.records:
+        why = "older ones are gone, or the log keeps higher levels only"
+        say(f"{len(found)} of {counted(run.records, 'record')} are in the log: {why}")
+
+
+@runs.command()
+def tail(*, job: _Job = None, agent_root: AgentRoot = None, as_json: _Lines = False) -> None:
+    """Print records and ends of runs as they come, until Ctrl-C.
+
+    Example: epm-task runs tail --agent-root ./agent
+    """
+    root = _root(agent_root)
+    logged, ended = LogFiles(*root.all_logs()), LogFiles(root.run_history)
+    while True:
+        for record in _records(logged.lines()):
+            if job is None or record.get(JOB_ID) == job:
+                _print_record(record, as_json=as_json, named=True)
+        for run in _read(ended.lines(), job):
+            if as_json:
+                show_json({"ended": asdict(run)})
+                continue
+            typer.echo(printable(f"{run.job_id}: {run.seconds:.2f} s; exit {_end(run)}"))
+            for line in run.last_words():
+                typer.echo(line)
+        if not logged.behind:
+            time.sleep(_POLL_SECONDS)
+
+
+@runs.command()
+@connected
+def rerun(
+    connection: Connection,
+    run_id: _RunId = "last",
+    *,
+    job: _Job = None,
+    agent_root: AgentRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start the job of a run again, with the same event context, as an administrator.
+
+    Example: epm-task runs rerun last --job key-scanner --agent-root ./agent --cert admin.pem
+    """
+    run = _find(run_id, _history(agent_root, job))
+    if hidden := [name for name, value in run.context.items() if MASK in json.dumps(value)]:
+        raise Failure(
+            f"the value of {', '.join(hidden)} is a secret, which the run history does not hold",
+            fix=f"pass it: epm-task jobs trigger {run.job_id} {hidden[0]}=…",
+        )
+    with connection.client() as admin:
+        started = admin.trigger_job(run.job_id, run.context)
+    if as_json:
+        show_json(asdict(started))
+    else:
+        typer.echo(printable(f"{started.job_id}: started {started.run_id}"))
+
+
+def _root(given: Path | None) -> layout.AgentRoot:
+    root = layout.find_root(given)
+    if root is None:
+        raise Failure("no agent is installed here", fix="name its folder with --agent-root")
+    return root
+
+
+def _history(agent_root: Path | None, job: str | None) -> list[EndedRun]:
+    """Return the runs that the history of an agent holds, the oldest first."""
+    path = _root(agent_root).run_history
+    if not path.exists():
+        why = "only the agent of this package writes one, once a run has ended"
+        raise Failure(f"there is no run history at {path}", why)
+    return list(_read(recent_lines([path]), job))
+
+
+def _read(lines: Iterable[bytes], job: str | None) -> Iterator[EndedRun]:
+    for line in lines:
+        run = read_run(line)
+        if run is not None and job in {None, run.job_id}:
+            yield run
+
+
+def _find(given: str, found: list[EndedRun]) -> EndedRun:
+    """Return the one run whose id begins like that; `last` is the youngest."""
+    if given == "last" and found:
+        return found[-1]
+    same = [run for run in found if run.run_id.startswith(given)]
+    if len(same) != 1:
+        what = f"{counted(len(same), 'run has', 'runs have')} an id that begins with {given}"
+        raise Failure(what, fix="see epm-task runs list")
+    return same[0]
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    return (record for line in lines if (record := read_fields(line)) is not None)
+
+
+def _print_record(record: dict[str, Any], *, as_json: bool, named: bool = False) -> None:
+    if as_json:
+        show_json(record)
+        return
+    name = f"{printable(str(record.get(JOB_ID) or '?'))}: " if named else ""
+    stdout = typer.get_text_stream("stdout")
+    typer.echo(name + view(record, color=colorful(stdout)))
+
+
+def _end(run: EndedRun) -> str:
+    late = ", at its time-out" if run.timed_out else ""
+    return run.skipped or f"{run.exit_code} ({describe(run.exit_code)}){late}"
+
+
+def _facts(run: EndedRun) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a run: a name and a value."""
+    yield "run", run.run_id
+    yield "job", run.job_id
+    context = "".join(f" {name}={json.dumps(value)}" for name, value in run.context.items())
+    yield "started by", f"{run.trigger}{context}"
+    yield "ended", f"{run.ended}, after {run.seconds:.2f} s"
+    yield "exit code", _end(run)
+    if run.problem:
+        yield "problem", run.problem
+    if run.tries:
+        seconds = run.registered_seconds
+        after = "never" if seconds is None else f"after {seconds * 1000:.0f} ms"
+        yield "registered", f"{after}, {counted(run.tries, 'try', 'tries')}"
+    yield "records", f"{run.records} acknowledged"
+    for message in run.messages:
+        yield "published", f"{message['topic']}  {json.dumps(message['payload'])}"
+    if more := run.published - len(run.messages):
+        yield "published", f"{counted(more, 'more message')}"
+    for denial in run.denials:
+        yield "denied", denial
+    if run.result is not None:
+        yield "result", json.dumps(run.result)
