@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.record import JOB_ID, LEVEL, MESSAGE, RUN_ID, SEQ, TIMESTAMP, read_fields
+from epm_task.contract.run_history import EndedRun, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -208,6 +209,16 @@ def recent_lines(logs: Iterable[Path]) -> list[bytes]:
                 break
         lines += own
     return lines
+
+
+def recent_runs(history: Path, job_id: str | None = None) -> list[EndedRun]:
+    """Return the last runs of a job, or of all, that a run history tells of, the oldest first.
+
+    Raises:
+        OSError: A file cannot be read; a history that is absent holds none.
+    """
+    runs = (run for line in recent_lines([history]) if (run := read_run(line)))
+    return [run for run in runs if job_id in {None, run.job_id}]
 
 
 #: Words for levels in lines of text, in capitals: those of Serilog, of .NET's console, and whole.

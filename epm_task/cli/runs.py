@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epm_task.admin.log_files import LogFiles, recent_lines
+from epm_task.admin.log_files import LogFiles, recent_lines, recent_runs
 from epm_task.cli.options import AgentRoot, AsJson, Connection, connected
 from epm_task.cli.output import Failure, colorful, counted, say, show_json, table
 from epm_task.contract import layout
@@ -137,7 +137,9 @@ def tail(*, job: _Job = None, agent_root: AgentRoot = None, as_json: _Lines = Fa
         for record in _records(logged.lines()):
             if job is None or record.get(JOB_ID) == job:
                 _print_record(record, as_json=as_json, named=True)
-        for run in _read(ended.lines(), job):
+        for run in filter(None, map(read_run, ended.lines())):
+            if job not in {None, run.job_id}:
+                continue
             if as_json:
                 show_json({"ended": asdict(run)})
                 continue
@@ -189,14 +191,7 @@ def _history(agent_root: Path | None, job: str | None) -> list[EndedRun]:
     if not path.exists():
         why = "only the agent of this package writes one, once a run has ended"
         raise Failure(f"there is no run history at {path}", why)
-    return list(_read(recent_lines([path]), job))
-
-
-def _read(lines: Iterable[bytes], job: str | None) -> Iterator[EndedRun]:
-    for line in lines:
-        run = read_run(line)
-        if run is not None and job in {None, run.job_id}:
-            yield run
+    return recent_runs(path, job)
 
 
 def _find(given: str, found: list[EndedRun]) -> EndedRun:

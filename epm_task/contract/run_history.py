@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import Any, Final, TypedDict
 
 from epm_task.contract.fields import (
     anything,
@@ -25,14 +25,6 @@ from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.record import printable, read_fields, view
 from epm_task.contract.secrets import mask_text
 from epm_task.errors import EpmTaskError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-#: Enough for some thousands of runs.
-_LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
-
 
 #: Of the end of a failed task's stderr, in UTF-8.
 _TAIL_BYTES: Final = 4096
@@ -286,17 +278,3 @@ def _failure(task: dict[str, Any]) -> FailedTask:
         StartFailure(why["what"], why["why"], why["fix"]) if why else None,
         task.get("stderrTail", "")[-_TAIL_BYTES:],
     )
-
-
-def last_run(path: Path, job_id: str) -> EndedRun | None:
-    """Return the last run of a job, None when the history knows none.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _LOOK_BACK_BYTES))
-        lines = file.read().splitlines()
-    runs = (run for line in reversed(lines) if (run := read_run(line)))
-    return next((run for run in runs if run.job_id == job_id), None)

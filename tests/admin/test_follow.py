@@ -23,8 +23,8 @@ from epm_task.admin.errors import (
     UnsafeConnection,
 )
 from epm_task.admin.follow import BrokerRecords, Follower, LogRecords
+from epm_task.admin.log_files import recent_runs
 from epm_task.contract.layout import AgentRoot
-from epm_task.contract.run_history import last_run
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.testing import Agent
 
@@ -119,7 +119,7 @@ def test_the_agents_own_history_is_read(agent: Agent) -> None:
     add_binary(agent, script="#!/bin/sh\necho '{\"a\": 1}'\nexit 3\n")
     agent.jobs.add(job_document())
     agent.jobs.trigger("probe")
-    run = last_run(AgentRoot(agent.root).run_history, "probe")
+    (*_, run) = recent_runs(AgentRoot(agent.root).run_history, "probe")
     assert run is not None
     assert (run.exit_code, run.result, run.skipped, run.timed_out) == (3, {"a": 1}, "", False)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from epm_task.admin.log_files import JobLines, LogFiles, files_of, recent_lines
+from epm_task.admin.log_files import JobLines, LogFiles, files_of, recent_lines, recent_runs
 from epm_task.contract.layout import AgentRoot
+from epm_task.contract.run_history import EndedRun, write_run
 from epm_task.simulator.keeper_logger import DailyFile, RotatingFile
 
 if TYPE_CHECKING:
@@ -237,3 +238,15 @@ def test_the_last_lines_of_a_log(log: Path) -> None:
     add(log, b"three\n")
     assert [line for line in recent_lines([log]) if line] == [b"one", b"two", b"three"]
     assert recent_lines([log.with_name("none") / "a.log"]) == []
+
+
+def test_recent_runs_are_those_of_the_renamed_history_too(tmp_path: Path) -> None:
+    """Of one job or of all, the oldest first; lines that are none are passed over."""
+    runs = [EndedRun("r1", "scan", 1, 0), EndedRun("r2", "scan", 0, 0), EndedRun("r3", "x", 0, 0)]
+    lines = [write_run(run, []) for run in runs]
+    history = tmp_path / "runs.jsonl"
+    assert recent_runs(history) == []
+    (tmp_path / "runs.jsonl.1").write_bytes(lines[0] + b"\nbroken\n")
+    history.write_bytes(b"\n".join([*lines[1:], b"{}", b""]))
+    assert recent_runs(history) == runs
+    assert recent_runs(history, "scan") == runs[:2]

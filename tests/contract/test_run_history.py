@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import astuple
-from typing import TYPE_CHECKING
 
 import pytest
 from peers.garbling import garbled
@@ -15,14 +14,10 @@ from epm_task.contract.run_history import (
     FailedTask,
     StartFailure,
     TaskEnd,
-    last_run,
     read_run,
     tail_text,
     write_run,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_line_reads_back_as_the_run_that_was_written() -> None:
@@ -152,13 +147,3 @@ def test_the_tail_is_the_last_4_kib_from_the_start_of_a_line() -> None:
     assert 4080 < len(tail.encode()) <= 4096
     assert tail[0].isdigit()
     assert tail_text(b"x" * 9000, cut=False) == "x" * 4096
-
-
-def test_the_last_run_of_the_job_counts(tmp_path: Path) -> None:
-    """Other jobs, and lines that are none, are passed over."""
-    path = tmp_path / "runs.jsonl"
-    runs = (EndedRun("r1", "scan", 1, 0), EndedRun("r2", "scan", 0, 0), EndedRun("r3", "x", 0, 0))
-    lines = [write_run(run, []) for run in runs]
-    path.write_bytes(b"\n".join([*lines, b"broken\n"]))
-    assert last_run(path, "scan") == runs[1]
-    assert last_run(path, "none") is None

@@ -16,11 +16,10 @@ from epm_task.admin.doctor.finding import (
     warning,
 )
 from epm_task.admin.errors import CredentialRefused, UnknownJob
-from epm_task.admin.log_files import JobLines, files_of, recent_lines
+from epm_task.admin.log_files import JobLines, files_of, recent_lines, recent_runs
 from epm_task.contract.json_text import BadJson
 from epm_task.contract.names import SYSTEM_PLUGIN, allowed_systems, os_name
 from epm_task.contract.record import LEVEL, MESSAGE, RUN_ID, TIMESTAMP
-from epm_task.contract.run_history import EndedRun, last_run
 from epm_task.contract.topic import KEEPER_LOGGER, allowed_publications
 from epm_task.exit_code import ExitCode, describe
 from epm_task.job.merge import merge
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from epm_task.admin.answers import Document
     from epm_task.admin.doctor.finding import Setup
+    from epm_task.contract.run_history import EndedRun
 
 #: More differences than these do not help to see the first.
 _SHOWN: Final = 5
@@ -197,8 +197,8 @@ def _last_run_is_ok(setup: Setup) -> bool:
     history = setup.root.run_history if setup.root else None
     if history is None or setup.job_id is None or not is_there(history):
         return False
-    run = last_run(history, setup.job_id)
-    return run is not None and run.exit_code == 0 and not run.skipped
+    runs = recent_runs(history, setup.job_id)
+    return bool(runs) and runs[-1].exit_code == 0 and not runs[-1].skipped
 
 
 def _unregistered(plugin: str, what: str) -> Finding:
@@ -225,11 +225,12 @@ def check_last_run(setup: Setup) -> Iterator[Finding]:
             f"epm-task jobs trigger {setup.job_id} --wait",
         )
         return
-    run = last_run(history, setup.job_id)
-    if run is None:
+    runs = recent_runs(history, setup.job_id)
+    if not runs:
         fix = f"epm-task jobs trigger {setup.job_id}"
         yield warning("last run", f"{setup.job_id} has not run yet", fix=fix)
         return
+    run = runs[-1]
     yield _judge(run)
     for task in run.failures:
         if lines := task.stderr_lines:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from peers.patience import BUSY, PATIENCE
 
+from epm_task.admin.log_files import recent_runs
 from epm_task.contract.layout import AgentRoot
-from epm_task.contract.run_history import last_run
 from epm_task.errors import sentence
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.history import RunHistory
@@ -209,7 +209,7 @@ def test_why_a_program_could_not_start_is_kept_and_said(box: Box) -> None:
     assert "sed -i" in error.fix
     assert (run.problem, run.exit_code) == (sentence(error.what, error.why, error.fix), 126)
     assert box.said(error.why)
-    ended = last_run(box.root.run_history, "job")
+    (ended,) = recent_runs(box.root.run_history, "job")
     assert ended is not None
     assert [task.start_error for task in ended.failures] == [error]
 
@@ -235,7 +235,7 @@ def test_the_end_of_stderr_of_a_failed_task_is_kept_masked(box: Box) -> None:
     assert run.tasks[0].stderr_dropped > 0
     assert tail.endswith("x\ndb_password=******** äö\n")
     assert 3900 < len(tail.encode()) <= 4096
-    ended = last_run(box.root.run_history, "job")
+    (ended,) = recent_runs(box.root.run_history, "job")
     assert ended is not None
     assert ended.failures[0].stderr_tail == tail
     assert b"hunter2" not in box.root.run_history.read_bytes()
