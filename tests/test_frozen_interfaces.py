@@ -138,6 +138,13 @@ OPTIONS = {
         "--json",
         "--key",
     },
+    "runs list": {"--agent-root", "--job", "--json", "--limit"},
+    "runs show": {"--agent-root", "--job", "--json"},
+    "runs logs": {"--agent-root", "--job", "--json"},
+    "runs tail": {"--agent-root", "--job", "--json"},
+    "runs rerun": {
+        *("--agent-root", "--base-url", "--cacert", "--cert", "--job", "--json", "--key"),
+    },
     "exit-codes": {
         "--json",
     },
@@ -403,6 +410,12 @@ def test_fields_of_the_run_history(agent: Agent, tmp_path: Path) -> None:
         "result",
         "tasks",
         "denials",
+        "context",
+        "records",
+        "recordRuns",
+        "published",
+        "messages",
+        "registration",
     }
     assert line["tasks"][0].keys() == {
         "id",
@@ -430,6 +443,14 @@ def test_fields_of_the_run_history(agent: Agent, tmp_path: Path) -> None:
         "failures",
         "denials",
         "result",
+        "trigger",
+        "context",
+        "records",
+        "record_runs",
+        "published",
+        "messages",
+        "tries",
+        "registered_seconds",
     }
     assert {field.name for field in fields(FailedTask)} == {
         "task_id",

@@ -8,7 +8,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from epm_task.contract.record import Record
-from epm_task.simulator.jobs.run import LiveRun, Publication, Run, RunRequest, TaskRun
+from epm_task.simulator.jobs.run import (
+    SHOWN_MESSAGES,
+    LiveRun,
+    Publication,
+    Run,
+    RunRequest,
+    TaskRun,
+)
 from epm_task.simulator.trace import Action, Kind, TraceEvent
 
 
@@ -41,7 +48,10 @@ def _live(**request: Any) -> LiveRun:
 
 
 def test_messages_are_kept_in_order() -> None:
-    """Payloads are the values of their JSON; what is none is text; the starter gets each."""
+    """Payloads are the values of their JSON; what is none is text; the starter gets each.
+
+    Of a run that nobody waits for the first are kept, for the run history, and all are counted.
+    """
     seen: list[Publication] = []
     live = _live(on_message=seen.append)
     for payload in (b'{"n": 1}', b"\xff no JSON", b"[" * 100_000):
@@ -49,8 +59,10 @@ def test_messages_are_kept_in_order() -> None:
     assert live.run.messages == seen
     assert seen[:2] == [("t", {"n": 1}), ("t", "\ufffd no JSON")]
     forgetful = LiveRun({"id": "job"}, keep=False)
-    forgetful.message("t", b"{}")
-    assert forgetful.run.messages == []
+    for number in range(SHOWN_MESSAGES + 3):
+        forgetful.message("t", b"%d" % number)
+    assert [message.payload for message in forgetful.run.messages] == [*range(SHOWN_MESSAGES)]
+    assert forgetful.run.published == SHOWN_MESSAGES + 3
 
 
 def test_refusals_before_the_registration_are_no_denials() -> None:
