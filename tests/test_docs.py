@@ -111,7 +111,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": modules}
 
 
-def _run(folder: Path, *command: str | Path) -> str:
+def _run(folder: Path, *command: str | Path, steps: int = 1) -> str:
     """Run a program to its good end; return what it printed."""
     done = subprocess.run(
         list(map(str, command)),
@@ -119,7 +119,7 @@ def _run(folder: Path, *command: str | Path) -> str:
         env=_environment(folder),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=PATIENCE * steps,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -191,7 +191,7 @@ class Shell:
         for printed, free in self._ports.items():
             text = text.replace(printed, free)
         if not text.startswith("epm-task agent"):
-            _run(self._folder, "bash", "-e", "-c", text)
+            _run(self._folder, "bash", "-e", "-c", text, steps=text.count("\n"))
             return
         self._agent = subprocess.Popen(
             ["bash", "-c", f"exec {text}"],
