@@ -28,7 +28,7 @@ def test_a_new_project_passes_its_gates_after_an_installation(tmp_path: Path) ->
     run(*pip, "build", cwd=tmp_path, env=env, seconds=_PATIENCE)
     run(python, "-m", "build", "--outdir", tmp_path / "dist", ROOT, cwd=tmp_path, env=env)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    run(*pip, f"{wheel}[dev]", cwd=tmp_path, env=env, seconds=_PATIENCE)
+    run(*pip, f"{wheel}[tools]", cwd=tmp_path, env=env, seconds=_PATIENCE)
     found = run(python, "-c", "import epm_task; print(epm_task.__file__)", cwd=tmp_path, env=env)
     assert Path(found.strip()).is_relative_to(tmp_path)
 
