@@ -255,12 +255,11 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_options_of_the_simulator_page_exist() -> None:
-    """What is said of `epm-task run` and `agent` is in their help."""
+    """What is said of `epm-task run`, `agent` and `runs` is in their help."""
     text = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
     commands = loaded().commands
-    known = {
-        option for verb in ("run", "agent") for one in commands[verb].params for option in one.opts
-    }
+    told = [commands["run"], commands["agent"], *commands["runs"].commands.values()]
+    known = {option for command in told for one in command.params for option in one.opts}
     foreign = {"--cacert", "--cafile", "--cert", "--key", "--root", "--registration-timeout"}
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text)) - known - foreign == set()
 
