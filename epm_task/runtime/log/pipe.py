@@ -64,7 +64,7 @@ class LogPipe:
         self._secrets = secrets or Secrets()
         self._mirror = mirror
         self._closed = False
-        self._patience = _PATIENCE_SECONDS
+        self._longest_patience = self._patience = _PATIENCE_SECONDS
         self._refused_topics: set[str] = set()
         self._refusals = threading.Lock()
 
@@ -103,6 +103,11 @@ class LogPipe:
             )
         elif code != NOT_AUTHORIZED:
             self.say(f"a message on {message.topic!r} was not taken: {why}; it is on stderr")
+
+    def hurry(self) -> None:
+        """Let no record wait for its reader, or for room, by itself; `flush` waits for them all."""
+        self._longest_patience = self._patience = 0.0
+        self._streams.end_by(time.monotonic())
 
     def flush(self, seconds: float) -> int:
         """Wait until all is acknowledged, spill the rest; return how many records were spilled.
@@ -146,7 +151,7 @@ class LogPipe:
         # Waiting helps only while somebody empties the outbox.
         patience = self._patience if delivery is not None and delivery.connected else 0.0
         if self.outbox.offer(message, patience):
-            self._patience = _PATIENCE_SECONDS
+            self._patience = self._longest_patience
             if delivery is not None and delivery.asleep:
                 delivery.notify()
         else:
@@ -259,6 +264,7 @@ class RunLog:
 
     def crashed(self, crash: BaseException) -> None:
         """Write the record of an exception that the handler let escape."""
+        self.pipe.hurry()
         self._sink.write(level.CRITICAL, "task_crashed", exception_properties(crash))
 
     def failed(self, failure: BaseException) -> None:
@@ -274,6 +280,7 @@ class RunLog:
 
     def close(self, outcome: Outcome, *, forced: bool = False) -> Outcome:
         """Flush everything; return the outcome, worse if a thread crashed or records failed."""
+        self.pipe.hurry()
         if outcome.exit_code == ExitCode.OK and self._sink.thread_errors:
             outcome = self._thread_outcome(*self._sink.thread_errors[0])
         if outcome.exit_code and (self._connected or self._failure):

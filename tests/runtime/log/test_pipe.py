@@ -449,6 +449,37 @@ def test_crash_and_deadline_are_records(broker: MqttPeer, stderr: StderrLines) -
     assert deadline["properties"] == {"stacks": "MainThread:\n  here"}
 
 
+class Hurried(StderrLines):
+    """Notes of each record whether it may still wait for its reader."""
+
+    def __init__(self) -> None:
+        """Let records wait."""
+        super().__init__()
+        self.end = float("inf")
+        self.may_wait: list[bool] = []
+
+    def end_by(self, moment: float) -> None:
+        """Take the moment until which writes may wait."""
+        self.end = moment
+
+    def write_stderr(self, line: bytes, *, record: bool = False, keep: bool = True) -> bool:
+        """Keep a line."""
+        self.may_wait += [self.end > time.monotonic()] * record
+        return super().write_stderr(line, record=record, keep=keep)
+
+
+def test_the_last_records_wait_for_no_reader(broker: MqttPeer) -> None:
+    """Each would wait for a second, and the flush for its own time after that."""
+    stderr = Hurried()
+    with _run_log(stderr) as run_log:
+        _connect(run_log, registered(broker.port))
+        run_log.log.error("m")
+        run_log.crashed(ValueError("bad"))
+        run_log.close(Outcome(70, error="bad"))
+    assert [record["message"] for record in stderr.records] == ["m", "task_crashed", "task_failed"]
+    assert stderr.may_wait == [True, False, False]
+
+
 def test_mirror_off_writes_nothing_twice(broker: MqttPeer, stderr: StderrLines) -> None:
     """With `mirror="off"` even an error stands at the broker only."""
     with _run_log(stderr, declared(mirror="off")) as run_log:
