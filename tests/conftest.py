@@ -26,6 +26,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.fixture
+def unmeasured_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no coverage run in the processes of a test: it loads modules, and may wait for a lock."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
 def time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Set the time zone of this process, spelled as POSIX has it: rules and all, without a file."""
     if not hasattr(time, "tzset"):

@@ -58,6 +58,7 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
     late = {
         "epm_task.runtime.parameter": () if pydantic else (RICH_VALUES,),
         "epm_task.runtime.value_text": () if pydantic else (RICH_VALUES,),
+        "epm_task.runtime.context": () if pydantic else ("pydantic",),  # for type checkers
         "epm_task.runtime.handler": () if asyncio else ("asyncio",),
         "epm_task.runtime.attestation.attestation": OTHER_SYSTEMS,
         # For coroutine functions that are marked as deprecated.

@@ -21,7 +21,7 @@ def test_the_command_is_named_for_the_job() -> None:
     (job,) = program.jobs
     assert job["document"]["id"] == "key-scanner"
     assert [step["command"] for step in job["document"]["tasks"]] == ["KeyScanner"]
-    assert program.tasks[0]["required"] == {"--root": "path"}
+    assert program.tasks[0]["required"] == {}
     assert program.tasks[0]["plugin"] == "KeyScanner"
     assert program.pydantic
 

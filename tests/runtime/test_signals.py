@@ -18,19 +18,14 @@ from peers.task_process import Ended, TaskProcess, agent_with, closed_port, poll
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "pthread_kill"), reason="Windows has no such signals"
-)
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows has no such signals"),
+    # It may wait for a lock when it is stopped halfway.
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 #: The contract's bounds, in seconds.
 FLUSH = 1.0
 COOPERATION, UNWINDING, FORCED_FLUSH = 2.0, 1.5, 1.0
-
-
-@pytest.fixture(autouse=True)
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no coverage run in these processes: it may wait for a lock when it is stopped halfway."""
-    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

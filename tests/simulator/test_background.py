@@ -13,6 +13,7 @@ import pytest
 from peers.accounting import account
 from peers.task_process import PROGRAMS
 
+from epm_task.admin.log_files import files_of
 from epm_task.simulator.background import LoopThread
 from epm_task.testing import Agent
 
@@ -76,7 +77,7 @@ def test_sixty_four_tasks_at_once_lose_nothing() -> None:
 def _logged(path: Path) -> dict[str, list[bytes]]:
     """Return the lines of the log by run, those of the older files included."""
     lines = defaultdict(list)
-    for file in path.parent.glob(path.name + "*"):
-        for line in file.read_bytes().splitlines():
+    for listed in files_of(path):
+        for line in listed.path.read_bytes().splitlines():
             lines[json.loads(line)["runId"]].append(line)
     return lines

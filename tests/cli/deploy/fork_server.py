@@ -11,7 +11,9 @@ import os
 import sys
 
 from epm_task.cli.main import main
+from epm_task.cli.verbs import load
 
+load("deploy")  # else each child would import it
 for line in sys.stdin:
     asked = json.loads(line)
     pid = os.fork()
