@@ -28,7 +28,12 @@ from epm_task.admin.doctor.finding import (
     unknown,
     warning,
 )
-from epm_task.admin.errors import AdminError, AdminUnreachable, CredentialRefused
+from epm_task.admin.errors import (
+    AdminError,
+    AdminUnreachable,
+    CredentialRefused,
+    UnsafeConnection,
+)
 from epm_task.admin.exchange import Call, admin_address
 from epm_task.admin.follow import BrokerRecords
 from epm_task.admin.settings import DEFAULT_BASE_URL
@@ -335,7 +340,7 @@ def _examine_broker(address: tuple[str, int], setup: Setup) -> Finding | None:
     credential = setup.settings.credential
     try:
         BrokerRecords(address, credential, setup.job_id or "").close()
-    except (AdminUnreachable, CredentialRefused) as error:
+    except (AdminUnreachable, CredentialRefused, UnsafeConnection) as error:
         # A certificate that is refused may end the connection before there is an answer.
         refused = error if credential.certificate is None else _refusal(address, credential.ca)
         if not isinstance(refused, CredentialRefused):

@@ -21,6 +21,7 @@ from epm_task.admin.settings import DEFAULT_BASE_URL
 from epm_task.contract.layout import AgentRoot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from epm_task.testing import Agent
@@ -87,13 +88,17 @@ def test_a_broker_is_looked_for_where_the_disk_says(agent: Agent, tmp_path: Path
         assert seen(check_broker, setup_of(tmp_path))[0][0] == "problem"
 
 
-def test_a_broker_on_another_port_is_found_by_its_process(agent: Agent) -> None:
-    """Among the ports of the process that holds the agent's; others of it speak no MQTT."""
-    setup = setup_of(base_url=agent.base_url, credential=credential_of(agent))
-    assert [state for state, _ in seen(check_port, setup)] == ["ok"]
-    with HttpPeer([plain_tcp()] * 3):
-        ((state, what),) = seen(check_broker, setup)
-    assert (state, f":{agent.broker_port} answers" in what) == ("ok", True)
+def test_a_broker_on_another_port_is_found_by_its_process(
+    agent_factory: Callable[[], Agent],
+) -> None:
+    """Among the ports of the agent's process: some speak no MQTT, or have another CA."""
+    agents = [agent_factory(), agent_factory()]
+    with HttpPeer([plain_tcp()] * 9):
+        for agent in agents:  # one of them comes first in the list of the system
+            setup = setup_of(base_url=agent.base_url, credential=credential_of(agent))
+            assert [state for state, _ in seen(check_port, setup)] == ["ok"]
+            ((state, what),) = seen(check_broker, setup)
+            assert (state, f":{agent.broker_port} answers" in what) == ("ok", True)
 
 
 def test_a_broker_that_nobody_can_find_is_unknown() -> None:
