@@ -68,7 +68,7 @@ ODD_PHRASES = (" stands ", " stand ", " is no ", " are no ", " each: ")
 #: Tests of more than one file, below the room that they enter.
 WHOLE = {
     # a verb that shares its file with others
-    *("cli/test_agent.py", "cli/test_validate.py"),
+    "cli/test_validate.py",
     # executables that were really built
     *("freeze/test_built.py", "freeze/test_built_faults.py", "freeze/test_built_zip.py"),
     # a task process from its start to its exit code

@@ -48,6 +48,17 @@ Setting: TypeAlias = Annotated[
 Settings: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE", help='JSON: {"Plugin": {"key": "value"}}.')
 ]
+Fault: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FAULT", help='Such as "api status=403 times=3"; repeatable.'),
+]
+FaultsFile: TypeAlias = Annotated[Path | None, typer.Option(metavar="FILE", help="Faults in TOML.")]
+RecordFile: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write what passes, secrets masked.")
+]
+TraceFile: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
+]
 AgentRoot: TypeAlias = Annotated[
     Path | None,
     typer.Option(

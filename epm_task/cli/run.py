@@ -1,9 +1,7 @@
-"""`epm-task run` and `agent`: try a task under an agent in a box, once or until it is stopped."""
+"""`epm-task run`: try a task under an agent in a box."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import sys
 import time
@@ -24,18 +22,24 @@ from epm_task.cli.inputs import (
     unread_settings,
 )
 from epm_task.cli.interruption import Interruption, stop_signals_to
-from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
-from epm_task.cli.output import Failure, LiveView, counted, harmless, say, show_json, write
+from epm_task.cli.options import (
+    AsJson,
+    Fault,
+    FaultsFile,
+    RecordFile,
+    Setting,
+    Settings,
+    TaskArguments,
+    TraceFile,
+)
+from epm_task.cli.output import LiveView, counted, harmless, say, show_json, write
 from epm_task.cli.terminal import begun, lent_terminal
-from epm_task.contract.levels import NUMBERS
 from epm_task.contract.record import Record, printable
 from epm_task.errors import sentence
 from epm_task.exit_code import ExitCode, describe
 from epm_task.runtime.invocation import information_asked_for
-from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
-from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.processes.registry import Trust
 
 if TYPE_CHECKING:
@@ -51,17 +55,6 @@ _GRACE_SECONDS = 10.0
 #: How long a signal may wait until it is passed on.
 _POLL_SECONDS = 0.1
 
-_Fault = Annotated[
-    list[str] | None,
-    typer.Option(metavar="FAULT", help='Such as "api status=403 times=3"; repeatable.'),
-]
-_Faults = Annotated[Path | None, typer.Option(metavar="FILE", help="Faults in TOML.")]
-_Record = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write what passes, secrets masked.")
-]
-_Trace = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
-]
 _Target = Annotated[
     str, typer.Argument(metavar="FILE[:TASK]", help="A file with a task.", show_default=False)
 ]
@@ -80,7 +73,7 @@ _Timeout = Annotated[
 _Replay = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Answer the task from a recording.")
 ]
-_Trust = Annotated[
+TrustLevel = Annotated[
     str,
     typer.Option(
         metavar="|".join(get_args(Trust)),
@@ -97,16 +90,16 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     setting: Setting = None,
     settings: Settings = None,
     registration_delay: _RunDelay = 0.0,
-    trust: _Trust = "exact",
+    trust: TrustLevel = "exact",
     job_id: _JobId = None,
     no_broker: _NoBroker = False,
     deny: _Deny = None,
     timeout: _Timeout = 3600.0,
-    fault: _Fault = None,
-    faults: _Faults = None,
-    record: _Record = None,
+    fault: Fault = None,
+    faults: FaultsFile = None,
+    record: RecordFile = None,
     replay: _Replay = None,
-    trace: _Trace = None,
+    trace: TraceFile = None,
     as_json: AsJson = False,
     verbose: _Verbose = False,
 ) -> int:
@@ -269,131 +262,3 @@ def _registration(run: Run) -> str:
     if run.registration.seconds is None:
         return f"never registered ({tries})"
     return f"registered after {tries}, {run.registration.seconds * 1000:.0f} ms"
-
-
-_HIGHEST_PORT = 65_535
-_Root = Annotated[
-    Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
-]
-_HttpsPort = Annotated[
-    int | None,
-    typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one; else that of appsettings.json."),
-]
-_HttpPort = Annotated[
-    int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
-]
-_MqttPort = Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")]
-_AgentDelay = Annotated[
-    str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
-]
-_LogLevel = Annotated[
-    str, typer.Option(help="Lowest level in KeeperLogger.log; the field's is Warning.")
-]
-_Condition = Annotated[
-    list[str] | None,
-    typer.Option(metavar="JOB=true|false", help="What a condition is taken for; repeatable."),
-]
-_DenyVisibly = Annotated[
-    bool, typer.Option("--deny-visibly", help="Answer denials with 0x87 in MQTT 5.")
-]
-_StableCa = Annotated[
-    bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
-]
-
-_Certificate = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="PEM: certificate, chain and key to show, such as a site's."),
-]
-
-
-def agent(  # noqa: PLR0913  # each is an option of the command line
-    *,
-    root: _Root,
-    https_port: _HttpsPort = None,
-    http_port: _HttpPort = None,
-    mqtt_port: _MqttPort = 0,
-    trust: _Trust = "exact",
-    registration_delay: _AgentDelay = "0",
-    log_level: _LogLevel = "Trace",
-    setting: Setting = None,
-    settings: Settings = None,
-    condition: _Condition = None,
-    deny_visibly: _DenyVisibly = False,
-    stable_ca: _StableCa = False,
-    certificate: _Certificate = None,
-    fault: _Fault = None,
-    faults: _Faults = None,
-    record: _Record = None,
-    trace: _Trace = None,
-    as_json: AsJson = False,
-) -> int:
-    """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
-
-    It prints where everything is, then every decision on stderr. Ctrl-C ends with 130, as in every
-    verb, SIGTERM with 0.
-
-    Example: epm-task agent --root ./agent --https-port 6889 --mqtt-port 8675 --trust tree
-    """
-    chosen = AgentOptions(
-        https_port=https_port,
-        http_port=http_port,
-        mqtt_port=mqtt_port,
-        trust=one_of("--trust", trust, get_args(Trust)),
-        registration_delay=_delay(registration_delay),
-        log_level=one_of("--log-level", log_level, NUMBERS).capitalize(),
-        settings=read_settings(settings, setting or ()),
-        conditions=dict(map(_condition, condition or ())),
-        deny_visibly=deny_visibly,
-        stable_ca=stable_ca,
-        certificate=certificate,
-        faults=read_faults(faults, fault or ()),
-        record_file=record,
-        trace_file=trace,
-    )
-    number = asyncio.run(_serve(LocalAgent(root.absolute(), chosen), as_json=as_json))
-    return ExitCode.SIGINT if number == signal.SIGINT else ExitCode.OK
-
-
-async def _serve(local: LocalAgent, *, as_json: bool) -> int:
-    """Return the number of the signal that stopped the agent."""
-    view = LiveView(verbose=True)
-    local.trace.subscribe(view.event)
-    loop, number = asyncio.get_running_loop(), 0
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    with stop_signals_to(lambda each, _: loop.call_soon_threadsafe(signals.put_nowait, each)):
-        async with local:
-            local.history.on_end = view.last_words
-            facts = {**local.facts(), "pid": os.getpid()}
-            if as_json:
-                show_json(facts)
-            else:
-                typer.echo(
-                    "\n".join(f"{name.replace('_', ' '):<11}  {facts[name]}" for name in facts)
-                )
-            while not number:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(1):
-                        number = await signals.get()
-                view.settle()
-            view.say("stopping; running tasks are ended first")
-    return number
-
-
-def _delay(text: str) -> float | tuple[float, float]:
-    low, dash, high = text.partition("-")
-    try:
-        shortest, longest = float(low), float(high if dash else low)
-    except ValueError:
-        shortest, longest = -1.0, -1.0
-    if not 0 <= shortest <= longest:
-        raise Failure(
-            f"--registration-delay {text} is not a number of seconds", fix="write 0.5, or 0.1-2"
-        )
-    return (shortest, longest) if dash else shortest
-
-
-def _condition(text: str) -> tuple[str, bool]:
-    job, equals, value = text.partition("=")
-    if not equals or value.lower() not in {"true", "false"}:
-        raise Failure(f"--condition {text} has another form", fix="write JOB=true or JOB=false")
-    return job, value.lower() == "true"

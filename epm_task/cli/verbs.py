@@ -24,7 +24,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Try a task on this machine": {
         "run": ("run", "Run one task under a local agent; end with its exit code."),
-        "agent": ("run", "Run a local agent, with jobs and settings, until Ctrl-C."),
+        "agent": ("agent", "Run a local agent, with jobs and settings, until Ctrl-C."),
     },
     "Write and check job documents": {
         "job": ("job", "Write the job document that the code declares."),

@@ -1,0 +1,158 @@
+"""`epm-task agent`: run an agent in a box, with jobs and settings, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from epm_task.cli.inputs import one_of, read_faults, read_settings
+from epm_task.cli.interruption import stop_signals_to
+from epm_task.cli.options import (
+    AsJson,
+    Fault,
+    FaultsFile,
+    RecordFile,
+    Setting,
+    Settings,
+    TraceFile,
+)
+from epm_task.cli.output import Failure, LiveView, show_json
+from epm_task.cli.run import TrustLevel
+from epm_task.contract.levels import NUMBERS
+from epm_task.exit_code import ExitCode
+from epm_task.simulator.agent import LocalAgent
+from epm_task.simulator.options import AgentOptions
+from epm_task.simulator.processes.registry import Trust
+
+_HIGHEST_PORT = 65_535
+_Root = Annotated[
+    Path, typer.Option(help="The agent's folder, in the vendor's layout; made when missing.")
+]
+_HttpsPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one; else that of appsettings.json."),
+]
+_HttpPort = Annotated[
+    int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
+]
+_MqttPort = Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")]
+_AgentDelay = Annotated[
+    str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
+]
+_LogLevel = Annotated[
+    str, typer.Option(help="Lowest level in KeeperLogger.log; the field's is Warning.")
+]
+_Condition = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JOB=true|false", help="What a condition is taken for; repeatable."),
+]
+_DenyVisibly = Annotated[
+    bool, typer.Option("--deny-visibly", help="Answer denials with 0x87 in MQTT 5.")
+]
+_StableCa = Annotated[
+    bool, typer.Option("--stable-ca", help="Keep the CA when the agent starts again.")
+]
+
+_Certificate = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="PEM: certificate, chain and key to show, such as a site's."),
+]
+
+
+def agent(  # noqa: PLR0913  # each is an option of the command line
+    *,
+    root: _Root,
+    https_port: _HttpsPort = None,
+    http_port: _HttpPort = None,
+    mqtt_port: _MqttPort = 0,
+    trust: TrustLevel = "exact",
+    registration_delay: _AgentDelay = "0",
+    log_level: _LogLevel = "Trace",
+    setting: Setting = None,
+    settings: Settings = None,
+    condition: _Condition = None,
+    deny_visibly: _DenyVisibly = False,
+    stable_ca: _StableCa = False,
+    certificate: _Certificate = None,
+    fault: Fault = None,
+    faults: FaultsFile = None,
+    record: RecordFile = None,
+    trace: TraceFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
+
+    It prints where everything is, then every decision on stderr. Ctrl-C ends with 130, as in every
+    verb, SIGTERM with 0.
+
+    Example: epm-task agent --root ./agent --https-port 6889 --mqtt-port 8675 --trust tree
+    """
+    chosen = AgentOptions(
+        https_port=https_port,
+        http_port=http_port,
+        mqtt_port=mqtt_port,
+        trust=one_of("--trust", trust, get_args(Trust)),
+        registration_delay=_delay(registration_delay),
+        log_level=one_of("--log-level", log_level, NUMBERS).capitalize(),
+        settings=read_settings(settings, setting or ()),
+        conditions=dict(map(_condition, condition or ())),
+        deny_visibly=deny_visibly,
+        stable_ca=stable_ca,
+        certificate=certificate,
+        faults=read_faults(faults, fault or ()),
+        record_file=record,
+        trace_file=trace,
+    )
+    number = asyncio.run(_serve(LocalAgent(root.absolute(), chosen), as_json=as_json))
+    return ExitCode.SIGINT if number == signal.SIGINT else ExitCode.OK
+
+
+async def _serve(local: LocalAgent, *, as_json: bool) -> int:
+    """Return the number of the signal that stopped the agent."""
+    view = LiveView(verbose=True)
+    local.trace.subscribe(view.event)
+    loop, number = asyncio.get_running_loop(), 0
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    with stop_signals_to(lambda each, _: loop.call_soon_threadsafe(signals.put_nowait, each)):
+        async with local:
+            local.history.on_end = view.last_words
+            facts = {**local.facts(), "pid": os.getpid()}
+            if as_json:
+                show_json(facts)
+            else:
+                typer.echo(
+                    "\n".join(f"{name.replace('_', ' '):<11}  {facts[name]}" for name in facts)
+                )
+            while not number:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        number = await signals.get()
+                view.settle()
+            view.say("stopping; running tasks are ended first")
+    return number
+
+
+def _delay(text: str) -> float | tuple[float, float]:
+    low, dash, high = text.partition("-")
+    try:
+        shortest, longest = float(low), float(high if dash else low)
+    except ValueError:
+        shortest, longest = -1.0, -1.0
+    if not 0 <= shortest <= longest:
+        raise Failure(
+            f"--registration-delay {text} is not a number of seconds", fix="write 0.5, or 0.1-2"
+        )
+    return (shortest, longest) if dash else shortest
+
+
+def _condition(text: str) -> tuple[str, bool]:
+    job, equals, value = text.partition("=")
+    if not equals or value.lower() not in {"true", "false"}:
+        raise Failure(f"--condition {text} has another form", fix="write JOB=true or JOB=false")
+    return job, value.lower() == "true"
