@@ -40,6 +40,7 @@ NEIGHBOURS = {
     ("below", "errors"),
     ("below", "trust"),
     ("contract", "errors"),
+    ("contract", "exit_code"),
     ("contract", "trust"),
     ("pytest_plugin", "testing"),
 }

@@ -18,7 +18,16 @@ from epm_task.admin.deploy.journal import read_journal
 from epm_task.admin.deploy.plan import Action, Change, Part, Plan, count, make_plans
 from epm_task.admin.deploy.program import read_installed
 from epm_task.admin.deploy.versions import Version, VersionStore
-from epm_task.cli.options import AgentRoot, AsJson, Connection, DryRun, WaitSeconds, Yes, connected
+from epm_task.cli.options import (
+    AgentRoot,
+    AsJson,
+    Connection,
+    DryRun,
+    WaitSeconds,
+    Yes,
+    command_app,
+    connected,
+)
 from epm_task.cli.output import (
     FAILED,
     Failure,
@@ -32,12 +41,7 @@ from epm_task.cli.output import (
 from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
 
-deploy = typer.Typer(
-    help="Bring programs and their jobs to an agent, and back.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+deploy = command_app()
 
 #: As Terraform has it, whose users wrote scripts for it.
 _CHANGES = 2

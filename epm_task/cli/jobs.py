@@ -17,23 +17,25 @@ from epm_task.admin.client import AdminClient, apply_job, live_verdict
 from epm_task.admin.errors import JobRefused
 from epm_task.admin.follow import BrokerRecords, Follower, LogRecords, RecordSource
 from epm_task.cli.inputs import broker_address, read_documents
-from epm_task.cli.options import AsJson, Connection, DryRun, WaitSeconds, Yes, connected
+from epm_task.cli.options import (
+    AsJson,
+    Connection,
+    DryRun,
+    WaitSeconds,
+    Yes,
+    command_app,
+    connected,
+)
 from epm_task.cli.output import FAILED, Failure, confirmed, say, show_json, show_record, table
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable
 from epm_task.contract.run_history import EndedRun
 from epm_task.contract.tokens import parameter_meant, unused_values
-from epm_task.exit_code import describe
 
 if TYPE_CHECKING:
     from epm_task.admin.credential import Credential
 
-jobs = typer.Typer(
-    help="List, apply, trigger, delete jobs of an agent, as its administrator.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+jobs = command_app()
 
 _JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 _JobFiles = Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)]
@@ -262,8 +264,7 @@ def _show_end(ended: EndedRun) -> None:
         typer.echo(line, err=True)
     if why := ended.skipped or ended.problem:
         say(why)
-    late = ", ended by the agent at its time-out" if ended.timed_out else ""
-    say(f"{ended.seconds:.2f} s; exit {ended.exit_code} ({describe(ended.exit_code)}){late}")
+    say(f"{ended.seconds:.2f} s; exit {ended.end}")
 
 
 def _follower(  # noqa: PLR0913  # each is an option of the command line

@@ -6,6 +6,7 @@ import io
 import shlex
 import sys
 import traceback
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from epm_task import __version__
@@ -29,7 +30,8 @@ def main() -> NoReturn:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr: no text of others is a defect
         sys.stdout.reconfigure(errors="backslashreplace")
-    if sys.argv[1:] == ["--version"]:  # needs no more than a task has
+    before = takewhile(lambda word: word.startswith("-"), sys.argv[1:])
+    if "--version" in before:  # needs no more than a task has
         sys.stdout.write(f"epm-task {__version__}\n")
         sys.exit(0)
     try:

@@ -74,6 +74,11 @@ DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only show wh
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+def command_app() -> typer.Typer:
+    """Return what a verb is made of, or the verbs of a group; alone it shows the group's help."""
+    return typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
 def with_hyphens(command: Any, words: Sequence[str]) -> list[str]:
     """Return *words* with all that a verb does not know after two hyphens, for the task.
 

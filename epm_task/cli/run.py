@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -40,11 +40,13 @@ from epm_task.exit_code import ExitCode, describe
 from epm_task.runtime.invocation import information_asked_for
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
+from epm_task.simulator.jobs.history import ended_run
 from epm_task.simulator.processes.registry import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from epm_task.contract.run_history import EndedRun
     from epm_task.runtime.task import Task
     from epm_task.simulator.background import StartedRun
     from epm_task.simulator.jobs.run import Run
@@ -210,19 +212,19 @@ def exit_code_of(run: Run, problem: str = "") -> int:
 
     It is 64 with a *problem*, that of `nothing_ran`.
     """
-    if problem:
-        return int(ExitCode.USAGE)
-    return 128 - run.exit_code if run.exit_code < 0 else run.exit_code
+    return _ended(run, problem).shell_exit_code
+
+
+def _ended(run: Run, problem: str) -> EndedRun:
+    ended = ended_run(run)
+    return replace(ended, exit_code=int(ExitCode.USAGE), problem=problem) if problem else ended
 
 
 def summary(run: Run, problem: str = "") -> str:
     """Return the last line for people."""
-    code = exit_code_of(run, problem) if problem else run.exit_code
-    ended = f"exit {code} ({describe(code)})"
-    if run.timed_out:
-        ended += ", ended by the agent at its time-out"
     records = counted(run.acknowledged, "record")
-    return f"{_registration(run)}; {records} acknowledged; {run.seconds:.2f} s; {ended}"
+    end = f"{run.seconds:.2f} s; exit {_ended(run, problem).end}"
+    return f"{_registration(run)}; {records} acknowledged; {end}"
 
 
 def hints(run: Run) -> list[str]:
@@ -234,15 +236,16 @@ def hints(run: Run) -> list[str]:
 
 def document(run: Run, problem: str = "") -> dict[str, Any]:
     """Return the report for programs; its fields are frozen."""
+    ended = _ended(run, problem)
     plain = [
         line
         for line in run.stderr.decode("utf-8", "replace").splitlines()
         if Record.from_line(line.encode()) is None
     ]
     return {
-        "exit_code": exit_code_of(run, problem),
-        "exit_name": describe(exit_code_of(run, problem) if problem else run.exit_code),
-        "problem": problem or run.problem,
+        "exit_code": ended.shell_exit_code,
+        "exit_name": describe(ended.exit_code),
+        "problem": ended.problem,
         "result": run.result,
         "registration": asdict(run.registration),
         "acknowledged": run.acknowledged,

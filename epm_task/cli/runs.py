@@ -11,23 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epm_task.admin.log_files import LogFiles, recent_lines, recent_runs
-from epm_task.cli.options import AgentRoot, AsJson, Connection, connected
+from epm_task.cli.options import AgentRoot, AsJson, Connection, command_app, connected
 from epm_task.cli.output import Failure, colorful, counted, say, show_json, table
 from epm_task.contract import layout
 from epm_task.contract.record import JOB_ID, RUN_ID, SEQ, printable, read_fields, view
 from epm_task.contract.run_history import EndedRun, read_run
 from epm_task.contract.secrets import MASK
-from epm_task.exit_code import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-runs = typer.Typer(
-    help="List and show the runs of an agent, with their records.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+runs = command_app()
 
 #: Digits of a run's id that people see, as many as git shows of a commit's and some.
 _SHOWN_DIGITS = 12
@@ -70,7 +64,7 @@ def list_runs(
             f"{run.seconds:.2f}",
             run.records,
             len(run.denials),
-            _end(run),
+            run.skipped or run.end,
         )
         for run in found
     ]
@@ -143,7 +137,9 @@ def tail(*, job: _Job = None, agent_root: AgentRoot = None, as_json: _Lines = Fa
             if as_json:
                 show_json({"ended": asdict(run)})
                 continue
-            typer.echo(printable(f"{run.job_id}: {run.seconds:.2f} s; exit {_end(run)}"))
+            typer.echo(
+                printable(f"{run.job_id}: {run.seconds:.2f} s; exit {run.skipped or run.end}")
+            )
             for line in run.last_words():
                 typer.echo(line)
         if not logged.behind:
@@ -198,6 +194,8 @@ def _find(given: str, found: list[EndedRun]) -> EndedRun:
     """Return the one run whose id begins like that; `last` is the youngest."""
     if given == "last" and found:
         return found[-1]
+    if not found:
+        raise Failure("no run has ended yet", fix="start one, or name another job or folder")
     same = [run for run in found if run.run_id.startswith(given)]
     if len(same) != 1:
         what = f"{counted(len(same), 'run has', 'runs have')} an id that begins with {given}"
@@ -218,11 +216,6 @@ def _print_record(record: dict[str, Any], *, as_json: bool, named: bool = False)
     typer.echo(name + view(record, color=colorful(stdout)))
 
 
-def _end(run: EndedRun) -> str:
-    late = ", at its time-out" if run.timed_out else ""
-    return run.skipped or f"{run.exit_code} ({describe(run.exit_code)}){late}"
-
-
 def _facts(run: EndedRun) -> Iterator[tuple[str, str]]:
     """Yield the lines of a run: a name and a value."""
     yield "run", run.run_id
@@ -230,7 +223,7 @@ def _facts(run: EndedRun) -> Iterator[tuple[str, str]]:
     context = "".join(f" {name}={json.dumps(value)}" for name, value in run.context.items())
     yield "started by", f"{run.trigger}{context}"
     yield "ended", f"{run.ended}, after {run.seconds:.2f} s"
-    yield "exit code", _end(run)
+    yield "exit code", run.skipped or run.end
     if run.problem:
         yield "problem", run.problem
     if run.tries:

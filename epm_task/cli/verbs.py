@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from epm_task import __version__
 from epm_task.cli.interruption import raise_again
 
 #: Long enough for a whole sentence; the formatter wraps it.
@@ -46,7 +45,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "deploy": ("policy", "Bring programs and their jobs to an agent, and back."),
     },
 }
-_MODULES: Final = {verb: row[0] for verbs in SECTIONS.values() for verb, row in verbs.items()}
+_VERBS: Final = {verb: row for verbs in SECTIONS.values() for verb, row in verbs.items()}
 
 
 class VerbGroup(TyperGroup):
@@ -55,7 +54,7 @@ class VerbGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Return the verb that is called, loaded now; its entry in the list is only a name."""
         name, command, rest = super().resolve_command(ctx, args)
-        command = load(name) if name in _MODULES else command
+        command = load(name) if name in _VERBS else command
         raise_again()
         return name, command, rest
 
@@ -76,11 +75,14 @@ class VerbGroup(TyperGroup):
 
 def load(verb: str) -> Any:
     """Import a verb of `SECTIONS`, and return it as the command that Typer makes of it."""
-    module = import_module(f"epm_task.cli.{_MODULES[verb]}")
-    found = getattr(module, verb.replace("-", "_"))
+    from epm_task.cli.options import command_app  # noqa: PLC0415  # the list needs none of it
+
+    name, summary = _VERBS[verb]
+    found = getattr(import_module(f"epm_task.cli.{name}"), verb.replace("-", "_"))
     if not isinstance(found, typer.Typer):
-        function, found = found, typer.Typer(add_completion=False, rich_markup_mode=None)
+        function, found = found, command_app()
         found.command(verb)(function)
+    found.info.help = summary  # of a group; a function has its docstring
     return get_command(found)
 
 
@@ -104,19 +106,12 @@ for _section, _verbs in SECTIONS.items():
         app.command(_name, help=_summary, rich_help_panel=_section)(_listed)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  # typer passes the option so
-    if wanted:
-        typer.echo(f"epm-task {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def _options(
     *,
-    version: Annotated[  # the callback answers
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-    verbose: Annotated[  # `main` looks at the command line
+    # `main` looks for both.
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show a defect with its traceback.")
     ] = False,
 ) -> None:

@@ -25,6 +25,7 @@ from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.record import printable, read_fields, view
 from epm_task.contract.secrets import mask_text
 from epm_task.errors import EpmTaskError
+from epm_task.exit_code import describe
 
 #: Of the end of a failed task's stderr, in UTF-8.
 _TAIL_BYTES: Final = 4096
@@ -166,6 +167,12 @@ class EndedRun:
     def shell_exit_code(self) -> int:
         """The exit code as a shell would see it: 128 plus the signal for a killed process."""
         return 128 - self.exit_code if self.exit_code < 0 else self.exit_code
+
+    @property
+    def end(self) -> str:
+        """Its exit code with the name, for people, and whether the agent ended it."""
+        late = ", ended by the agent at its time-out" if self.timed_out else ""
+        return f"{self.exit_code} ({describe(self.exit_code)}){late}"
 
     def last_words(self) -> list[str]:
         """Return what the failed tasks wrote last on stderr, line by line, for a terminal."""

@@ -39,9 +39,10 @@ def test_help(words: list[str]) -> None:
     assert "Example: epm-task" in ended.out or len(words) == 1
 
 
-def test_version() -> None:
+@pytest.mark.parametrize("words", [["--version"], ["-v", "--version"]])
+def test_version(words: list[str]) -> None:
     """`--version` prints the package's."""
-    assert in_process("--version").out == f"epm-task {package.__version__}\n"
+    assert in_process(*words).out == f"epm-task {package.__version__}\n"
 
 
 def python(*words: object, **more: str) -> subprocess.CompletedProcess[str]:

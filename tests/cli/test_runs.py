@@ -125,7 +125,7 @@ def test_records_that_the_log_has_lost_are_counted(box: Agent, tmp_path: Path) -
     [
         (["show", "zz"], "0 runs have an id that begins with zz; see epm-task runs list"),
         (["logs", ""], "2 runs have an id that begins with"),
-        (["show", "--job", "other"], "0 runs have an id that begins with last"),
+        (["show", "--job", "other"], "no run has ended yet"),
     ],
 )
 def test_a_run_that_is_not_one(box: Agent, words: list[str], sentence: str) -> None:

@@ -23,7 +23,6 @@ from epm_task.admin.errors import (
 )
 from epm_task.admin.follow import Follower, LogRecords
 from epm_task.contract.names import allowed_systems, os_name
-from epm_task.exit_code import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -106,9 +105,7 @@ def _failure(job_id: str, ended: EndedRun) -> RunFailed:
     if ended.skipped:
         what = f"the run of {job_id} was skipped by the agent"
         return RunFailed(what, ended.skipped, _LEAVE_OUT)
-    late = ", ended by the agent at its time-out" if ended.timed_out else ""
-    code = f"{ended.exit_code} ({describe(ended.exit_code)})"
-    what = f"the run of {job_id} ended with exit code {code}{late}"
+    what = f"the run of {job_id} ended with exit code {ended.end}"
     return RunFailed(what, ended.problem, "read its records above, and correct the task")
 
 
