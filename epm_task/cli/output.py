@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 #: What people and scripts know from other tools: 1 the answer is no, 2 the question was wrong.
 FAILED = 1
 WRONG_USE = 2
-#: Of a message on a terminal; `epm-task run --json` has it whole.
-_SHOWN_CHARACTERS = 2000
-
 #: What comes as often as others, or a task, have it.
 _MANY = frozenset({"refused", "closed", "not_written"})
 #: Of each kind.
@@ -66,9 +63,7 @@ class LiveView:
 
     def message(self, message: Publication) -> None:
         """Show what the task published on a topic of its own."""
-        payload = json.dumps(message.payload)
-        if len(payload) > _SHOWN_CHARACTERS:
-            payload = f"{payload[:_SHOWN_CHARACTERS]}…"
+        payload = message.cut() or json.dumps(message.payload)
         self._write(f"published on {printable(message.topic)}  {payload}")
 
     def line(self, stream: str, line: bytes) -> None:

@@ -281,8 +281,7 @@ def _refused(credential: Credential, error: CredentialRefused) -> Finding:
         "Admin tier",
         what,
         why + issuer,
-        fix="get the certificate for this agent from your Keeper deployment team; at some sites "
-        "the caller must run as an administrator too",
+        fix=f"{error.fix}; at some sites the caller must run as an administrator too",
     )
 
 

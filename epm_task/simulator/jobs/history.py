@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Runs that are remembered with their outputs, at most 2 MiB each; the file has all.
 _REMEMBERED: Final = 50
-#: Of the payload of a message, in the file.
-_SHOWN_CHARACTERS: Final = 2000
 
 
 class RunHistory:
@@ -176,11 +173,8 @@ def ended_run(run: Run) -> EndedRun:
 
 
 def _shown(message: Publication) -> dict[str, Any]:
-    payload = mask_value(message.payload)
-    written = json.dumps(payload, default=str)
-    if len(written) > _SHOWN_CHARACTERS:
-        payload = f"{written[:_SHOWN_CHARACTERS]}…"
-    return {"topic": message.topic, "payload": payload}
+    masked = message._replace(payload=mask_value(message.payload))
+    return {"topic": masked.topic, "payload": masked.cut() or masked.payload}
 
 
 def _task_end(task: TaskRun) -> TaskEnd:

@@ -22,11 +22,20 @@ if TYPE_CHECKING:
     from epm_task.simulator.trace import TraceEvent
 
 
+#: Of a message's payload, on a terminal and in the run history; `run --json` has it whole.
+_SHOWN_CHARACTERS: Final = 2000
+
+
 class Publication(NamedTuple):
     """What a task published on a topic of its own, and the broker carried."""
 
     topic: str
     payload: Any  #: The value of its JSON; text for what is none.
+
+    def cut(self) -> str:
+        """Return the first 2 000 characters of a longer payload's JSON; "" when it is shorter."""
+        text = json.dumps(self.payload)
+        return f"{text[:_SHOWN_CHARACTERS]}…" if len(text) > _SHOWN_CHARACTERS else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
