@@ -21,7 +21,7 @@ FINDINGS = Topic("Jobs/key-scanner/findings", payload=Finding)
 def publish_findings(ctx: TaskContext, *, root: Path = Path("examples")) -> dict[str, int]:
     """Publish the mode of every Python file below ROOT."""
     found = 0
-    for path in sorted(root.rglob("*.py")):
+    for path in ctx.track(sorted(root.rglob("*.py")), "publishing"):
         ctx.publish(FINDINGS, Finding(str(path), f"{path.stat().st_mode & 0o777:04o}"))
         found += 1
     ctx.log.info("findings_published", found=found)

@@ -36,11 +36,15 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         else [r"valgrind is not installed, .*"],
     ),
     "throughput": (
-        ["--rounds", "1", "--records", "2000"],
+        ["--rounds", "1", "--records", "2000", "--items", "5000"],
         [
             r"variant +records/s +x naive",
             r"naive twin +-?\d+ +1\.00",  # so few records take less time than the noise
             r"epm_task, ctx\.log +-?\d+ +-?\d+\.\d\d",
+            r"progress +ns/item +x bare",
+            r"bare loop +\d+ +1\.00",
+            r"ctx\.track +\d+ +\d+\.\d\d",
+            r"ctx\.progress +\d+ +\d+\.\d\d",
         ],
     ),
     "simulator": (

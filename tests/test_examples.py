@@ -28,7 +28,7 @@ EXPECTED: dict[str, tuple[dict[str, Any], int, dict[str, Any] | None, list[str]]
         {"root": EXAMPLES},
         0,
         {"found": len(FILES)},
-        ["findings_published"],
+        ["publishing", "findings_published"],
     ),
     "typed_settings": ({}, 0, {"keep_days": 3}, ["settings_in_force"]),
 }

@@ -16,6 +16,7 @@ from cli.command_line import epm_task, loaded
 from epm_task import pytest_plugin, testing
 from epm_task.cli import output as failure
 from epm_task.cli.run import document
+from epm_task.contract.progress import Progress
 from epm_task.contract.run_history import EndedRun, FailedTask
 from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords
 from epm_task.testing import Agent
@@ -527,6 +528,27 @@ def test_names_for_tests() -> None:
         "publishes",
         "remaining_seconds",
         "agent",
+    }
+
+
+def test_names_for_handlers() -> None:
+    """What a handler can do with its context, and the fields of a progress record."""
+    ctx = testing.make_context()
+    assert {name for name in dir(ctx) if not name.startswith("_")} == {
+        *("agent", "job_id", "job_name", "log", "mask", "progress", "publish", "remaining"),
+        *("run_id", "stopping", "track"),
+        *("published", "records"),  # for tests only
+    }
+    assert list(inspect.signature(ctx.track).parameters) == ["items", "text", "total"]
+    assert list(inspect.signature(ctx.progress).parameters) == ["done", "total", "text"]
+    assert Progress(1, 2, 3.0, "running", 4, 5.0, 6.0).fields() == {
+        "done": 2,
+        "total": 4,
+        "rate": 5.0,
+        "remainingSeconds": 6.0,
+        "elapsedSeconds": 3.0,
+        "state": "running",
+        "progressId": 1,
     }
 
 

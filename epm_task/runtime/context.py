@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from epm_task.contract.topic import Topic
 from epm_task.errors import TaskError, TopicNotDeclared
@@ -10,6 +10,8 @@ from epm_task.runtime.result import encode_object
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+    from typing import TypeVar, overload
 
     from pydantic import SecretBytes, SecretStr
 
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from epm_task.runtime.invocation import Invocation
     from epm_task.runtime.log.log import Log
     from epm_task.runtime.log.pipe import RunLog
+    from epm_task.runtime.progress import ProgressLog
     from epm_task.runtime.stop import Stop
 
-Payload = TypeVar("Payload")
+    Item = TypeVar("Item")
+    Payload = TypeVar("Payload")
 
 
 class TaskContext:
@@ -33,6 +37,8 @@ class TaskContext:
         job_name: Name of that job.
         run_id: Id of this run, as every record has it.
     """
+
+    _progress: ProgressLog | None = None
 
     def __init__(
         self,
@@ -70,6 +76,47 @@ class TaskContext:
         no call. A text of less than six characters is not masked: it would blot out ordinary words.
         """
         self._secrets.add(secrets)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def track(
+            self, items: Iterable[Item], text: str, total: float | None = None
+        ) -> Generator[Item, None, None]: ...
+        @overload
+        def track(
+            self, items: AsyncIterable[Item], text: str, total: float | None = None
+        ) -> AsyncGenerator[Item, None]: ...
+
+    def track(
+        self, items: Iterable[Item] | AsyncIterable[Item], text: str, total: float | None = None
+    ) -> Generator[Item, None, None] | AsyncGenerator[Item, None]:
+        """Return *items* one by one, and record how many are done: `ctx.track(files, "scanning")`.
+
+        One record a second at most, and one at the end, of the level Information: *text*, items
+        done, *total* (else their `len`, when they have one), items per second, seconds that remain.
+        Of loops that end in less than a second ten are recorded in a second. Asynchronous items are
+        for `async for`.
+
+        Raises:
+            TypeError: They are not iterable.
+        """
+        return self._progress_log().track(items, text, total)
+
+    def progress(self, done: float, total: float | None, text: str) -> None:
+        """Record that *done* of *total* items are done, as `track` does, for loops of other kinds.
+
+        Each *text* is a loop; it ends when *done* reaches *total*, and then begins anew. *total* is
+        None when it is not known. It raises nothing, and may be called from any thread.
+        """
+        (self._progress or self._progress_log()).progress(done, total, text)
+
+    def _progress_log(self) -> ProgressLog:
+        if self._progress is None:
+            from epm_task.runtime.progress import ProgressLog  # noqa: PLC0415  # few need it
+
+            self._progress = ProgressLog(self.log)
+        return self._progress
 
     def publish(self, topic: Topic[Payload], payload: Payload) -> None:
         """Send *payload* as one JSON object on a topic that the task declares, at QoS 1.

@@ -17,10 +17,11 @@ NEVER = {
     *("epm_task.simulator", "epm_task.admin", "epm_task.cli", "epm_task.job", "epm_task.testing"),
     *("epm_task.pytest_plugin",),
 }
-#: Loaded by those tasks alone that ask for it by a type.
+#: Loaded by those tasks alone that ask for it: by a type, or by using it.
 ON_DEMAND = {
     *("pydantic", "pydantic_settings", "structlog", "dataclasses", "inspect"),
     *("asyncio", "httpcore", "anyio", "certifi", "idna", "shutil", "uuid"),
+    *("epm_task.contract.progress", "epm_task.runtime.progress"),
 }
 #: 220 and 338 on Linux with Python 3.11; the rest is room for other versions.
 MOST_MODULES = 245

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_type
 from epm_task import Task, TaskContext, TaskSettings, task
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Coroutine
     from typing import Any
 
 
@@ -46,6 +46,15 @@ def keeps_types(ctx: TaskContext) -> None:
     assert_type(key_scanner(ctx, settings=ScannerSettings(), root=Path()), dict[str, int])
     assert_type(ScannerSettings().max_bytes, int)
     assert_type(ScannerSettings.from_document({}), ScannerSettings)
+
+
+async def keeps_items(ctx: TaskContext, rows: AsyncIterator[bytes]) -> None:
+    """What is tracked has the type of its items."""
+    for item in ctx.track([Path()], "scanning"):
+        assert_type(item, Path)
+    async for row in ctx.track(rows, "reading", total=3):
+        assert_type(row, bytes)
+    ctx.progress(1, None, "scanning")
 
 
 async def keeps_coroutines() -> None:
