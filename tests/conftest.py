@@ -1,10 +1,11 @@
-"""What all tests have: `pytester`, for those of the pytest plugin, workers, a time zone."""
+"""What all tests have: their order and marks, workers, a time zone."""
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -16,7 +17,12 @@ os.environ["TZ"] = "UTC"
 if hasattr(time, "tzset"):
     time.tzset()
 
+# Hundreds of processes import the package: compiled, as where it is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 pytest_plugins = ["pytester"]
+
+TESTS: Final = Path(__file__).parent
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -25,11 +31,86 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-@pytest.fixture
-def unmeasured_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no coverage run in the processes of a test: it loads modules, and may wait for a lock."""
-    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-        monkeypatch.delenv(name, raising=False)
+#: The files that take longest: begun first, so that none is left at the end.
+LONG: Final = (
+    "freeze/test_built.py",
+    "test_docs.py",
+    "cli/deploy/test_kill.py",
+    "cli/test_run.py",
+    "cli/test_freeze.py",
+    "runtime/test_guarantee_load.py",
+    "freeze/test_built_zip.py",
+    "runtime/test_guarantee.py",
+    "templates/test_task_template.py",
+    "admin/doctor/test_check_binary.py",
+    "freeze/test_verifying.py",
+    "freeze/test_program_workers.py",
+    "test_benchmarks.py",
+    "test_tutorial.py",
+)
+
+#: `pytest -m smoke`: each part of the package once, in seconds.
+SMOKE: Final = frozenset(
+    {
+        "cli/deploy/test_deploy.py",
+        "cli/jobs/test_jobs.py",
+        "freeze/test_program.py",
+        "job/test_job.py",
+        "runtime/test_spine.py",
+        "simulator/test_embedded.py",
+        "test_examples.py",
+        "test_floors.py",
+        "test_frozen_interfaces.py",
+        "test_public_names.py",
+    }
+)
+
+#: Coverage takes 0.13 s of each process that it measures. Theirs reach no line that others do not,
+#: or must not load its modules, nor wait for its lock.
+UNMEASURED: Final = (
+    "cli/deploy/test_kill.py",
+    "cli/test_freeze.py",
+    "freeze/",
+    "runtime/test_guarantee_load.py",
+    "runtime/test_signals.py",
+    "simulator/test_crash.py",
+    "templates/",
+    "test_benchmarks.py",
+    "test_docs.py",
+    "test_end_to_end.py",
+    "test_shadows.py",
+    "test_tutorial.py",
+)
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(TESTS).as_posix()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what is no smoke test, when only those are wanted."""
+    if config.option.markexpr != "smoke" or collection_path.suffix != ".py":
+        return None
+    return (_name(collection_path) not in SMOKE) or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the smoke tests, and put the long files first."""
+    for item in items:
+        if _name(item.path) in SMOKE:
+            item.add_marker("smoke")
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(_name(item.path), len(LONG)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unmeasured_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if _name(request.path).startswith(UNMEASURED):
+            for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+                patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture

@@ -83,8 +83,8 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
 }
-#: Three builds take half a minute.
-SLOW = {"frozen"}
+#: Three builds, and programs that run in an emulator.
+SLOW = {"frozen", "instructions"}
 
 
 @pytest.mark.parametrize(

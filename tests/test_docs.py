@@ -106,7 +106,9 @@ def _write_files(folder: Path, blocks: list[Block]) -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    path = f"{folder / 'programs'}{os.pathsep}{os.environ['PATH']}"
+    # As in an environment that is active: `python3` is the interpreter of these tests.
+    here = str(Path(sys.executable).parent)
+    path = os.pathsep.join([str(folder / "programs"), here, os.environ["PATH"]])
     modules = os.pathsep.join([str(folder / "examples"), str(ROOT)])
     return {**os.environ, "PATH": path, "PYTHONPATH": modules}
 

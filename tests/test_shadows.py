@@ -32,10 +32,6 @@ if __name__ == "__main__":
 """
 
 
-#: Coverage loads Python's modules before the file's folder counts.
-pytestmark = pytest.mark.usefixtures("unmeasured_processes")
-
-
 def task_file(folder: Path, name: str = "tasks.py", *, above: str = "", body: str = "pass") -> Path:
     """Write a task file and return its path."""
     path = folder / name

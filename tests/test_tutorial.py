@@ -25,7 +25,6 @@ _AGENT = re.compile(r"^epm-task agent .*$", re.MULTILINE)
 #: It is printed when the agent is there.
 _READY = 'until grep -q "base url" agent.txt; do kill -0 $!; sleep 0.05; done'
 _PATIENCE = 600
-_SLOW_FROM = "## 5. Freeze it"
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32" or shutil.which("git") is None,
@@ -33,11 +32,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def _script(page: str, *, upto: str | None = None) -> str:
+def _script(page: str) -> str:
     """Return the blocks of a page as one script."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     lines = ["set -eu", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
-    for block in _BLOCK.finditer(text[: text.index(upto)] if upto else text):
+    for block in _BLOCK.finditer(text):
         if block["language"] == "sh":
             run = _AGENT.sub(rf"\g<0> >agent.txt &\n{_READY}", _SET_UP.sub("", block["text"]))
             lines.append(run)
@@ -70,20 +69,15 @@ def _run(script: str, folder: Path, seconds: int) -> str:
     return done.stdout
 
 
-def test_the_tutorial_up_to_freezing(tmp_path: Path) -> None:
-    """Project, run, tests, change, job, lints."""
-    printed = _run(_script("tutorial.md", upto=_SLOW_FROM), tmp_path, _PATIENCE)
-    assert '+  "description": "Count the files below a folder."' in printed
-    assert "3 passed" in printed
-    assert '{"found":1}' in printed
-
-
 @pytest.mark.slow
 def test_the_whole_tutorial(tmp_path: Path) -> None:
-    """Freezing and deploying too."""
+    """Project, run, tests, change, job, lints, freezing and deploying."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     printed = _run(_script("tutorial.md").replace("6889", port), tmp_path, _PATIENCE)
+    assert '+  "description": "Count the files below a folder."' in printed
+    assert "3 passed" in printed
+    assert '{"found":1}' in printed
     assert "scan_finished" in printed
 
 

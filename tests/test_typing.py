@@ -25,12 +25,14 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow  # `mypy` alone looks at the same files
 def test_mypy_accepts_the_right_calls_only() -> None:
     """`mypy --strict` finds the types that the files assert, and every wrong call."""
     checked = _run("mypy", "--strict", "--warn-unused-ignores", str(CHECKED))
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
 def test_pyright_accepts_the_right_calls_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def test_ruff_finds_nothing(projects: list[Project]) -> None:
     run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", folder, cwd=folder)
 
 
+@pytest.mark.slow
 def test_mypy_finds_nothing(projects: list[Project]) -> None:
     """Each project is strictly typed."""
     folder = projects[0].folder.parent
