@@ -109,13 +109,13 @@ class TaskFailed(TaskError):
 class TemporaryFailure(TaskError):
     """The handler could not do its work now, and a later run may succeed."""
 
-    exit_code = ExitCode.TEMPFAIL
+    exit_code: int = ExitCode.TEMPFAIL
 
 
 class DeadlineExceeded(TaskError):
     """The task's own deadline has passed; a handler may raise it when time is short."""
 
-    exit_code = ExitCode.DEADLINE
+    exit_code: int = ExitCode.DEADLINE
 
     def __init__(self, message: str = "") -> None:
         """Use the standard sentence when *message* is empty."""
@@ -164,7 +164,7 @@ class TopicNotDeclared(TaskError):
 class HandlerUnresponsive(TaskError):
     """The handler did not stop when it was asked to."""
 
-    exit_code = ExitCode.FORCED
+    exit_code: int = ExitCode.FORCED
 
     def __init__(self, why: str, seconds: float) -> None:
         super().__init__(
@@ -177,7 +177,7 @@ class HandlerUnresponsive(TaskError):
 class SystemExhausted(TaskError):
     """The system has no descriptor, thread or memory left for what the run needs."""
 
-    exit_code = ExitCode.OSERR
+    exit_code: int = ExitCode.OSERR
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -208,13 +208,13 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 class UnsafeConfiguration(TaskError):
     """The surroundings of the process cannot be trusted."""
 
-    exit_code = ExitCode.CONFIG
+    exit_code: int = ExitCode.CONFIG
 
 
 class InvocationError(TaskError):
     """The command line or the environment of the process is wrong."""
 
-    exit_code = ExitCode.USAGE
+    exit_code: int = ExitCode.USAGE
 
 
 class UnknownOption(InvocationError):
@@ -292,7 +292,7 @@ class NoAgent(InvocationError):
 class SettingsError(TaskError):
     """A setting of the agent is missing or invalid."""
 
-    exit_code = ExitCode.DATAERR
+    exit_code: int = ExitCode.DATAERR
 
     def __init__(self, plugin: str, key: str, why: str) -> None:
         super().__init__(
@@ -304,7 +304,7 @@ class SettingsError(TaskError):
 class AgentError(TaskError):
     """The agent's local HTTPS API did not serve this run."""
 
-    exit_code = ExitCode.UNAVAILABLE
+    exit_code: int = ExitCode.UNAVAILABLE
 
 
 class AgentUnreachable(AgentError):
@@ -321,7 +321,7 @@ class AgentUnreachable(AgentError):
 class UnknownSetting(AgentError):
     """The agent does not know the plugin or the setting (404)."""
 
-    exit_code = ExitCode.NOINPUT
+    exit_code: int = ExitCode.NOINPUT
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -333,7 +333,7 @@ class UnknownSetting(AgentError):
 class AgentProtocolError(AgentError):
     """An answer that the agent's API would not give."""
 
-    exit_code = ExitCode.PROTOCOL
+    exit_code: int = ExitCode.PROTOCOL
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(
@@ -346,7 +346,7 @@ class AgentProtocolError(AgentError):
 class NotRegistered(AgentError):
     """The agent answered 403 for the whole registration window."""
 
-    exit_code = ExitCode.NOPERM
+    exit_code: int = ExitCode.NOPERM
 
     def __init__(self, pid: int, seconds: float, tries: int) -> None:
         super().__init__(
@@ -361,13 +361,13 @@ class NotRegistered(AgentError):
 class UnsafeAgent(AgentError):
     """The address is not one that only the agent can have."""
 
-    exit_code = ExitCode.CONFIG
+    exit_code: int = ExitCode.CONFIG
 
 
 class BrokerError(TaskError):
     """The agent's MQTT broker did not serve this run."""
 
-    exit_code = ExitCode.UNAVAILABLE
+    exit_code: int = ExitCode.UNAVAILABLE
 
 
 class BrokerUnreachable(BrokerError):
@@ -395,4 +395,4 @@ class BrokerRefused(BrokerError):
 class UnsafeBroker(BrokerError):
     """The broker's address is not one that only the agent can have."""
 
-    exit_code = ExitCode.CONFIG
+    exit_code: int = ExitCode.CONFIG

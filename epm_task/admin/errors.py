@@ -55,16 +55,16 @@ class AdminError(EpmTaskError):
 class WrongUse(AdminError):
     """What was asked cannot be asked like this; nothing was sent."""
 
-    exit_code = ExitCode.USAGE
+    exit_code: int = ExitCode.USAGE
 
 
 class JobRefused(AdminError):
     """The agent answered 400; *errors* say why, in its words."""
 
-    exit_code = ExitCode.DATAERR
+    exit_code: int = ExitCode.DATAERR
 
     def __init__(self, call: str, errors: Sequence[str]) -> None:
-        self.errors = tuple(errors)
+        self.errors: tuple[str, ...] = tuple(errors)
         super().__init__(
             f"the agent refused {call} (400)",
             "; ".join(self.errors) or "it gave no reason",
@@ -76,7 +76,7 @@ class JobRefused(AdminError):
 class UnknownJob(AdminError):
     """The agent answered 404; *job_id* is empty when the path named no job."""
 
-    exit_code = ExitCode.NOINPUT
+    exit_code: int = ExitCode.NOINPUT
 
     def __init__(self, call: str, job_id: str) -> None:
         self.job_id = job_id
@@ -91,7 +91,7 @@ class UnknownJob(AdminError):
 class AdminUnreachable(AdminError):
     """No connection, or no answer to a question that changes nothing."""
 
-    exit_code = ExitCode.UNAVAILABLE
+    exit_code: int = ExitCode.UNAVAILABLE
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(
@@ -105,7 +105,7 @@ class AdminUnreachable(AdminError):
 class OutcomeUnknown(AdminError):
     """The answer to a call that changes something did not arrive."""
 
-    exit_code = ExitCode.IOERR
+    exit_code: int = ExitCode.IOERR
 
     def __init__(self, call: str, url: str, why: str) -> None:
         super().__init__(
@@ -118,7 +118,7 @@ class OutcomeUnknown(AdminError):
 class ForeignAnswer(AdminError):
     """An answer that the agent's API would not give."""
 
-    exit_code = ExitCode.PROTOCOL
+    exit_code: int = ExitCode.PROTOCOL
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(
@@ -136,7 +136,7 @@ LOCAL_CREDENTIAL: Final = (
 class CredentialRefused(AdminError):
     """The answer was 401 or 403; *status* is 0 when the TLS handshake or the broker refused."""
 
-    exit_code = ExitCode.NOPERM
+    exit_code: int = ExitCode.NOPERM
 
     def __init__(self, call: str, why: str, *, status: int) -> None:
         self.status = status
@@ -151,7 +151,7 @@ class CredentialRefused(AdminError):
 class UnsafeConnection(AdminError):
     """The address, a file or the peer cannot be trusted; no request was sent."""
 
-    exit_code = ExitCode.CONFIG
+    exit_code: int = ExitCode.CONFIG
 
 
 _RIGHTS: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -161,20 +161,20 @@ _SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class BadBundle(AdminError):
     """The folder does not hold jobs with their programs, or has changed meanwhile."""
 
-    exit_code = ExitCode.DATAERR
+    exit_code: int = ExitCode.DATAERR
 
 
 class NoVersion(AdminError):
     """A job or a version of it that is not kept."""
 
-    exit_code = ExitCode.NOINPUT
+    exit_code: int = ExitCode.NOINPUT
 
 
 class RolledBack(AdminError):
     """The new version was put in place, failed, and everything is as it was before."""
 
     def __init__(self, cause: BaseException, as_before: str) -> None:
-        self.exit_code = _exit_code_of(cause)
+        self.exit_code: int = _exit_code_of(cause)
         super().__init__(f"it was rolled back, and {as_before}", _reason_of(cause), _fix_of(cause))
 
 
@@ -182,7 +182,7 @@ class UndoPending(AdminError):
     """The new version failed, and the old one could not be put back yet."""
 
     def __init__(self, cause: BaseException, why: BaseException) -> None:
-        self.exit_code = _exit_code_of(cause)
+        self.exit_code: int = _exit_code_of(cause)
         super().__init__(
             "a part of the new version, which failed, is still in place",
             f"{_reason_of(cause)}; undoing it failed too ({_reason_of(why)})",
@@ -194,7 +194,7 @@ class RecoveryPending(AdminError):
     """An earlier apply was interrupted, and cannot be undone or finished now."""
 
     def __init__(self, name: str, step: str, why: EpmTaskError) -> None:
-        self.exit_code = _exit_code_of(why)
+        self.exit_code: int = _exit_code_of(why)
         super().__init__(
             f"an apply of {name} was interrupted in its step {step!r}, which must be put right "
             "first and cannot be now, so nothing else was done",
@@ -207,7 +207,7 @@ class NotTidied(AdminError):
     """The new version is in place and stays; only what is not needed any more was not removed."""
 
     def __init__(self, name: str, number: int, why: BaseException) -> None:
-        self.exit_code = _exit_code_of(why)
+        self.exit_code: int = _exit_code_of(why)
         super().__init__(
             f"version {number} of {name} is in place, but what was before was not tidied up",
             _reason_of(why),
@@ -220,7 +220,7 @@ class WriteRefused(AdminError):
 
     def __init__(self, error: OSError, folder: Path) -> None:
         rights = error.errno in _RIGHTS
-        self.exit_code = ExitCode.NOPERM if rights else ExitCode.IOERR
+        self.exit_code: int = ExitCode.NOPERM if rights else ExitCode.IOERR
         fix = (
             "run this as the owner of the agent root (root, or an administrator)"
             if rights
@@ -235,7 +235,7 @@ class WriteRefused(AdminError):
 class ApplyUnderWay(AdminError):
     """Another process holds the lock of the agent root."""
 
-    exit_code = ExitCode.TEMPFAIL
+    exit_code: int = ExitCode.TEMPFAIL
 
     def __init__(self, root: Path, pid: str) -> None:
         who = f"process {pid}" if pid else "another process"
@@ -248,7 +248,7 @@ class ApplyUnderWay(AdminError):
 class ProgramInUse(AdminError):
     """Windows does not move a folder in which a file is open; written from its manual, untested."""
 
-    exit_code = ExitCode.TEMPFAIL
+    exit_code: int = ExitCode.TEMPFAIL
 
     def __init__(self, error: OSError, place: Path) -> None:
         super().__init__(
@@ -262,19 +262,19 @@ class ProgramInUse(AdminError):
 class UnsafeRoot(AdminError):
     """A folder on the way to the programs can be written by others."""
 
-    exit_code = ExitCode.CONFIG
+    exit_code: int = ExitCode.CONFIG
 
 
 class RunFailed(AdminError):
     """The run that --trigger started did not end with exit code 0."""
 
-    exit_code = ExitCode.FAILED
+    exit_code: int = ExitCode.FAILED
 
 
 class BadPolicy(AdminError):
     """A document is not a JobUpdate policy, or cannot become one."""
 
-    exit_code = ExitCode.DATAERR
+    exit_code: int = ExitCode.DATAERR
 
 
 def _exit_code_of(error: BaseException) -> int:

@@ -51,7 +51,7 @@ class LogRecords:
         # Only the agent of this package writes both, and each record at once.
         present = [log for log in logs if files_of(log)]
         at_once = present and all((log.parent / RUN_HISTORY).exists() for log in present)
-        self.late_seconds = _LATE_SECONDS if at_once else _FLUSH_SECONDS
+        self.late_seconds: float = _LATE_SECONDS if at_once else _FLUSH_SECONDS
 
     @property
     def behind(self) -> bool:

@@ -107,7 +107,7 @@ class LogFiles:
     def __init__(self, *logs: Path) -> None:
         self._logs = logs
         self._known: dict[tuple[int, int], _Followed] = {}
-        self.behind = False
+        self.behind: bool = False
         while not self._begin():  # a file was renamed meanwhile
             pass
 

@@ -41,7 +41,7 @@ from epm_task.cli.output import (
 from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
 
-deploy = command_app()
+deploy: typer.Typer = command_app()
 
 #: As Terraform has it, whose users wrote scripts for it.
 _CHANGES = 2

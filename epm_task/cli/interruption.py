@@ -68,7 +68,7 @@ class Interruption:
 
     def forget(self) -> None:
         """Begin again: what came was meant for somebody else."""
-        self.count = 0
+        self.count: int = 0
         self.exit_code: int | None = None
 
     def take(self, number: int, _frame: FrameType | None) -> None:

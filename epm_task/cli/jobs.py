@@ -35,7 +35,7 @@ from epm_task.contract.tokens import parameter_meant, unused_values
 if TYPE_CHECKING:
     from epm_task.admin.credential import Credential
 
-jobs = command_app()
+jobs: typer.Typer = command_app()
 
 _JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 _JobFiles = Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)]

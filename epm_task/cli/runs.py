@@ -21,7 +21,7 @@ from epm_task.contract.secrets import MASK
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-runs = command_app()
+runs: typer.Typer = command_app()
 
 #: Digits of a run's id that people see, as many as git shows of a commit's and some.
 _SHOWN_DIGITS = 12

@@ -86,7 +86,7 @@ def load(verb: str) -> Any:
     return get_command(found)
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="epm-task",
     cls=VerbGroup,
     help="Write, run and test job tasks for Keeper Endpoint Privilege Manager.",

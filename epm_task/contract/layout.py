@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 #: Where agents were seen, by `sys.platform`: the vendor's examples first, then from the field.
-PRESETS: Final = {
+PRESETS: Final[dict[str, tuple[str, ...]]] = {
     "win32": (
         r"C:\Program Files\KeeperPrivilegeManager",
         r"C:\Program Files\Keeper Security\Endpoint Privilege Manager",

@@ -54,7 +54,7 @@ class Sandbox:
         _forbid_writing(place)
         self._executable = place / program.executable.name
         self._cwd, self._home, self._tmp = (agent.root / name for name in ("cwd", "home", "tmp"))
-        self.folders = [place, self._cwd, self._home, self._tmp]
+        self.folders: list[Path] = [place, self._cwd, self._home, self._tmp]
         for folder in self.folders[1:]:
             folder.mkdir()
 

@@ -56,7 +56,7 @@ class JobDocument:
     """
 
     def __init__(self, raw: Mapping[str, Any], source: JsonSource | None = None) -> None:
-        self.raw = raw if isinstance(raw, dict) else dict(raw)
+        self.raw: dict[str, Any] = raw if isinstance(raw, dict) else dict(raw)
         self.source = source
 
     @classmethod

@@ -49,6 +49,7 @@ class JsonSource:
         self.text = text
         #: By pointer: where a value is, and where its name is when an object holds it.
         self._offsets: dict[str, tuple[int, int]] = {}
+        self.value: Any
         self.value, end = self._value(self._skip(0), "", 0)
         if (rest := self._skip(end)) < len(text):
             raise self._fault(rest, "", "something follows the end of the document", "remove it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -22,7 +22,7 @@ def _field(description: str, default: Any = None, **more: Any) -> Any:
 class _Part(BaseModel):
     """A part of the document. Strict, as an agent reads JSON and does not convert its types."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         strict=True, extra="allow", frozen=True, populate_by_name=True, alias_generator=to_camel
     )
 
@@ -30,7 +30,7 @@ class _Part(BaseModel):
 class Schedule(_Part):
     """When the agent starts the job: exactly one kind."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         json_schema_extra={"oneOf": [{"required": [kind]} for kind in SCHEDULE_KINDS]}
     )
 

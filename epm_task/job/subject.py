@@ -65,8 +65,10 @@ class Subject:
         self.job = job
         self.neighbours = neighbours
         named = isinstance(document.raw.get("osFilter"), dict)
-        self.names_systems = named or systems is not None
-        self.systems = allowed_systems(document.raw) if systems is None else systems
+        self.names_systems: bool = named or systems is not None
+        self.systems: frozenset[OsName] = (
+            allowed_systems(document.raw) if systems is None else systems
+        )
 
     @property
     def root(self) -> Part:

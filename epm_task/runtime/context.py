@@ -50,9 +50,9 @@ class TaskContext:
     ) -> None:
         self.log: Log = run_log.log
         self.agent = agent
-        self.job_id = invocation.job_id or ""
-        self.job_name = invocation.job_name
-        self.run_id = invocation.run_id
+        self.job_id: str = invocation.job_id or ""
+        self.job_name: str = invocation.job_name
+        self.run_id: str = invocation.run_id
         self._declaration = declaration
         self._pipe = run_log.pipe
         self._secrets = run_log.secrets

@@ -47,11 +47,11 @@ class Handler:
             )
         self.function = function
         #: What other decorators wrap: it knows the author's file and names.
-        self.source = function
+        self.source: FunctionType = function
         while (wrapped := getattr(self.source, "__wrapped__", None)) is not None:
             self.source = wrapped
         flags = self.source.__code__.co_flags
-        self.is_async = bool(flags & _COROUTINE)
+        self.is_async: bool = bool(flags & _COROUTINE)
         if flags & (_GENERATOR | _ASYNC_GENERATOR):
             raise self._refusal("a handler returns once", "replace `yield`")
         hints = self._hints(dict(local_names))

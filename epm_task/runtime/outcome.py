@@ -25,7 +25,7 @@ _NO_REASON: Final = "the handler called sys.exit; TaskFailed says why as well"
 class RecordsUndelivered(TaskError):
     """The task asked for strict logs, and some records were not acknowledged."""
 
-    exit_code = ExitCode.IOERR
+    exit_code: int = ExitCode.IOERR
 
     def __init__(self, count: int, why: str) -> None:
         super().__init__(
@@ -42,7 +42,7 @@ class OutputNotTaken(TaskError):
         exit_code: How the run would have ended otherwise.
     """
 
-    exit_code = ExitCode.IOERR
+    exit_code: int = ExitCode.IOERR
 
     def __init__(self, what: str, stream: str, exit_code: int) -> None:
         otherwise = f" (the exit code would be {exit_code})" if exit_code else ""

@@ -51,7 +51,7 @@ class TaskSettings(BaseSettings):
     field with that alias. The agent's document is the only source: no environment, no `.env`.
     """
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         extra="ignore", frozen=True, hide_input_in_errors=True, env_file=None, defer_build=True
     )
     plugin_id: ClassVar[str] = SYSTEM_PLUGIN

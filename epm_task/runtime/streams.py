@@ -53,7 +53,7 @@ class StandardStreams:
         os.dup2(2, 1)
         self.interactive: Final = os.isatty(2)
         #: Whether a fork made this process: the result and the last line are the parent's.
-        self.forked = False
+        self.forked: bool = False
         # Held while a line is written; the thread that has it may print, in a `__del__`.
         self._lock = threading.RLock()
         #: Lines with whether each is a record; the first may be the rest of one. A line leaves it

@@ -86,7 +86,7 @@ class Task(Generic[P, R_co]):
     def __init__(self, handler: Handler, declaration: Declaration) -> None:
         function: Callable[P, R_co] = handler.function
         self.handler = handler
-        self.name = function.__name__.replace("_", "-")
+        self.name: str = function.__name__.replace("_", "-")
         self.declaration = declaration
         self._function = function
         functools.update_wrapper(self, function)

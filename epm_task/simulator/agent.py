@@ -14,7 +14,12 @@ from epm_task.simulator.api.plugin_settings import PluginSettingsApi
 from epm_task.simulator.api.plugins import PluginsApi
 from epm_task.simulator.api.server import ApiServer
 from epm_task.simulator.broker import Broker, Message
-from epm_task.simulator.certificates import SiteCertificate, open_authority, server_context
+from epm_task.simulator.certificates import (
+    CertificateFiles,
+    SiteCertificate,
+    open_authority,
+    server_context,
+)
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.history import RunHistory
 from epm_task.simulator.jobs.run import LiveRun, RunRequest
@@ -114,22 +119,21 @@ class LocalAgent:
             self._stack.callback(lines.close)
             ended = self.trace.subscribe(lambda event: lines.write(event.document()))
             self._stack.callback(ended)
-        self.settings = SettingsStore(root.plugins, root.store, options.settings)
-        self.jobs = JobStore(root.jobs)
-        self.scheduler = Scheduler(self.clock, self.jobs.all, self.start_run, self.trace)
+        self.settings: SettingsStore = SettingsStore(root.plugins, root.store, options.settings)
+        self.jobs: JobStore = JobStore(root.jobs)
+        self.scheduler: Scheduler = Scheduler(self.clock, self.jobs.all, self.start_run, self.trace)
         for problem in (*self.jobs.problems, *self.settings.problems):
             self.trace.add("job", "not_loaded", "a file was not loaded", reason=str(problem))
         site = SiteCertificate.load(options.certificate) if options.certificate else None
-        authority, self.certificates = open_authority(
-            root.certificates, stable=options.stable_ca, site=site
-        )
+        authority, files = open_authority(root.certificates, stable=options.stable_ca, site=site)
+        self.certificates: CertificateFiles = files
         self._tls = server_context(authority, site)
 
     def _open_logs(self) -> None:
         root, options = self.root, self.options
         self._logger = KeeperLogger(root.keeper_logger, options.log_level)
         self._stack.callback(self._logger.close)
-        self.history = RunHistory(root.run_history, self._logger, self.trace)
+        self.history: RunHistory = RunHistory(root.run_history, self._logger, self.trace)
         self._stack.callback(self.history.close)
         self._recorder: Recorder | None = None
         if options.record_file is not None:
@@ -138,7 +142,7 @@ class LocalAgent:
 
     async def _start_broker(self, access: Access) -> None:
         options = self.options
-        self.broker = Broker(
+        self.broker: Broker = Broker(
             access,
             self.trace,
             ssl_context=self._tls,
@@ -164,7 +168,7 @@ class LocalAgent:
         https_port, http_port = options.https_port, options.http_port
         if https_port is None:
             https_port, http_port = read_ports(self.root.appsettings)
-        self.plugins = PluginsApi(self.settings, self._logger, self.trace)
+        self.plugins: PluginsApi = PluginsApi(self.settings, self._logger, self.trace)
         routes = endpoints(
             PublicApi(self.plugins, self.jobs),
             PluginSettingsApi(self.settings, self.trace, bare_values=options.bare_values),
@@ -175,7 +179,7 @@ class LocalAgent:
             replay = Replay(options.replay_file, self.broker)
             self._stack.callback(replay.stop)
             routes = [*replay.endpoints(), *routes]
-        self.api = ApiServer(
+        self.api: ApiServer = ApiServer(
             routes,
             access,
             self.trace,
@@ -199,7 +203,7 @@ class LocalAgent:
             grace_seconds=self.options.grace_seconds,
             faults=self.faults,
         )
-        self.runner = JobRunner(
+        self.runner: JobRunner = JobRunner(
             surroundings,
             base_url=self.api.base_url,
             settings=self.settings,

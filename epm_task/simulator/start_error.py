@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class StartError(EpmTaskError):
     """The agent could not start; *exit_code* is what `epm-task` ends with."""
 
-    exit_code: ExitCode = ExitCode.FAILED
+    exit_code: int = ExitCode.FAILED
 
 
 class RootUnusable(StartError):

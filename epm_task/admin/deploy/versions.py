@@ -55,7 +55,7 @@ class VersionStore:
     """The versions of one bundle, in `epm-task/versions/{name}`, which need not exist."""
 
     def __init__(self, folder: Path) -> None:
-        self.name = folder.name
+        self.name: str = folder.name
         self._folder = folder
 
     def numbers(self) -> list[int]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 5
 
 #: What to do about each exit code of a task of this package; and about those of a shell.
-FIXES: Final = {
+FIXES: Final[dict[int, str]] = {
     1: "the handler said why in its last record and on stderr",
     ExitCode.USAGE: "compare the job's arguments and parameters with `python FILE --help`",
     ExitCode.DATAERR: "correct the setting that stderr names, in the policy or the plugin's JSON",

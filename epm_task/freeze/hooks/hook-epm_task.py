@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: `epm_task.__getattr__` imports these by name, which no import statement shows.
-hiddenimports = [
+hiddenimports: list[str] = [
     "epm_task.errors",
     "epm_task.exit_code",
     "epm_task.runtime.context",
     "epm_task.runtime.task",
     "epm_task.contract.topic",
 ]
-excludedimports = [SETTINGS]
+excludedimports: list[str] = [SETTINGS]
 
 
 def hook(api: Any) -> None:

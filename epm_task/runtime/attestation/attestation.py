@@ -63,7 +63,7 @@ class Impostor(Untrusted):
             host=host,
             port=port,
         )
-        self.uid = owner.uid
+        self.uid: int = owner.uid
         self.pid = pid
 
 

@@ -87,7 +87,7 @@ class MqttConnection:
         self, address: BrokerAddress, *, mqtt5: bool, seconds: float = HANDSHAKE_SECONDS
     ) -> None:
         self.mqtt5: Final = mqtt5
-        self.window = WINDOW
+        self.window: int = WINDOW
         self.max_packet_bytes: int | None = None
         self.keep_alive_seconds: float = KEEP_ALIVE_SECONDS
         self._address = address

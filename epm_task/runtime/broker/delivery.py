@@ -56,13 +56,13 @@ class Delivery:
     ) -> None:
         self.address: Final = address
         self._refused = refused
-        self.asleep = False
-        self.closing = False
-        self.connected = False
+        self.asleep: bool = False
+        self.closing: bool = False
+        self.connected: bool = False
         #: How long a broker may owe an acknowledgement, in seconds.
-        self.patience = STALL_SECONDS
+        self.patience: float = STALL_SECONDS
         self.fatal: BrokerError | None = None
-        self.problem = "not tried yet"
+        self.problem: str = "not tried yet"
         self._outbox = outbox
         self._mqtt5 = True
         self._losses = 0
@@ -215,7 +215,7 @@ class MqttSession:
         *,
         lone: bool,
     ) -> None:
-        self.progress = False
+        self.progress: bool = False
         self._connection = connection
         self._outbox = outbox
         self._owner = owner

@@ -118,7 +118,9 @@ class Log:
             self._record(number, message, args, fields)
 
     # Other names that libraries know from structlog.
-    msg, warn, fatal = info, warning, critical
+    msg: Callable[..., None] = info
+    warn: Callable[..., None] = warning
+    fatal: Callable[..., None] = critical
 
     def _record(
         self, number: int, message: object, args: tuple[object, ...], fields: dict[str, Any]

@@ -22,9 +22,9 @@ class Message:  # noqa: PLW1641  # compared, no key; a NamedTuple costs a start 
     __slots__ = ("kept", "payload", "topic")
 
     def __init__(self, topic: str, payload: bytes, kept: bool = False) -> None:  # noqa: FBT001, FBT002
-        self.topic = topic
-        self.payload = payload
-        self.kept = kept
+        self.topic: str = topic
+        self.payload: bytes = payload
+        self.kept: bool = kept
 
     def __eq__(self, other: object) -> bool:
         facts = (self.topic, self.payload, self.kept)
@@ -41,7 +41,7 @@ class Outbox:
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self.changed: Final = threading.Condition()
-        self.acknowledged = 0
+        self.acknowledged: int = 0
         self._limit = limit_bytes
         self._closed = False
         self._bytes = 0

@@ -55,11 +55,11 @@ class LogPipe:
     def __init__(
         self, streams: StandardStreams, *, mirror: int, secrets: Secrets | None = None
     ) -> None:
-        self.outbox = Outbox()
+        self.outbox: Outbox = Outbox()
         #: Empties the outbox from the moment that it is set.
         self.delivery: Delivery | None = None
-        self.spilled = 0
-        self.reason = "no broker is used"
+        self.spilled: int = 0
+        self.reason: str = "no broker is used"
         self._streams = streams
         self._secrets = secrets or Secrets()
         self._mirror = mirror

@@ -62,7 +62,7 @@ class ApiServer:
         )
         self._app.add_routes(endpoints)
         self._serving: list[tuple[Listener, web.AppRunner]] = []
-        self.port = port  #: HTTPS port; the wanted one before `start`.
+        self.port: int = port  #: HTTPS port; the wanted one before `start`.
         self.http_port = http_port  #: HTTP port; None for none at all.
 
     @property

@@ -130,7 +130,7 @@ class Client(Connection):
                 raise
             self._refuse(error.reason, error.why)
             return
-        self.version = connect.version
+        self.version: int = connect.version
         client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
         refusal = self._broker.faults.refuse()
         if refusal is not None:
@@ -183,7 +183,7 @@ class Client(Connection):
                 size = len(message.payload)
                 self._denials.add("will on", message.topic, "allowedPublications", size)
         session, present = self._broker.sessions.open(connect, client_id, admission)
-        self.packet_bytes = connect.packet_bytes
+        self.packet_bytes: int | None = connect.packet_bytes
         self._session, self._admission = session, admission
         self._publisher = Publisher(self._broker, self, session, admission, self._denials)
         self._admitted = True
@@ -211,7 +211,7 @@ class Client(Connection):
 
     def _apply_packet_limit(self) -> None:
         limit = self._broker.faults.value("broker", "packet_limit")
-        self.limit = self._limits.packet_bytes if limit is None else limit
+        self.limit: int = self._limits.packet_bytes if limit is None else limit
 
     def _act(self, kind: int, first: int, data: bytes, start: int, end: int) -> None:
         action = self._actions.get(kind)

@@ -59,9 +59,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, limits: Limits, connections: set[Connection]) -> None:
         self.version = V311
-        self.blocked = False  #: Whether the client reads too slowly for more to be written.
+        self.blocked: bool = False  #: Whether the client reads too slowly for more to be written.
         self.packet_bytes: int | None = None  #: Longest packet that the client takes; None for any.
-        self.limit = limits.packet_bytes  #: Longest packet that is read.
+        self.limit: int = limits.packet_bytes  #: Longest packet that is read.
         self.lost: asyncio.Future[None]  #: Done when the transport is gone.
         self._limits: Final = limits
         self._connections: Final = connections

@@ -40,7 +40,7 @@ class Publisher:
         admission: MqttAdmission,
         denials: Denials,
     ) -> None:
-        self.count = 0  #: Publications that came in, carried or not.
+        self.count: int = 0  #: Publications that came in, carried or not.
         self._broker: Final = broker
         self._connection: Final = connection
         self._session: Final = session

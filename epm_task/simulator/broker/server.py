@@ -48,7 +48,7 @@ class Broker:
         faults: Faults | None = None,
     ) -> None:
         self.host: Final = host
-        self.port = port  #: The port that is listened on; the wanted one before `start`.
+        self.port: int = port  #: The port that is listened on; the wanted one before `start`.
         self._ssl_context: Final = ssl_context
         self._listener: Listener | None = None
         self._state: Final = BrokerState(

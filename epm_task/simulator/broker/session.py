@@ -51,14 +51,16 @@ class Session:
     ) -> None:
         self.client_id: Final = client_id
         self.job_id: Final = admission.job_id
-        self.run_id = admission.run_id  #: The run of its client, the last one while it is away.
+        self.run_id: str | None = (
+            admission.run_id
+        )  #: The run of its client, the last one while it is away.
         self.subscriptions: dict[str, Subscription] = {}
         #: Packet ids of QoS 2 publications whose PUBREL is still to come.
         self.incoming: set[bytes] = set()
         self.connection: Connection | None = None
         self.expiry_seconds = 0
         self.expiry_timer: asyncio.TimerHandle | None = None
-        self.dropped = 0  #: Messages that were thrown away because the client did not keep up.
+        self.dropped: int = 0  #: Messages that were thrown away because the client did not keep up.
         self._told_dropped = 0
         self._limits: Final = limits
         self._trace: Final = trace

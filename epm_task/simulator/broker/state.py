@@ -38,9 +38,11 @@ class BrokerState:
 
     def __post_init__(self) -> None:
         self.connections: set[Connection] = set()
-        self.subscriptions = SubscriptionTable()
-        self.retained = RetainedMessages()
-        self.sessions = SessionTable(self.limits, self.trace, self.subscriptions, self.publish)
+        self.subscriptions: SubscriptionTable = SubscriptionTable()
+        self.retained: RetainedMessages = RetainedMessages()
+        self.sessions: SessionTable = SessionTable(
+            self.limits, self.trace, self.subscriptions, self.publish
+        )
 
     def publish(self, message: Message) -> None:
         """Carry *message* to the agent's own listener and to everyone who should have it."""

@@ -38,8 +38,8 @@ class _Streams(asyncio.SubprocessProtocol):
     def __init__(self, out: Capture, err: Capture) -> None:
         self._open = {1: out, 2: err}
         self.on_exit: Callable[[], None] | None = None
-        self.exited = asyncio.Event()
-        self.ended = asyncio.Event()
+        self.exited: asyncio.Event = asyncio.Event()
+        self.ended: asyncio.Event = asyncio.Event()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Take what came on stdout or stderr."""
@@ -207,7 +207,7 @@ class Capture:
         self._kept = bytearray()
         self._past = b""
         self._line = bytearray()
-        self.dropped = 0
+        self.dropped: int = 0
 
     @property
     def data(self) -> bytes:
