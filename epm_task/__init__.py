@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+#: Where the project is at home: what findings, SBOMs and schemas point to.
+__homepage__ = "https://github.com/epm-task/epm-task"
 
 _HOMES = {
     "ExitCode": "epm_task.exit_code",

@@ -16,7 +16,10 @@ from typing import Any, Final
 from epm_task.contract.json_text import MAX_DEPTH
 
 #: Modules whose values are written as their text; known by name, because few tasks load them.
-_TEXTS: Final = {"decimal", "uuid", "ipaddress", "pathlib", "zoneinfo", "pydantic.networks"}
+_TEXTS: Final = {
+    *("decimal", "uuid", "ipaddress", "zoneinfo", "pydantic.networks"),
+    *("pathlib", "pathlib._local"),  # the second in Python 3.13
+}
 _FORMS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
     (Enum, lambda value: value.value),
     ((date, time), lambda value: value.isoformat()),  # datetime is a date

@@ -58,6 +58,8 @@ class _StandIn(ModuleType):
     """Stands in for a module, and loads it when one of its names is used."""
 
     def __getattr__(self, name: str) -> object:
+        if name == "current_task" and sys.modules.get(self.__name__) is self:
+            raise AttributeError(name)  # `logging` of 3.12 asks for each record; there is none yet
         functions = _FUNCTIONS.get(self.__name__, ())
         if name in functions:
             return partial(self._call, name)

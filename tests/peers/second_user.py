@@ -68,6 +68,7 @@ HANDED_OVER = f"""
 import os, socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1])
+context.num_tickets = 0  # what a client leaves unread makes its end a reset
 server = socket.create_server(("127.0.0.1", 0))
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 print(server.getsockname()[1], os.getpid(), flush=True)

@@ -189,5 +189,5 @@ program.main()
         time.sleep(2)
         lines = stderr.read().splitlines()
     assert process.returncode == 0
-    found = [json.loads(line) for line in lines if b"in the child" in line]
+    found = [json.loads(line) for line in lines if b'"in the child"' in line]
     assert [record["properties"]["n"] for record in found] == list(range(500))

@@ -100,7 +100,10 @@ def test_runs_of_one_job_at_the_same_time(*, shared: bool) -> None:
         def taken_over() -> int:
             return sum("connected again" in event.reason for event in agent.trace)
 
-        poll(lambda: taken_over() >= 10 if shared else len(_delivered(agent)) == 3 * COUNT)
+        def all_written() -> bool:
+            return sum(seq == COUNT for _, seq in _delivered(agent)) == len(started)
+
+        poll(lambda: all_written() and (taken_over() >= 10 or not shared))
         for each in started:
             each.terminate()
         runs = [each.wait(PATIENCE) for each in started]
