@@ -57,6 +57,7 @@ OPTIONS = {
         "--trace",
         "--trust",
         "--verbose",
+        "--watch",
         "-v",
     },
     "agent": {

@@ -76,3 +76,8 @@ class Interruption:
         self.count += 1
         if self.exit_code is None:
             self.exit_code = 128 + number
+
+    def take_and_raise(self, number: int, frame: FrameType | None) -> None:
+        """Count one signal, and end what the task's own code does at this moment."""
+        self.take(number, frame)
+        raise KeyboardInterrupt

@@ -30,6 +30,8 @@ FAILED = 1
 WRONG_USE = 2
 #: What comes as often as others, or a task, have it.
 _MANY = frozenset({"refused", "closed", "not_written"})
+#: A line across a wide terminal would only be long.
+_RULE_COLUMNS = 80
 #: Of each kind.
 _REFUSALS_PER_SECOND = 10
 
@@ -54,6 +56,7 @@ class LiveView:
         self._quiet = quiet
         self._verbose = verbose
         self._color = colorful(self._stream)
+        self.unread = False  #: Whether the reader is gone.
         self._refused: Counter[str] = Counter()
         self._settled = time.monotonic()
 
@@ -104,6 +107,14 @@ class LiveView:
         """Show a line of our own."""
         self._write(text)
 
+    def rule(self, text: str) -> None:
+        """Show where something else begins: the time and a text, in a line across a terminal."""
+        line = f"-- {time.strftime('%H:%M:%S')} {printable(text)} "
+        if self._stream.isatty():
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+            line = line.ljust(min(columns, _RULE_COLUMNS), "-")
+        self._write(self._dim(line.rstrip()))
+
     def last_words(self, run: EndedRun) -> None:
         """Show what the failed tasks of a run wrote last on stderr, which was not shown before."""
         for line in run.last_words():
@@ -125,7 +136,7 @@ class LiveView:
             self._stream.write(f"{text}\n")
             self._stream.flush()
         except OSError:  # the reader is gone, as after `2>&1 | head`; the run goes on
-            self._quiet = True
+            self._quiet = self.unread = True
 
 
 def harmless(line: bytes) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -32,24 +33,22 @@ from epm_task.cli.options import (
     TaskArguments,
     TraceFile,
 )
-from epm_task.cli.output import LiveView, counted, harmless, say, show_json, write
+from epm_task.cli.output import FAILED, LiveView, counted, harmless, say, show_json, write
 from epm_task.cli.terminal import begun, lent_terminal
 from epm_task.contract.record import Record, printable
-from epm_task.errors import sentence
+from epm_task.errors import EpmTaskError, sentence
 from epm_task.exit_code import ExitCode, describe
 from epm_task.runtime.invocation import information_asked_for
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.history import ended_run
+from epm_task.simulator.jobs.run import Run
 from epm_task.simulator.processes.registry import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from epm_task.contract.run_history import EndedRun
     from epm_task.runtime.task import Task
     from epm_task.simulator.background import StartedRun
-    from epm_task.simulator.jobs.run import Run
 
 #: A task that does not stop in this time is killed; the runtime itself needs 5 s at most.
 _GRACE_SECONDS = 10.0
@@ -82,6 +81,9 @@ TrustLevel = Annotated[
         help="Launched processes, their children too, or launched and signed programs.",
     ),
 ]
+_Watch = Annotated[
+    bool, typer.Option("--watch", help="Run again when the file, or what it imports, changes.")
+]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the agent's decisions too.")]
 
 
@@ -102,6 +104,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     record: RecordFile = None,
     replay: _Replay = None,
     trace: TraceFile = None,
+    watch: _Watch = False,
     as_json: AsJson = False,
     verbose: _Verbose = False,
 ) -> int:
@@ -112,13 +115,20 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     Example: epm-task run examples/key_scanner.py --setting KeyScanner.max_bytes=10 -- --root .
     """
     path, name = split_target(target)
-    task = task_of(path, name)  # before there is an agent: an import that hangs can just be killed
     given = read_settings(settings, setting or ())
-    if task is not None:
-        check_required(task, arguments or ())
-        for unread in unread_settings(task, given):
-            say(f"warning: {unread}")
     view = LiveView(quiet=as_json, verbose=verbose)
+    trial = _Trial(
+        path,
+        name,
+        arguments or (),
+        given,
+        {**({"id": job_id} if job_id else {}), **({"mqttTopics": {}} if no_broker else {})},
+        timeout,
+        view,
+        as_json=as_json,
+    )
+    # Before there is an agent: an import that hangs can just be killed.
+    task = None if watch else trial.load()
     embedded = Agent(
         registration_delay=registration_delay,
         trust=one_of("--trust", trust, get_args(Trust)),
@@ -129,40 +139,113 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         replay_file=replay,
         trace_file=trace,
     )
-    interruption = Interruption()
-    with stop_signals_to(interruption.take), embedded, lent_terminal(embedded.root) as env:
+    with stop_signals_to(trial.interruption.take), embedded:
         embedded.trace.subscribe(view.event)
-        started = embedded.start(
-            task or path,
-            arguments=arguments or (),
-            job={**({"id": job_id} if job_id else {}), **({"mqttTopics": {}} if no_broker else {})},
-            timeout=timeout,
-            env=env,
-            cwd=Path.cwd(),
-            on_line=view.line,
-            on_record=view.record,
-            on_message=view.message,
-        )
-        finished = _wait(started, interruption, env)
-    problem = nothing_ran(finished, path, task, arguments or ())
-    if as_json:
-        show_json(document(finished, problem))
-    else:
-        _show(finished, view, problem)
-    return interruption.exit_code or exit_code_of(finished, problem)
+        code = trial.watch(embedded) if watch else trial.run(embedded, task)
+    return trial.interruption.exit_code or code
 
 
-def _wait(started: StartedRun, interruption: Interruption, env: dict[str, str]) -> Run:
-    """Wait for the end; a signal is passed on to the task, a second one kills it.
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A task and how it is run, as the command line says: once, or again and again."""
 
-    Once a debugger has begun, Ctrl-C is for that alone.
+    path: Path
+    name: str | None
+    arguments: Sequence[str]
+    settings: Mapping[str, Mapping[str, Any]]
+    job: Mapping[str, Any]
+    timeout: float
+    view: LiveView
+    as_json: bool
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def load(self) -> Task[..., object] | None:
+        """Import the task, and compare it with what it is given."""
+        task = task_of(self.path, self.name)
+        if task is not None:
+            check_required(task, self.arguments)
+            for unread in unread_settings(task, self.settings):
+                say(f"warning: {unread}")
+        return task
+
+    def run(
+        self,
+        embedded: Agent,
+        task: Task[..., object] | None,
+        changed: Callable[[], object] = lambda: False,
+    ) -> int:
+        """Run it until its end, or until *changed* says that it is out of date; show the end."""
+        with lent_terminal(embedded.root) as env:
+            started = embedded.start(
+                task or self.path,
+                arguments=self.arguments,
+                job=self.job,
+                timeout=self.timeout,
+                env=env,
+                cwd=Path.cwd(),
+                on_line=self.view.line,
+                on_record=self.view.record,
+                on_message=self.view.message,
+            )
+            finished = _wait(started, self.interruption, env, changed)
+        problem = nothing_ran(finished, self.path, task, self.arguments)
+        if self.as_json:
+            show_json(document(finished, problem))
+        else:
+            _show(finished, self.view, problem)
+        return exit_code_of(finished, problem)
+
+    def watch(self, embedded: Agent) -> int:
+        """Run it, and again after each change of its files, until a signal says that is all."""
+        from epm_task.cli.watch import SourceFiles  # noqa: PLC0415  # loads much; few runs need it
+
+        files = SourceFiles(self.path)
+        while not self.view.unread:
+            try:
+                files.begin()
+                with stop_signals_to(self.interruption.take_and_raise):  # an import may hang
+                    task = self.load()
+                files.add_imported()
+                self.run(embedded, task, files.changed)
+            except KeyboardInterrupt:
+                break
+            except (EpmTaskError, FileNotFoundError, PermissionError) as error:
+                self._refuse(error)
+            if not files.changed() and not self.interruption.count:
+                self.view.rule("waiting; Ctrl-C ends it")
+            changed = files.wait(lambda: self.interruption.count)
+            if self.interruption.count:
+                break
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            self.view.rule(f"{changed[0].name}{more} changed")
+        return FAILED
+
+    def _refuse(self, error: EpmTaskError | OSError) -> None:
+        """Say why the task cannot be run as it is now."""
+        if isinstance(error, OSError):
+            error = EpmTaskError(f"{error.filename} cannot be read", error.strerror or "")
+        problem = str(error)
+        if self.as_json:
+            show_json(document(Run("", "", ""), problem))
+        self.view.say(printable(f"epm-task: {problem}"))
+
+
+def _wait(
+    started: StartedRun,
+    interruption: Interruption,
+    env: dict[str, str],
+    changed: Callable[[], object],
+) -> Run:
+    """Wait for the end; a signal, or a change, is passed on to the task, a second signal kills it.
+
+    Once a debugger has begun, Ctrl-C is for that alone, and no change ends it.
     """
     asked_at = None
     while True:
         with suppress(TimeoutError):
             return started.wait(_POLL_SECONDS)
         debugged = begun(env)
-        if not interruption.count:
+        if not (interruption.count or asked_at or (changed() and not debugged)):
             continue
         with suppress(NoProcess):  # no process was started, so the run is over
             if debugged and interruption.exit_code == 128 + signal.SIGINT:

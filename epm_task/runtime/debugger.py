@@ -46,6 +46,7 @@ class NoDebugger(TaskError):
 
 def lend(file: Path, terminal: str) -> dict[str, str]:
     """Offer a terminal, "" for none, and return the environment in which a task finds it."""
+    _mark(str(file)).unlink(missing_ok=True)  # of an earlier run
     file.write_text(terminal, encoding="utf-8")
     return {VARIABLE: str(file)}
 

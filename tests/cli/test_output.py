@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import select
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -124,6 +126,33 @@ def test_colour_on_a_terminal() -> None:
     shown = on_terminal("run", EXAMPLES / "key_scanner.py", "--", "--root", EXAMPLES)
     assert b"\x1b[36mInfo    \x1b[0m" in shown
     assert shown.splitlines()[-2] == b'{"found":1}'
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
+@pytest.mark.parametrize(("columns", "length"), [(40, 40), (200, 80), (10, 22)])
+def test_a_rule_fits_its_terminal(
+    columns: int, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes across a narrow terminal, and has no more than its text on one that is too narrow."""
+    import fcntl
+    import termios
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(theirs, "w", encoding="utf-8") as stream:
+        LiveView(stream).rule("a\x1b text")
+        shown = os.read(ours, 1000).decode().rstrip()
+    os.close(ours)
+    assert re.fullmatch(r"-- \d\d:\d\d:\d\d a\\x1b text( -+)?", shown)
+    assert len(shown) == length
+
+
+def test_a_rule_in_a_pipe() -> None:
+    """It is only its text."""
+    stream = StringIO()
+    LiveView(stream).rule("changed")
+    assert re.fullmatch(r"-- \d\d:\d\d:\d\d changed\n", stream.getvalue())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")

@@ -84,6 +84,8 @@ def test_the_agent_waits_for_a_debugger(tmp_path: Path) -> None:
         (tmp_path / "terminal.taken").touch()
         run = agent.run(program, timeout=0.2, env=env)
     assert (run.exit_code, run.timed_out) == (0, False)
+    assert debugger.begun(env)
+    assert not debugger.begun(debugger.lend(tmp_path / "terminal", ""))  # in the next run
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
