@@ -22,12 +22,11 @@ from collections import defaultdict, deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-
 from epm_task.contract.fields import anything, check_fields, choice, number, text, whole
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.names import BROKER_HOST, BROKER_PORT, PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
 from epm_task.contract.secrets import MASK, is_secret_name, mask_text
+from epm_task.simulator.api import web
 from epm_task.simulator.api.answers import absent, answer, body_of
 from epm_task.simulator.broker import Message
 from epm_task.simulator.start_error import UnusableFile

@@ -6,7 +6,8 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import ClientError, web
+from aiohttp import web
+from aiohttp.client_exceptions import ClientError
 
 from epm_task.contract.json_text import BadJson, parse_object
 

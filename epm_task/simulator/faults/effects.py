@@ -16,8 +16,7 @@ from http import HTTPStatus
 from http.client import responses
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
+from epm_task.simulator.api import web
 from epm_task.simulator.api.answers import body_of
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -218,3 +220,24 @@ def test_a_whole_url_as_the_target_does_not_choose_the_host(tmp_path: Path) -> N
         client.sendall(b"GET http://evil.example/x HTTP/1.1\r\nHost: evil.example\r\n\r\n")
         answer = client.recv(4096)
         assert f"Location: {agent.server.base_url}/\r\n".encode() in answer
+
+
+def test_aiohttp_is_whole_for_whoever_uses_more_than_its_server() -> None:
+    """The agent loads no client; code beside it gets all names, from several threads at once."""
+    code = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+import epm_task.simulator.api
+assert "aiohttp.client" not in sys.modules
+import aiohttp.web
+assert aiohttp.web.Application and "aiohttp.client" not in sys.modules
+assert not hasattr(aiohttp, "__path_of_nobody__")
+with ThreadPoolExecutor(8) as pool:
+    sessions = set(pool.map(lambda _: aiohttp.ClientSession, range(8)))
+assert sessions == {sys.modules["aiohttp.client"].ClientSession}
+assert aiohttp.__version__ == version("aiohttp")
+assert aiohttp.web is sys.modules["aiohttp.web"] and not hasattr(aiohttp, "nothing")
+from aiohttp import ClientError, test_utils
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
