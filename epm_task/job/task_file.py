@@ -186,9 +186,14 @@ def _is_of(folder: Path, name: str, module: ModuleType) -> bool:
     """Return whether a module was found in *folder* itself, and not deeper below."""
     spec = getattr(module, "__spec__", None)
     places = [spec.origin or "", *(spec.submodule_search_locations or ())] if spec else []
-    top = folder / name.partition(".")[0]
-    return any(Path(one).is_relative_to(top) or _bare(one) == top for one in places)
+    top = _normal(str(folder / name.partition(".")[0]))
+    files = map(_normal, places)  # text: a `Path` for every loaded module would take 20 ms
+    return any(one.startswith(top + os.sep) or top in {one, _bare(one)} for one in files)
 
 
-def _bare(file: str) -> Path:
-    return Path(file).parent / Path(file).stem
+def _normal(file: str) -> str:
+    return os.path.normcase(os.path.normpath(file))
+
+
+def _bare(file: str) -> str:
+    return os.path.splitext(file)[0]  # noqa: PTH122
