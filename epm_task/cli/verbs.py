@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from epm_task.cli.interruption import raise_again
+from epm_task.runtime.start_up import collector_paused
 
 #: Long enough for a whole sentence; the formatter wraps it.
 _SENTENCE = 200
@@ -46,9 +51,58 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
 }
 _VERBS: Final = {verb: row for verbs in SECTIONS.values() for verb, row in verbs.items()}
+#: Numbers as most people write them.
+_NUMBERS: Final[dict[Any, str]] = {int: "[0-9]{1,9}", float: r"[0-9]{1,9}(\.[0-9]{1,9})?"}
 
 
-class VerbGroup(TyperGroup):
+class _Plain:
+    """A command that converts plain values itself: Typer loads pydantic for each, which is slow."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in found:
+            if "process_value" not in vars(each):
+                each.process_value = partial(_processed, each, each.process_value)
+        return found
+
+
+def _processed(parameter: Any, by_typer: Any, context: Any, value: Any) -> Any:
+    if value is None and not parameter.required:
+        value = () if parameter.multiple or parameter.nargs == -1 else None
+    elif value is None or value is not parameter.default:
+        described = getattr(parameter, "type_descriptor", None)  # an older Typer has none
+        value, text = _converted(described, value), value
+        if value is None:
+            return by_typer(context, text)
+    return parameter.callback(context, parameter, value) if parameter.callback else value
+
+
+def _converted(described: Any, value: Any) -> Any:
+    """Return text as what a parameter takes, or None for what Typer must look at, or refuse."""
+    kind: Any = getattr(described, "annotation", None)
+    if kind == list[str] and isinstance(value, list | tuple):
+        return value if all(isinstance(each, str) for each in value) else None
+    if not isinstance(value, str) or kind is str:
+        return value if kind is str else None
+    if kind is Path and (os.access(value, os.R_OK) or not os.path.lexists(value)):
+        return Path(value)
+    if re.fullmatch(_NUMBERS.get(kind, "(?!)"), value):
+        limits, number = described.parameter_info, kind(value)
+        fits = (limits.min or 0) <= number <= (number if limits.max is None else limits.max)
+        return number if fits else None
+    return None
+
+
+class Verb(_Plain, TyperCommand):
+    """One verb."""
+
+
+class SubVerbs(_Plain, TyperGroup):
+    """The verbs below a verb."""
+
+
+class VerbGroup(_Plain, TyperGroup):
     """A group whose help has one section for each `rich_help_panel`, and that loads verbs late."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
@@ -78,10 +132,16 @@ def load(verb: str) -> Any:
     from epm_task.cli.options import command_app  # noqa: PLC0415  # the list needs none of it
 
     name, summary = _VERBS[verb]
-    found = getattr(import_module(f"epm_task.cli.{name}"), verb.replace("-", "_"))
-    if not isinstance(found, typer.Typer):
+    with collector_paused():
+        module = import_module(f"epm_task.cli.{name}")
+    found = getattr(module, verb.replace("-", "_"))
+    if isinstance(found, typer.Typer):
+        found.info.cls = SubVerbs
+    else:
         function, found = found, command_app()
         found.command(verb)(function)
+    for each in found.registered_commands:
+        each.cls = Verb
     found.info.help = summary  # of a group; a function has its docstring
     return get_command(found)
 

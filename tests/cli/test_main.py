@@ -80,16 +80,18 @@ def test_without_its_packages_the_command_line_says_what_to_install(tmp_path: Pa
     assert told.stdout == f"epm-task {package.__version__}\n"
 
 
+#: 606 on Linux with Python 3.11; the rest is room for other versions.
+MOST_MODULES = 650
+
+
 def modules(*words: str) -> set[str]:
-    """Return the outermost modules, and our own, that `epm-task` loads for these words."""
+    """Return the modules that `epm-task` loads for these words."""
     code = (
         "import atexit, sys; from epm_task.cli.main import main;"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
         f"sys.argv[1:] = {words!r}; main()"
     )
-    names = python("-c", code).stderr.splitlines()[-1].split()
-    ours = {name for name in names if name.startswith("epm_task.")}
-    return ours | {name.partition(".")[0] for name in names}
+    return set(python("-c", code).stderr.splitlines()[-1].split())
 
 
 def test_version_and_help_load_no_verb() -> None:
@@ -113,6 +115,24 @@ def test_version_and_help_load_no_verb() -> None:
     }
     heavy = {"aiohttp", "asyncio", "cryptography", "httpx", "psutil", "pydantic", "rich"}
     assert helped & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", str(HELLO), "--timeout", "60", "--deny", "Jobs/x", "--", "--name", "you"],
+        ["agent", "--root", os.devnull, "--https-port", "0", "--mqtt-port", "0"],
+    ],
+    ids=["run", "agent"],
+)
+def test_agent_in_a_box_loads_no_client(words: list[str]) -> None:
+    """The agent needs the server of aiohttp; Typer checks no plain value by means of pydantic."""
+    found = modules(*words)
+    assert {"aiohttp.web", "epm_task.simulator.agent"} <= found
+    unused = {"aiohttp.client", "aiohttp.connector", "httpx", "pydantic", "rich", "structlog"}
+    assert not found & unused
+    assert not {name for name in found if name.startswith(("epm_task.admin", "epm_task.freeze"))}
+    assert len(found) <= MOST_MODULES
 
 
 def test_completion_of_a_verb_loads_no_verb() -> None:
