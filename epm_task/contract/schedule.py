@@ -12,7 +12,7 @@ days, `daysOfWeek` (English names, or 0 for Sunday), `daysOfMonth`, `months` (1 
 from __future__ import annotations
 
 import datetime as dt
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cronsim import CronSim, CronSimError
@@ -74,13 +74,13 @@ def kind_problem(kind: str, value: object) -> str:
 
 def is_startup(event: object) -> bool:
     """Return whether an entry of `events` names the start of the agent."""
-    return _event_name(event) == STARTUP
+    return event_name(event) == STARTUP
 
 
 def is_started_by(document: Mapping[str, Any], name: str) -> bool:
     """Return whether a job document, whatever it holds, names this event in `events`."""
     events = document.get("events")
-    return isinstance(events, list) and name in map(_event_name, events)
+    return isinstance(events, list) and name in map(event_name, events)
 
 
 def published_event(document: Mapping[str, Any], topic: str, payload: bytes) -> dict[str, Any]:
@@ -99,7 +99,8 @@ def published_event(document: Mapping[str, Any], topic: str, payload: bytes) -> 
     return event if isinstance(name, str) and name != STARTUP else {}
 
 
-def _event_name(event: object) -> object:
+def event_name(event: object) -> object:
+    """Return the name in an entry of `events`, which is an object or the name itself."""
     return event.get("eventType") if isinstance(event, dict) else event
 
 
@@ -168,6 +169,35 @@ def is_due(schedule: Mapping[str, Any], before: dt.datetime, minute: dt.datetime
         entries = calendar if isinstance(calendar, list) else [calendar]
         return any(_calendar_due(entry, local) for entry in entries)
     return False
+
+
+def due_after(schedule: Mapping[str, Any], moment: dt.datetime) -> dt.datetime | None:
+    """Return when a job is due next after an aware moment, in UTC, within a year.
+
+    An interval is not decided here, and a change of the clocks may move the answer by an hour.
+
+    Raises:
+        ValueError: The schedule cannot be read.
+    """
+    local = moment.astimezone().replace(tzinfo=None)
+    found: list[dt.datetime] = []
+    if cron := schedule.get("cronExpression"):
+        found = list(islice(CronSim(str(cron), local), 1))
+    elif run_at := schedule.get("runAt"):
+        due = dt.datetime.fromisoformat(str(run_at)).astimezone().replace(tzinfo=None)
+        found = [due] if due > local else []
+    elif calendar := schedule.get("calendar"):
+        entries = calendar if isinstance(calendar, list) else [calendar]
+        times = {
+            dt.time.fromisoformat(str(time).strip().zfill(len("00:00")))
+            for entry in entries
+            for time in _listed(entry.get("times") or entry.get("time"))
+        }
+        days = (local.date() + dt.timedelta(days=number) for number in range(_YEAR_DAYS))
+        minutes = (dt.datetime.combine(day, time) for day in days for time in sorted(times))
+        is_right = (m for m in minutes if m > local and any(_calendar_due(e, m) for e in entries))
+        found = list(islice(is_right, 1))
+    return found[0].astimezone(dt.UTC) if found else None
 
 
 def _cron_due(expression: str, local: dt.datetime) -> bool:

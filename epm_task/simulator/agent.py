@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from epm_task.simulator.console.server import Console
+
 
 class LocalAgent:
     """One agent on the folder *root*, made when it is missing; `async with` starts and stops it.
@@ -57,6 +59,7 @@ class LocalAgent:
         self.registry: Final = ProcessRegistry(self.options.trust)
         self.faults: Final = self.options.faults or Faults()
         self.clock: Final = Clock(self.options.start_time)
+        self.console: Console | None = None  #: What a browser shows, when it was asked for.
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -80,6 +83,7 @@ class LocalAgent:
             **files,
             "root": str(self.root.path),
             "log": str(self.root.keeper_logger),
+            **({"console": self.console.address} if self.console else {}),
         }
 
     def start_run(
@@ -106,6 +110,8 @@ class LocalAgent:
         )
         await self._start_broker(access)
         await self._start_api(access)
+        if self.options.console_port is not None:
+            await self._start_console(self.options.console_port)
         self._make_runner()
         self._stack.callback(self.scheduler.stop)
         self.scheduler.start()
@@ -193,6 +199,26 @@ class LocalAgent:
         await self.api.start()
         self._stack.push_async_callback(self.api.stop)
         write_ports(self.root.appsettings, self.api.port, self.api.http_port)
+
+    async def _start_console(self, port: int) -> None:
+        # Few agents have one, and it loads the rules of the lints.
+        from epm_task.simulator.console.documents import Sources  # noqa: PLC0415
+        from epm_task.simulator.console.server import Console  # noqa: PLC0415
+
+        sources = Sources(
+            root=self.root,
+            trace=self.trace,
+            jobs=self.jobs,
+            settings=self.settings,
+            faults=self.faults,
+            history=self.history,
+            scheduler=self.scheduler,
+            start_run=self.start_run,
+            facts=self.facts,
+        )
+        self.console = Console(sources, self.options.on_console_address or print)
+        await self.console.start(port)
+        self._stack.push_async_callback(self.console.stop)
 
     def _make_runner(self) -> None:
         surroundings = TaskSurroundings(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from epm_task.runtime.task import Task
+    from epm_task.simulator.console.server import Console
     from epm_task.simulator.faults.faults import Faults
     from epm_task.simulator.jobs.run import Run
     from epm_task.simulator.settings import SettingsStore
@@ -60,6 +61,7 @@ class Agent:
     ca: Path  #: The certificate of the agent's CA.
     admin_cert: Path  #: The client certificate of the Admin tier.
     admin_key: Path  #: Its private key.
+    console: Console | None  #: With the option `console_port`; its `address` lets a browser in.
     clock: AgentClock
     jobs: AgentJobs
 
@@ -104,6 +106,7 @@ class Agent:
         self.broker_host, self.broker_port = local.broker.host, local.broker.port
         self.root, self.log = local.root.path, local.root.keeper_logger
         self.ca, self.admin_cert, self.admin_key = local.certificates
+        self.console = local.console
         self.clock = AgentClock(local, self._loop)
         self.jobs = AgentJobs(self, local)
 

@@ -58,6 +58,10 @@ class AgentOptions:
     #: Takes every API exchange and every MQTT message as a JSON line.
     record_file: Path | None = None
     replay_file: Path | None = None  #: A recording that answers the tasks' API requests.
+    #: Port of the console on loopback, 0 for any free one; None for no console.
+    console_port: int | None = None
+    #: Gets a further address of the console when one was used twice.
+    on_console_address: Callable[[str], object] | None = None
 
     def registration_seconds(self) -> float:
         """Return the registration delay of the next run."""
@@ -89,6 +93,8 @@ class AgentKeywords(TypedDict, total=False):
     trace_file: Path | None
     record_file: Path | None
     replay_file: Path | None
+    console_port: int | None
+    on_console_address: Callable[[str], object] | None
 
 
 class RunKeywords(TypedDict, total=False):

@@ -119,6 +119,19 @@ class SettingsStore:
             layers = (self._compiled_in, self._disk, self._unified)
             return {key: text for layer in layers for key, text in layer.get(plugin, {}).items()}
 
+    def by_layer(self) -> list[tuple[str, str, str, str]]:
+        """Return plugin, key, effective value, and the layer that it comes from, sorted.
+
+        The layers are `built in`, `file` and `written`.
+        """
+        found: dict[tuple[str, str], tuple[str, str]] = {}
+        with self._lock:
+            layers = {"built in": self._compiled_in, "file": self._disk, "written": self._unified}
+            for name, layer in layers.items():
+                for plugin, settings in layer.items():
+                    found |= {(plugin, key): (text, name) for key, text in settings.items()}
+        return [(*place, *what) for place, what in sorted(found.items())]
+
     def value(self, plugin: str, key: str) -> str:
         """Return one effective setting.
 

@@ -170,19 +170,25 @@ class Denials:
     def sum_up(self) -> None:
         """Note how many more there were."""
         for (what, topic, where), count in self._untold.items():
-            self._tell(f'{count} times more: a {what} "{topic}" was dropped', topic, where)
+            told = f'{count} times more: a {what} "{topic}" was dropped'
+            self._tell(told, topic, where, times=count)
         self._untold.clear()
 
-    def _tell(self, what: str, topic: str, where: str, payload_bytes: int = 0) -> None:
+    def _tell(
+        self, what: str, topic: str, where: str, payload_bytes: int = 0, *, times: int = 1
+    ) -> None:
         self._trace.add(
             "mqtt",
             "dropped",
             what,
             denied=True,
             reason=f"it is not in mqttTopics.{where} of job {self._admission.job_id}",
+            fix=f'add "{topic}" to mqttTopics.{where}',
             topic=topic,
+            listed=where,
             client_id=self._client_id,
             job_id=self._admission.job_id,
             run_id=self._admission.run_id,
             bytes=payload_bytes,
+            times=times,
         )

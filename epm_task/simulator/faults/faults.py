@@ -34,6 +34,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._rules: list[FaultRule] = []
+        self._all: list[FaultRule] = []
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bounces: set[asyncio.Task[None]] = set()
@@ -87,6 +88,28 @@ class Faults:
         rule = parse_rule(rule) if isinstance(rule, str) else rule
         with self._lock:
             self._rules.append(rule)
+            self._all.append(rule)
+        self._announce(rule)
+
+    def rules(self) -> list[FaultRule]:
+        """Return every rule in the order in which they were added, those that are over too."""
+        with self._lock:
+            return list(self._all)
+
+    def switch(self, rule: FaultRule, *, on: bool) -> None:
+        """Let one of `rules` happen no longer, or again, as often as at first."""
+        with self._lock:
+            if rule.on == on or not any(rule is each for each in self._all):
+                return
+            rule.on = on
+            if not on:
+                self._drop(rule)
+                return
+            rule.renew()
+            self._rules.append(rule)
+        self._announce(rule)
+
+    def _announce(self, rule: FaultRule) -> None:
         if self._loop is not None:
             self._on_add(rule)
             self.message_seen(counts=False)
@@ -128,6 +151,7 @@ class Faults:
         """Let everything go right again."""
         with self._lock:
             self._rules.clear()
+            self._all.clear()
 
     @contextmanager
     def broker_down(self) -> Iterator[None]:
@@ -192,13 +216,18 @@ class Faults:
     def _use(self, rule: FaultRule, *, once: bool = False) -> bool:
         """Count one use of *rule*; return False when another thread used it up."""
         with self._lock:
-            if rule not in self._rules:
+            if not any(rule is each for each in self._rules):
                 return False
+            rule.fired += 1
             if rule.times is not None:
                 rule.times -= 1
             if once or rule.times == 0:
-                self._rules.remove(rule)
+                rule.on = False
+                self._drop(rule)
         return True
+
+    def _drop(self, rule: FaultRule) -> None:
+        self._rules = [each for each in self._rules if each is not rule]
 
     def _wait_for(self, switch: _Switch) -> None:
         if self._loop is not None:

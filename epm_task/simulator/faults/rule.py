@@ -71,6 +71,20 @@ class FaultRule:
     value: Any  #: How: a status, seconds, bytes, …
     times: int | None = None  #: How often it still happens; None is for ever.
     limits: dict[str, Any] = field(default_factory=dict)  #: The other options.
+    #: How often it has happened, and whether it goes on; `Faults` counts.
+    fired: int = field(default=0, compare=False)
+    on: bool = field(default=True, compare=False)
+    typed: str = field(default="", compare=False)  #: Its text when it was made.
+    _given: tuple[int | None, dict[str, Any]] = field(default=(None, {}), compare=False)
+
+    def __post_init__(self) -> None:
+        """Keep what changes while it happens."""
+        self.typed = str(self)
+        self._given = self.times, dict(self.limits)
+
+    def renew(self) -> None:
+        """Be as when it was made."""
+        self.times, self.limits = self._given[0], dict(self._given[1])
 
     @property
     def effect(self) -> str:

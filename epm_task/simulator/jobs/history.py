@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.simulator.broker import Message
-    from epm_task.simulator.jobs.run import LiveRun, Publication, Run, TaskRun
+    from epm_task.simulator.jobs.run import LiveRun, Publication, Run, RunObserver, TaskRun
     from epm_task.simulator.keeper_logger import KeeperLogger
     from epm_task.simulator.trace import Trace, TraceEvent
 
 #: Runs that are remembered with their outputs, at most 2 MiB each; the file has all.
 _REMEMBERED: Final = 50
+_START_LOGGER: Final = "POST /api/plugins/KeeperLogger/start"
 
 
 class RunHistory:
@@ -44,6 +45,7 @@ class RunHistory:
         self._live: dict[str, LiveRun] = {}
         #: Called with each run that has ended.
         self.on_end: Callable[[EndedRun], None] | None = None
+        self.observer: RunObserver | None = None  #: Told of each run that begins from now on.
         self._unheard: set[str | None] = set()
         self.ended: deque[Run] = deque(maxlen=_REMEMBERED)
         self._unsubscribe = trace.subscribe(self._event)
@@ -66,6 +68,9 @@ class RunHistory:
     def begin(self, live: LiveRun) -> None:
         """Take a run that begins."""
         self._live[live.run.run_id] = live
+        if self.observer:
+            live.observer = self.observer
+            self.observer.begin(live)
 
     async def end(self, live: LiveRun) -> None:
         """Take a run whose processes have ended."""
@@ -88,7 +93,8 @@ class RunHistory:
 
     def forget(self, live: LiveRun) -> None:
         """Drop a run that was cancelled; nothing happens when it has ended."""
-        self._live.pop(live.run.run_id, None)
+        if self._live.pop(live.run.run_id, None) and live.observer:
+            live.observer.end(live)
 
     def message(self, message: Message) -> None:
         """Take a message that the broker let through."""
@@ -96,8 +102,12 @@ class RunHistory:
         if message.topic != KEEPER_LOGGER:
             if live:
                 live.message(message.topic, message.payload)
+            if self.observer:
+                self.observer.message(live, message, None)
             return
         record = Record.from_payload(message.payload)
+        if self.observer:
+            self.observer.message(live, message, record)
         if live:
             live.record(record)
         if self._logger.stopped:
@@ -128,7 +138,8 @@ class RunHistory:
             "dropped",
             f"records of job {message.job_id} are not written to KeeperLogger.log",
             denied=True,
-            reason="the plugin KeeperLogger is stopped: POST /api/plugins/KeeperLogger/start",
+            reason=f"the plugin KeeperLogger is stopped: {_START_LOGGER}",
+            fix=_START_LOGGER,
             job_id=message.job_id,
             run_id=message.run_id,
         )

@@ -8,7 +8,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from epm_task.contract.record import Record
 from epm_task.simulator.processes.tree import ancestor_among
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.contract.run_history import StartFailure
+    from epm_task.simulator.broker import Message
     from epm_task.simulator.processes.process import TaskProcess
     from epm_task.simulator.trace import TraceEvent
 
@@ -163,6 +164,25 @@ _MOST_PROCESSES: Final = 100
 _LAST_WORDS_SECONDS: Final = 1.0
 
 
+class RunObserver(Protocol):
+    """What is told of every run of an agent, in the thread of its loop; see `RunHistory`."""
+
+    def begin(self, live: LiveRun) -> None:
+        """Take a run that begins."""
+
+    def event(self, live: LiveRun, event: TraceEvent) -> None:
+        """Take a decision that concerns a run; it may come in another thread."""
+
+    def line(self, live: LiveRun, stream: str, line: bytes) -> None:
+        """Take a line that a task wrote on *stream*: `stdout` or `stderr`."""
+
+    def message(self, live: LiveRun | None, message: Message, record: Record | None) -> None:
+        """Take a message that the broker carried; *record* is what it says on KeeperLogger."""
+
+    def end(self, live: LiveRun) -> None:
+        """Take a run that has ended, or was cancelled."""
+
+
 class LiveRun:
     """A run that goes on; without *keep* only what was refused is kept of it."""
 
@@ -178,6 +198,7 @@ class LiveRun:
             context=self.request.context,
         )
         self.process: TaskProcess | None = None
+        self.observer: RunObserver | None = None
         self._keep = keep
         self._began: dict[int, float] = {}
         self._known: set[tuple[str, int]] = set()
@@ -198,6 +219,8 @@ class LiveRun:
             self._add(record)
         if self.request.on_line:
             self.request.on_line(stream, line)
+        if self.observer:
+            self.observer.line(self, stream, line)
 
     def record(self, record: Record) -> None:
         """Take a record that the broker accepted."""
@@ -234,6 +257,8 @@ class LiveRun:
             self.run.denials.append(event)
         if event.facts.get("tier") == "Plugin" and event.facts.get("pid") in self._began:
             self._note_request(event)
+        if self.observer:
+            self.observer.event(self, event)
 
     async def end(self) -> None:
         """Wait until the broker has read what the ended process has sent, and sort what was seen.

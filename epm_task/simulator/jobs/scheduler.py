@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.schedule import (
     STARTUP,
+    due_after,
     is_due,
     is_started_by,
     kind_problem,
@@ -95,6 +96,17 @@ class Scheduler:
         for job in self._enabled():
             if trigger := self._trigger(job, before, minute):
                 self._start_run(job, trigger)
+
+    def next_due(self, job: Mapping[str, Any]) -> datetime | None:
+        """Return when the schedule of a job starts it next; None for one that is never due."""
+        if job.get("enabled", True) is False:
+            return None
+        if interval := self._intervals.get(str(job.get("id"))):
+            return interval[1]
+        try:
+            return due_after(_schedule(job), self._clock.now())
+        except Exception:  # noqa: BLE001  # one odd document; `tick` says what is wrong with it
+            return None
 
     def _notice_intervals(self, now: datetime) -> None:
         """Let the interval of each job that is new, or has a new interval, begin now."""

@@ -197,8 +197,14 @@ class TaskRunner:
         name = program_name(task)
         if allowed is None or is_listed(name, allowed):
             return True
-        reason = f"{name} is not in {ALLOWED_EXECUTABLES_KEY} of appsettings.json"
-        self._note("refused", "a user's process was not registered", reason=reason, denied=True)
+        place = f"{ALLOWED_EXECUTABLES_KEY} of appsettings.json"
+        self._note(
+            "refused",
+            "a user's process was not registered",
+            reason=f"{name} is not in {place}",
+            denied=True,
+            fix=f'add "{name}" to {place}',
+        )
         return False
 
     def _register(self, process: TaskProcess) -> None:

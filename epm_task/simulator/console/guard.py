@@ -1,0 +1,161 @@
+"""Let in the browser that got the address of the console, and nobody else on this machine.
+
+The address holds a token that is good once; it is exchanged for a cookie. Cookies are not kept
+apart by port: a browser sends those of 127.0.0.1 to each server there, those of other users too. So
+everything lies below a path that nobody can guess, to which the cookie is bound.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from hmac import compare_digest
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from epm_task.errors import EpmTaskError, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.typedefs import Handler
+    from aiohttp.web import Request, StreamResponse
+
+#: 192 bits each.
+_TOKEN_BYTES: Final = 24
+#: Used addresses that are still recognised.
+_REMEMBERED: Final = 100
+#: Between two lines with an address.
+_PRINT_SECONDS: Final = 1.0
+
+#: What a POST must carry beside the cookie; a form of another page cannot send it.
+TOKEN_HEADER: Final = "X-Console-Token"  # noqa: S105  # a name
+
+#: Of every answer. The page loads its own files, and nothing that is written in it runs.
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Refused(EpmTaskError):
+    """A request that the console does not serve."""
+
+    def __init__(self, what: str, fix: str, status: int = HTTPStatus.FORBIDDEN) -> None:
+        super().__init__(what, "", fix)
+        self.status = status
+
+
+class Guard:
+    """Decides about each request of one console.
+
+    *on_address* is called with a new address when one was used twice, so that a second browser can
+    be let in by who reads the agent's terminal.
+    """
+
+    def __init__(self, on_address: Callable[[str], object]) -> None:
+        self._on_address = on_address
+        self._port = 0
+        self._session = secrets.token_urlsafe(_TOKEN_BYTES)
+        self._unused = secrets.token_urlsafe(_TOKEN_BYTES)
+        self._used: deque[str] = deque(maxlen=_REMEMBERED)
+        self._printed = 0.0
+        self.post_token: Final = secrets.token_urlsafe(_TOKEN_BYTES)
+        self.path: Final = f"/{secrets.token_urlsafe(_TOKEN_BYTES)}/"  #: Of the page.
+
+    def bind(self, port: int) -> None:
+        """Guard the console on *port* from now on."""
+        self._port = port
+
+    @property
+    def address(self) -> str:
+        """What lets the next browser in."""
+        return f"http://127.0.0.1:{self._port}{self.path}?token={self._unused}"
+
+    @web.middleware
+    async def check(self, request: Request, handler: Handler) -> StreamResponse:
+        """Serve a request of a browser that was let in, let one in, or refuse."""
+        try:
+            self._check_origin(request)
+            if request.path == self.path and (token := request.query.get("token")) is not None:
+                return self._let_in(request, token)
+            self._check_cookie(request)
+            if request.method not in {"GET", "HEAD"}:
+                self._check_post(request)
+            return await handler(request)
+        except EpmTaskError as error:
+            status = error.status if isinstance(error, Refused) else HTTPStatus.BAD_REQUEST
+            answer = {"error": sentence(error.what, error.why), "fix": error.fix or None}
+            return web.json_response(answer, status=status)
+        except web.HTTPException as error:
+            phrase = HTTPStatus(error.status).phrase
+            return web.json_response({"error": phrase, "fix": None}, status=error.status)
+
+    async def seal(self, _: Request, response: StreamResponse) -> None:
+        """Give an answer the headers that keep browsers from doing more than they should."""
+        response.headers.update(HEADERS)
+
+    def _check_origin(self, request: Request) -> None:
+        hosts = (f"127.0.0.1:{self._port}", f"localhost:{self._port}")
+        host, origin = request.headers.getall("Host", []), request.headers.get("Origin")
+        if len(host) != 1 or host[0] not in hosts:
+            raise Refused("the request names another host", "use the address that was printed")
+        if origin not in (None, f"http://{host[0]}"):
+            raise Refused("the request comes from another page", "use the console's own page")
+        if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+            raise Refused("another page led here", "open the address that was printed by hand")
+
+    def _check_cookie(self, request: Request) -> None:
+        given = request.cookies.get(self._cookie, "")
+        if not compare_digest(given.encode(), self._session.encode()):
+            raise Refused("this browser was not let in", "open the address that was printed")
+
+    def _check_post(self, request: Request) -> None:
+        given = request.headers.get(TOKEN_HEADER, "")
+        if "Origin" not in request.headers:
+            raise Refused("the request does not say from which page it comes", "send Origin")
+        if not compare_digest(given.encode(), self.post_token.encode()):
+            raise Refused(f"{TOKEN_HEADER} is missing or wrong", "load the page again")
+
+    def _let_in(self, request: Request, token: str) -> StreamResponse:
+        if compare_digest(token.encode(), self._unused.encode()):
+            self._used.append(self._unused)
+            self._unused = secrets.token_urlsafe(_TOKEN_BYTES)
+            response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": self.path})
+            response.set_cookie(
+                self._cookie, self._session, path=self.path, httponly=True, samesite="Strict"
+            )
+            return response
+        if self._has_session(request):  # the same browser, once more
+            return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": self.path})
+        if token in self._used and time.monotonic() - self._printed >= _PRINT_SECONDS:
+            self._printed = time.monotonic()
+            self._on_address(self.address)
+        return web.Response(text=_USED, status=HTTPStatus.FORBIDDEN)
+
+    def _has_session(self, request: Request) -> bool:
+        try:
+            self._check_cookie(request)
+        except Refused:
+            return False
+        return True
+
+    @property
+    def _cookie(self) -> str:
+        return f"epm-console-{self._port}"
+
+
+_USED: Final = """\
+This address of the console was used before, or is not of this agent.
+
+An address lets one browser in. A new one is printed where the agent runs: open that.
+"""

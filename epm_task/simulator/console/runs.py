@@ -1,0 +1,262 @@
+"""Remember what was seen of each run, as the console shows it: a row, a time line, its details."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from epm_task.contract.levels import INFORMATION, NUMBERS, word_for
+from epm_task.contract.record import Record
+from epm_task.contract.secrets import mask_text
+from epm_task.exit_code import describe
+from epm_task.simulator.recording import mask_value
+
+if TYPE_CHECKING:
+    from epm_task.simulator.jobs.run import LiveRun, Run
+    from epm_task.simulator.trace import TraceEvent
+
+#: Of one run: decisions, and messages; of each of its outputs, the last bytes.
+_MOST_DECISIONS: Final = 500
+_MOST_MESSAGES: Final = 200
+_OUTPUT_BYTES: Final = 64 << 10
+#: Of a message; the recording of the agent has it whole.
+_PAYLOAD_CHARACTERS: Final = 128 << 10
+#: A task may ask for its registration many times.
+_MOST_POINTS: Final = 100
+
+#: Fields of a record that hold lines of a program.
+_TRACES: Final = ("stack", "stacks", "exception")
+
+
+def iso(seconds: float) -> str:
+    """Return a moment, in seconds since the epoch, as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+class SeenRun:
+    """What was seen of one run, bounded; it may still go on."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self._run = live.run
+        self.id: Final = live.run.run_id
+        self.job: Final = live.job
+        self.started_job: Final = live.run.job_id  #: Before an alternative took its place.
+        self.began: Final = time.time()
+        self.records = 0
+        self.messages: deque[dict[str, Any]] = deque(maxlen=_MOST_MESSAGES)
+        self._messages = 0
+        self._decisions: deque[dict[str, Any]] = deque(maxlen=_MOST_DECISIONS)
+        self._told = 0
+        self._points: list[dict[str, Any]] = []
+        self._times: dict[str, float] = {}
+        self._denied = 0
+        self._output = {"stdout": bytearray(), "stderr": bytearray()}
+        self._complains = False
+        self._known: set[object] = set()
+        self.ended_at: float | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The job that runs, which may be the alternative of the one that was started."""
+        return self._run.job_id
+
+    @property
+    def registered(self) -> bool:
+        """Whether the agent has served it as a registered process."""
+        return self._run.registration.seconds is not None
+
+    def event(self, event: TraceEvent) -> None:
+        """Take a decision of the agent that concerns it."""
+        self._told += 1
+        self._decisions.append(
+            {
+                "at": iso(event.at),
+                "what": mask_text(event.what),
+                "denied": event.denied,
+                "reason": mask_text(event.reason),
+            }
+        )
+        early = event.kind == "api" and not self.registered
+        times = event.facts.get("times", 1)
+        self._denied += times if event.denied and not early and isinstance(times, int) else 0
+        if point := _point_of(event, registered="registered" in self._times):
+            self._times.setdefault(point, event.at)
+            if point in {"flush", "exit"}:
+                self._times[point] = event.at
+            if len(self._points) < _MOST_POINTS:
+                at = round(max(0.0, event.at - self.began), 3)
+                self._points.append({"at": at, "what": point, "text": mask_text(str(event))})
+
+    def line(self, stream: str, line: bytes) -> dict[str, Any] | None:
+        """Take a line of its output; return the record in it, unless that was seen before."""
+        tail = self._output[stream]
+        tail += line
+        del tail[:-_OUTPUT_BYTES]
+        record = Record.from_line(line) if stream == "stderr" else None
+        if record is None:
+            self._complains |= stream == "stderr" and bool(line.strip())
+            return None
+        return self.record(record)
+
+    def record(self, record: Record) -> dict[str, Any] | None:
+        """Take a record; return what the page shows of it, None when it was seen before."""
+        if record.identity in self._known:
+            return None
+        if record.identity:
+            self._known.add(record.identity)
+        self.records += 1
+        return shown_record(record, self.job_id, self.id)
+
+    def message(self, topic: str, payload: bytes, qos: int) -> dict[str, Any]:
+        """Take a message on a topic of the job's own; return what the page shows of it."""
+        self._messages += 1
+        at = iso(time.time())
+        shown = {"at": at, "topic": topic, "payload": _shown_payload(payload), "qos": qos}
+        self.messages.append(shown)
+        return {**shown, "runId": self.id, "jobId": self.job_id}
+
+    def end(self, run: Run) -> None:
+        """Take the end; *run* holds its outputs."""
+        tasks = [replace(task, stdout=b"", stderr=b"") for task in run.tasks]
+        self._run = replace(run, tasks=tasks, records=[], messages=[], trace=[])
+        self.ended_at = time.time()
+        early = run.registration.seconds is None
+        self._denied += sum(event.kind == "api" for event in run.denials) if early else 0
+        self._known.clear()
+
+    def row(self) -> dict[str, Any]:
+        """Return its line in the list of runs."""
+        run, ended = self._run, self.ended_at is not None
+        return {
+            "id": self.id,
+            "jobId": self.job_id,
+            "trigger": run.trigger,
+            "startedAt": iso(self.began),
+            "seconds": round(run.seconds, 3) if ended else None,
+            "ended": ended,
+            "exitCode": run.exit_code if ended else None,
+            "exitName": self.exit_name if ended else None,
+            "records": self.records,
+            "messages": self._messages,
+            "denied": self._denied,
+            "stderr": self._complains,
+            "phases": self._phases(),
+        }
+
+    def outcome(self) -> dict[str, Any]:
+        """Return how it ended, for its job."""
+        return {
+            "lastRun": self.id,
+            "lastExit": self._run.exit_code,
+            "lastExitName": self.exit_name,
+            "lastEnded": iso(self.ended_at or time.time()),
+        }
+
+    @property
+    def exit_name(self) -> str:
+        """The name of its exit code; `skipped` for a run in which nothing was run."""
+        return "skipped" if self._run.skipped else describe(self._run.exit_code)
+
+    def details(self, records: list[Any]) -> dict[str, Any]:
+        """Return all that is known; *records* are those of it that are still kept."""
+        run = self._run
+        return {
+            "run": self.row(),
+            "points": self._points,
+            "records": records,
+            "messages": list(self.messages),
+            "stdout": _text(self._output["stdout"]),
+            "stderr": _text(self._output["stderr"]),
+            "decisions": list(self._decisions),
+            "document": mask_value(dict(self.job)),
+            "context": mask_value(dict(run.context)),
+            "result": mask_value(run.result),
+            "problem": mask_text(run.problem),
+            "skipped": run.skipped,
+            "truncated": {
+                "records": self.records - len(records),
+                "messages": self._messages - len(self.messages),
+                "decisions": self._told - len(self._decisions),
+            },
+        }
+
+    def _phases(self) -> list[dict[str, Any]]:
+        """Return how the time was spent, in seconds of the run, as far as it is seen from outside.
+
+        The handler is what is between the connection to the broker and its end, without a broker
+        what is left.
+        """
+        times = self._times
+        begin = times.get("broker", times.get("registered", times.get("started")))
+        spans = (
+            ("register", times.get("started"), times.get("registered")),
+            ("connect", times.get("registered"), times.get("broker")),
+            ("handler", begin, times.get("flush", times.get("exit"))),
+            ("flush", times.get("flush"), times.get("exit")),
+        )
+        return [
+            {"name": name, "from": round(start - self.began, 3), "to": round(end - self.began, 3)}
+            for name, start, end in spans
+            if start is not None and end is not None and start <= end
+        ]
+
+
+def _point_of(event: TraceEvent, *, registered: bool) -> str:
+    """Return what a decision is on the time line of a run, "" for most."""
+    if event.kind == "api" and event.facts.get("tier") == "Plugin":
+        if event.facts.get("status") == HTTPStatus.OK:
+            return "" if registered else "registered"
+        return "403" if event.denied else ""
+    return _POINTS.get((event.kind, event.action), "")
+
+
+_POINTS: Final = {
+    ("job", "process_started"): "started",
+    ("mqtt", "connected"): "broker",
+    ("mqtt", "disconnected"): "flush",
+    ("job", "process_ended"): "exit",
+}
+
+
+def shown_record(record: Record, job_id: str, run_id: str | None) -> dict[str, Any]:
+    """Return what the page shows of a record; the agent knows better whose it is."""
+    fields = mask_value(dict(record.properties))
+    traces = [str(fields.pop(name)) for name in _TRACES if fields.get(name)]
+    level = NUMBERS.get(record.level.casefold(), INFORMATION)
+    return {
+        "at": _moment(record.timestamp),
+        "level": word_for(level),
+        "jobId": job_id,
+        "runId": run_id,
+        "message": mask_text(record.message),
+        "fields": fields,
+        "exception": "\n".join(traces) or None,
+        "channel": record.source_channel,
+    }
+
+
+def _moment(text: str) -> str:
+    """Return the time that a task gave a record, now when it gave none."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError):
+        return iso(time.time())
+
+
+def _shown_payload(payload: bytes) -> str:
+    """Return a payload as text, secrets masked by their names."""
+    try:
+        text = json.dumps(mask_value(json.loads(payload)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        text = mask_text(payload.decode("utf-8", "replace"))
+    cut = len(text) > _PAYLOAD_CHARACTERS
+    return f"{text[:_PAYLOAD_CHARACTERS]}…" if cut else text
+
+
+def _text(output: bytearray) -> str:
+    return mask_text(output.decode("utf-8", "replace"))
