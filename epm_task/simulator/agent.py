@@ -216,7 +216,7 @@ class LocalAgent:
             start_run=self.start_run,
             facts=self.facts,
         )
-        self.console = Console(sources, self.options.on_console_address or print)
+        self.console = Console(sources, self.options.on_console_address)
         await self.console.start(port)
         self._stack.push_async_callback(self.console.stop)
 
@@ -246,3 +246,5 @@ class LocalAgent:
         self.faults.message_seen()
         if self._recorder:
             self._recorder.message(message)
+        if self.console:
+            self.console.observer.message(message)

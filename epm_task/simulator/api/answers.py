@@ -26,7 +26,7 @@ def answer(payload: object, *, status: int = HTTPStatus.OK) -> web.Response:
 
 
 class Refusal(Exception):
-    """A request that is not served; the client is told *errors*, and *reason* only the trace."""
+    """A request that is not served; *errors* go to the client, *reason* and *fix* to the trace."""
 
     def __init__(
         self,
@@ -35,10 +35,12 @@ class Refusal(Exception):
         *,
         errors: Sequence[str] | None = None,
         headers: dict[str, str] | None = None,
+        fix: str = "",
     ) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.fix = fix
         self._errors = errors
         self._headers = headers
 

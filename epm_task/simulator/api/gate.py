@@ -37,16 +37,19 @@ def gate(access: Access, trace: Trace, faults: Faults) -> Middleware:
         response = await wrong_answer(fault, request) if fault else None
         tier = tier_of(request)
         caller = _ANYONE if tier is Tier.PUBLIC else _identify(access, request)
-        reason = f"fault {fault.effect}" if fault else ""
+        reason, fix = (f"fault {fault.effect}", "switch the fault off") if fault else ("", "")
         if response is None:
             try:
                 check_tier(tier, caller)
                 response = await _serve(request, handler)
             except Refusal as refusal:
                 response, reason = refusal.response(), reason or refusal.reason
+                fix = fix or refusal.fix
         facts = _facts(request, caller, tier)
         facts["status"] = response.status
         facts["seconds"] = round(time.perf_counter() - started, 6)
+        if fix:
+            facts["fix"] = fix
         if fault:
             facts["fault"] = fault.effect
         what = f"{request.method} {request.path} -> {response.status}"
@@ -142,7 +145,9 @@ def check_tier(tier: Tier, caller: Caller) -> None:
     """
     if tier is Tier.PLUGIN and caller.launch is None:
         held = "; an admin certificate does not give the Plugin tier" if caller.admin else ""
-        raise Refusal(HTTPStatus.FORBIDDEN, caller.reason + held)
+        raise Refusal(HTTPStatus.FORBIDDEN, caller.reason + held, fix=caller.fix)
     if tier is Tier.ADMIN and not caller.admin:
         launched = ", and a launched process has the Plugin tier only" if caller.launch else ""
-        raise Refusal(HTTPStatus.FORBIDDEN, f"no client certificate of this agent's CA{launched}")
+        why = f"no client certificate of this agent's CA{launched}"
+        fix = "give the client certificate of the agent's folder: certs/admin.pem, certs/admin.key"
+        raise Refusal(HTTPStatus.FORBIDDEN, why, fix=fix)

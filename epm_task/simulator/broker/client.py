@@ -156,6 +156,7 @@ class Client(Connection):
             client_id=client_id,
             job_id=admission.job_id,
             run_id=admission.run_id,
+            **({"fix": admission.fix} if admission.fix else {}),
         )
         if admission.allowed:
             self._admit(connect, client_id, admission)

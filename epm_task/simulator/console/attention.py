@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH
-from epm_task.contract.secrets import mask_text
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import sentence
 from epm_task.exit_code import describe
 from epm_task.job.rules import programs, topics
-from epm_task.simulator.console.runs import iso
+from epm_task.simulator.console.runs import iso, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +114,7 @@ class Attention:
 
     def _add(self, note: Note, seen: SeenRun | None, times: object = 1) -> dict[str, Any]:
         # Many denials of one topic are summed up in a sentence of their own.
-        key = (note.kind, note.copy or note.what, note.why, seen.id if seen else None)
+        key = (note.kind, note.copy or note.what, seen.id if seen else None)
         before = self._entries.pop(key, None)
         self._last += before is None
         entry = self._entries[key] = {
@@ -125,10 +124,10 @@ class Attention:
             "kind": note.kind,
             "jobId": seen.job_id if seen else None,
             "runId": seen.id if seen else None,
-            "what": before["what"] if before else mask_text(note.what),
-            "why": mask_text(note.why),
-            "fix": note.fix or None,
-            "copy": note.copy or None,
+            "what": before["what"] if before else said(note.what),
+            "why": said(note.why),
+            "fix": said(note.fix) or None,
+            "copy": said(note.copy) or None,
             "rule": note.rule.code if note.rule else None,
             "explain": note.rule.page if note.rule else None,
         }

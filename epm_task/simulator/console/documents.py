@@ -153,12 +153,13 @@ _TYPES: Final = {"string": "str", "integer": "int", "number": "float", "boolean"
 
 def _parameters(job: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what a trigger may give: the declared parameters, then tokens that nothing fills."""
-    found = job.get("parameters")
-    declared = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    declared, steps = (
+        [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        for found in (job.get("parameters"), job.get("tasks"))
+    )
     names = {str(each.get("name")) for each in declared}
     filled = dict.fromkeys((*names, *PATH_TOKEN_NAMES[os_name()], API_BASE_URL), "")
     windows = sys.platform == "win32"
-    steps = [each for each in job.get("tasks") or () if isinstance(each, dict)]
     tokens = {
         name: None
         for each in steps

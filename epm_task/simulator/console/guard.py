@@ -62,13 +62,13 @@ class Guard:
     be let in by who reads the agent's terminal.
     """
 
-    def __init__(self, on_address: Callable[[str], object]) -> None:
+    def __init__(self, on_address: Callable[[str], object] | None) -> None:
         self._on_address = on_address
         self._port = 0
         self._session = secrets.token_urlsafe(_TOKEN_BYTES)
         self._unused = secrets.token_urlsafe(_TOKEN_BYTES)
         self._used: deque[str] = deque(maxlen=_REMEMBERED)
-        self._printed = 0.0
+        self._printed = -_PRINT_SECONDS
         self.post_token: Final = secrets.token_urlsafe(_TOKEN_BYTES)
         self.path: Final = f"/{secrets.token_urlsafe(_TOKEN_BYTES)}/"  #: Of the page.
 
@@ -137,8 +137,9 @@ class Guard:
             return response
         if self._has_session(request):  # the same browser, once more
             return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": self.path})
-        if token in self._used and time.monotonic() - self._printed >= _PRINT_SECONDS:
-            self._printed = time.monotonic()
+        now = time.monotonic()
+        if self._on_address and token in self._used and now - self._printed >= _PRINT_SECONDS:
+            self._printed = now
             self._on_address(self.address)
         return web.Response(text=_USED, status=HTTPStatus.FORBIDDEN)
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from http import HTTPStatus
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH
+from epm_task.contract.record import Record
+from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.simulator.console.attention import Attention
 from epm_task.simulator.console.documents import FAULT_KINDS, JobRuns, Sources, shown_faults
-from epm_task.simulator.console.runs import SeenRun, iso, shown_record
-from epm_task.simulator.console.stream import MOST_EVENTS, WRITE_SECONDS, EventStream
+from epm_task.simulator.console.runs import SeenRun, iso, shown_message, shown_record
+from epm_task.simulator.console.stream import WRITE_SECONDS, EventStream, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from epm_task.contract.record import Record
     from epm_task.simulator.broker import Message
     from epm_task.simulator.jobs.run import LiveRun
     from epm_task.simulator.trace import TraceEvent
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 #: Runs that are kept with their details, and records that a page gets with the state.
 _MOST_RUNS: Final = 200
 _FIRST_RECORDS: Final = 1000
-#: Of all kept records together.
-_RECORD_BYTES: Final = 64 << 20
+#: Jobs in the list of a page, which describes each anew: 0.1 ms.
+_MOST_JOBS: Final = 1000
 #: Plugins and keys of which the last reader is remembered.
 _MOST_NAMES: Final = 1000
 #: Decisions after which the list of jobs is another one.
@@ -47,10 +48,8 @@ class Observer:
         self._began: Final = time.time()
         self._runs: OrderedDict[str, SeenRun] = OrderedDict()
         self._by_job: dict[str, JobRuns] = {}
-        self._records: deque[tuple[str | None, bytes]] = deque()
-        self._record_bytes = 0
-        self._record_numbers = itertools.count(1)
-        self._fallen = 0
+        self._kept: Final = Kept()
+        self._numbers: Final = count(1)
         self._settings_seen: dict[str, Any] = {}
         self._changed: dict[str, SeenRun] = {}
         self._changed_jobs: set[str] = set()
@@ -105,18 +104,21 @@ class Observer:
                 self._add_record(seen.id, shown)
             self._note(seen)
 
-    def message(self, live: LiveRun | None, message: Message, record: Record | None) -> None:
-        """Take a message that the broker carried; *record* is what it says on KeeperLogger."""
-        seen = self._runs.get(live.run.run_id) if live else None
-        if record is not None:
+    def message(self, message: Message) -> None:
+        """Take a message that the broker carried."""
+        seen = self._runs.get(message.run_id or "")
+        if message.topic != KEEPER_LOGGER:
+            shown = shown_message(message)
+            self._kept.add("message", message.run_id, self.stream.add("message", shown))
+            if seen:
+                seen.messages += 1
+        else:
+            record = Record.from_payload(message.payload)
             if seen is None:
                 self._add_record(None, shown_record(record, message.job_id or "", None))
-            elif shown := seen.record(record):
-                self._add_record(seen.id, shown)
-        elif seen:
-            self.stream.add("message", seen.message(message.topic, message.payload, message.qos))
-        if seen:
-            self._note(seen)
+            elif found := seen.record(record):
+                self._add_record(seen.id, found)
+        self._note(seen)
 
     def end(self, live: LiveRun) -> None:
         """Take the end of a run, or that it was cancelled."""
@@ -135,14 +137,15 @@ class Observer:
         """Return all that a page begins with; events after `lastId` go on from there."""
         self._tell()
         sources = self._sources
-        first = list(self._records)[-_FIRST_RECORDS:]
+        first = self._kept.last("record", most=_FIRST_RECORDS)
         return {
             "agent": sources.agent(self._began),
             "commands": sources.commands(),
             "jobs": self._jobs(),
+            "jobsTotal": len(sources.jobs.all()),
             "runs": [seen.row() for seen in reversed(self._runs.values())],
-            "records": [json.loads(data) for _, data in first],
-            "oldestRecord": self._fallen,
+            "records": [json.loads(data) for data in first],
+            "oldestRecord": self._kept.fallen,
             "attention": self._attention.entries(),
             "faults": self._faults,
             "faultKinds": FAULT_KINDS,
@@ -154,7 +157,9 @@ class Observer:
         seen = self._runs.get(run_id)
         if seen is None:
             return None
-        return seen.details([json.loads(data) for owner, data in self._records if owner == run_id])
+        found = (self._kept.last(kind, run_id) for kind in ("record", "message"))
+        records, messages = ([json.loads(data) for data in kept] for kept in found)
+        return seen.details(records, messages)
 
     def settings(self) -> list[dict[str, Any]]:
         """Return the settings, each with its layer and the run that read it last."""
@@ -171,7 +176,7 @@ class Observer:
         tried = {run.started_job: run.job for run in self._runs.values()}
         return [
             sources.job(job, self._by_job.get(job_id), stored=job_id in stored)
-            for job_id, job in {**tried, **stored}.items()
+            for job_id, job in islice({**tried, **stored}.items(), _MOST_JOBS)
         ]
 
     def _run_event(self, live: LiveRun, event: TraceEvent) -> None:
@@ -200,12 +205,8 @@ class Observer:
             self._settings_seen[name] = {"runId": seen.id, "at": iso(time.time())}
 
     def _add_record(self, run_id: str | None, shown: dict[str, Any]) -> None:
-        data = self.stream.add("record", {"id": next(self._record_numbers), **shown})
-        self._records.append((run_id, data))
-        self._record_bytes += len(data)
-        while len(self._records) > MOST_EVENTS or self._record_bytes > _RECORD_BYTES:
-            self._record_bytes -= len(self._records.popleft()[1])
-            self._fallen += 1
+        data = self.stream.add("record", {"id": next(self._numbers), **shown})
+        self._kept.add("record", run_id, data)
 
     def _note(self, seen: SeenRun | None = None, *, job_id: str = "") -> None:
         """Tell the pages, with the next write, what has changed."""

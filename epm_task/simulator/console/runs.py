@@ -17,15 +17,19 @@ from epm_task.exit_code import describe
 from epm_task.simulator.recording import mask_value
 
 if TYPE_CHECKING:
+    from epm_task.simulator.broker import Message
     from epm_task.simulator.jobs.run import LiveRun, Run
     from epm_task.simulator.trace import TraceEvent
 
-#: Of one run: decisions, and messages; of each of its outputs, the last bytes.
-_MOST_DECISIONS: Final = 500
-_MOST_MESSAGES: Final = 200
+#: Of one run: decisions; of each of its outputs, the last bytes.
+_MOST_DECISIONS: Final = 300
 _OUTPUT_BYTES: Final = 64 << 10
-#: Of a message; the recording of the agent has it whole.
-_PAYLOAD_CHARACTERS: Final = 128 << 10
+#: Of a message, in bytes; the recording of the agent has it whole.
+_PAYLOAD_BYTES: Final = 128 << 10
+#: Of a sentence of the agent, in which a name may be as long as its author likes.
+_SENTENCE_CHARACTERS: Final = 2000
+#: Records of one run that are told from their copies on stderr.
+_MOST_IDENTITIES: Final = 100_000
 #: A task may ask for its registration many times.
 _MOST_POINTS: Final = 100
 
@@ -48,8 +52,7 @@ class SeenRun:
         self.started_job: Final = live.run.job_id  #: Before an alternative took its place.
         self.began: Final = time.time()
         self.records = 0
-        self.messages: deque[dict[str, Any]] = deque(maxlen=_MOST_MESSAGES)
-        self._messages = 0
+        self.messages = 0
         self._decisions: deque[dict[str, Any]] = deque(maxlen=_MOST_DECISIONS)
         self._told = 0
         self._points: list[dict[str, Any]] = []
@@ -76,9 +79,9 @@ class SeenRun:
         self._decisions.append(
             {
                 "at": iso(event.at),
-                "what": mask_text(event.what),
+                "what": said(event.what),
                 "denied": event.denied,
-                "reason": mask_text(event.reason),
+                "reason": said(event.reason),
             }
         )
         early = event.kind == "api" and not self.registered
@@ -90,7 +93,7 @@ class SeenRun:
                 self._times[point] = event.at
             if len(self._points) < _MOST_POINTS:
                 at = round(max(0.0, event.at - self.began), 3)
-                self._points.append({"at": at, "what": point, "text": mask_text(str(event))})
+                self._points.append({"at": at, "what": point, "text": said(str(event))})
 
     def line(self, stream: str, line: bytes) -> dict[str, Any] | None:
         """Take a line of its output; return the record in it, unless that was seen before."""
@@ -107,18 +110,10 @@ class SeenRun:
         """Take a record; return what the page shows of it, None when it was seen before."""
         if record.identity in self._known:
             return None
-        if record.identity:
+        if record.identity and len(self._known) < _MOST_IDENTITIES:
             self._known.add(record.identity)
         self.records += 1
         return shown_record(record, self.job_id, self.id)
-
-    def message(self, topic: str, payload: bytes, qos: int) -> dict[str, Any]:
-        """Take a message on a topic of the job's own; return what the page shows of it."""
-        self._messages += 1
-        at = iso(time.time())
-        shown = {"at": at, "topic": topic, "payload": _shown_payload(payload), "qos": qos}
-        self.messages.append(shown)
-        return {**shown, "runId": self.id, "jobId": self.job_id}
 
     def end(self, run: Run) -> None:
         """Take the end; *run* holds its outputs."""
@@ -142,7 +137,7 @@ class SeenRun:
             "exitCode": run.exit_code if ended else None,
             "exitName": self.exit_name if ended else None,
             "records": self.records,
-            "messages": self._messages,
+            "messages": self.messages,
             "denied": self._denied,
             "stderr": self._complains,
             "phases": self._phases(),
@@ -162,14 +157,14 @@ class SeenRun:
         """The name of its exit code; `skipped` for a run in which nothing was run."""
         return "skipped" if self._run.skipped else describe(self._run.exit_code)
 
-    def details(self, records: list[Any]) -> dict[str, Any]:
-        """Return all that is known; *records* are those of it that are still kept."""
+    def details(self, records: list[Any], messages: list[Any]) -> dict[str, Any]:
+        """Return all that is known, with those records and messages that are still kept."""
         run = self._run
         return {
             "run": self.row(),
             "points": self._points,
             "records": records,
-            "messages": list(self.messages),
+            "messages": messages,
             "stdout": _text(self._output["stdout"]),
             "stderr": _text(self._output["stderr"]),
             "decisions": list(self._decisions),
@@ -180,7 +175,7 @@ class SeenRun:
             "skipped": run.skipped,
             "truncated": {
                 "records": self.records - len(records),
-                "messages": self._messages - len(self.messages),
+                "messages": self.messages - len(messages),
                 "decisions": self._told - len(self._decisions),
             },
         }
@@ -225,7 +220,10 @@ _POINTS: Final = {
 
 def shown_record(record: Record, job_id: str, run_id: str | None) -> dict[str, Any]:
     """Return what the page shows of a record; the agent knows better whose it is."""
-    fields = mask_value(dict(record.properties))
+    try:
+        fields = mask_value(dict(record.properties))
+    except RecursionError:
+        fields = {"properties": "nested too deeply to be shown"}
     traces = [str(fields.pop(name)) for name in _TRACES if fields.get(name)]
     level = NUMBERS.get(record.level.casefold(), INFORMATION)
     return {
@@ -248,14 +246,26 @@ def _moment(text: str) -> str:
         return iso(time.time())
 
 
-def _shown_payload(payload: bytes) -> str:
-    """Return a payload as text, secrets masked by their names."""
+def shown_message(message: Message) -> dict[str, Any]:
+    """Return what the page shows of a message on another topic than that of records."""
+    payload = message.payload[:_PAYLOAD_BYTES]
     try:
         text = json.dumps(mask_value(json.loads(payload)), ensure_ascii=False)
     except (ValueError, RecursionError):
         text = mask_text(payload.decode("utf-8", "replace"))
-    cut = len(text) > _PAYLOAD_CHARACTERS
-    return f"{text[:_PAYLOAD_CHARACTERS]}…" if cut else text
+    return {
+        "at": iso(time.time()),
+        "topic": message.topic,
+        "payload": text if payload == message.payload else f"{text}…",
+        "qos": message.qos,
+        "runId": message.run_id,
+        "jobId": message.job_id,
+    }
+
+
+def said(text: str) -> str:
+    """Return a sentence of the agent, secrets masked by their names, bounded."""
+    return mask_text(text[:_SENTENCE_CHARACTERS])
 
 
 def _text(output: bytearray) -> str:

@@ -40,12 +40,12 @@ class Console:
     """The console of one agent; *on_address* gets further addresses, when one was used twice.
 
     Attributes:
-        address: What lets one browser in, once.
+        observer: What is told of the agent, and tells the pages.
     """
 
-    def __init__(self, sources: Sources, on_address: Callable[[str], object]) -> None:
+    def __init__(self, sources: Sources, on_address: Callable[[str], object] | None = None) -> None:
         self._sources: Final = sources
-        self._observer: Final = Observer(sources)
+        self.observer: Final = Observer(sources)
         self._guard: Final = Guard(on_address)
 
     @property
@@ -67,11 +67,11 @@ class Console:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
-        self._observer.start()
+        self.observer.start()
 
     async def stop(self) -> None:
         """Tell the pages that the agent stops, and serve no longer."""
-        self._observer.stop()
+        self.observer.stop()
         await self._runner.cleanup()
 
     def _routes(self) -> list[web.RouteDef]:
@@ -98,16 +98,16 @@ class Console:
         return web.FileResponse(_PAGE / name, headers=headers)
 
     async def _state(self, _: Request) -> Response:
-        return self._answer({"csrf": self._guard.post_token, **self._observer.state()})
+        return self._answer({"csrf": self._guard.post_token, **self.observer.state()})
 
     async def _events(self, request: Request) -> web.StreamResponse:
-        return await self._observer.stream.serve(request)
+        return await self.observer.stream.serve(request)
 
     async def _settings(self, _: Request) -> Response:
-        return self._answer(await asyncio.to_thread(self._observer.settings))
+        return self._answer(await asyncio.to_thread(self.observer.settings))
 
     async def _run(self, request: Request) -> Response:
-        found = self._observer.run(request.match_info["run_id"])
+        found = self.observer.run(request.match_info["run_id"])
         if found is None:
             raise Refused(
                 "this run is not known, or too old", "see `epm-task runs`", HTTPStatus.NOT_FOUND
@@ -135,7 +135,7 @@ class Console:
 
     async def _add_fault(self, request: Request) -> Response:
         self._sources.faults.add(str((await _body(request)).get("text", "")))
-        return self._answer(self._observer.faults())
+        return self._answer(self.observer.faults())
 
     async def _switch_fault(self, request: Request) -> Response:
         on, number = _flag(await _body(request), "on"), request.match_info["number"]
@@ -143,7 +143,7 @@ class Console:
         if not (number.isascii() and number.isdecimal()) or int(number) >= len(rules):
             raise Refused("this fault is not known", "load the page again", HTTPStatus.NOT_FOUND)
         self._sources.faults.switch(rules[int(number)], on=on)
-        return self._answer(self._observer.faults())
+        return self._answer(self.observer.faults())
 
     def _job(self, request: Request) -> dict[str, Any]:
         try:
@@ -152,7 +152,7 @@ class Console:
             raise Refused(error.what, error.fix, HTTPStatus.NOT_FOUND) from error
 
     def _answer(self, content: object) -> Response:
-        body = self._observer.stream.written(content)
+        body = self.observer.stream.written(content)
         return web.Response(body=body, content_type="application/json")
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: What is kept for pages that come back; the bytes are those of 250 of the largest records.
 MOST_EVENTS: Final = 10_000
 _MOST_BYTES: Final = 32 << 20
+#: Of all records and messages that are kept, and of those of one answer.
+_KEPT_BYTES: Final = 64 << 20
+_ANSWER_BYTES: Final = 8 << 20
 
 #: Of one write; a page gets what it missed in parts, so that others are served between them.
 _PART_BYTES: Final = 256 << 10
@@ -40,6 +43,35 @@ class _Event(NamedTuple):
 
     def encode(self) -> bytes:
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.number, self.kind.encode(), self.data)
+
+
+class Kept:
+    """The last records and messages of all runs, as JSON, bounded by number and by bytes."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[str, str | None, bytes]] = deque()
+        self._bytes = 0
+        self.fallen = 0  #: Older ones that are not kept any more.
+
+    def add(self, kind: str, run_id: str | None, data: bytes) -> None:
+        """Keep one more, of the run *run_id*."""
+        self._entries.append((kind, run_id, data))
+        self._bytes += len(data)
+        while len(self._entries) > MOST_EVENTS or self._bytes > _KEPT_BYTES:
+            self._bytes -= len(self._entries.popleft()[2])
+            self.fallen += 1
+
+    def last(self, kind: str, run_id: str | None = None, most: int = MOST_EVENTS) -> list[bytes]:
+        """Return the youngest of a kind, of one run or of all, as many as a page can take."""
+        found: list[bytes] = []
+        room = _ANSWER_BYTES
+        for its_kind, its_run, data in reversed(self._entries):
+            if its_kind == kind and run_id in {None, its_run}:
+                room -= len(data)
+                if room < 0 or len(found) == most:
+                    break
+                found.append(data)
+        return found[::-1]
 
 
 class EventStream:

@@ -102,12 +102,8 @@ class RunHistory:
         if message.topic != KEEPER_LOGGER:
             if live:
                 live.message(message.topic, message.payload)
-            if self.observer:
-                self.observer.message(live, message, None)
             return
         record = Record.from_payload(message.payload)
-        if self.observer:
-            self.observer.message(live, message, record)
         if live:
             live.record(record)
         if self._logger.stopped:

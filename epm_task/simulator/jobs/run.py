@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.contract.run_history import StartFailure
-    from epm_task.simulator.broker import Message
     from epm_task.simulator.processes.process import TaskProcess
     from epm_task.simulator.trace import TraceEvent
 
@@ -175,9 +174,6 @@ class RunObserver(Protocol):
 
     def line(self, live: LiveRun, stream: str, line: bytes) -> None:
         """Take a line that a task wrote on *stream*: `stdout` or `stderr`."""
-
-    def message(self, live: LiveRun | None, message: Message, record: Record | None) -> None:
-        """Take a message that the broker carried; *record* is what it says on KeeperLogger."""
 
     def end(self, live: LiveRun) -> None:
         """Take a run that has ended, or was cancelled."""

@@ -35,6 +35,11 @@ Trust: TypeAlias = Literal["exact", "tree", "signed"]
 #: psutil adds the boot time in whole seconds, which the kernel rounds anew after a clock change.
 _START_TOLERANCE_SECONDS: Final = 2.0
 
+#: What helps a caller that is refused.
+_LAUNCH_IT: Final = "let the agent start it: as a job, or with `epm-task run`"
+_NO_FAULT: Final = "switch the fault off"
+_BY_ITSELF: Final = "call from the launched process, or start the agent with --trust tree"
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -54,6 +59,7 @@ class Verdict:
 
     launch: Launch | None
     reason: str
+    fix: str = ""
 
 
 @dataclass(slots=True)
@@ -114,19 +120,18 @@ class ProcessRegistry:
     def judge(self, pid: int | None) -> Verdict:
         """Decide whether the process with this PID is registered now, with the reason."""
         if pid is None:
-            return Verdict(None, "the connection belongs to no process launched by this agent")
+            why = "the connection belongs to no process launched by this agent"
+            return Verdict(None, why, _LAUNCH_IT)
         by_pid = {entry.launch.pid: entry for entry in list(self._entries.values())}
         if entry := by_pid.get(pid):
             return self._judge_entry(entry)
         ancestor = process_tree.ancestor_among(pid, by_pid.keys())
         if ancestor is None:
-            return Verdict(None, f"process {pid} was not launched by this agent")
+            return Verdict(None, f"process {pid} was not launched by this agent", _LAUNCH_IT)
         if self.trust != "tree":
             who = f"launched process {ancestor} of job {by_pid[ancestor].launch.job_id}"
-            fix = "call from the launched process, or start the agent with --trust tree"
-            return Verdict(
-                None, f"process {pid} is a child of {who}, and trust is {self.trust}: {fix}"
-            )
+            why = f"process {pid} is a child of {who}, and trust is {self.trust}: {_BY_ITSELF}"
+            return Verdict(None, why, _BY_ITSELF)
         return self._judge_entry(by_pid[ancestor])
 
     def _launched(self) -> frozenset[int]:
@@ -139,10 +144,10 @@ class ProcessRegistry:
             why = f"{who} has ended, and its PID is used by another process or by none"
             return Verdict(None, why)
         if entry.lost:
-            return Verdict(None, f"the registration of {who} was lost (fault)")
+            return Verdict(None, f"the registration of {who} was lost (fault)", _NO_FAULT)
         wait = entry.due - self._clock()
         if math.isinf(wait):
-            return Verdict(None, f"{who} is never registered (fault)")
+            return Verdict(None, f"{who} is never registered (fault)", _NO_FAULT)
         if wait > 0:
             return Verdict(None, f"{who} is not registered yet; it will be in {wait:.3f} s")
         return Verdict(launch, f"{who} was launched by this agent")
@@ -157,6 +162,7 @@ class Caller:
     reason: str  #: Why the process has the Plugin tier, or why not.
     #: PID of the process when it was launched by this agent or descends from such a one.
     pid: int | None
+    fix: str = ""  #: What helps one that has not.
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,7 @@ class MqttAdmission:
     job_id: str | None = None  #: The job that the client id names; None when it names none.
     #: The client's process; None for the admin certificate, to which all is allowed.
     launch: Launch | None = None
+    fix: str = ""  #: What helps a client that may not.
 
     @property
     def run_id(self) -> str | None:
@@ -212,7 +219,7 @@ class Access:
             local, peer, registry.candidates(), others=registry.relatives, seen=self._seen
         )
         verdict = registry.judge(pid)
-        return Caller(verdict.launch, bool(peer_certificate), verdict.reason, pid)
+        return Caller(verdict.launch, bool(peer_certificate), verdict.reason, pid, verdict.fix)
 
     def admit(
         self,
@@ -226,15 +233,16 @@ class Access:
         job_id, launch = job_id_of(client_id, template=self._template), caller.launch
         if caller.admin:
             return MqttAdmission(allowed=True, reason="admin certificate", job_id=job_id)
-        why_not = "" if launch else caller.reason
+        why_not, fix = "" if launch else caller.reason, caller.fix
         if launch and job_id != launch.job_id:
             why_not = (
                 f"the client id names job {job_id!r}, and the process runs job {launch.job_id!r}"
             )
+            fix = "make the client id of KEEPER_JOB_ID"
         if launch and not why_not and self._registry.trust == "signed":
             why_not = self._unsigned(launch.pid)
         allowed, reason = not why_not, why_not or caller.reason
-        return MqttAdmission(allowed=allowed, reason=reason, job_id=job_id, launch=launch)
+        return MqttAdmission(allowed, reason, job_id, launch, "" if allowed else fix)
 
     def _unsigned(self, pid: int) -> str:
         """Return why the program of a process does not count as signed; empty when it does."""
