@@ -21,6 +21,7 @@ from epm_task.cli.options import (
     Setting,
     Settings,
     TraceFile,
+    WithConsole,
 )
 from epm_task.cli.output import Failure, LiveView, show_json
 from epm_task.cli.run import TrustLevel
@@ -42,6 +43,10 @@ _HttpPort = Annotated[
     int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="The same for plain HTTP.")
 ]
 _MqttPort = Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="0: any free one.")]
+_ConsolePort = Annotated[
+    int | None,
+    typer.Option(min=0, max=_HIGHEST_PORT, help="For --console, which it implies; else any free."),
+]
 _AgentDelay = Annotated[
     str, typer.Option(metavar="SECONDS|MIN-MAX", help="Until a process is registered.")
 ]
@@ -84,6 +89,8 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
     faults: FaultsFile = None,
     record: RecordFile = None,
     trace: TraceFile = None,
+    console: WithConsole = False,
+    console_port: _ConsolePort = None,
     as_json: AsJson = False,
 ) -> int:
     """Run an agent in a box until Ctrl-C or SIGTERM; jobs, settings and logs stay in its root.
@@ -108,6 +115,7 @@ def agent(  # noqa: PLR0913  # each is an option of the command line
         faults=read_faults(faults, fault or ()),
         record_file=record,
         trace_file=trace,
+        console_port=0 if console and console_port is None else console_port,
     )
     number = asyncio.run(_serve(LocalAgent(root.absolute(), chosen), as_json=as_json))
     return ExitCode.SIGINT if number == signal.SIGINT else ExitCode.OK
@@ -122,6 +130,8 @@ async def _serve(local: LocalAgent, *, as_json: bool) -> int:
     with stop_signals_to(lambda each, _: loop.call_soon_threadsafe(signals.put_nowait, each)):
         async with local:
             local.history.on_end = view.last_words
+            if local.console:
+                local.console.on_address = lambda address: view.say(f"console: {address}")
             facts = {**local.facts(), "pid": os.getpid()}
             if as_json:
                 show_json(facts)

@@ -59,6 +59,9 @@ RecordFile: TypeAlias = Annotated[
 TraceFile: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write every decision as a JSON line.")
 ]
+WithConsole: TypeAlias = Annotated[
+    bool, typer.Option("--console", help="Serve a page that shows what happens; print its address.")
+]
 AgentRoot: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -32,6 +32,7 @@ from epm_task.cli.options import (
     Settings,
     TaskArguments,
     TraceFile,
+    WithConsole,
 )
 from epm_task.cli.output import FAILED, LiveView, counted, harmless, say, show_json, write
 from epm_task.cli.terminal import begun, lent_terminal
@@ -105,6 +106,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     replay: _Replay = None,
     trace: TraceFile = None,
     watch: _Watch = False,
+    console: WithConsole = False,
     as_json: AsJson = False,
     verbose: _Verbose = False,
 ) -> int:
@@ -138,11 +140,30 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         record_file=record,
         replay_file=replay,
         trace_file=trace,
+        console_port=0 if console else None,
     )
     with stop_signals_to(trial.interruption.take), embedded:
         embedded.trace.subscribe(view.event)
+        _show_address(embedded)
         code = trial.watch(embedded) if watch else trial.run(embedded, task)
-    return trial.interruption.exit_code or code
+        code = trial.interruption.exit_code or code
+        if console and sys.stderr.isatty():  # where its address was printed
+            _linger(trial.interruption)
+    return code
+
+
+def _show_address(embedded: Agent) -> None:
+    if embedded.console:
+        embedded.console.on_address = lambda address: say(f"console: {address}")
+        say(f"console: {embedded.console.address}")
+
+
+def _linger(interruption: Interruption) -> None:
+    """Let people look at the page of a run that has ended, until they want no more."""
+    if not interruption.count:
+        say("the console stays until Ctrl-C")
+    while not interruption.count:
+        time.sleep(_POLL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

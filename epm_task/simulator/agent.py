@@ -216,7 +216,7 @@ class LocalAgent:
             start_run=self.start_run,
             facts=self.facts,
         )
-        self.console = Console(sources, self.options.on_console_address)
+        self.console = Console(sources)
         await self.console.start(port)
         self._stack.push_async_callback(self.console.stop)
 

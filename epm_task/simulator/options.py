@@ -60,8 +60,6 @@ class AgentOptions:
     replay_file: Path | None = None  #: A recording that answers the tasks' API requests.
     #: Port of the console on loopback, 0 for any free one; None for no console.
     console_port: int | None = None
-    #: Gets a further address of the console when one was used twice.
-    on_console_address: Callable[[str], object] | None = None
 
     def registration_seconds(self) -> float:
         """Return the registration delay of the next run."""
@@ -94,7 +92,6 @@ class AgentKeywords(TypedDict, total=False):
     record_file: Path | None
     replay_file: Path | None
     console_port: int | None
-    on_console_address: Callable[[str], object] | None
 
 
 class RunKeywords(TypedDict, total=False):

@@ -58,19 +58,22 @@ class Refused(EpmTaskError):
 class Guard:
     """Decides about each request of one console.
 
-    *on_address* is called with a new address when one was used twice, so that a second browser can
-    be let in by who reads the agent's terminal.
+    Attributes:
+        on_address: Called with a new address when one was used twice, so that a second browser can
+            be let in by who reads the agent's terminal.
+        path: Below it is everything.
+        post_token: What a POST must carry.
     """
 
-    def __init__(self, on_address: Callable[[str], object] | None) -> None:
-        self._on_address = on_address
+    def __init__(self) -> None:
+        self.on_address: Callable[[str], object] | None = None
         self._port = 0
         self._session = secrets.token_urlsafe(_TOKEN_BYTES)
         self._unused = secrets.token_urlsafe(_TOKEN_BYTES)
         self._used: deque[str] = deque(maxlen=_REMEMBERED)
         self._printed = -_PRINT_SECONDS
         self.post_token: Final = secrets.token_urlsafe(_TOKEN_BYTES)
-        self.path: Final = f"/{secrets.token_urlsafe(_TOKEN_BYTES)}/"  #: Of the page.
+        self.path: Final = f"/{secrets.token_urlsafe(_TOKEN_BYTES)}/"
 
     def bind(self, port: int) -> None:
         """Guard the console on *port* from now on."""
@@ -138,9 +141,9 @@ class Guard:
         if self._has_session(request):  # the same browser, once more
             return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": self.path})
         now = time.monotonic()
-        if self._on_address and token in self._used and now - self._printed >= _PRINT_SECONDS:
+        if self.on_address and token in self._used and now - self._printed >= _PRINT_SECONDS:
             self._printed = now
-            self._on_address(self.address)
+            self.on_address(self.address)
         return web.Response(text=_USED, status=HTTPStatus.FORBIDDEN)
 
     def _has_session(self, request: Request) -> bool:

@@ -37,21 +37,30 @@ _STOP_SECONDS: Final = 1.0
 
 
 class Console:
-    """The console of one agent; *on_address* gets further addresses, when one was used twice.
+    """The console of one agent.
 
     Attributes:
         observer: What is told of the agent, and tells the pages.
     """
 
-    def __init__(self, sources: Sources, on_address: Callable[[str], object] | None = None) -> None:
+    def __init__(self, sources: Sources) -> None:
         self._sources: Final = sources
         self.observer: Final = Observer(sources)
-        self._guard: Final = Guard(on_address)
+        self._guard: Final = Guard()
 
     @property
     def address(self) -> str:
         """What lets the next browser in."""
         return self._guard.address
+
+    @property
+    def on_address(self) -> Callable[[str], object] | None:
+        """What is called with a new address when one was used twice."""
+        return self._guard.on_address
+
+    @on_address.setter
+    def on_address(self, listener: Callable[[str], object]) -> None:
+        self._guard.on_address = listener
 
     async def start(self, port: int) -> None:
         """Watch the agent, and serve on *port* of 127.0.0.1; 0 is any free one.
