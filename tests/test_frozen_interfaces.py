@@ -42,6 +42,7 @@ OPTIONS = {
         "--templates",
     },
     "run": {
+        "--console",
         "--deny",
         "--fault",
         "--faults",
@@ -63,6 +64,8 @@ OPTIONS = {
     "agent": {
         "--certificate",
         "--condition",
+        "--console",
+        "--console-port",
         "--deny-visibly",
         "--fault",
         "--faults",
@@ -278,6 +281,7 @@ AGENT_KEYWORDS = {
     "certificate",
     "client_id_template",
     "bare_values",
+    "console_port",
     "grace_seconds",
     "settings",
     "conditions",

@@ -56,7 +56,7 @@ class Note(NamedTuple):
 
 
 class Attention:
-    """The entries, at most 200; the same thing in the same run counts, and is no further entry."""
+    """The entries, at most 200; the same thing in one run counts, and makes no other."""
 
     def __init__(self, root: Path) -> None:
         self._root: Final = root

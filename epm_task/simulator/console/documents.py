@@ -190,7 +190,7 @@ FAULT_KINDS: Final = tuple(
         "api status=403 times=3": "the next three requests of tasks get 403",
         "api status=500 times=1": "the next request gets 500",
         "api delay=2.0 times=1": "the next answer comes after two seconds",
-        "api garbage times=1": "the next answer is no JSON",
+        "api garbage times=1": "the next answer cannot be read as JSON",
         "api reset times=1": "the next connection is reset",
         "registration never times=1": "the next process is never registered",
         "registration late=2.0 times=1": "the next process is registered after two seconds",
