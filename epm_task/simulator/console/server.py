@@ -27,6 +27,7 @@ _TYPES: Final = {
     "index.html": "text/html",
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
 }
 
 #: Of a request's body; more is 413.
