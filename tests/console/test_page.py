@@ -189,9 +189,8 @@ def test_keys(watched: Watched, agent: Agent) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     opened = runs.get_by_role("option", selected=True)
-    page.wait_for_function(
-        "run => location.hash === `#run=${run}`", arg=last_run(agent, "findings")
-    )
+    is_open = "run => location.hash === `#run=${run}`"
+    page.wait_for_function(is_open, arg=last_run(agent, "findings"))
     assert "findings" in opened.inner_text()
     page.keyboard.press("k")
     page.keyboard.press("k")
