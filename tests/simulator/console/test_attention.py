@@ -1,0 +1,204 @@
+"""Tests of what needs attention: denials and failures of a real agent, and what mends them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from simulator.agent_process import add_script
+from simulator.console.visitor import Visitor
+from simulator.task_files import call, write
+
+from epm_task.testing import Agent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell scripts")
+
+TALKER = '''
+from epm_task import TaskContext, TaskSettings, Topic, task
+
+NEWS = Topic("Jobs/talker/news")
+DONE = Topic("Jobs/talker/done")
+
+class Unknown(TaskSettings, plugin="Nobody"):
+    size: int = 1
+
+@task(publishes=[NEWS, DONE], event_topic=DONE)
+def talker(ctx: TaskContext):
+    """Publish on two topics."""
+    for number in range(3):
+        ctx.publish(NEWS, {"number": number})
+    ctx.publish(DONE, {})
+    ctx.log.info("talked")
+
+@task(broker="optional")
+def asker(settings: Unknown):
+    """Ask for settings that nobody has."""
+
+if __name__ == "__main__":
+    talker.main()
+'''
+
+
+def document(job_id: str, **more: Any) -> dict[str, Any]:
+    """Return a job of one task, whose program has the name of the job."""
+    step = {"id": "t", "name": "T", "command": job_id, **more.pop("task", {})}
+    return {"id": job_id, "name": job_id, "tasks": [step], **more}
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """An agent with a console."""
+    with Agent(console_port=0) as agent:
+        yield agent
+
+
+@pytest.fixture(scope="module")
+def visitor(agent: Agent) -> Iterator[Visitor]:
+    """A browser that was let in."""
+    assert agent.console
+    with Visitor(agent.console) as visitor:
+        yield visitor
+
+
+def entries(visitor: Visitor, kind: str, job_id: str | None) -> list[dict[str, Any]]:
+    """Return what needs attention, of one kind and job; the stream has told the same."""
+    found = visitor.state()["attention"]
+    return [entry for entry in found if (entry["kind"], entry["jobId"]) == (kind, job_id)]
+
+
+def test_dropped_topic_names_the_line(agent: Agent, visitor: Visitor, tmp_path: Path) -> None:
+    """Each topic is one entry with its count; rule and line depend on what the topic is."""
+    before = visitor.state()["lastId"]
+    file = write(tmp_path, TALKER)
+    allowed = {"mqttTopics": {"allowedPublications": ["Other"]}, "eventTopic": "Jobs/talker/done"}
+    agent.run(file, task="talker", job=allowed)
+    found = {entry["fix"]: entry for entry in entries(visitor, "topic", "talker")}
+    fixes = {
+        "KeeperLogger": ("EPM003", 1),
+        "Jobs/talker/news": ("EPM026", 3),
+        "Jobs/talker/done": ("EPM005", 1),
+    }
+    assert len(found) == len(fixes)
+    for topic, (rule, times) in fixes.items():
+        entry = found[f'add "{topic}" to mqttTopics.allowedPublications']
+        assert (entry["rule"], entry["times"]) == (rule, times)
+        assert entry["copy"] == f'"allowedPublications": ["Other", "{topic}"]'
+        assert entry["what"] == f'a publication on "{topic}" was dropped'
+        assert entry["explain"]
+        assert entry["runId"] == visitor.state()["runs"][0]["id"]
+        told = visitor.until(before, lambda e, wanted=entry: e.data == wanted)
+        assert told[-1].kind == "attention"
+    assert visitor.state()["runs"][0]["denied"] == 5
+
+
+def test_failed_run_shows_its_last_lines(agent: Agent, visitor: Visitor) -> None:
+    """The end of stderr, and the command that shows more; of a missing program, its cause."""
+    add_script(agent.root, "boom", "#!/bin/sh\necho first >&2; echo password=hunter2 >&2; exit 3\n")
+    run = agent.run_job(document("boom"))
+    (entry,) = entries(visitor, "failed", "boom")
+    assert entry["what"] == "boom ended with exit code 3 (the author's own)"
+    assert entry["why"] == "first\npassword=********"
+    assert entry["copy"] == f"epm-task runs show {run.run_id} --agent-root {agent.root}"
+    agent.run_job(document("absent"))
+    (entry,) = entries(visitor, "failed", "absent")
+    assert "127" in entry["what"]
+    assert str(agent.root / "Jobs" / "bin" / "absent") in entry["why"] + entry["fix"]
+
+
+def test_process_that_is_never_registered(agent: Agent, visitor: Visitor, tmp_path: Path) -> None:
+    """The 403s before a registration are told when it never came, as one entry."""
+    agent.faults.registration(never=True, times=1)
+    file = write(tmp_path, TALKER)
+    arguments = ["--registration-timeout=0.3"]
+    agent.run(file, task="talker", job={"id": "stranger"}, arguments=arguments)
+    (entry,) = entries(visitor, "denied", "stranger")
+    assert entry["fix"] == "switch the fault off"
+    row = visitor.state()["runs"][0]
+    assert (row["exitName"], row["denied"]) == ("NOPERM", entry["times"])
+    (failed,) = entries(visitor, "failed", "stranger")
+    assert "77 (NOPERM)" in failed["what"]
+
+
+def test_late_registration_needs_no_attention(
+    agent: Agent, visitor: Visitor, tmp_path: Path
+) -> None:
+    """A 403 before the registration is how it goes, and no denial."""
+    file = write(tmp_path, TALKER)
+    agent.faults.api(status=403, times=3)
+    run = agent.run(file, task="talker", job={"id": "late"})
+    assert run.registration.tries == 4
+    assert entries(visitor, "denied", "late") == []
+    details = visitor.json(f"runs/{run.run_id}")
+    assert details["run"]["denied"] == 0
+    assert [point["what"] for point in details["points"]].count("403") == 3
+
+
+def test_unknown_settings(agent: Agent, visitor: Visitor) -> None:
+    """A plugin that no layer knows: the file to write, and the line in it."""
+    add_script(
+        agent.root, "ask", f"#!{sys.executable}\n{TALKER}".replace("talker.main", "asker.main")
+    )
+    arguments = '--task=asker --ca-file="{approot}/certs/ca.pem"'
+    arguments += " --keeper-api-base={KeeperApiBaseUrl}"
+    run = agent.run_job(document("ask", task={"arguments": arguments}))
+    assert run.exit_code == 66, run.stderr
+    (entry,) = entries(visitor, "setting", "ask")
+    assert entry["what"] == "ask asked for the settings of Nobody"
+    assert f"{agent.root}/Plugins/Nobody.json" in entry["fix"]
+    assert json.loads(entry["copy"])
+
+
+def test_caller_that_was_not_launched(agent: Agent, visitor: Visitor) -> None:
+    """A shell or an editor that asks is told apart from a run, and counted."""
+    for _ in range(3):
+        assert call(agent, "/api/PluginSettings/KeeperPrivilegeManager")[0] == 403
+    assert call(agent, "/api/Jobs")[0] == 403
+    found = entries(visitor, "denied", None)
+    assert [(entry["times"], entry["runId"]) for entry in found] == [(1, None), (3, None)]
+    assert "certs/admin.pem" in found[0]["fix"]
+    assert found[1]["fix"] == "let the agent start it: as a job, or with `epm-task run`"
+
+
+def test_program_that_users_may_not_run(agent: Agent, visitor: Visitor) -> None:
+    """The list in `appsettings.json`, and the name to add."""
+    file = agent.root / "appsettings.json"
+    settings = json.loads(file.read_text())
+    settings["Settings"]["AllowedNonAdminExecutables"] = ["other"]
+    file.write_text(json.dumps(settings))
+    agent.run_job(document("true", task={"ExecutionType": "User"}))
+    (entry,) = entries(visitor, "refused", "true")
+    assert entry["fix"] == 'add "true" to AllowedNonAdminExecutables of appsettings.json'
+    assert entry["rule"] == "EPM030"
+
+
+def test_stopped_logger_and_a_job_that_is_never_due(agent: Agent, visitor: Visitor) -> None:
+    """What refuses nothing, and what no run has asked for, is told as well."""
+    (agent.root / "Jobs" / "never.json").write_text(
+        json.dumps(document("never", schedule={"calendar": {"times": ["late"], "daysOfWeek": "x"}}))
+    )
+    assert call(agent, "/api/Jobs/reload", method="POST", admin=True)[0] == 200
+    agent.clock.advance(minutes=1)
+    (entry,) = [entry for entry in visitor.state()["attention"] if entry["kind"] == "job"]
+    assert entry["what"] == "job never is never due"
+    assert "'x' is not a day of the week" in entry["why"]
+
+
+def test_many_entries_are_bounded(agent: Agent, visitor: Visitor) -> None:
+    """The youngest 200 are kept, however many paths a stranger asks for, however long they are."""
+
+    def _ask() -> None:
+        for number in range(300):
+            what = f"GET /{number} -> 403 {'x' * 5000}"
+            agent.trace.add("api", "answered", what, denied=True, reason="no", status=403)
+
+    agent.call_in_loop(_ask)
+    found = visitor.state()["attention"]
+    assert [entry["what"][:12] for entry in found[:2]] == ["GET /299 -> ", "GET /298 -> "]
+    assert len(found) == 200
+    assert all(len(entry["what"]) <= 2000 for entry in found)
