@@ -201,8 +201,7 @@ class LocalAgent:
         write_ports(self.root.appsettings, self.api.port, self.api.http_port)
 
     async def _start_console(self, port: int) -> None:
-        # Few agents have one, and it loads the rules of the lints.
-        from epm_task.simulator.console.documents import Sources  # noqa: PLC0415
+        from epm_task.simulator.console.documents import Sources  # noqa: PLC0415  # few have one
         from epm_task.simulator.console.server import Console  # noqa: PLC0415
 
         sources = Sources(

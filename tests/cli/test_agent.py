@@ -282,3 +282,21 @@ def test_a_loose_umask_lets_nobody_else_write(tmp_path: Path) -> None:
     finally:
         os.umask(umask)
     assert loose == {"probe"}  # the folder that this test made
+
+
+def test_console_is_for_one_browser_at_a_time(tmp_path: Path) -> None:
+    """The address is one of the facts; who opens it again finds the next one on the terminal."""
+    with agent(tmp_path / "agent", "--console") as (command, facts):
+        with httpx.Client(trust_env=False, timeout=PATIENCE) as first:
+            assert first.get(facts["console"]).status_code == 303
+        assert httpx.get(facts["console"], trust_env=False).status_code == 403
+        *_, line = command.read_until("console: ")
+        assert httpx.get(line.split()[1], trust_env=False).status_code == 303
+        assert "-----BEGIN" not in json.dumps(facts)
+
+
+def test_console_port(tmp_path: Path) -> None:
+    """It implies the console; one that is taken is refused with its holder."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert f"port {port} is in use" in refused("--root", tmp_path, "--console-port", port)

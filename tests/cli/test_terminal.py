@@ -1,8 +1,9 @@
-"""Tests of `breakpoint()` under `epm-task run`, with a real terminal and without one."""
+"""Tests of `epm-task run` at a real terminal and without one: `breakpoint()`, and the console."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import select
@@ -14,8 +15,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
-from cli.command import environment, epm_task, line, task_file
+from cli.command import HELLO, environment, epm_task, line, task_file
 from peers.patience import BUSY, PATIENCE
 
 if TYPE_CHECKING:
@@ -192,3 +194,30 @@ def test_an_editor_that_debugs(tmp_path: Path) -> None:
     text = TASK.replace("breakpoint()", "pass").replace("while not seen", "while False")
     ended = epm_task("run", task_file(tmp_path, loaded + text))
     assert (ended.code, ended.out) == (0, '{"seen":[],"endless":true}\n'), ended.err
+
+
+def test_console_of_a_run_stays_at_a_terminal(tmp_path: Path) -> None:
+    """The page of a run can be looked at until Ctrl-C, and the exit code is the task's own."""
+    made = Console(HELLO, "--console")
+    try:
+        made.read_until("console: ")
+        address = made.read_until("\r\n")
+        made.read_until("the console stays until Ctrl-C")
+        with httpx.Client(trust_env=False, timeout=PATIENCE, follow_redirects=True) as client:
+            page = client.get(address)
+            state = client.get(f"{page.url.copy_with(query=None)}console/api/state").json()
+        assert [(run["jobId"], run["exitCode"]) for run in state["runs"]] == [("hello", 0)]
+        made.type("\x03")
+        assert made.result() == (0, b'{"greeting":"Hello world"}\n')
+    finally:
+        made.process.kill()
+        os.close(made.end)
+        os.close(made._other)
+
+
+def test_console_of_a_run_ends_with_it_elsewhere(tmp_path: Path) -> None:
+    """A script that asks for the console gets its address, and is not kept waiting."""
+    ended = epm_task("run", HELLO, "--console", "--json")
+    assert ended.code == 0
+    assert [line.startswith("console: http://127.0.0.1:") for line in ended.err] == [True]
+    assert json.loads(ended.out)["result"] == {"greeting": "Hello world"}

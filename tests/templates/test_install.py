@@ -31,6 +31,8 @@ def test_a_new_project_passes_its_gates_after_an_installation(tmp_path: Path) ->
     run(*pip, f"{wheel}[tools]", cwd=tmp_path, env=env, seconds=_PATIENCE)
     found = run(python, "-c", "import epm_task; print(epm_task.__file__)", cwd=tmp_path, env=env)
     assert Path(found.strip()).is_relative_to(tmp_path)
+    page = Path(found.strip()).parent / "simulator" / "console" / "page"
+    assert {file.name for file in page.iterdir()} >= {"index.html", "console.css", "console.js"}
 
     answers = ("--answer", "publish_findings=yes")
     run(programs / "epm-task", "new", "key-scanner", *answers, cwd=tmp_path, env=env)

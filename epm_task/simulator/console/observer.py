@@ -125,7 +125,8 @@ class Observer:
         seen = self._runs.get(live.run.run_id)
         if seen is None or seen.ended_at is not None:
             return
-        seen.end(live.run)
+        for shown in seen.end(live.run):
+            self._add_record(seen.id, shown)
         jobs = self._by_job[seen.started_job]
         jobs.running -= 1
         jobs.last = seen.outcome()

