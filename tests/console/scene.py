@@ -18,14 +18,16 @@ EXAMPLES = ROOT / "examples"
 PROGRAMS = ROOT / "tests" / "programs"
 
 
-def add_job(agent: Agent, file: Path, *, allowed: bool = True, **facts: Any) -> str:
+def add_job(agent: Agent, file: Path, *options: str, allowed: bool = True, **facts: Any) -> str:
     """Store the job of a task file, and its program; return its id.
 
-    Its own topics are left out unless they are *allowed*; *facts* replace those of the code.
+    Its own topics are left out unless they are *allowed*; *facts* replace those of the code, and
+    *options* are further ones of the task.
     """
     task = find_task(file)
     assert task is not None
     document = Job(tasks=[task], **facts).document()
+    document["tasks"][0]["arguments"] = " ".join([document["tasks"][0]["arguments"], *options])
     if not allowed:
         document["mqttTopics"]["allowedPublications"] = ["KeeperLogger"]
     command = document["tasks"][0]["command"] = document["id"].replace("-", "")

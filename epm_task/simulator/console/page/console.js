@@ -184,7 +184,9 @@ class Refused extends Error {
 async function ask(path, body) {
   const headers = { "Content-Type": "application/json", "X-Console-Token": state.csrf };
   const post = body && { method: "POST", headers, body: JSON.stringify(body) };
-  const answer = await fetch(`console/api/${path}`, post);
+  const answer = await fetch(`console/api/${path}`, post).catch(() => {
+    throw new Refused(0, { error: "the agent cannot be reached" });
+  });
   const found = await answer.json().catch(() => null);
   if (!answer.ok) throw new Refused(answer.status, found);
   return found;
@@ -223,6 +225,7 @@ function load({ runs, lastId, ...rest }) {
 }
 
 function follow(after) {
+  stream?.close();
   stream = new EventSource(`console/api/events?after=${after}`);
   const lost = () => {
     stream.close();
@@ -456,18 +459,22 @@ function runLine(run) {
     el("span", { class: "notes quiet" }, notes.flatMap((note, i) => (i ? [" · ", note] : [note]))));
 }
 
+const phaseWords = ({ name, from, to }) => `${PHASES[name] ?? name} ${seconds(to - from)}`;
+
+/** Return the phases of a run as rectangles; *x* says where a moment is. */
+const phaseRects = (run, x, y, height) => run.phases.map((phase) =>
+  drawn("rect", {
+    class: `phase ${phase.name}`, x: x(phase.from), y, height,
+    width: Math.max(1, x(phase.to) - x(phase.from)),
+  }, drawn("title", {}, phaseWords(phase))));
+
 /** Return the small bar that shows how a run spent its time. */
 function phaseBar(run) {
   const total = Math.max(run.seconds ?? 0, ...run.phases.map((phase) => phase.to), 0.001);
-  const words = run.phases.map((p) => `${PHASES[p.name] ?? p.name} ${seconds(p.to - p.from)}`);
-  const title = words.join(", ") || "no phase is known";
+  const title = run.phases.map(phaseWords).join(", ") || "no phase is known";
   return drawn("svg", { class: "phases", viewBox: "0 0 96 8", role: "img", "aria-label": title },
-    drawn("title", {}, title),
     drawn("rect", { class: "phase rest", width: 96, height: 8 }),
-    run.phases.map((phase) => drawn("rect", {
-      class: `phase ${phase.name}`, x: (phase.from / total) * 96, height: 8,
-      width: Math.max(1, ((phase.to - phase.from) / total) * 96),
-    })));
+    phaseRects(run, (at) => (at / total) * 96, 0, 8));
 }
 
 /** Move the mark by *step* runs, as `j` and `k` do. */
@@ -482,8 +489,7 @@ function moveCursor(step) {
 }
 
 const runAddress = (id) => `#run=${encodeURIComponent(id)}`;
-const addressed = () =>
-  location.hash.startsWith("#run=") ? decodeURIComponent(location.hash.slice(5)) : null;
+const addressed = () => new URLSearchParams(location.hash.slice(1)).get("run");
 
 /** Open a run, and let the address hold it. */
 function go(id) {
@@ -503,13 +509,14 @@ function show(id) {
   readRun();
 }
 
-let refreshing = false;
+let reading = null;
 
-/** Read the open run again, at most once in REFRESH. */
+/** Read the open run again: soon when it has ended, else the more seldom the longer it is. */
 function readSoon() {
-  if (refreshing) return;
-  refreshing = true;
-  setTimeout(() => { refreshing = false; readRun(); }, REFRESH);
+  const { ended, records: length } = openRun();
+  if (reading && !ended) return;
+  clearTimeout(reading);
+  reading = setTimeout(() => { reading = null; readRun(); }, REFRESH + (ended ? 0 : length));
 }
 
 async function readRun() {
@@ -529,8 +536,10 @@ async function readRun() {
   later(drawRun);
 }
 
+const openRun = () => state.runs.get(state.open) ?? state.detail?.run;
+
 function drawRun() {
-  const run = state.runs.get(state.open);
+  const run = openRun();
   $("run").hidden = !state.open;
   $("run-again").hidden = !state.jobs.some((job) => job.id === run?.jobId && job.stored);
   if (!run) {
@@ -583,7 +592,7 @@ function placeLabels(points, x) {
 }
 
 function drawTimeLine() {
-  const run = state.runs.get(state.open);
+  const run = openRun();
   const box = $("time-line");
   const width = box.clientWidth - 32 - END_LABEL;
   if (!run || width <= 0) return;
@@ -597,9 +606,7 @@ function drawTimeLine() {
   box.replaceChildren(
     drawn("svg", { height: band + 16, role: "img", "aria-label": `Time line: ${words}` },
       drawn("rect", { class: "phase rest", x: 0, y: band, width, height: 12 }),
-      run.phases.map(({ name, from, to }) => drawn("rect", {
-        class: `phase ${name}`, x: x(from), y: band, height: 12, width: Math.max(1, x(to) - x(from)),
-      }, drawn("title", {}, `${PHASES[name] ?? name} ${seconds(to - from)}`))),
+      phaseRects(run, x, band, 12),
       points.map((point) => pointMark(point, rows, band, x)),
       drawn("text", { class: "quiet", x: width + 5, y: band + 11 }, seconds(run.seconds))));
 }
@@ -615,7 +622,7 @@ function pointMark(point, rows, band, x) {
 
 /** Show how far the loops of the run are; one whose last record never came ends with the run. */
 function drawProgress() {
-  const ended = state.runs.get(state.open)?.ended;
+  const ended = openRun()?.ended;
   const lines = [...records.progress.values()].slice(-LOOPS).map(({ message, fields }) => {
     const { done, total, rate, remainingSeconds: rest } = fields;
     const how = fields.state === "running" && ended ? "stopped" : fields.state;
@@ -721,7 +728,7 @@ class RecordList {
   }
 
   clear() {
-    Object.assign(this, { all: [], shown: [], dropped: 0, fresh: 0, cursor: 0, following: true });
+    Object.assign(this, { all: [], shown: [], dropped: 0, fresh: 0, cursor: 0, following: true, before: 0 });
     this.seen = new Set();
     this.progress = new Map(); // the last record of each loop that is tracked
     this.open = new Map(); // a record that is unfolded, and the height that this adds
@@ -807,7 +814,9 @@ class RecordList {
     for (const line of lines.values()) if (!line.isConnected) this.canvas.append(line);
     this.lines = lines;
     this.box.setAttribute("aria-rowcount", this.shown.length);
-    if (this.shown.length) this.box.setAttribute("aria-activedescendant", `record-${this.cursor}`);
+    if (lines.has(this.shown[this.cursor])) {
+      this.box.setAttribute("aria-activedescendant", `record-${this.cursor}`);
+    } else this.box.removeAttribute("aria-activedescendant");
     this.measure();
   }
 
@@ -855,7 +864,6 @@ class RecordList {
   toggle(record) {
     if (!this.open.delete(record)) this.open.set(record, 0);
     this.cursor = this.shown.indexOf(record);
-    this.following = false;
     this.lines.get(record)?.remove();
     this.lines.delete(record);
     this.draw();
@@ -863,8 +871,10 @@ class RecordList {
   }
 
   scrolled() {
-    const rest = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight;
-    this.following = rest < 4;
+    const { scrollHeight, scrollTop, clientHeight } = this.box;
+    if (scrollTop < this.before) this.following = false; // and not when the window has shrunk
+    if (scrollHeight - scrollTop - clientHeight < 4) this.following = true;
+    this.before = scrollTop;
     if (this.following) this.fresh = 0;
     later(drawRecords);
   }
@@ -890,7 +900,9 @@ class RecordList {
     event.stopPropagation();
   }
 
+  /** Bring the record of the cursor into view; who reads it does not follow the end. */
   reveal() {
+    this.following = false;
     const top = this.top(this.cursor, this.unfolded());
     const { scrollTop, clientHeight } = this.box;
     if (top < scrollTop) this.box.scrollTop = top;
@@ -1057,7 +1069,7 @@ async function startRun(event) {
 }
 
 function runAgain() {
-  const run = state.runs.get(state.cursor ?? state.open);
+  const run = state.runs.get(state.cursor) ?? openRun();
   const jobId = run?.jobId ?? state.job;
   if (jobId) openStarter(jobId, run?.id === state.open ? state.detail?.context ?? {} : {});
 }
@@ -1135,7 +1147,8 @@ function listenToPage() {
   document.addEventListener("visibilitychange", shownOrHidden);
   addEventListener("hashchange", () => show(addressed()));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme());
-  new ResizeObserver(() => later(drawTimeLine, drawRecords)).observe($("run"));
+  const resized = new ResizeObserver(() => later(drawTimeLine, drawRecords));
+  for (const id of ["run", "records"]) resized.observe($(id));
 }
 
 setTheme(localStorage.getItem("theme"));
