@@ -82,6 +82,8 @@ OPTIONS = {
         "--stable-ca",
         "--trace",
         "--trust",
+        "--verbose",
+        "-v",
     },
     "job": {
         "--agent-root",

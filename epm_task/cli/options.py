@@ -62,6 +62,9 @@ TraceFile: TypeAlias = Annotated[
 WithConsole: TypeAlias = Annotated[
     bool, typer.Option("--console", help="Serve a page that shows what happens; print its address.")
 ]
+Verbose: TypeAlias = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show the agent's decisions too.")
+]
 AgentRoot: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from epm_task.contract.run_history import EndedRun
     from epm_task.simulator.jobs.run import Publication
     from epm_task.simulator.trace import TraceEvent
 
@@ -57,7 +56,8 @@ class LiveView:
         self._verbose = verbose
         self._color = colorful(self._stream)
         self.unread = False  #: Whether the reader is gone.
-        self._refused: Counter[str] = Counter()
+        self._shown: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
         self._settled = time.monotonic()
 
     def record(self, record: Record) -> None:
@@ -84,41 +84,37 @@ class LiveView:
             self._write(self._dim(f"agent: {printable(str(event))}"))
 
     def settle(self) -> None:
-        """Tell how many refusals were not shown since this was called; call it once in a second."""
-        for kind, count in self._refused.items():
-            if count > _REFUSALS_PER_SECOND:
-                self._write(self._dim(f"agent: and {count - _REFUSALS_PER_SECOND} more ({kind})"))
-        self._refused.clear()
+        """Tell how many lines were left out since this was called; call it once in a second."""
+        for kind, count in self._left_out.items():
+            self._write(self._dim(f"agent: and {count} more ({kind})"))
+        self._shown.clear()
+        self._left_out.clear()
         self._settled = time.monotonic()
 
     def _is_worth_a_line(self, event: TraceEvent) -> bool:
         # Any process of the machine may ask, and be refused, as often as it likes.
+        often = event.denied or failed(event) or event.action in _MANY
+        return not often or self._has_room(f"{event.kind} {event.action}", _REFUSALS_PER_SECOND)
+
+    def _has_room(self, kind: str, most: int) -> bool:
+        """Return whether there were fewer lines of a kind than *most* in this second; count it."""
         if time.monotonic() - self._settled >= 1:
             self.settle()
-        status = event.facts.get("status")
-        failed = isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST
-        if not (event.denied or failed or event.action in _MANY):
-            return True
-        kind = f"{event.kind} {event.action}"
-        self._refused[kind] += 1
-        return self._refused[kind] <= _REFUSALS_PER_SECOND
+        room = self._shown[kind] < most
+        (self._shown if room else self._left_out)[kind] += 1
+        return room
 
     def say(self, text: str) -> None:
         """Show a line of our own."""
         self._write(text)
 
     def rule(self, text: str) -> None:
-        """Show where something else begins: the time and a text, in a line across a terminal."""
-        line = f"-- {time.strftime('%H:%M:%S')} {printable(text)} "
+        """Show where something else begins: the time, as records have it, and a text."""
+        line = f"-- {time.strftime('%H:%M:%S', time.gmtime())} {printable(text)} "
         if self._stream.isatty():
             columns = os.get_terminal_size(self._stream.fileno()).columns
             line = line.ljust(min(columns, _RULE_COLUMNS), "-")
         self._write(self._dim(line.rstrip()))
-
-    def last_words(self, run: EndedRun) -> None:
-        """Show what the failed tasks of a run wrote last on stderr, which was not shown before."""
-        for line in run.last_words():
-            self._write(self._dim(f"agent: job {printable(run.job_id)}: {line}"))
 
     def denials(self, events: Iterable[TraceEvent]) -> None:
         """Show what the agent refused, of which the task may know nothing; like ones once."""
@@ -137,6 +133,12 @@ class LiveView:
             self._stream.flush()
         except OSError:  # the reader is gone, as after `2>&1 | head`; the run goes on
             self._quiet = self.unread = True
+
+
+def failed(event: TraceEvent) -> bool:
+    """Return whether a decision is an answer that tells of an error."""
+    status = event.facts.get("status")
+    return isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST
 
 
 def harmless(line: bytes) -> str:

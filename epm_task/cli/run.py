@@ -32,6 +32,7 @@ from epm_task.cli.options import (
     Settings,
     TaskArguments,
     TraceFile,
+    Verbose,
     WithConsole,
 )
 from epm_task.cli.output import FAILED, LiveView, counted, harmless, say, show_json, write
@@ -85,7 +86,6 @@ TrustLevel = Annotated[
 _Watch = Annotated[
     bool, typer.Option("--watch", help="Run again when the file, or what it imports, changes.")
 ]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the agent's decisions too.")]
 
 
 def run(  # noqa: PLR0913  # each is an option of the command line
@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     watch: _Watch = False,
     console: WithConsole = False,
     as_json: AsJson = False,
-    verbose: _Verbose = False,
+    verbose: Verbose = False,
 ) -> int:
     """Run one task under an agent in a box; exit with the task's own exit code.
 

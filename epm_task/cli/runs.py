@@ -211,9 +211,8 @@ def _print_record(record: dict[str, Any], *, as_json: bool, named: bool = False)
     if as_json:
         show_json(record)
         return
-    name = f"{printable(str(record.get(JOB_ID) or '?'))}: " if named else ""
-    stdout = typer.get_text_stream("stdout")
-    typer.echo(name + view(record, color=colorful(stdout)))
+    whose = str(record.get(JOB_ID) or "?") if named else ""
+    typer.echo(view(record, color=colorful(typer.get_text_stream("stdout")), whose=whose))
 
 
 def _facts(run: EndedRun) -> Iterator[tuple[str, str]]:

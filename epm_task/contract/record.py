@@ -123,8 +123,8 @@ _COLORS: Final = {
 _SHORT: Final = {"Information": "Info"}
 
 
-def view(record: Mapping[str, Any], *, color: bool) -> str:
-    """Return time, level, message and fields; control characters cannot reach the terminal."""
+def view(record: Mapping[str, Any], *, color: bool, whose: str = "") -> str:
+    """Return time, *whose* it is, level, message and fields; no control character is in them."""
     level = str(record.get(LEVEL, ""))
     given = record.get(PROPERTIES) or {}
     # Anybody may write to the topic, and not all records are ours.
@@ -135,7 +135,8 @@ def view(record: Mapping[str, Any], *, color: bool) -> str:
         name = f"\x1b[{_COLORS[level]}m{name}\x1b[0m"
     fields = "".join(f"  {printable(key)}={_value(value)}" for key, value in properties.items())
     clock = str(record.get(TIMESTAMP, ""))[11:23]
-    line = f"{printable(clock)}  {name}  {printable(str(record.get(MESSAGE, '')))}{fields}"
+    who = f"{printable(whose)}  " if whose else ""
+    line = f"{printable(clock)}  {who}{name}  {printable(str(record.get(MESSAGE, '')))}{fields}"
     indented = "".join(f"\n    {printable(part)}" for part in trace.strip("\n").splitlines())
     return line + indented
 

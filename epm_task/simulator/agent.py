@@ -39,7 +39,7 @@ from epm_task.simulator.start_error import NoProcesses
 from epm_task.simulator.trace import LineFile, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from epm_task.simulator.console.server import Console
@@ -60,6 +60,8 @@ class LocalAgent:
         self.faults: Final = self.options.faults or Faults()
         self.clock: Final = Clock(self.options.start_time)
         self.console: Console | None = None  #: What a browser shows, when it was asked for.
+        #: Takes each run that begins, with its job; returns the request with what is told of it.
+        self.on_start: Callable[[Mapping[str, Any], RunRequest], RunRequest] | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -92,6 +94,8 @@ class LocalAgent:
         """Start a run that nobody waits for; return its id."""
         delay = self.options.registration_seconds()
         request = RunRequest(trigger=trigger, context=context or {}, registration_delay=delay)
+        if self.on_start:
+            request = self.on_start(job, request)
         return self.runner.start(LiveRun(job, request, keep=False))
 
     def validate(self, document: Any) -> Validation:

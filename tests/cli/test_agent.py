@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import ssl
 import sys
 import time
 from contextlib import contextmanager
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,6 +22,9 @@ from cli.command_line import epm_task as in_process
 from peers.patience import PATIENCE
 from simulator.agent_process import add_script
 
+from epm_task.cli.agent import AgentView
+from epm_task.simulator.jobs.run import RunRequest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -28,6 +33,26 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell 
 
 #: Writes its PID and that of its child, and then listens to nobody but SIGKILL.
 STUBBORN = "#!/bin/sh\ntrap '' TERM\nsleep 60 &\necho $$ $! > \"$1\"\nwait\nsleep 60\n"
+
+
+#: What each line of a run begins with.
+CLOCK = r"(\d\d:\d\d:\d\d\.\d{3})  "
+
+TALKS = """
+import sys
+from epm_task import TaskContext, Topic, task
+
+NEWS = Topic("Jobs/talks/news")
+
+@task(job_id="talks", publishes=[NEWS])
+def talks(ctx: TaskContext):
+    ctx.log.warning("said", word="of mouth")  # it comes on stderr, too
+    ctx.publish(NEWS, {})
+    print("token=abc", file=sys.stderr)
+
+if __name__ == "__main__":
+    talks.main()
+"""
 
 
 @contextmanager
@@ -95,24 +120,52 @@ def test_restart_finds_everything_again(tmp_path: Path) -> None:
     assert json.loads(history.read_text())["result"] == {"noted": 1}
 
 
-def test_console_tells_why_a_task_failed(tmp_path: Path) -> None:
-    """What it wrote last on stderr, and why another one could not start."""
+def test_lines_of_runs(tmp_path: Path) -> None:
+    """Each has its time and job: start, records, stderr, what was refused, and the end."""
     root = tmp_path / "agent"
-    add_script(root, "sad", "#!/bin/sh\necho 'no disk' >&2\necho token=abc >&2\nexit 3\n")
+    (tmp_path / "talks.py").write_text(TALKS)
+    add_script(root, "talks", f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path}/talks.py" "$@"\n')
     add_script(root, "broken", "hello\n")
     with agent(root) as (command, facts):
-        for job_id in ("sad", "broken"):
-            assert call(facts, "POST", "/api/Jobs", json=job(job_id)).status_code == 200
-            call(facts, "POST", f"/api/Jobs/{job_id}/trigger", json={})
+        arguments = f"--keeper-api-base={{KeeperApiBaseUrl}} --ca-file={facts['ca']}"
+        topics = {"allowedPublications": ["KeeperLogger"], "allowedSubscriptions": []}
+        for document in (job("talks", arguments=arguments), job("broken")):
+            document["mqttTopics"] = topics
+            assert call(facts, "POST", "/api/Jobs", json=document).status_code == 200
+            call(facts, "POST", f"/api/Jobs/{document['id']}/trigger", json={})
         history = root / "Log" / "runs.jsonl"
         wait_until(lambda: history.exists() and history.read_text().count("\n") == 2)
         command.process.terminate()
-        lines = command.end().err
-    head = lines.index("agent: job sad: task t ended with 3; its last lines on stderr:")
-    assert lines[head + 1 : head + 3] == [
-        "agent: job sad:   no disk", "agent: job sad:   token=********",
-    ]  # fmt: skip
-    assert any("it is text without a #! line" in line for line in lines)
+        first, *lines = command.end().err
+    assert first == "the agent is ready; Ctrl-C stops it"
+    told = [each[2] for line in lines if (each := re.fullmatch(CLOCK + "(.+)", line))]
+    assert next(x for x in told if x.startswith("talks  ")) == "talks  started   by trigger"
+    for expected in (
+        'talks  Warning   said  word="of mouth"',
+        "talks  stderr    token=********",
+        'talks  denied    a publication on "Jobs/talks/news" was dropped: ',
+        "talks  ended     ",
+        "broken  ended     ",
+    ):
+        assert sum(line.startswith(expected) for line in told) == 1, (expected, told)
+    assert any("it is text without a #! line" in line for line in told)
+    assert not any("stderr    {" in line for line in told)
+    assert not any(" connected " in line or "Plugin tier" in line for line in told)
+
+
+def test_a_task_that_writes_much_holds_nothing_up() -> None:
+    """Of its lines people get some in each second, and the number of the others."""
+    stream = StringIO()
+    view = AgentView(stream)
+    request = view.start({"id": "talks"}, RunRequest())
+    assert request.on_line is not None
+    for _ in range(1000):
+        request.on_line("stderr", b"a line\n")
+    view.settle()
+    shown = stream.getvalue()
+    left_out = sum(map(int, re.findall(r"and (\d+) more \(lines of talks\)", shown)))
+    assert shown.count("stderr    a line") + left_out == 1000
+    assert left_out
 
 
 def test_stop_ends_what_runs(tmp_path: Path) -> None:

@@ -228,15 +228,17 @@ class LiveRun:
     def message(self, topic: str, payload: bytes) -> None:
         """Take a message on another topic than that of records, which the broker carried."""
         self.run.published += 1
-        if len(self.run.messages) >= (_MOST_RECORDS if self._keep else SHOWN_MESSAGES):
+        keeps = len(self.run.messages) < (_MOST_RECORDS if self._keep else SHOWN_MESSAGES)
+        if not (keeps or self.request.on_message):
             return
         try:
             value = json.loads(payload)
         except (ValueError, RecursionError):
             value = payload.decode("utf-8", "replace")
-        self.run.messages.append(Publication(topic, value))
+        if keeps:
+            self.run.messages.append(Publication(topic, value))
         if self.request.on_message:
-            self.request.on_message(self.run.messages[-1])
+            self.request.on_message(Publication(topic, value))
 
     def event(self, event: TraceEvent) -> None:
         """Take a decision of the agent, when it concerns this run."""
@@ -295,12 +297,12 @@ class LiveRun:
         return event.denied and ancestor_among(pid, self._began.keys()) is not None
 
     def _add(self, record: Record) -> None:
-        if not self._keep or len(self.run.records) >= _MOST_RECORDS:
+        full = len(self.run.records) >= _MOST_RECORDS
+        if full or not (self._keep or self.request.on_record) or record.identity in self._known:
             return
-        if record.identity:
-            if record.identity in self._known:
-                return
+        if record.identity and len(self._known) < _MOST_RECORDS:
             self._known.add(record.identity)
-        self.run.records.append(record)
+        if self._keep:
+            self.run.records.append(record)
         if self.request.on_record:
             self.request.on_record(record)
