@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.exit_code import ExitCode, describe
+from epm_task.exit_code import ExitCode
 from epm_task.freeze import FreezeError
 from epm_task.freeze.installed import Check, judge
 from epm_task.freeze.sandbox import open_sandbox, snapshot, touched
 from epm_task.runtime.manifest import differences
+from epm_task.simulator.jobs.history import ended_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +96,7 @@ def _behaviour(run: Run, children: frozenset[int]) -> list[Check]:
     never = f"never served, in {tries} requests: {_last_line(run)}"
     left = sum(task.left_behind for task in run.tasks)
     some_left = f"{left} were left behind; a task does its work and exits"
-    ended = f"{run.exit_code} ({describe(run.exit_code)})"
+    ended = ended_run(run).end
     return [
         _process(run, children),
         judge("registration", seconds is not None, served, never),

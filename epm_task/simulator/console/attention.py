@@ -15,9 +15,9 @@ from urllib.parse import unquote
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import sentence
-from epm_task.exit_code import describe
 from epm_task.job.rules import programs, topics
 from epm_task.simulator.console.runs import iso, said
+from epm_task.simulator.jobs.history import ended_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ class Attention:
         show = f"epm-task runs show {run.run_id} --agent-root {shlex.quote(str(self._root))}"
         return Note(
             "failed",
-            f"{run.job_id} ended with exit code {run.exit_code} ({describe(run.exit_code)})",
+            f"{run.job_id} ended with exit code {ended_run(run).end}",
             sentence(cause.what, cause.why) if cause else run.problem or "\n".join(tail),
             cause.fix if cause else show,
             show,
