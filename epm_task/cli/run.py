@@ -239,6 +239,7 @@ class _Trial:
                 break
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             self.view.rule(f"{changed[0].name}{more} changed")
+            embedded.faults.renew()
         return FAILED
 
     def _refuse(self, error: EpmTaskError | OSError) -> None:

@@ -310,14 +310,17 @@ def test_an_import_that_hangs(project: Path) -> None:
 
 def test_reports_for_programs(project: Path) -> None:
     """One document in a line for each run, if it could begin or not; a closed pipe ends it."""
-    with watching(project, "--json") as command:
-        assert result(command)["result"] == {"word": "one", "late": "late"}
+    with watching(project, "--json", "--fault", "api status=403 times=2") as command:
+        first = result(command)
+        assert first["result"] == {"word": "one", "late": "late"}
         (project / "task.py").unlink()
         assert result(command)["problem"].endswith(
             "task.py cannot be read: No such file or directory"
         )
         save(project / "task.py", "import epm_task\ndef (")
         assert result(command)["exit_name"] == "USAGE"
+        save(project / "task.py", TASK.replace("Tell", "Say"))
+        assert result(command)["registration"]["tries"] == first["registration"]["tries"] == 3
         assert command.process.stdout is not None
         command.process.stdout.close()
         save(project / "task.py", TASK)

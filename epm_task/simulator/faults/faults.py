@@ -109,6 +109,13 @@ class Faults:
             self._rules.append(rule)
         self._announce(rule)
 
+    def renew(self) -> None:
+        """Let everything happen as often as at first, but for what was switched off."""
+        for rule in self.rules():
+            if rule.on or rule.times == 0:
+                self.switch(rule, on=False)
+                self.switch(rule, on=True)
+
     def _announce(self, rule: FaultRule) -> None:
         if self._loop is not None:
             self._on_add(rule)

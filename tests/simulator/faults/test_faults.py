@@ -176,3 +176,21 @@ def test_toml_that_cannot_be_understood(tmp_path: Path, text: str, message: str)
     assert str(path) in caught.value.what
     with pytest.raises(FaultError, match="absent"):
         Faults.from_toml(tmp_path / "absent")
+
+
+def test_faults_are_renewed() -> None:
+    """Those that are used up, in part or whole, happen as often and in the same order as before."""
+    faults = Faults()
+    faults.api(status=403, times=2)
+    faults.api(status=500, times=1)
+    faults.api(reset=True)
+    faults.switch(faults.rules()[2], on=False)
+
+    def met(count: int) -> list[object]:
+        rules = [faults.next_api_fault("GET", "/api/PluginSettings/P") for _ in range(count)]
+        return [rule.value if rule else None for rule in rules]
+
+    assert met(1) == [403]
+    for _ in range(2):
+        faults.renew()
+        assert met(4) == [403, 403, 500, None]
