@@ -10,15 +10,22 @@ from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID, uuid5
 
-from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model import (
+    ExternalReference,
+    ExternalReferenceType,
+    HashAlgorithm,
+    HashType,
+    XsUri,
+)
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import DisjunctiveLicense, License, LicenseExpression
+from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.spdx import is_expression, is_supported_id
 from packageurl import PackageURL
 
-from epm_task import __version__
+from epm_task import __homepage__, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -122,12 +129,26 @@ def bill_of_materials(
     ]
     facts = f"{command} {version} {sorted(digests.items())} {epoch}"
     bom = Bom(
-        metadata=BomMetaData(component=whole, timestamp=datetime.fromtimestamp(epoch, UTC)),
+        metadata=BomMetaData(
+            component=whole, timestamp=datetime.fromtimestamp(epoch, UTC), tools=_tools()
+        ),
         components=inside,
         serial_number=uuid5(_NAMESPACE, facts),
     )
     bom.register_dependency(whole, inside)
     return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=2).encode() + b"\n"
+
+
+def _tools() -> ToolRepository:
+    """Return what has made the document."""
+    home = ExternalReference(type=ExternalReferenceType.WEBSITE, url=XsUri(__homepage__))
+    ours = Component(
+        name="epm-task",
+        version=__version__,
+        type=ComponentType.APPLICATION,
+        external_references=[home],
+    )
+    return ToolRepository(components=[ours])
 
 
 def _library(library: Library) -> Component:

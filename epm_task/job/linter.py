@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from epm_task import __version__
+from epm_task import __homepage__, __version__
 from epm_task.contract.record import printable
 from epm_task.errors import EpmTaskError
 from epm_task.job.rule import Finding
@@ -121,12 +121,14 @@ def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
     driver = {
         "name": "epm-task",
         "semanticVersion": __version__,
+        "informationUri": __homepage__,
         "rules": [
             {
                 "id": rule.code,
                 "shortDescription": {"text": rule.title},
                 "fullDescription": {"text": rule.page.partition("\n")[0]},
                 "help": {"text": rule.page, "markdown": rule.page},
+                "helpUri": f"{__homepage__}/blob/main/docs/lints.md#{rule.code.lower()}",
                 "defaultConfiguration": {"level": _LEVELS.get(rule.severity, rule.severity)},
             }
             for rule in RULES.values()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from epm_task import __homepage__
 from epm_task.contract.client_id import JOB_ID_PATTERN
 from epm_task.contract.names import (
     DEFAULT_KEYS,
@@ -151,7 +152,8 @@ def job_schema() -> dict[str, Any]:
     """Return the JSON Schema of a job document, for editors; unknown fields are allowed."""
     schema = JobModel.model_json_schema(by_alias=True, mode="serialization")
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": dialect, **_without_titles(schema), "title": "KEPM job document"}
+    names = {"$schema": dialect, "$id": f"{__homepage__}/job.schema.json"}
+    return {**names, **_without_titles(schema), "title": "KEPM job document"}
 
 
 def field_table() -> str:

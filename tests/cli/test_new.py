@@ -423,7 +423,7 @@ def test_a_repository_without_a_commit_is_refused(tmp_path: Path, templates: Pat
     """All its files are not committed."""
     made = TEMPLATE.render({}, tmp_path)
     run("git", "init", "-q", cwd=made)
-    assert "and 6 more; commit or stash" in _upgrade(made, templates).err
+    assert "and 7 more; commit or stash" in _upgrade(made, templates).err
 
 
 @pytest.mark.parametrize(

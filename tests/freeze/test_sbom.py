@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from cyclonedx.model.bom import Bom
 
-from epm_task import __version__
+from epm_task import __homepage__, __version__
 from epm_task.freeze.sbom import Library, bill_of_materials, libraries_in, python_version
 
 LIBRARIES = [Library("httpx", "0.28.1", "BSD-3-Clause"), Library("own", "1", "our own licence")]
@@ -25,6 +25,9 @@ def test_it_is_cyclonedx() -> None:
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert document["metadata"]["component"]["name"] == "KeyScanner"
     assert document["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
+    (tool,) = document["metadata"]["tools"]["components"]
+    assert (tool["name"], tool["version"]) == ("epm-task", __version__)
+    assert tool["externalReferences"] == [{"type": "website", "url": __homepage__}]
     parts = {part["name"]: part for part in document["components"]}
     assert parts["httpx"]["purl"] == "pkg:pypi/httpx@0.28.1"
     assert parts["httpx"]["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]

@@ -17,7 +17,8 @@ def check(log: dict[str, Any]) -> None:
         assert run["columnKind"] in {"utf16CodeUnits", "unicodeCodePoints"}
         only(run["tool"], {"driver"}, set())
         driver = run["tool"]["driver"]
-        only(driver, {"name"}, {"rules", "semanticVersion"})
+        only(driver, {"name"}, {"rules", "semanticVersion", "informationUri"})
+        assert driver["informationUri"].startswith("https://")
         assert re.fullmatch(r"\d+\.\d+\.\d+", driver["semanticVersion"])
         ids = [_rule(rule) for rule in driver["rules"]]
         assert len(ids) == len(set(ids))
@@ -31,7 +32,9 @@ def only(value: dict[str, Any], required: set[str], optional: set[str]) -> None:
 
 
 def _rule(rule: dict[str, Any]) -> str:
-    only(rule, {"id"}, {"shortDescription", "fullDescription", "help", "defaultConfiguration"})
+    texts = {"shortDescription", "fullDescription", "help"}
+    only(rule, {"id"}, {*texts, "helpUri", "defaultConfiguration"})
+    assert rule["helpUri"].startswith("https://")
     for name in ("shortDescription", "fullDescription"):
         only(rule[name], {"text"}, {"markdown"})
     only(rule["help"], {"text"}, {"markdown"})

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from job import sarif_rules
 
+from epm_task import __homepage__
 from epm_task.contract.json_text import BadJson
 from epm_task.job.document import JobDocument
 from epm_task.job.linter import (
@@ -186,5 +187,10 @@ def test_a_result_names_rule_and_place() -> None:
 def test_all_rules_stand_in_the_log() -> None:
     """So that a code host can show their pages."""
     rules = sarif([])["runs"][0]["tool"]["driver"]["rules"]
+    written = (Path(__file__).parents[2] / "docs" / "lints.md").read_text(encoding="utf-8")
+    for rule in rules:
+        address, _, anchor = rule["helpUri"].partition("#")
+        assert address == f"{__homepage__}/blob/main/docs/lints.md"
+        assert f"\n## {anchor.upper()}\n" in written
     assert [rule["id"] for rule in rules] == list(RULES)
     assert all("wrong: " in rule["help"]["markdown"] for rule in rules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import epm_task
 from epm_task.job.model import field_table, job_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -24,6 +25,7 @@ def test_the_schema_describes_the_document() -> None:
     """In the document's own names, unknown fields allowed."""
     schema = job_schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"] == f"{epm_task.__homepage__}/job.schema.json"
     assert schema["required"] == ["id", "name", "tasks"]
     assert schema["additionalProperties"] is True
     assert {"mqttTopics", "osFilter", "alternateJobId", "eventTopic"} <= schema["properties"].keys()

@@ -21,6 +21,8 @@ from templates.rendering import (
     run,
 )
 
+import epm_task
+from epm_task.cli.verbs import SECTIONS
 from epm_task.job.job import Job
 from epm_task.contract.json_text import format_json
 from epm_task.job.task_file import read_task_file
@@ -99,7 +101,7 @@ def test_no_file_is_dead(projects: list[Project]) -> None:
     """Each file has a content and no trace of the template; what is YAML can be read."""
     for project in projects:
         files = files_below(project.folder)
-        assert len(files) == 9
+        assert len(files) == 10
         for path, content in files.items():
             text = content.decode()
             assert "cookiecutter" not in text
@@ -109,6 +111,18 @@ def test_no_file_is_dead(projects: list[Project]) -> None:
             assert not text.endswith("\n\n")
             if path.endswith((".yml", ".yaml")):
                 yaml.safe_load(text)
+
+
+def test_the_rules_for_assistants_name_what_there_is(projects: list[Project]) -> None:
+    """They are short enough to be read each time, and every command and name of theirs exists."""
+    for project in projects:
+        text = (project.folder / "AGENTS.md").read_text()
+        assert text.count("\n") <= 40
+        verbs = {verb for section in SECTIONS.values() for verb in section}
+        assert set(re.findall(r"epm-task ([\w-]+)", text)) <= verbs
+        assert set(re.findall(r"`(Task\w+|Topic)", text)) <= set(epm_task.__all__)
+        assert set(re.findall(r"ctx\.(\w+)", text)) <= {"log", *vars(epm_task.TaskContext)}
+        assert f"`{project.module.relative_to(project.folder).as_posix()}`" in text
 
 
 @pytest.mark.parametrize(("name", "schedule", "findings", "settings"), _DIFFERENT)
