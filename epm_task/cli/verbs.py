@@ -108,7 +108,8 @@ class VerbGroup(_Plain, TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Return the verb that is called, loaded now; its entry in the list is only a name."""
         name, command, rest = super().resolve_command(ctx, args)
-        command = load(name) if name in _VERBS else command
+        if name in _VERBS:
+            command = (_completing(name, rest) if ctx.resilient_parsing else None) or load(name)
         raise_again()
         return name, command, rest
 
@@ -125,6 +126,13 @@ class VerbGroup(_Plain, TyperGroup):
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+
+def _completing(verb: str, words: list[str]) -> Any:
+    """Return what completes a value of a verb for the shell; None when the verb itself does."""
+    from epm_task.cli.completion import completing  # noqa: PLC0415  # for a shell only
+
+    return completing(verb, words, load)
 
 
 def load(verb: str) -> Any:

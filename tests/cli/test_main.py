@@ -84,14 +84,14 @@ def test_without_its_packages_the_command_line_says_what_to_install(tmp_path: Pa
 MOST_MODULES = 650
 
 
-def modules(*words: str) -> set[str]:
+def modules(*words: str, **more: str) -> set[str]:
     """Return the modules that `epm-task` loads for these words."""
     code = (
         "import atexit, sys; from epm_task.cli.main import main;"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
         f"sys.argv[1:] = {words!r}; main()"
     )
-    return set(python("-c", code).stderr.splitlines()[-1].split())
+    return set(python("-c", code, **more).stderr.splitlines()[-1].split())
 
 
 def test_version_and_help_load_no_verb() -> None:
