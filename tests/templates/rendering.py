@@ -89,9 +89,9 @@ def cookiecutter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Return the content of each file by its path."""
+    """Return the content of each file by its path, without the bytecode of an earlier test."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.suffix != ".pyc"
     }
