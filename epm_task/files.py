@@ -69,7 +69,8 @@ def documents(folder: Path) -> list[Path]:
 
     macOS leaves `._name.json` beside each file on a network share.
     """
-    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+    names = sorted(path.name for path in folder.glob("*.json"))
+    return [folder / name for name in names if not name.startswith(".")]
 
 
 def remove_durably(path: Path, *, dir_fd: int | None = None) -> None:

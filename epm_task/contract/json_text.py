@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 #: What an agent takes as the body of a request; jobs and settings have a few kilobytes.
@@ -61,9 +60,7 @@ def parse_json(data: bytes | str) -> Any:
     """
     text = data if isinstance(data, str) else decode(data)
     try:
-        value = json.loads(
-            text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
-        )
+        value = _READER.decode(text)
     except json.JSONDecodeError as error:
         place = (error.lineno, error.colno)
         raise BadJson(f"it is not JSON ({error.msg})", place=place) from None
@@ -74,7 +71,7 @@ def parse_json(data: bytes | str) -> Any:
     except ValueError as error:  # Python's own limit of digits
         raise BadJson(str(error)) from None
     if text.count("{") + text.count("[") > MAX_DEPTH:  # few texts have so many
-        _check_depth(value)
+        _check_depth(text)
     return value
 
 
@@ -202,29 +199,40 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _TOO_DEEP: Final = f"it is nested too deeply: more than {MAX_DEPTH} levels"
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(text: str) -> None:
     # What Python's reader lets pass, whoever walks through it later could not.
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        holders = [each for each in level if isinstance(each, dict | list)]
-        level = [child for each in holders for child in _children(each)]
-    if level:
+    outside = "0".join(text.replace(r"\\", "").replace(r"\"", "").split('"')[::2])
+    filled = "".join(outside.split()).replace("[]", "").replace("{}", "")
+    brackets = filled.encode().translate(_ROUND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"()", b"")  # the innermost level
+    if brackets:
         raise BadJson(_TOO_DEEP)
 
 
-def _children(holder: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return holder.values() if isinstance(holder, dict) else holder
+_ROUND: Final = bytes.maketrans(b"[{}]", b"(())")
+_NO_BRACKETS: Final = bytes(range(256)).translate(None, b"[{}]")
 
 
 def _refuse(name: str) -> float:
     raise BadJson(f"it holds {name}, which is not JSON")
 
 
+_INFINITE: Final = frozenset({float("inf"), float("-inf")})
+
+
 def _finite(text: str) -> float:
     number = float(text)
-    if number in {float("inf"), float("-inf")}:
+    if number in _INFINITE:
         raise BadJson(f"the number {text[:20]} is too large")
     return number
+
+
+_READER: Final = json.JSONDecoder(
+    parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
+)
 
 
 def _written(value: Any, indent: str, depth: int) -> str:

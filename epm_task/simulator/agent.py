@@ -27,7 +27,6 @@ from epm_task.simulator.jobs.runner import JobRunner, agent_environment
 from epm_task.simulator.jobs.scheduler import Clock, Scheduler
 from epm_task.simulator.jobs.store import JobStore
 from epm_task.simulator.jobs.task import TaskSurroundings
-from epm_task.simulator.jobs.validator import Validation, validate
 from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.processes.registry import ALTERNATIVE_SIGNATURES, Access, ProcessRegistry
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.simulator.console.server import Console
+    from epm_task.simulator.jobs.validator import Validation
 
 
 class LocalAgent:
@@ -100,6 +100,9 @@ class LocalAgent:
 
     def validate(self, document: Any) -> Validation:
         """Return the full validator's verdict on a job document."""
+        # With its rules, which few runs of an agent ask for.
+        from epm_task.simulator.jobs.validator import validate  # noqa: PLC0415
+
         return validate(document, layout_bin=self.root.jobs_bin)
 
     async def _start(self) -> None:

@@ -60,6 +60,17 @@ def test_what_is_nested_as_deep_as_the_agent_reads_is_read(data: bytes) -> None:
     assert len(parse_json(b"[" + b"{}, " * 200 + b"[]]")) == 201
 
 
+@given(st.lists(st.text('[]{}",:\\ x\n', max_size=6), min_size=65, max_size=65))
+def test_brackets_in_texts_do_not_count(texts: list[str]) -> None:
+    """Whatever the names and the texts are, 64 levels are read and 65 are not."""
+    value: object = texts
+    for text in texts[:63]:
+        value = {text: value, f"{text}!": [text, {}]}
+    assert parse_json(json.dumps(value)) == value
+    with pytest.raises(BadJson, match="more than 64 levels"):
+        parse_json(json.dumps([value], indent=1))
+
+
 @given(st.binary(max_size=40))
 def test_bytes_are_an_object_or_bad_json(data: bytes) -> None:
     """No bytes make reading fail in another way."""

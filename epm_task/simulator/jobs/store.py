@@ -13,6 +13,7 @@ from epm_task.contract.client_id import check_job_id
 from epm_task.contract.json_text import write_json
 from epm_task.errors import BadJobId, EpmTaskError
 from epm_task.files import documents, remove_durably, remove_leftovers, write_atomically
+from epm_task.runtime.start_up import collector_paused
 from epm_task.simulator.start_error import UnusableFile, read_object
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class JobStore:
         """
         jobs: dict[str, Job] = {}
         problems: list[UnusableFile] = []
-        with self._lock:
+        with self._lock, collector_paused():
             for path in documents(self._folder):
                 try:
                     jobs[path.stem] = _read(path)
@@ -114,11 +115,11 @@ class JobStore:
 
 
 def _read(path: Path) -> Job:
-    job, why = read_object(path), ""
-    if job.get("id") != path.stem:
-        why = f"the id is {job.get('id')!r} and must equal the file name, {path.stem!r}"
+    job, name, why = read_object(path), path.stem, ""
+    if job.get("id") != name:
+        why = f"the id is {job.get('id')!r} and must equal the file name, {name!r}"
     try:
-        check_job_id(path.stem)
+        check_job_id(name)
     except BadJobId as error:
         why = why or str(error)
     if why:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from epm_task.errors import BadJobId
+from epm_task.simulator.jobs.scheduler import Clock, Scheduler
 from epm_task.simulator.jobs.store import JobStore, UnknownJob
+from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +33,36 @@ def test_jobs_are_listed_by_id(tmp_path: Path) -> None:
     for job_id in ("b", "a"):
         store.put({"id": job_id})
     assert [job["id"] for job in store.all()] == ["a", "b"]
+
+
+def test_each_job_costs_the_same(tmp_path: Path) -> None:
+    """With twice the jobs an agent makes twice the calls before it is ready, and no more."""
+    counts = []
+    for number in range(400):
+        if number in {100, 200}:
+            counts.append(_calls_to_load(tmp_path))
+        (tmp_path / f"job-{number}.json").write_text(
+            json.dumps({"id": f"job-{number}", "schedule": {"intervalMinutes": 5}})
+        )
+    counts.append(_calls_to_load(tmp_path))
+    assert counts[2] - counts[1] <= 2.1 * (counts[1] - counts[0])
+
+
+def _calls_to_load(folder: Path) -> int:
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    async def start() -> None:
+        sys.setprofile(count)
+        store = JobStore(folder)
+        Scheduler(Clock(), store.all, print, Trace()).start()
+        sys.setprofile(None)
+
+    asyncio.run(start())
+    return calls
 
 
 def test_a_deleted_job_does_not_come_back(tmp_path: Path) -> None:
