@@ -31,12 +31,13 @@ def lent_terminal(folder: Path) -> Iterator[dict[str, str]]:
     if sys.platform == "win32" or not there:
         yield environ
         return
-    modes = termios.tcgetattr(0)
+    modes, stops = termios.tcgetattr(0), signal.getsignal(signal.SIGTSTP)
     try:
         yield environ
     finally:
         if debugger.begun(environ):
             termios.tcsetattr(0, termios.TCSADRAIN, modes)
+            signal.signal(signal.SIGTSTP, stops)  # see `begun`
 
 
 def begun(environ: dict[str, str]) -> bool:

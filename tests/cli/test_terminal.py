@@ -13,16 +13,16 @@ import sys
 import termios
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from cli.command import HELLO, environment, epm_task, line, task_file
+from cli.command import HELLO, environment, epm_task, line, task_file, wait_until
 from peers.patience import BUSY, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 
@@ -113,6 +113,31 @@ def test_a_prompt(tmp_path: Path) -> None:
         person.type("continue\n")
         person.read_until("exit 0 (OK)")
         assert person.result() == (0, OK)
+
+
+def test_a_change_waits_for_the_debugger(tmp_path: Path) -> None:
+    """With `--watch` it ends none; the next run has its own, and Ctrl-Z works again afterwards."""
+    with console(tmp_path, "--watch") as person:
+        task_file(tmp_path, f"{TASK}\n", "new").replace(tmp_path / "my_task.py")
+        person.ask("import time; time.sleep(1)")
+        person.type("seen.append('typed');; continue\n")
+        person.read_until("my_task.py changed")
+        person.read_until(PROMPT)
+        if sys.platform == "linux":
+            wait_until(lambda: ignores_ctrl_z(person))
+        person.type("seen.append('typed');; continue\n")
+        person.read_until("waiting")
+        if sys.platform == "linux":
+            assert not ignores_ctrl_z(person)
+        person.type("\x03")
+        assert person.result() == (130, OK + OK)
+
+
+def ignores_ctrl_z(person: Console) -> bool:
+    """Return whether the command ignores the signal that Ctrl-Z is."""
+    status = Path(f"/proc/{person.process.pid}/status").read_text()
+    (mask,) = re.findall(r"SigIgn:\s+(\w+)", status)
+    return bool(int(mask, 16) >> (signal.SIGTSTP - 1) & 1)
 
 
 @pytest.mark.slow
