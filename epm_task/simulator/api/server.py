@@ -54,9 +54,7 @@ class ApiServer:
         self._host = host
         self._context = context
         self._trace = trace
-        # One of aiohttp's own would write a traceback for each request that is no HTTP.
-        self._logger = logging.Logger(__name__)  # noqa: LOG001  # nobody else's handlers
-        self._logger.addHandler(_Reasons(trace))
+        self._logger = traced_logger(trace)
         self._app = web.Application(
             middlewares=[*middlewares, gate(access, trace, faults)], client_max_size=_BODY_BYTES
         )
@@ -116,6 +114,13 @@ class ApiServer:
     def _note_refused(self, address: Any, reason: str) -> None:
         what = f"no TLS connection with {address[0]}:{address[1]}"
         self._trace.add("api", "refused", what, denied=True, reason=reason)
+
+
+def traced_logger(trace: Trace) -> logging.Logger:
+    """Return what a server of aiohttp logs to; its own writes a traceback for what is not HTTP."""
+    logger = logging.Logger(__name__)  # noqa: LOG001  # nobody else's handlers
+    logger.addHandler(_Reasons(trace))
+    return logger
 
 
 class _Reasons(logging.Handler):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import ClientError, web
 
 from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.simulator.api.server import traced_logger
 from epm_task.simulator.console.guard import Guard, Refused
 from epm_task.simulator.console.observer import Observer
 from epm_task.simulator.jobs.store import UnknownJob
@@ -74,7 +75,12 @@ class Console:
         app = web.Application(middlewares=[self._guard.check], client_max_size=_BODY_BYTES)
         app.on_response_prepare.append(self._guard.seal)
         app.add_routes(self._routes())
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=traced_logger(self._sources.trace),
+            shutdown_timeout=_STOP_SECONDS,
+        )
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
         self.observer.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -151,6 +152,18 @@ def test_post_needs_token_and_origin(
         assert visitor.post(path, body, **headers).status_code == 403
     assert visitor.post("faults", {"text": "run disk_full"}, **headers).status_code == 403
     assert (agent.jobs.get("still"), agent.jobs.ended(), agent.faults.rules()) == (JOB, [], [])
+
+
+def test_what_is_not_http(
+    agent: Agent, visitor: Visitor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A scanner of ports is a line in the trace, and no traceback on the terminal."""
+    with socket.create_connection(("127.0.0.1", urlsplit(visitor.origin).port)) as scanner:
+        scanner.settimeout(PATIENCE)
+        scanner.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
+        assert scanner.recv(100).startswith(b"HTTP/1.0 400")
+    assert [event for event in agent.trace if event.what == "a request was no HTTP"]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
