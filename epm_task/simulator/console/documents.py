@@ -62,15 +62,13 @@ class Sources:
 
     def commands(self) -> list[str]:
         """Return the commands that lead to a first run, with the paths of this agent."""
-        facts = self.facts()
-        root, names = facts["root"], ("ca", "admin_cert", "admin_key")
-        ca, cert, key = (shlex.quote(facts[name]) for name in names)
-        access = f"--base-url {facts['base_url']} --cacert {ca} --cert {cert} --key {key}"
-        jobs_bin = shlex.quote(str(self.root.jobs_bin))
+        facts = {name: shlex.quote(str(value)) for name, value in self.facts().items()}
+        access = "--agent-root {root} --base-url {base_url} --cacert {ca} --cert {admin_cert}"
+        plugin = shlex.quote(str(self.root.plugins / "MyTask.json"))
         return [
-            f"epm-task freeze my_task.py --output {jobs_bin}",
-            f"epm-task jobs apply {jobs_bin}/MyTask/my-task.json {access}",
-            f"epm-task jobs trigger my-task --agent-root {shlex.quote(root)} {access}",
+            f"epm-task new my-task --no-input && echo '{{}}' > {plugin}",
+            "cd my-task && epm-task freeze",
+            f"epm-task deploy apply --trigger --yes {access} --key {{admin_key}}".format(**facts),
         ]
 
     def job(self, job: Mapping[str, Any], known: JobRuns | None, *, stored: bool) -> dict[str, Any]:

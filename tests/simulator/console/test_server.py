@@ -170,7 +170,9 @@ def test_agent_without_its_keys(agent: Agent, visitor: Visitor) -> None:
     state = json.loads(text)
     assert state["agent"]["baseUrl"] == agent.base_url
     assert state["agent"]["broker"] == f"{agent.broker_host}:{agent.broker_port}"
-    assert all(str(agent.root) in command for command in state["commands"][1:])
+    first, _, last = state["commands"]
+    assert f" > {agent.root}/Plugins/" in first
+    assert f"--base-url {agent.base_url} --cacert {agent.ca} " in last
 
 
 def has_ended(visitor: Visitor, run_id: str) -> bool:
