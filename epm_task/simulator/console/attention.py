@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH
+from epm_task.contract.record import Record
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.errors import sentence
 from epm_task.job.rules import programs, topics
@@ -34,8 +35,8 @@ _WORTH_A_LOOK: Final = frozenset(
 )
 #: Entries that are kept, the youngest.
 _MOST: Final = 200
-#: Of the end of stderr.
-_SHOWN_LINES: Final = 3
+#: Of the end of stderr, beside records, which the page shows in another place.
+_LINES: Final = 3
 
 
 class Note(NamedTuple):
@@ -102,12 +103,13 @@ class Attention:
     def _failure(self, run: Run) -> Note:
         failed = next((task for task in run.tasks if task.exit_code), None)
         cause = failed.start_error if failed else None
-        tail = failed.stderr_tail.strip().splitlines()[-_SHOWN_LINES:] if failed else []
+        lines = failed.stderr_tail.splitlines() if failed else []
+        tail = [line for line in lines if line.strip() and Record.from_line(line.encode()) is None]
         show = f"epm-task runs show {run.run_id} --agent-root {shlex.quote(str(self._root))}"
         return Note(
             "failed",
             f"{run.job_id} ended with exit code {ended_run(run).end}",
-            sentence(cause.what, cause.why) if cause else run.problem or "\n".join(tail),
+            sentence(cause.what, cause.why) if cause else run.problem or "\n".join(tail[-_LINES:]),
             cause.fix if cause else show,
             show,
         )

@@ -202,6 +202,8 @@ class JobRunner:
         if kind == SERVICE and outcome.result is not None:
             context.update(outcome.result)
             return
+        if outcome.exit_code or outcome.skipped:  # nobody expects a result
+            return
         why = "its stdout is not exactly one JSON object"
         if kind != SERVICE:
             why = f"MergeStdoutJsonIntoContext needs ExecutionType {SERVICE}, not {kind}"

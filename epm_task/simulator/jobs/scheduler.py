@@ -101,10 +101,15 @@ class Scheduler:
         """Return when the schedule of a job starts it next; None for one that is never due."""
         if job.get("enabled", True) is False:
             return None
-        if interval := self._intervals.get(str(job.get("id"))):
-            return interval[1]
+        now, schedule = self._clock.now(), _schedule(job)
+        minutes, due = self._intervals.get(str(job.get("id")), (None, None))
         try:
-            return due_after(_schedule(job), self._clock.now())
+            if (wanted := schedule.get("intervalMinutes")) is None:
+                return due_after(schedule, now)
+            if due is None or minutes != wanted:  # it begins when it is seen, at the next look
+                due = full_minute(now) + _MINUTE + timedelta(minutes=wanted)
+            # `_arm` looks at full minutes, and at the moments of those that are shorter.
+            return due if wanted < 1 else full_minute(due + _MINUTE - timedelta.resolution)
         except Exception:  # noqa: BLE001  # one odd document; `tick` says what is wrong with it
             return None
 

@@ -105,7 +105,9 @@ def test_dropped_topic_names_the_line(agent: Agent, visitor: Visitor, tmp_path: 
 
 def test_failed_run_shows_its_last_lines(agent: Agent, visitor: Visitor) -> None:
     """The end of stderr, and the command that shows more; of a missing program, its cause."""
-    add_script(agent.root, "boom", "#!/bin/sh\necho first >&2; echo password=hunter2 >&2; exit 3\n")
+    record = '{"message": "m", "level": "Error", "runId": "r", "seq": 1}'
+    lines = f"echo first >&2; echo password=hunter2 >&2; echo '{record}' >&2; exit 3"
+    add_script(agent.root, "boom", f"#!/bin/sh\n{lines}\n")
     run = agent.run_job(document("boom"))
     (entry,) = entries(visitor, "failed", "boom")
     assert entry["what"] == "boom ended with exit code 3 (the author's own)"

@@ -300,3 +300,54 @@ def test_clock_does_not_go_back() -> None:
 def test_full_minute() -> None:
     """Seconds are cut off."""
     assert full_minute(_START_CLOCK) == _START_CLOCK - timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"intervalMinutes": 90},
+        {"cronExpression": "15 4 * * *"},
+        {"cronExpression": "*/7 13-14 * * mon"},
+        {"runAt": "2026-03-02T18:30:00Z"},
+        {"runAt": "2026-03-03T01:05:00"},
+        {"calendar": {"times": ["04:00", "9:30"], "daysOfWeek": ["Tuesday"]}},
+        {"calendar": [{"time": "23:59"}, {"time": "12:45", "months": [3]}]},
+    ],
+    ids=str,
+)
+def test_next_due_is_when_it_starts(schedule: dict[str, Any]) -> None:
+    """What is told beforehand is what the clock brings, before the job was seen and after."""
+    plan = Plan(job := {"id": "a", "schedule": schedule})
+    told = [plan.scheduler.next_due(job)]
+
+    def _body() -> None:
+        told.append(plan.scheduler.next_due(job))
+        plan.clock.advance(days=2)
+
+    first, *_ = plan.during(_body)
+    before, after = (f"{moment:%H:%M}" for moment in told if moment)
+    assert after == first[0]
+    assert before == after or "intervalMinutes" in schedule
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {},
+        {"runAt": "2026-03-01T00:00:00Z"},
+        {"runAt": "soon"},
+        {"cronExpression": "x"},
+        {"cronExpression": {}},
+        {"intervalMinutes": "5"},
+        {"intervalMinutes": 10**400},
+        {"calendar": {"times": ["late"]}},
+        {"calendar": 3},
+    ],
+    ids=str,
+)
+def test_what_is_never_due(schedule: dict[str, Any]) -> None:
+    """A schedule that is over, that cannot be read, or that there is none of, has no next time."""
+    job = {"id": "a", "schedule": schedule}
+    assert Plan(job).scheduler.next_due(job) is None
+    right = {**job, "schedule": {"intervalMinutes": 5}}
+    assert Plan(right).scheduler.next_due({**right, "enabled": False}) is None
