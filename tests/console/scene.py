@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from shlex import quote
@@ -45,13 +46,16 @@ def add_jobs(agent: Agent) -> None:
     agent.settings["KeyScanner"]["max_bytes"] = "10000"
     add_job(agent, EXAMPLES / "key_scanner.py")
     add_job(agent, EXAMPLES / "own_exit_code.py", id="disk-space", name="Disk space")
-    findings = {"id": "findings", "name": "Findings", "every_minutes": 15}
-    add_job(agent, EXAMPLES / "publish_findings.py", allowed=False, **findings)
+    publishing = EXAMPLES / "publish_findings.py"
+    add_job(agent, publishing, id="inventory", name="Inventory", cron="0 3 * * *")
+    add_job(agent, publishing, allowed=False, id="findings", name="Findings", every_minutes=15)
 
 
 def play(agent: Agent) -> None:
-    """Run the jobs of the scene, one after the other."""
-    agent.jobs.trigger("key-scanner", {"Root": str(EXAMPLES)})
-    agent.jobs.trigger("findings", {"Root": str(EXAMPLES)})
+    """Run the jobs of the scene, one after the other, on a copy of the examples in the root."""
+    shutil.copytree(EXAMPLES, agent.root / "examples", ignore=shutil.ignore_patterns("__*"))
+    agent.jobs.trigger("key-scanner", {"Root": "examples"})
+    agent.jobs.trigger("inventory")
+    agent.jobs.trigger("findings")
     agent.faults.api(status=403, times=3)
     agent.jobs.trigger("disk-space", {"Percent": "101"})

@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,7 +21,6 @@ from epm_task.testing import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -120,6 +120,15 @@ def test_a_denial_shows_what_mends_it(page: Page) -> None:
     assert copied == '"allowedPublications": ["KeeperLogger", "Jobs/key-scanner/findings"]'
     line.get_by_role("button", name="Explain EPM026").click()
     line.get_by_text("The code publishes on a topic that the document does not allow").wait_for()
+
+
+def test_messages_are_listed_by_topic(watched: Watched, agent: Agent) -> None:
+    """What a run has published is shown below its topic."""
+    page = watched.open(last_run(agent, "inventory"))
+    page.get_by_role("tab", name="Messages, 6").click()
+    messages = page.get_by_role("tabpanel", name="Messages")
+    assert messages.get_by_role("heading", name="Jobs/key-scanner/findings 6 messages").count() == 1
+    assert messages.get_by_text("hello.py").count() == 1
 
 
 def test_a_failed_run_says_how_it_ended(watched: Watched, agent: Agent) -> None:
@@ -452,8 +461,13 @@ def test_an_agent_goes_and_another_one_comes(browser: Browser, tmp_path: Path) -
 
 
 def test_the_screenshots_are_made(browser: Browser, agent: Agent, tmp_path: Path) -> None:
-    """The script that makes the pictures of the docs makes all of them."""
-    assert agent.console is not None
-    take(browser, agent, tmp_path)
-    names = [f"console-{shot.name}.png" for shot in SHOTS]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    """The script that makes the pictures of the docs makes them; a wide and a narrow one here."""
+    take(browser, agent, tmp_path, *SHOTS[1:3])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "console-dark.png",
+        "console-narrow-light.png",
+    }
+    docs = Path(__file__).parents[2] / "docs" / "images"
+    assert {path.name for path in docs.glob("console-*.png")} == {
+        f"console-{shot.name}.png" for shot in SHOTS
+    }
