@@ -35,6 +35,23 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         if shutil.which("valgrind")
         else [r"valgrind is not installed, .*"],
     ),
+    "command_line": (
+        ["--rounds", "1", "--jobs", "20", "--old", sys.executable],
+        [
+            r"command +ms +cpu ms +/ typer +cpu +/ old +cpu",
+            r"import typer +\d+ +\d+ +1\.00 +1\.00 +\d+\.\d\d +\d+\.\d\d",
+            *(
+                rf"{name} +\d+ +\d+( +\d+\.\d\d){{4}}"
+                for name in ("--version", "--help", "completion", "run hello", "first record")
+            ),
+            *(
+                rf"agent ready{jobs} +\d+ +\d+( +\d+\.\d\d){{4}}"
+                for jobs in ("", ", 10 jobs", ", 20 jobs")
+            ),
+            r"first record / own run of the task +\d+\.\d\d",
+            *(rf"cpu us for each job, {half} half +-?\d+" for half in ("first", "second")),
+        ],
+    ),
     "throughput": (
         ["--rounds", "1", "--records", "2000", "--items", "5000"],
         [
@@ -83,8 +100,8 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
 }
-#: Three builds, and programs that run in an emulator.
-SLOW = {"frozen", "instructions"}
+#: Three builds, programs that run in an emulator, and 40 starts of the command line.
+SLOW = {"command_line", "frozen", "instructions"}
 
 
 @pytest.mark.parametrize(
