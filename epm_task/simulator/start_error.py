@@ -7,8 +7,6 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil
-
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
 from epm_task.exit_code import ExitCode
@@ -159,6 +157,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def holder(port: int) -> str:
     """Return in words who listens on *port*, as far as this user may know."""
+    import psutil  # noqa: PLC0415  # a failure only
+
     try:
         found = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
         pid = next(c.pid for c in found if c.laddr.port == port and c.pid)

@@ -131,6 +131,7 @@ def test_agent_in_a_box_loads_no_client(words: list[str]) -> None:
     assert {"aiohttp.web", "epm_task.simulator.agent"} <= found
     unused = {"aiohttp.client", "aiohttp.connector", "httpx", "pydantic", "rich", "structlog"}
     assert not found & unused
+    assert words[0] == "run" or "psutil" not in found
     ours = ("epm_task.admin", "epm_task.freeze", "epm_task.job.rules", "epm_task.simulator.console")
     assert not {name for name in found if name.startswith(ours)}
     assert len(found) <= MOST_MODULES

@@ -12,8 +12,6 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from epm_task.runtime.attestation import linux as attestation_linux
 
 if TYPE_CHECKING:
@@ -92,6 +90,8 @@ def _target(link: str) -> str:
 
 
 def _by_psutil(local: Address, peer: Address, candidates: Collection[int]) -> int | None:
+    import psutil  # noqa: PLC0415  # see tree.py
+
     for pid in sorted(candidates, reverse=True):
         try:
             connections = psutil.Process(pid).net_connections(kind="tcp")

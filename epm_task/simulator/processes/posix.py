@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+from epm_task.simulator.processes.tree import descendants, lives, pids
 
-from epm_task.simulator.processes.tree import descendants, lives
+if TYPE_CHECKING:
+    import psutil
 
 _ON_LINUX = sys.platform.startswith("linux")
 
@@ -44,12 +46,14 @@ def members(pid: int, marker: str, *, alive: bool) -> list[psutil.Process]:
     """
     wanted = marker.encode()
     below = descendants({pid}) if alive else frozenset()
-    candidates = [other for other in psutil.pids() if other != os.getpid()]
+    candidates = [other for other in pids() if other != os.getpid()]
     found = [_member(other, pid, wanted, known=other in below) for other in candidates]
     return [process for process in found if process is not None]
 
 
 def _member(pid: int, leader: int, wanted: bytes, *, known: bool) -> psutil.Process | None:
+    import psutil  # noqa: PLC0415  # see tree.py
+
     with contextlib.suppress(psutil.Error, OSError):
         ours = known or leader in {os.getpgid(pid), os.getsid(pid)}
         if ours or wanted in _environment(pid):
@@ -64,5 +68,7 @@ def _environment(pid: int) -> list[bytes]:
             return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except PermissionError:  # another user's process; it may still be in the group
             return []
+    import psutil  # noqa: PLC0415  # see tree.py
+
     pairs = psutil.Process(pid).environ().items()
     return [f"{name}={value}".encode() for name, value in pairs]

@@ -8,13 +8,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-import psutil
-
 from epm_task.simulator.processes.tree import lives, started_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    import psutil
 
 if sys.platform == "win32":
     from epm_task.simulator.processes import windows as platform
@@ -178,6 +178,8 @@ class TaskProcess:
 
 
 def _signal(process: psutil.Process, verb: str) -> None:
+    import psutil  # noqa: PLC0415  # see tree.py
+
     with contextlib.suppress(psutil.Error):  # it is gone, or not ours to end any more
         getattr(process, verb)()
 

@@ -13,8 +13,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-import psutil
-
 from epm_task.contract.client_id import DEFAULT_TEMPLATE, job_id_of
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.simulator.processes import tree as process_tree
@@ -246,6 +244,8 @@ class Access:
 
     def _unsigned(self, pid: int) -> str:
         """Return why the program of a process does not count as signed; empty when it does."""
+        import psutil  # noqa: PLC0415  # see tree.py
+
         try:
             program, digest = process_tree.program_digest(pid)
         except (OSError, psutil.Error) as error:

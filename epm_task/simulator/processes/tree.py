@@ -2,6 +2,8 @@
 
 Linux reads `/proc` directly, because psutil's objects cost more than the whole lookup may take;
 other systems ask psutil (untested here). A process whose parent has ended is not found.
+
+psutil takes 20 ms to import, so here and beside here it is imported when it is asked.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    import psutil
 
 #: Fields of `/proc/<pid>/stat` after the command name (proc(5): ppid is 4, starttime is 22).
 _PPID: Final = 1
@@ -29,6 +31,8 @@ _DEEPEST: Final = 64
 
 def started_at(pid: int) -> float | None:
     """Return when the process started, in seconds since the epoch, or None when it is gone."""
+    import psutil  # noqa: PLC0415  # see above
+
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
@@ -37,6 +41,8 @@ def started_at(pid: int) -> float | None:
 
 def lives(process: psutil.Process) -> bool:
     """Return whether the process runs; one that has ended may wait for its parent to look."""
+    import psutil  # noqa: PLC0415  # see above
+
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
@@ -57,6 +63,8 @@ def birth(pid: int) -> float | None:
 def parent(pid: int) -> int | None:
     """Return the parent's PID, or None when the process is gone."""
     if sys.platform != "linux":
+        import psutil  # noqa: PLC0415  # see above
+
         try:
             return int(psutil.Process(pid).ppid())
         except psutil.Error:
@@ -85,7 +93,7 @@ def descendants(roots: Collection[int], *, newer_only: bool = False) -> frozense
         return frozenset()
     lowest = min(roots) if newer_only else 0
     children: dict[int, list[int]] = {}
-    for pid in _pids():
+    for pid in pids():
         if pid > lowest and (above := parent(pid)) is not None:
             children.setdefault(above, []).append(pid)
     found: set[int] = set()
@@ -104,6 +112,8 @@ def program_digest(pid: int) -> tuple[str, str]:
     Raises:
         OSError, psutil.Error: The process is gone, or the file cannot be read.
     """
+    import psutil  # noqa: PLC0415  # see above
+
     path = psutil.Process(pid).exe()
     # On Linux the file that runs, even when another one has taken its place meanwhile.
     file = _PROC / str(pid) / "exe" if sys.platform == "linux" else Path(path)
@@ -111,8 +121,11 @@ def program_digest(pid: int) -> tuple[str, str]:
         return path, hashlib.file_digest(program, "sha256").hexdigest()
 
 
-def _pids() -> Iterable[int]:
+def pids() -> Iterable[int]:
+    """Return the PIDs of all processes."""
     if sys.platform != "linux":
+        import psutil  # noqa: PLC0415  # see above
+
         return list(psutil.pids())
     return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - names only, 3x faster
 
