@@ -119,18 +119,18 @@ class Guard:
 
     def _check_cookie(self, request: Request) -> None:
         given = request.cookies.get(self._cookie, "")
-        if not compare_digest(given.encode(), self._session.encode()):
+        if not _same(given, self._session):
             raise Refused("this browser was not let in", "open the address that was printed")
 
     def _check_post(self, request: Request) -> None:
         given = request.headers.get(TOKEN_HEADER, "")
         if "Origin" not in request.headers:
             raise Refused("the request does not say from which page it comes", "send Origin")
-        if not compare_digest(given.encode(), self.post_token.encode()):
+        if not _same(given, self.post_token):
             raise Refused(f"{TOKEN_HEADER} is missing or wrong", "load the page again")
 
     def _let_in(self, request: Request, token: str) -> StreamResponse:
-        if compare_digest(token.encode(), self._unused.encode()):
+        if _same(token, self._unused):
             self._used.append(self._unused)
             self._unused = secrets.token_urlsafe(_TOKEN_BYTES)
             response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": self.path})
@@ -156,6 +156,11 @@ class Guard:
     @property
     def _cookie(self) -> str:
         return f"epm-console-{self._port}"
+
+
+def _same(given: str, secret: str) -> bool:
+    """Compare without telling by the time how much is right; a header may hold any bytes."""
+    return compare_digest(given.encode("utf-8", "surrogateescape"), secret.encode())
 
 
 _USED: Final = """\

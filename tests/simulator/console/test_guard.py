@@ -154,6 +154,29 @@ def test_post_needs_token_and_origin(
     assert (agent.jobs.get("still"), agent.jobs.ended(), agent.faults.rules()) == (JOB, [], [])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET {path}?token=%ff%00 HTTP/1.1",
+        "GET {path}?token=%ed%a0%80 HTTP/1.1",
+        "GET {path} HTTP/1.1\r\nCookie: {name}=\xff\xfe",
+        "POST {path} HTTP/1.1\r\nOrigin: {origin}\r\nX-Console-Token: \xff\r\nCookie: {cookie}",
+        "GET {path} HTTP/1.1\r\nSec-Fetch-Site: \xff",
+        "GET {path} HTTP/1.1\r\nOrigin: \xff",
+        "GET {path} HTTP/1.1\r\nHost: \xff",
+    ],
+)
+def test_odd_bytes_are_refused(visitor: Visitor, line: str) -> None:
+    """What no browser sends is refused like anything else that is wrong, and breaks nothing."""
+    place = urlsplit(visitor.page)
+    ((name, value),) = visitor.client.cookies.items()
+    known = {"path": place.path, "name": name, "cookie": f"{name}={value}"}
+    request = f"{line.format(**known, origin=visitor.origin)}\r\nHost: {place.netloc}\r\n\r\n"
+    with socket.create_connection((place.hostname, place.port), PATIENCE) as connection:
+        connection.sendall(request.encode("latin-1"))
+        assert connection.recv(100)[9:12] in {b"403", b"400"}
+
+
 def test_what_is_not_http(
     agent: Agent, visitor: Visitor, capfd: pytest.CaptureFixture[str]
 ) -> None:
