@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -77,6 +78,17 @@ class Observer:
 
     def begin(self, live: LiveRun) -> None:
         """Take a run that begins."""
+        self._in_loop(self._run_begins, live)
+
+    def end(self, live: LiveRun) -> None:
+        """Take the end of a run, or that it was cancelled."""
+        self._in_loop(self._run_ends, live)
+
+    def line(self, live: LiveRun, stream: str, line: bytes) -> None:
+        """Take a line that a task wrote."""
+        self._in_loop(self._run_writes, live, stream, line)
+
+    def _run_begins(self, live: LiveRun) -> None:
         seen = SeenRun(live)
         self._runs[seen.id] = seen
         self._by_job.setdefault(seen.started_job, JobRuns()).running += 1
@@ -97,8 +109,7 @@ class Observer:
         if event is not self._taken and event.kind != "record":
             self._in_loop(self._agent_event, event)
 
-    def line(self, live: LiveRun, stream: str, line: bytes) -> None:
-        """Take a line that a task wrote."""
+    def _run_writes(self, live: LiveRun, stream: str, line: bytes) -> None:
         if seen := self._runs.get(live.run.run_id):
             if shown := seen.line(stream, line):
                 self._add_record(seen.id, shown)
@@ -120,8 +131,7 @@ class Observer:
                 self._add_record(seen.id, found)
         self._note(seen)
 
-    def end(self, live: LiveRun) -> None:
-        """Take the end of a run, or that it was cancelled."""
+    def _run_ends(self, live: LiveRun) -> None:
         seen = self._runs.get(live.run.run_id)
         if seen is None or seen.ended_at is not None:
             return
@@ -247,6 +257,14 @@ class Observer:
 
     def _in_loop(self, function: Callable[..., None], *arguments: Any) -> None:
         if threading.get_ident() == self._thread:
-            function(*arguments)
+            _safely(function, *arguments)
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *arguments)
+            self._loop.call_soon_threadsafe(_safely, function, *arguments)
+
+
+def _safely(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function; a defect of the console must not stop the agent that it watches."""
+    try:
+        function(*arguments)
+    except Exception:
+        logging.getLogger(__name__).exception("the console has missed something")

@@ -197,3 +197,15 @@ def test_decisions_of_other_threads(agent: Agent, visitor: Visitor) -> None:
     agent.faults.api(status=503, times=1)
     *_, event = visitor.until(before, lambda event: event.kind == "faults")
     assert [fault["text"] for fault in event.data] == ["api status=503 times=1"]
+
+
+def test_a_defect_of_the_console_does_not_stop_the_agent(
+    agent: Agent, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it cannot take is logged with its traceback; the agent and the page go on."""
+    before = visitor.state()["lastId"]
+    no_text: Any = 5
+    agent.call_in_loop(lambda: agent.trace.add("api", "answered", no_text, denied=True))
+    assert "the console has missed something" in caplog.text
+    run = agent.run_job({"id": "on", "tasks": [{"id": "t", "command": "true"}]})
+    visitor.until(before, lambda event: event.kind == "run" and event.data["id"] == run.run_id)
