@@ -676,11 +676,12 @@ function drawMessages() {
 }
 
 function drawOutput() {
-  const { stdout, stderr, result } = state.detail ?? {};
+  const { stdout, stderr, result, problem, skipped } = state.detail ?? {};
   nameTab("output");
   const given = result !== null && result !== undefined;
   const part = (name, text) => text && [heading(name), el("pre", {}, text)];
   const parts = [
+    part("Nothing was run", skipped), part("Problem", problem),
     part("Result", given && pretty(result)),
     part("stderr", stderr),
     part("stdout", stdout),
