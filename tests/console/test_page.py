@@ -135,6 +135,10 @@ def test_a_failed_run_says_how_it_ended(watched: Watched, agent: Agent) -> None:
     """Its exit code has a name, its time line three refusals, and its decisions their reasons."""
     page = watched.open(last_run(agent, "disk-space"))
     page.locator("#run-facts").get_by_text("✗ exit 3 (the author's own)").wait_for()
+    lines = page.locator("#attention-list li").filter(has_text="disk-space")
+    assert lines.count() == 1
+    assert "epm_task: exit 3 (the author's own): " in lines.inner_text()
+    assert '"timestamp"' not in lines.inner_text()
     page.get_by_role(
         "img", name=re.compile("started at .* 403 \u00d7 3 at .* exit 3 at ")
     ).wait_for()

@@ -71,14 +71,15 @@ class Attention:
     def event(self, event: TraceEvent, seen: SeenRun | None) -> dict[str, Any] | None:
         """Take a decision; return the entry that it makes, or that it repeats, if any.
 
-        A 403 of a run that is not registered yet is none: its end says whether it ever was.
+        A 403 of a run that is not registered yet is none: its end says whether it ever was. Nor is
+        what follows from the failure of a task, which has an entry of its own.
         """
         note, facts = None, event.facts
         if event.kind == "api" and facts.get("status") == HTTPStatus.NOT_FOUND:
             note = self._unknown_setting(str(facts.get("path")), seen) if seen else None
         elif event.denied and not (event.kind == "api" and seen and not seen.registered):
             note = _denial(event, seen)
-        elif event.action in _WORTH_A_LOOK:
+        elif event.action in _WORTH_A_LOOK and not facts.get("exit_code"):
             note = Note.of("job", event)
         return self._add(note, seen, facts.get("times")) if note else None
 

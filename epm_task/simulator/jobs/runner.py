@@ -207,8 +207,15 @@ class JobRunner:
         why = "its stdout is not exactly one JSON object"
         if kind != SERVICE:
             why = f"MergeStdoutJsonIntoContext needs ExecutionType {SERVICE}, not {kind}"
-        what = f"the result of task {outcome.task_id} is not merged"
-        self._note(run, "merge_refused", what, reason=why)
+        self._all.trace.add(
+            "job",
+            "merge_refused",
+            f"job {run.job_id}: the result of task {outcome.task_id} is not merged",
+            reason=why,
+            job_id=run.job_id,
+            run_id=run.run_id,
+            exit_code=outcome.exit_code,
+        )
 
     def _note_unused(self, run: Run, job: Mapping[str, Any], context: Mapping[str, object]) -> None:
         unused = unused_values(job, context, windows=sys.platform == "win32")

@@ -847,6 +847,7 @@ class RecordList {
       timeOf(record.at, true),
       el("span", { class: "level", role: "gridcell" }, record.level),
       el("span", { class: "text", role: "gridcell" }, head, cut,
+        record.channel === "stderr" && el("span", { class: "pair warn" }, "on stderr only"),
         record.exception && el("span", { class: "pair" }, "stack trace"), pairs)));
     line.querySelector("time").setAttribute("role", "gridcell");
     if (open) line.append(this.whole(record));
