@@ -450,6 +450,7 @@ def test_ten_thousand_records_stay_few_lines(browser: Browser) -> None:
         assert page.locator("#records").get_attribute("aria-rowcount") == "10000"
         assert rows.count() < 100
         assert not watched.complaints
+        page.unroute_all(behavior="wait")
     context.close()
 
 
