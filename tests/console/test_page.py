@@ -178,6 +178,21 @@ def test_a_stack_trace_folds(watched: Watched, agent: Agent) -> None:
     assert (opened.locator("time").get_attribute("title") or "").endswith(" UTC")
 
 
+def test_records_of_stderr_are_marked(watched: Watched, agent: Agent) -> None:
+    """A record that the broker did not get says so, and fields of any shape are shown."""
+    record = (
+        '{"message":"raw","level":"Warning","runId":"r","seq":1,"properties":{"progressId":[]}}'
+    )
+    program = agent.root / "Jobs" / "bin" / "raw" / "raw"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho '{record}' >&2\n")
+    program.chmod(0o755)
+    run = agent.run_job({"id": "raw", "name": "Raw", "tasks": [{"id": "raw", "command": "raw"}]})
+    page = watched.open(run.run_id)
+    row = page.get_by_role("treegrid", name="Records").get_by_role("row")
+    row.filter(has_text="on stderr only").filter(has_text="progressId=[]").wait_for()
+
+
 def test_records_are_searched(watched: Watched, agent: Agent) -> None:
     """What does not match a level or a text is not listed, and the page says how many are."""
     page = watched.open(last_run(agent, "hostile-records"))
