@@ -14,6 +14,9 @@ from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any, Final
 
+#: What its code defines, of the names that Python and others look for in every module.
+_ITS_OWN: Final = frozenset({"__all__", "__version__"})
+
 
 class _ServerOnly(ModuleType):
     """The package aiohttp, whose own code is run when a name of it is asked for."""
@@ -22,7 +25,7 @@ class _ServerOnly(ModuleType):
     _complete = False
 
     def __getattr__(self, name: str) -> Any:
-        if self.__spec__ is None or (name.startswith("__") and name != "__version__"):
+        if self.__spec__ is None or (name.startswith("__") and name not in _ITS_OWN):
             raise AttributeError(name)
         with self._lock:
             if not self._complete and self.__spec__.loader:

@@ -232,12 +232,15 @@ import epm_task.simulator.api
 assert "aiohttp.client" not in sys.modules
 import aiohttp.web
 assert aiohttp.web.Application and "aiohttp.client" not in sys.modules
-assert not hasattr(aiohttp, "__path_of_nobody__")
+assert not hasattr(aiohttp, "__wrapped__") and "aiohttp.client" not in sys.modules
 with ThreadPoolExecutor(8) as pool:
     sessions = set(pool.map(lambda _: aiohttp.ClientSession, range(8)))
 assert sessions == {sys.modules["aiohttp.client"].ClientSession}
 assert aiohttp.__version__ == version("aiohttp")
 assert aiohttp.web is sys.modules["aiohttp.web"] and not hasattr(aiohttp, "nothing")
 from aiohttp import ClientError, test_utils
+names = {}
+exec("from aiohttp import *", names)
+assert set(aiohttp.__all__) <= names.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
