@@ -8,11 +8,13 @@ import stat
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from epm_task.cli.progress import ProgressLine
 from epm_task.contract.record import Record, printable, view
 from epm_task.errors import EpmTaskError
 from epm_task.files import write_atomically
@@ -56,13 +58,19 @@ class LiveView:
         self._verbose = verbose
         self._color = colorful(self._stream)
         self.unread = False  #: Whether the reader is gone.
+        #: Shows how far the loops of a task are, on a terminal.
+        self.progress = ProgressLine(self._stream)
         self._shown: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
         self._settled = time.monotonic()
 
     def record(self, record: Record) -> None:
-        """Show a record: time, level, message, fields."""
-        self._write(view(record._asdict(), color=self._color))
+        """Show a record: time, level, message, fields; on a terminal, progress in one line."""
+        shown = self._quiet
+        with suppress(OSError):  # `_write` finds out, too
+            shown |= self.progress.record(record.run_id, record.message, record.properties)
+        if not shown:
+            self._write(view(record._asdict(), color=self._color))
 
     def message(self, message: Publication) -> None:
         """Show what the task published on a topic of its own."""
@@ -129,8 +137,7 @@ class LiveView:
         if self._quiet:
             return
         try:
-            self._stream.write(f"{text}\n")
-            self._stream.flush()
+            self.progress.write(text)
         except OSError:  # the reader is gone, as after `2>&1 | head`; the run goes on
             self._quiet = self.unread = True
 

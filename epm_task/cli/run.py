@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -40,6 +41,7 @@ from epm_task.cli.terminal import begun, lent_terminal
 from epm_task.contract.record import Record, printable
 from epm_task.errors import EpmTaskError, sentence
 from epm_task.exit_code import ExitCode, describe
+from epm_task.runtime import debugger
 from epm_task.runtime.invocation import information_asked_for
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
@@ -197,6 +199,7 @@ class _Trial:
     ) -> int:
         """Run it until its end, or until *changed* says that it is out of date; show the end."""
         with lent_terminal(embedded.root) as env:
+            self.view.progress.lent = partial(debugger.begun, env)
             started = embedded.start(
                 task or self.path,
                 arguments=self.arguments,
@@ -299,6 +302,7 @@ def nothing_ran(
 
 
 def _show(finished: Run, view: LiveView, problem: str) -> None:
+    view.progress.forget()
     output = finished.stdout
     if sys.stdout.isatty():  # a terminal gets no control character of it
         output = "".join(f"{harmless(line)}\n" for line in output.splitlines()).encode()

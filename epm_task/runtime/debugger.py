@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Path of the file, in the environment of the tasks that `epm-task run` starts.
 VARIABLE: Final = "EPM_SIMULATOR_TERMINAL"
+#: Of a terminal that does not tell.
+_USUAL_COLUMNS: Final = 80
 _PAGE: Final = "docs/debugging.md"
 
 
@@ -89,6 +92,15 @@ def prepare() -> None:
         frame = sys._getframe(2)  # noqa: SLF001  # the documented way
         raise NoDebugger.without_terminal(f"{frame.f_code.co_filename}:{frame.f_lineno}", why)
     attached()
+    if terminal:
+        _erase_line()
+
+
+def _erase_line() -> None:
+    """Erase the progress that `epm-task run` has drawn; it draws none beside a debugger."""
+    with suppress(OSError):
+        columns = os.get_terminal_size(1).columns or _USUAL_COLUMNS
+        os.write(1, b"\r" + b" " * (columns - 1) + b"\r")
 
 
 def _use(terminal: str) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from cli.command import HELLO, environment, epm_task, line, task_file, wait_until
+from cli.screen import screen
 from peers.patience import BUSY, PATIENCE
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ OK = b'{"seen":["typed"],"endless":true}\n'
 class Console:
     """A person at a terminal whose foreground process is `epm-task run`."""
 
-    def __init__(self, file: Path, *words: object) -> None:
-        """Start the command; its stdout is a pipe, all else the terminal."""
+    def __init__(self, file: Path, *words: object, kind: str = "dumb") -> None:
+        """Start the command; its stdout is a pipe, all else the terminal, of this kind."""
         self.end, other = os.openpty()
         self.modes = termios.tcgetattr(other)
         self.process = subprocess.Popen(
@@ -57,13 +58,13 @@ class Console:
             stdin=other,
             stdout=subprocess.PIPE,
             stderr=other,
-            env=environment({"TERM": "dumb", "NO_COLOR": "1"}),
+            env=environment({"TERM": kind, "NO_COLOR": "1"}),
             # The terminal becomes that of its session, as in a shell.
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )
         self._other = other  # kept open: the terminal outlives the command
-        self._seen = ""
+        self._seen = self.before = ""
 
     def read_until(self, text: str) -> str:
         """Return what is shown up to *text*, and forget it."""
@@ -91,11 +92,13 @@ class Console:
 
 
 @contextmanager
-def console(folder: Path, *words: object) -> Iterator[Console]:
-    """Start the task in a terminal, and wait for its first prompt."""
-    made = Console(task_file(folder, TASK), *words)
+def console(
+    folder: Path, *words: object, task: str = TASK, kind: str = "dumb", until: str = PROMPT
+) -> Iterator[Console]:
+    """Start the task in a terminal, and wait until this is shown: its first prompt."""
+    made = Console(task_file(folder, task), *words, kind=kind)
     try:
-        made.read_until(PROMPT)
+        made.before = made.read_until(until) + until
         yield made
     finally:
         made.process.kill()
@@ -180,6 +183,42 @@ def test_a_killed_debugger(tmp_path: Path) -> None:
         person.read_until("exit -9")
         assert person.result() == (137, b"")
         assert termios.tcgetattr(person._other) == person.modes
+
+
+LOOP = '''
+import time
+from pathlib import Path
+from epm_task import TaskContext, task
+
+@task
+def looping(ctx: TaskContext, *, go: Path) -> None:
+    """Ask for a debugger while progress is shown, and go on for more than a second."""
+    until = None
+    for _ in ctx.track(range(100_000), "scanning"):
+        time.sleep(0.01)
+        if not until and go.exists():
+            breakpoint()
+            until = time.monotonic() + 1.5
+        if until and time.monotonic() > until:
+            break
+
+if __name__ == "__main__":
+    looping.main()
+'''
+
+
+def test_progress_makes_room_for_the_prompt(tmp_path: Path) -> None:
+    """What was drawn is gone before the debugger writes, and nothing is drawn afterwards."""
+    go = tmp_path / "go"
+    words = ("--", "--go", go)
+    with console(tmp_path, *words, task=LOOP, kind="xterm", until="100k") as person:
+        go.touch()
+        shown = screen(person.before + person.read_until("-> until ="), 80)
+        assert shown[0].startswith("> ")
+        assert "scanning" not in "".join(shown)
+        person.type("continue\n")
+        assert "░" not in person.read_until("exit 0 (OK)")
+        assert person.result() == (0, b"")
 
 
 def test_no_terminal(tmp_path: Path) -> None:
