@@ -35,9 +35,9 @@ from epm_task.cli.output import (
     confirmed,
     say,
     show_json,
-    show_record,
     table,
 )
+from epm_task.cli.steps import Steps
 from epm_task.contract.layout import find_root
 from epm_task.contract.record import printable
 
@@ -123,7 +123,7 @@ def apply(  # noqa: PLR0913  # each is an option of the command line
         connection,
         root,
         lambda admin: make_plans(root, admin, bundles),
-        trial=Trial(timeout, show_record) if trigger else None,
+        trial_seconds=timeout if trigger else None,
         keep=keep,
         yes=yes,
         dry_run=dry_run,
@@ -232,17 +232,18 @@ def _carry_out(  # noqa: PLR0913  # each is an option of the command line
     yes: bool,
     dry_run: bool,
     as_json: bool,
-    trial: Trial | None = None,
+    trial_seconds: float | None = None,
 ) -> int:
     """Put right what was interrupted, make the plans, show them, ask, and do them."""
     with connection.client() as admin:
         if dry_run:
             return _show_only(root, make(admin), as_json=as_json)
-        with root.held():
-            target = Target(root, admin, say)
+        with root.held(), Steps() as steps:
+            target = Target(root, admin, steps.say, steps.progress)
+            trial = None if trial_seconds is None else Trial(trial_seconds, steps.record)
             recovered = recover(target)
             if recovered:
-                say(recovered)
+                steps.say(recovered)
             plans = make(admin)
             if not as_json:
                 _show_plans(plans)

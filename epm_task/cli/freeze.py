@@ -13,6 +13,7 @@ from epm_task.cli.inputs import one_of, project_tasks, read_settings, split_targ
 from epm_task.cli.interruption import stop_signals_to
 from epm_task.cli.options import AsJson, Setting, Settings, TaskArguments
 from epm_task.cli.output import FAILED, Failure, say, show_json, table
+from epm_task.cli.steps import Steps
 from epm_task.freeze import FreezeError
 from epm_task.freeze.installed import Check, check_install, passed, read_installed
 from epm_task.freeze.program import read_programs
@@ -107,14 +108,16 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
     given = read_settings(None, setting or ())
     results: list[tuple[Frozen, list[Check]]] = []
     try:
-        with stop_signals_to(_unwind):  # so that what a build made aside is removed
+        # So that what a build made aside is removed; a signing tool may ask for a PIN.
+        with stop_signals_to(_unwind), Steps(live=not sign_command) as steps:
             for file, names in files_and_tasks(files or map(str, project_tasks())).items():
                 for program in read_programs(file, names, command=command):
-                    say(f"building {program.command} from {file}")
-                    frozen = build(replace(program, **more), options)
+                    steps.say(f"building {program.command} from {file}")
+                    steps.progress(0, None, f"building {program.command}")
+                    frozen = build(replace(program, **more), options, steps.progress)
                     checks: list[Check] = []
                     if verify:
-                        say(f"verifying {frozen.executable}")
+                        steps.say(f"verifying {frozen.executable}")
                         built = read_installed(frozen.folder)
                         checks = check(
                             built,
@@ -122,6 +125,7 @@ def freeze(  # noqa: PLR0913  # each is an option of the command line
                             settings=given,
                             source=file,
                             start_tolerance=start_tolerance,
+                            tell=steps.progress,
                         )
                     results.append((frozen, checks))
     except FreezeError as error:
@@ -222,13 +226,14 @@ def verify(  # noqa: PLR0913  # each is an option of the command line
         raise Failure("--start-tolerance compares nothing", fix="give the task file with --source")
     found = read_installed(program)
     given = read_settings(settings, setting or ())
-    with stop_signals_to(_unwind):
+    with stop_signals_to(_unwind), Steps() as steps:
         checks = check(
             found,
             arguments=arguments or (),
             settings=given,
             source=source,
             start_tolerance=start_tolerance,
+            tell=steps.progress,
         )
     return _report_checks(found.executable, checks, as_json=as_json)
 

@@ -26,7 +26,8 @@ from epm_task.cli.options import (
     command_app,
     connected,
 )
-from epm_task.cli.output import FAILED, Failure, confirmed, say, show_json, show_record, table
+from epm_task.cli.output import FAILED, Failure, confirmed, say, show_json, table
+from epm_task.cli.steps import Steps
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable
 from epm_task.contract.run_history import EndedRun
@@ -224,12 +225,23 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
             _show_start(admin.trigger_job(job_id, context), as_json=as_json)
             return 0
         records: list[dict[str, Any]] = []
-        show = records.append if as_json else show_record
         credential = connection.settings().credential
-        with closing(_follower(job_id, credential, agent_root, log, broker, show=show)) as follower:
+        with (
+            Steps() as steps,
+            closing(
+                _follower(
+                    job_id,
+                    credential,
+                    agent_root,
+                    log,
+                    broker,
+                    show=records.append if as_json else steps.record,
+                )
+            ) as follower,
+        ):
             started = admin.trigger_job(job_id, context)
             if not as_json:
-                say(f"{job_id}: started {started.run_id}".rstrip())
+                steps.say(f"{job_id}: started {started.run_id}".rstrip())
             ended = follower.follow(job_id, started.run_id, timeout)
     if as_json:
         end = asdict(ended) if ended is not None else None

@@ -220,8 +220,3 @@ def write_file(file: Path, data: bytes) -> None:
 def say(text: str) -> None:
     """Tell a step or a summary on stderr; control characters cannot reach the terminal."""
     typer.echo(printable(text), err=True)
-
-
-def show_record(record: Mapping[str, Any]) -> None:
-    """Show a record of a run on stderr, coloured on a terminal."""
-    typer.echo(view(record, color=colorful(sys.stderr)), err=True)

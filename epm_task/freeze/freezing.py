@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from epm_task import __version__
 from epm_task.contract.json_text import BadJson, write_json
 from epm_task.files import naming, write_atomically
-from epm_task.freeze import FreezeError
+from epm_task.freeze import FreezeError, tell_nobody
 from epm_task.freeze.backends import build_one_dir, build_zip_program
 from epm_task.freeze.sbom import NAME as SBOM
 from epm_task.freeze.sbom import bill_of_materials, libraries_in, python_version
@@ -31,6 +31,7 @@ from epm_task.shadows import described, shadows_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from epm_task.freeze import Tell
     from epm_task.freeze.program import Build, Program
 
 Backend = Literal["pyinstaller", "zipapp"]
@@ -79,8 +80,10 @@ class FreezeOptions(NamedTuple):
 _ASIDE: Final = ".freeze-"
 
 
-def freeze(program: Program, options: FreezeOptions) -> Frozen:
+def freeze(program: Program, options: FreezeOptions, tell: Tell = tell_nobody) -> Frozen:
     """Build *program* and put it in the agent's layout below `options.output`.
+
+    *tell* is told how many files are signed.
 
     Raises:
         FreezeError: It cannot be built; an earlier build in its place is still there.
@@ -112,7 +115,7 @@ def freeze(program: Program, options: FreezeOptions) -> Frozen:
             build = build_zip_program(program, aside, python=options.python, epoch=source.epoch)
         else:
             build = build_one_dir(program, aside, epoch=source.epoch, version=source.version)
-        signed = sign(build, signer) if signer else 0
+        signed = sign(build, signer, tell) if signer else 0
         tidy(build, source.epoch)
         _describe(program, build, source, options.backend)
         tidy(build, source.epoch)
@@ -299,7 +302,7 @@ def check_sign_command(command: str) -> list[str]:
     return words
 
 
-def sign(build: Build, words: list[str]) -> int:
+def sign(build: Build, words: list[str], tell: Tell = tell_nobody) -> int:
     """Run the command on libraries first, then on the executable; return how many files that was.
 
     Its output goes to stderr, so that a tool may ask for a PIN. It gets no secret from us.
@@ -310,7 +313,8 @@ def sign(build: Build, words: list[str]) -> int:
     files = native_files(build.folder)
     executable = build.folder / build.executable
     ordered = [*(file for file in files if file != executable), executable]
-    for file in ordered:
+    for number, file in enumerate(ordered):
+        tell(number, len(ordered), f"signing {build.folder.name}")
         argv = [word.replace(_PATH, str(file)) for word in words]
         try:
             done = subprocess.run(argv, stdout=_STDERR, check=False, timeout=_SECONDS)
@@ -323,6 +327,7 @@ def sign(build: Build, words: list[str]) -> int:
                 f"the sign command ended with exit code {done.returncode} for {file.name}",
                 fix="read its own message above; no program was put in place",
             )
+    tell(len(ordered), len(ordered), f"signing {build.folder.name}")
     return len(ordered)
 
 

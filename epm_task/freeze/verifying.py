@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.exit_code import ExitCode
-from epm_task.freeze import FreezeError
+from epm_task.freeze import FreezeError, tell_nobody
 from epm_task.freeze.installed import Check, judge
 from epm_task.freeze.sandbox import open_sandbox, snapshot, touched
 from epm_task.runtime.manifest import differences
 from epm_task.simulator.jobs.history import ended_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from epm_task.freeze import Tell
     from epm_task.freeze.installed import Installed
     from epm_task.freeze.sandbox import Sandbox
     from epm_task.simulator.jobs.run import Run
@@ -31,27 +33,38 @@ _FIRST_REQUEST_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 5.0
 
 
-def verify(
+def verify(  # noqa: PLR0913  # keywords only, each with a default
     program: Installed,
     *,
     arguments: Sequence[str] = (),
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     source: Path | None = None,
     start_tolerance: float | None = None,
+    tell: Tell = tell_nobody,
 ) -> list[Check]:
     """Return what was seen of the program; with its *source* the start-up times are compared.
 
     A start that takes more than *start_tolerance* times that of the source fails; without it one
     that takes long is a warning, as a busy machine does this to a good program.
 
+    *tell* is told how often the program was started.
+
     Raises:
         FreezeError: A required parameter has no value. One that takes a path gets an empty folder.
     """
     missing = missing_arguments(program, arguments)
     _check_arguments(program, missing)
+    starts = count(1)
+    total = 3 + _ROUNDS * (1 if source is None else 2)
+
+    def started() -> None:
+        """Tell of one more start."""
+        tell(next(starts), total, f"verifying {program.command}")
+
     with open_sandbox(program, arguments, settings or {}, paths=missing) as sandbox:
         before = snapshot(sandbox.folders)
         run, children = sandbox.run()
+        started()
         checks = [
             _manifest(program),
             *(Check("arguments", "ok", f"{option}=(an empty folder)") for option in missing),
@@ -59,9 +72,11 @@ def verify(
         ]
         if checks[-1].state == "ok":
             checks.append(_stop(sandbox, ours=program.manifest is not None))
+            started()
             sandbox.run(homeless=False)
+            started()
             checks.append(_files(touched(before, snapshot(sandbox.folders))))
-            checks.append(_start_up(sandbox, source, start_tolerance))
+            checks.append(_start_up(sandbox, source, start_tolerance, started))
     return checks
 
 
@@ -187,13 +202,17 @@ def _files(found: list[str]) -> Check:
     return judge("files", not found, seen, f"the program touched {', '.join(found[:3])}")
 
 
-def _start_up(sandbox: Sandbox, source: Path | None, tolerance: float | None) -> Check:
+def _start_up(
+    sandbox: Sandbox, source: Path | None, tolerance: float | None, started: Callable[[], None]
+) -> Check:
     program: list[float] = []
     plain: list[float] = []
     for _ in range(_ROUNDS):
         program.append(sandbox.run()[0].seconds)
+        started()
         if source is not None:
             plain.append(sandbox.run(source=source)[0].seconds)
+            started()
     best = f"{min(program) * 1000:.0f} ms from start to exit"
     if not plain:
         return Check("start-up", "ok", best)

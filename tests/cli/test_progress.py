@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
 import sys
-import termios
-from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
 from cli.command import epm_task, task_file
-from cli.screen import screen
+from cli.screen import screen, terminal
 from cli.test_output import on_terminal
 
 from epm_task.cli.output import LiveView
@@ -22,9 +18,7 @@ from epm_task.contract.progress import Progress
 from epm_task.contract.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-    from typing import TextIO
 
     from epm_task.contract.progress import State
 
@@ -32,50 +26,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no pseud
 
 HALF = Progress(1, 1500, 30.2, "running", 3000, 49.7, 30.2)
 OPEN = Progress(2, 12, 65.0, "running", None, 0.5)
-
-
-class Terminal:
-    """A pseudo-terminal with a number of columns, and what a person sees on it."""
-
-    def __init__(self, columns: int, encoding: str) -> None:
-        """Open it."""
-        self._ours, theirs = os.openpty()
-        self.stream: TextIO = os.fdopen(theirs, "w", encoding=encoding)
-        self.columns = columns
-        self.resize(columns)
-        self.written = ""
-
-    def resize(self, columns: int) -> None:
-        """Give it another number of columns."""
-        self.columns = columns
-        fcntl.ioctl(
-            self.stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0)
-        )
-
-    def seen(self) -> list[str]:
-        """Return the lines of the screen."""
-        self.stream.write("\0")  # the last character
-        self.stream.flush()
-        while not self.written.endswith("\0"):
-            self.written += os.read(self._ours, 65536).decode(self.stream.encoding)
-        self.written = self.written[:-1]
-        assert "\x1b" not in self.written
-        return screen(self.written, self.columns)
-
-    def close(self) -> None:
-        """Close both ends."""
-        self.stream.close()
-        os.close(self._ours)
-
-
-@contextmanager
-def terminal(columns: int = 60, encoding: str = "utf-8") -> Iterator[Terminal]:
-    """Open a terminal."""
-    made = Terminal(columns, encoding)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(autouse=True)

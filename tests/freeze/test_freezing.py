@@ -119,7 +119,9 @@ def test_libraries_first_then_the_executable(built: Build, tmp_path: Path) -> No
     )
     log = tmp_path / "log"
     words = check_sign_command(f"{sys.executable} {tool} {log} {{path}}")
-    assert sign(built, words) == 3
+    told: list[tuple[int, int, str]] = []
+    assert sign(built, words, lambda *what: told.append(what)) == 3
+    assert told == [(done, 3, f"signing {built.folder.name}") for done in range(4)]
     assert log.read_text().split() == ["a.so", "z.dll", "AProgram"]
     assert (built.folder / "_internal" / "a.so").read_bytes().endswith(b" signed")
     assert len(native_files(built.folder)) == 3

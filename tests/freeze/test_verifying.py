@@ -58,7 +58,14 @@ def test_a_slow_start_fails_only_when_that_was_asked_for(
     """A busy machine does it to a good program."""
     place = program(tmp_path, HELLO)
     source = EXAMPLES / "hello.py"
-    checks = verify(read_installed(place), source=source, start_tolerance=tolerance)
+    told: list[tuple[int, int, str]] = []
+    checks = verify(
+        read_installed(place),
+        source=source,
+        start_tolerance=tolerance,
+        tell=lambda *what: told.append(what),
+    )
+    assert told == [(start, 13, f"verifying {place.name}") for start in range(1, 14)]
     (start,) = [check for check in checks if check.name == "start-up"]
     assert start.state in states
     assert "times its source" in start.detail

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.admin.client import apply_job, live_verdict, same_document
 from epm_task.admin.deploy.bundle import Bundle
-from epm_task.admin.deploy.journal import Journal, read_journal
+from epm_task.admin.deploy.journal import STEPS, Journal, read_journal
 from epm_task.admin.deploy.places import remove_document
 from epm_task.admin.deploy.program import running_in
 from epm_task.admin.errors import (
@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """The agent to deploy to: its folder, its API, and who is told each step in one line."""
+    """The agent to deploy to: its folder, its API, and who is told each step in one line.
+
+    *tell* is told, too, how many steps are done, of how many, and of what.
+    """
 
     root: DeployRoot
     admin: AdminClient
     say: Callable[[str], None]
+    tell: Callable[[int, int, str], None] = lambda _done, _total, _text: None
 
 
 class Deployed(NamedTuple):
@@ -146,6 +150,7 @@ def apply_plan(
         settle(target, journal)
     except (AdminError, OSError) as error:
         raise NotTidied(name, journal.after, error) from error
+    target.tell(len(STEPS), len(STEPS), f"deploying {name}")
     target.say(f"{name}: version {journal.after} is in place")
     return Deployed(name, journal.after, journal.before)
 
@@ -176,6 +181,7 @@ def _take_steps(target: Target, journal: Journal, bundle: Bundle, trial: Trial |
         """Note a step in the journal, and tell of it."""
         journal.begin(step, target.root.journal)
         target.say(f"{journal.name}: {what}")
+        target.tell(STEPS.index(step), len(STEPS), f"deploying {journal.name}")
 
     store = target.root.store(journal.name)
     begin("save", f"version {journal.after} is to come")

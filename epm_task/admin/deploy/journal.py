@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from epm_task.admin.deploy.places import read_document, write_document
 from epm_task.admin.errors import NoVersion
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: In the order in which they are taken.
 Step: TypeAlias = Literal["save", "stage", "swap", "validate", "register", "trigger", "settle"]
+STEPS: Final[tuple[Step, ...]] = get_args(Step)
 #: Of the format; a file of another number is not guessed at.
 _VERSION: Final = 1
 _FIELDS: Final = {
@@ -28,7 +29,7 @@ _FIELDS: Final = {
     "keep": whole(),
     "gone_programs": list_of(text(FILE_NAME, "a file name")),
     "gone_jobs": list_of(text(JOB_ID_PATTERN, "a job id")),
-    "step": choice("save", "stage", "swap", "validate", "register", "trigger", "settle"),
+    "step": choice(*STEPS),
 }
 
 

@@ -47,7 +47,10 @@ def test_a_deployment_makes_the_plan_clean(agent: Agent, target: Target, tmp_pat
     """A second one does nothing, and says so."""
     folder = write_bundle(tmp_path)
     assert count(plans_of(target, folder)) == {"add": 2, "change": 0, "remove": 0}
-    assert deploy(target, folder, trial=TRIAL) == Deployed("probe", 1, None)
+    told: list[tuple[int, int, str]] = []
+    telling = target._replace(tell=lambda *what: told.append(what))
+    assert deploy(telling, folder, trial=TRIAL) == Deployed("probe", 1, None)
+    assert told == [(done, 7, "deploying probe") for done in range(8)]
     assert installed(agent) == GOOD
     assert count(plans_of(target, folder)) == {"add": 0, "change": 0, "remove": 0}
     mark = agent.trace.mark()

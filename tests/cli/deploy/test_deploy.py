@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from epm_task.testing import Agent
 
 TASK = f"""#!{sys.executable}
+import time
 from epm_task import TaskContext, task
 
 @task(job_id="talker")
 def talker(ctx: TaskContext):
     ctx.log.warning("deployed", edition=1)
+    time.sleep(1.1)
 
 if __name__ == "__main__":
     talker.main()
@@ -50,6 +52,7 @@ def test_from_the_first_plan_to_the_last_rollback(
     first = deploy("apply", "--trigger", "--yes")
     assert (first.exit_code, "version 1 is in place" in first.err) == (0, True)
     assert "deployed" in first.err
+    assert "deploying talker: 85%, 6 of 7, " in first.err
     log = (agent.root / "Log" / "KeeperLogger.log").read_text().splitlines()
     assert any(
         (record["jobId"], record["message"]) == ("talker", "deployed")
