@@ -36,6 +36,7 @@ class Steps:
         self._line = ProgressLine(sys.stderr, live=live)
         self._log = ProgressLog(self)
         self._last: tuple[float, float | None, str] | None = None
+        self._lock = threading.RLock()  # what was told last must not be drawn after the next
         self._over = threading.Event()
         self._redraw = threading.Thread(target=self._draw_each_second, daemon=True)
 
@@ -52,17 +53,19 @@ class Steps:
 
     def say(self, text: str) -> None:
         """Tell a step, or a summary; what could not be counted is over."""
-        if self._last and self._last[1] is None:
-            self._last = None
-            self._line.forget()
-        self._line.write(printable(text))
+        with self._lock:
+            if self._last and self._last[1] is None:
+                self._last = None
+                self._line.forget()
+            self._line.write(printable(text))
 
     def progress(self, done: float, total: float | None, text: str) -> None:
         """Tell how far a step is; it is over when *done* is *total*, or when another one begins."""
-        if self._last and self._last[2] != text:
-            self._line.forget()
-        self._last = None if done == total else (done, total, text)
-        self._log.progress(done, total, text)
+        with self._lock:
+            if self._last and self._last[2] != text:
+                self._line.forget()
+            self._last = None if done == total else (done, total, text)
+            self._log.progress(done, total, text)
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Show a record of a task that is run."""
@@ -82,6 +85,7 @@ class Steps:
 
     def _draw_each_second(self) -> None:
         while not self._over.wait(_SECONDS):
-            if last := self._last:
-                with suppress(OSError):  # the reader is gone; whoever says something will find out
-                    self._log.progress(*last)
+            # When the reader is gone, whoever says something will find out.
+            with self._lock, suppress(OSError):
+                if self._last:
+                    self._log.progress(*self._last)

@@ -48,9 +48,9 @@ def test_a_line_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
         with Steps() as steps:
             steps.say("building Scan from a.py\x1b")
             steps.progress(0, None, "building Scan")
-            until(lambda: re.fullmatch("building Scan  [2-9] s", term.seen()[-1]))
+            until(lambda: re.fullmatch(r"building Scan  [1-9]\d* s", term.seen()[-1]))
             steps.progress(1, 4, "verifying Scan")
-            assert term.seen()[-1] == ""  # the next one has not taken long
+            assert "building" not in term.seen()[-1]
             until(lambda: re.match("verifying Scan █+░+  25%  1 of 4", term.seen()[-1]))
             steps.progress(4, 4, "verifying Scan")
             assert term.seen()[-1] == ""
@@ -77,7 +77,7 @@ def test_lines_in_a_pipe() -> None:
     assert first == "a step"
     assert len(lines) == 2
     for line in lines:
-        assert re.fullmatch(r"verifying: \d+%, \d+ of 10k, [\d.]+/s, \d+:\d\d left", line)
+        assert re.fullmatch(r"verifying: \d+%, \d+ of 10k, [\d.]+/s, [\d:]+ left", line)
 
 
 @needs_terminal

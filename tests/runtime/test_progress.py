@@ -148,6 +148,14 @@ def ticking() -> bool:
     return "epm-task-progress" in {thread.name for thread in threading.enumerate()}
 
 
+def await_silence() -> None:
+    """Wait until it has ended, which it does when no loop needs it."""
+    deadline = time.monotonic() + PATIENCE
+    while ticking() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not ticking()
+
+
 def test_slow_items_after_quick_ones() -> None:
     """A loop that only counts is told to look at the clock; the thread that does it ends."""
     ctx = make_context()
@@ -159,10 +167,7 @@ def test_slow_items_after_quick_ones() -> None:
             if ctx.records or slow > PATIENCE * 10:
                 break
     assert [progress.state for progress in seen(ctx)] == ["running", "stopped"]
-    deadline = time.monotonic() + PATIENCE
-    while ticking() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not ticking()
+    await_silence()
 
 
 def test_inner_loops() -> None:
@@ -262,6 +267,7 @@ def test_texts_that_are_always_new() -> None:
 
 def test_a_level_that_is_not_wanted() -> None:
     """Nothing is recorded, and nobody looks at the clock."""
+    await_silence()
     kept = make_context()
     log = ProgressLog(make_log(kept.log._logger, WARNING))
     for _ in log.track(range(5000), "scanning", None):  # type: ignore[union-attr]
