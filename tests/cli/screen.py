@@ -53,6 +53,7 @@ class Terminal:
         self.columns = columns
         self.resize(columns)
         self.written = ""
+        self._unseen = b""
 
     def resize(self, columns: int) -> None:
         """Give it another number of columns."""
@@ -63,11 +64,12 @@ class Terminal:
 
     def seen(self) -> list[str]:
         """Return the lines of the screen."""
-        self.stream.write("\0")  # the last character
+        self.stream.write("\0")  # what was written before it is seen
         self.stream.flush()
-        while not self.written.endswith("\0"):
-            self.written += os.read(self._ours, 65536).decode(self.stream.encoding)
-        self.written = self.written[:-1]
+        while b"\0" not in self._unseen:
+            self._unseen += os.read(self._ours, 65536)
+        before, _, self._unseen = self._unseen.partition(b"\0")
+        self.written += before.decode(self.stream.encoding)
         assert "\x1b" not in self.written
         return screen(self.written, self.columns)
 
