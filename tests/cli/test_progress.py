@@ -198,7 +198,7 @@ def test_a_run_on_a_terminal(tmp_path: Path) -> None:
     """All lines are there, whole; the bar was there, and has gone; there is not one escape."""
     shown = on_terminal("run", task_file(tmp_path, TASK), NO_COLOR="1", TERM="xterm").decode()
     assert "\x1b" not in shown
-    assert "\rscanning █" in shown or "\nscanning █" in shown
+    assert "█" in shown
     lines = screen(shown, 80)
     assert not [line for line in lines if "█" in line or "░" in line]
     assert [line for line in lines if line.startswith("raw ")] == [f"raw {n}" for n in range(24)]
