@@ -16,6 +16,7 @@ from console.browser import Watched, enter, open_browser
 from console.scene import EXAMPLES, PROGRAMS, add_job, add_jobs, play
 from console.screenshots import SHOTS, take
 from peers.patience import PATIENCE
+from simulator.agent_process import add_script
 
 from epm_task.testing import Agent
 
@@ -149,6 +150,22 @@ def test_a_failed_run_says_how_it_ended(watched: Watched, agent: Agent) -> None:
     page.get_by_role("tabpanel", name="Document").get_by_text('"Percent": "101"').wait_for()
 
 
+def test_the_same_failure_is_one_line(watched: Watched, agent: Agent) -> None:
+    """A job that fails twice in the same way is listed once, and leads to the later run."""
+    add_script(agent.root, "boom", "#!/bin/sh\necho no such device >&2\nexit 4\n")
+    document = {"id": "boom", "name": "Boom", "tasks": [{"id": "boom", "command": "boom"}]}
+    agent.run_job(document)
+    run = agent.run_job(document)
+    page = watched.open()
+    line = page.locator("#attention-list li").filter(has_text="no such device")
+    line.filter(has_text="\u00d7 2").get_by_role("link").click()
+    assert page.url.endswith(f"#run={run.run_id}")
+    page.get_by_text("The run has logged nothing. What it wrote on stderr is in Output.").wait_for()
+    page.goto(f"{watched.home}#run=gone")
+    page.get_by_text("the agent does not know it, or no longer").wait_for()
+    assert "404" in watched.complaints.pop()
+
+
 def test_hostile_records_are_text(watched: Watched, agent: Agent) -> None:
     """Markup, control characters and 128 KiB are shown, and do nothing; the job's name, too."""
     add_job(agent, PROGRAMS / "hostile_records.py", name="<img src=x>\u202e")
@@ -183,10 +200,7 @@ def test_records_of_stderr_are_marked(watched: Watched, agent: Agent) -> None:
     record = (
         '{"message":"raw","level":"Warning","runId":"r","seq":1,"properties":{"progressId":[]}}'
     )
-    program = agent.root / "Jobs" / "bin" / "raw" / "raw"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\necho '{record}' >&2\n")
-    program.chmod(0o755)
+    add_script(agent.root, "raw", f"#!/bin/sh\necho '{record}' >&2\n")
     run = agent.run_job({"id": "raw", "name": "Raw", "tasks": [{"id": "raw", "command": "raw"}]})
     page = watched.open(run.run_id)
     row = page.get_by_role("treegrid", name="Records").get_by_role("row")
@@ -297,6 +311,7 @@ def test_two_pages_see_the_same(browser: Browser, page: Page, agent: Agent) -> N
     second.open()
     second.page.get_by_role("button", name="Run hostile-records").click()
     second.page.get_by_role("button", name="Run", exact=True).click()
+    second.page.wait_for_function("() => location.hash")
     second.page.locator("#run-facts").get_by_text("exit 0 (OK)").wait_for()
     run = second.page.url.partition("#run=")[2]
     page.locator(f"#run-{run}").get_by_text("exit 0 (OK)").wait_for()

@@ -106,7 +106,7 @@ function tell(node) {
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 const count = (number, noun) => `${grouped(number)} ${noun}${number === 1 ? "" : "s"}`;
-const seconds = (number) => (number === null || number === undefined ? "" : `${number.toFixed(2)} s`);
+const seconds = (number) => (typeof number === "number" ? `${number.toFixed(2)} s` : "");
 const pretty = (value) => JSON.stringify(value, null, 2) ?? "";
 
 /** Return how a run ended, in words and with a sign, and the class of its colour. */
@@ -307,7 +307,7 @@ function tick() {
 function attentionGroups() {
   const groups = new Map();
   for (const line of state.attention) {
-    const key = JSON.stringify([line.kind, line.jobId, line.what, line.why, line.fix]);
+    const key = JSON.stringify([line.kind, line.jobId, line.what, line.why]);
     if (state.cleared.get(key) >= line.at) continue;
     const group = groups.get(key) ?? { key, line, times: 0 };
     group.times += line.times ?? 1;
@@ -336,7 +336,8 @@ function attentionLine({ key, line, times }) {
   const named = line.jobId && !line.what.includes(line.jobId) && `${line.jobId}: `;
   return el("li", {},
     timeOf(line.at),
-    el("span", { class: `kind ${line.kind === "failed" ? "bad" : "warn"}` }, KINDS[line.kind] ?? line.kind),
+    el("span", { class: `kind ${line.kind === "failed" ? "bad" : "warn"}` },
+      KINDS[line.kind] ?? line.kind),
     el("div", { class: "what" },
       line.runId
         ? el("a", { href: runAddress(line.runId), "data-act": "run" }, named, line.what)
@@ -375,7 +376,10 @@ function drawJobs() {
 }
 
 function jobLine(job) {
-  const { sign, words, tone } = ending({ ended: !job.running, exitCode: job.lastExit, exitName: job.lastExitName });
+  const enable = `jobs/${encodeURIComponent(job.id)}/enabled`;
+  const { sign, words, tone } = ending({
+    ended: !job.running, exitCode: job.lastExit, exitName: job.lastExitName,
+  });
   const last = job.running ? "running" : job.lastEnded && moving(job.lastEnded, "", " ago");
   const due = job.enabled && job.nextDue && [" · ", moving(job.nextDue, "due in ")];
   return el("li", {},
@@ -393,7 +397,7 @@ function jobLine(job) {
       el("button", {
         type: "button", class: "switch", role: "switch", "data-act": "switch",
         "aria-checked": String(job.enabled), "aria-label": `${job.id} enabled`,
-        click: () => orSay(ask(`jobs/${encodeURIComponent(job.id)}/enabled`, { enabled: !job.enabled })),
+        click: () => orSay(ask(enable, { enabled: !job.enabled })),
       }, job.enabled ? "on" : "off")));
 }
 
@@ -430,7 +434,7 @@ function drawRuns() {
   }
   const cursor = $("runs-list").querySelector(".cursor");
   if (cursor) $("runs-list").setAttribute("aria-activedescendant", cursor.id);
-  $("runs-count").textContent = runs.length ? `${runs.length === LISTED ? "last " : ""}${runs.length}` : "";
+  $("runs-count").textContent = `${runs.length === LISTED ? "last " : ""}${runs.length || ""}`;
   $("runs-filter").hidden = !state.job;
   $("runs-filter").textContent = `${state.job} only ×`;
   $("runs-list").hidden = !runs.length;
@@ -456,7 +460,8 @@ function runLine(run) {
     el("span", { class: "seconds" }, seconds(run.seconds)),
     phaseBar(run),
     el("span", { class: `exit ${tone}`, title: words }, `${sign} ${words}`),
-    el("span", { class: "notes quiet" }, notes.flatMap((note, i) => (i ? [" · ", note] : [note]))));
+    el("span", { class: "notes quiet" },
+      notes.flatMap((note, place) => (place ? [" · ", note] : [note]))));
 }
 
 const phaseWords = ({ name, from, to }) => `${PHASES[name] ?? name} ${seconds(to - from)}`;
@@ -531,9 +536,8 @@ async function readRun() {
   } catch (error) {
     if (error.status !== 404 || state.open !== id) return;
     state.detail = null;
-    $("records-empty").textContent = "The agent does not know this run any more.";
   }
-  later(drawRun);
+  later(drawRun, drawRecords);
 }
 
 const openRun = () => state.runs.get(state.open) ?? state.detail?.run;
@@ -544,7 +548,8 @@ function drawRun() {
   $("run-again").hidden = !state.jobs.some((job) => job.id === run?.jobId && job.stored);
   if (!run) {
     $("run-title").textContent = "Unknown run";
-    $("run-facts").replaceChildren();
+    $("run-facts").replaceChildren(
+      el("span", { class: "warn" }, "⚠ the agent does not know it, or no longer"));
     $("time-line").replaceChildren();
     return;
   }
@@ -666,7 +671,8 @@ function drawMessages() {
   const topics = Map.groupBy(state.detail?.messages ?? [], (message) => message.topic);
   nameTab("messages", state.detail?.messages.length);
   const parts = [...topics].map(([topic, messages]) => [
-    heading(el("span", { class: "mono" }, topic), el("span", { class: "times" }, count(messages.length, "message"))),
+    heading(el("span", { class: "mono" }, topic),
+      el("span", { class: "times" }, count(messages.length, "message"))),
     el("div", { class: "entries" }, messages.slice(-LISTED).map((message) => [
       timeOf(message.at, true), el("div", { class: "mono" }, message.payload),
     ])),
@@ -696,8 +702,10 @@ function drawDecisions() {
   nameTab("decisions", denied, "⚠ ", " denied");
   const parts = decisions.map((decision) => [
     timeOf(decision.at, true),
-    el("div", { class: decision.denied ? "warn" : "quiet" }, decision.denied ? "✗ denied" : "done"),
-    el("div", {}, decision.what, decision.reason && el("span", { class: "quiet" }, `: ${decision.reason}`)),
+    decision.denied
+      ? el("div", { class: "warn" }, "✗ denied") : el("div", { class: "quiet" }, "done"),
+    el("div", {}, decision.what,
+      decision.reason && el("span", { class: "quiet" }, `: ${decision.reason}`)),
   ]);
   $("panel-decisions").replaceChildren(parts.length
     ? el("div", { class: "entries three" }, parts.flat())
@@ -729,7 +737,8 @@ class RecordList {
   }
 
   clear() {
-    Object.assign(this, { all: [], shown: [], dropped: 0, fresh: 0, cursor: 0, following: true, before: 0 });
+    Object.assign(this, { all: [], shown: [], dropped: 0, fresh: 0, cursor: 0 });
+    Object.assign(this, { following: true, before: 0 });
     this.seen = new Set();
     this.progress = new Map(); // the last record of each loop that is tracked
     this.open = new Map(); // a record that is unfolded, and the height that this adds
@@ -923,15 +932,16 @@ function drawRecords() {
   const { all, shown, dropped, fresh } = records;
   if (state.tab === "records") records.draw();
   nameTab("records", all.length);
-  const part = shown.length === all.length ? "" : `${grouped(shown.length)} of ${grouped(all.length)}`;
+  const part = shown.length < all.length && `${grouped(shown.length)} of ${grouped(all.length)}`;
   const lost = Math.max(dropped, state.detail?.truncated.records ?? 0);
   const old = lost ? `the first ${grouped(lost)} fell off, ${grouped(RECORDS_KEPT)} are kept` : "";
   $("records-count").textContent = [part, old].filter(Boolean).join(" · ");
   $("fresh").hidden = !fresh;
   $("fresh").textContent = `↓ ${grouped(fresh)} new`;
   $("records-empty").hidden = shown.length > 0;
-  if (all.length) $("records-empty").textContent = "No record matches.";
-  else if (state.detail) $("records-empty").textContent = "The run has logged nothing.";
+  const more = openRun()?.stderr ? " What it wrote on stderr is in Output." : "";
+  const nothing = state.detail ? `The run has logged nothing.${more}` : "";
+  $("records-empty").textContent = all.length ? "No record matches." : nothing;
 }
 
 // ---- Faults, settings, the form of a run --------------------------------------------------------
@@ -944,7 +954,9 @@ function drawFaults() {
   reconcile($("faults-list"), state.faults, (fault) => fault.id, pretty, faultLine);
   reconcile($("fault-kinds"), state.faultKinds, (kind) => kind.text, (kind) => kind.text, (kind) =>
     el("li", {},
-      el("button", { type: "button", class: "plain", click: () => chooseFault(kind.text) }, kind.text),
+      el("button", {
+        type: "button", class: "plain", click: () => chooseFault(kind.text),
+      }, kind.text),
       el("span", { class: "quiet" }, kind.help)));
 }
 
@@ -956,7 +968,8 @@ function faultLine(fault) {
       "aria-checked": String(fault.on),
       click: () => changeFaults(`faults/${encodeURIComponent(fault.id)}`, { on: !fault.on }),
     }, fault.text),
-    el("span", { class: "quiet" }, `${fault.on ? "on" : "off"} · happened ${fault.fired ?? 0} ×${left}`));
+    el("span", { class: "quiet" },
+      `${fault.on ? "on" : "off"} · happened ${fault.fired ?? 0} ×${left}`));
 }
 
 function chooseFault(text) {
@@ -996,7 +1009,8 @@ async function drawSettings() {
     el("div", { class: "settings", role: "table", "aria-label": plugin },
       el("div", { role: "row" }, titles.map((title) => cell("columnheader", title))), own.map(row)),
   ]);
-  $("settings-list").replaceChildren(...(parts.length ? parts.flat() : [calm("No plugin has settings.")]));
+  $("settings-list").replaceChildren(
+    ...(parts.length ? parts.flat() : [calm("No plugin has settings.")]));
 }
 
 /** Open the form that starts a job, filled with the *context* of an earlier run. */
@@ -1031,7 +1045,8 @@ function field(parameter, given) {
     });
   if (given !== undefined && given !== null && !secret) input.value = fieldText(given);
   return el("div", { class: "field" },
-    el("label", { for: id }, name, el("span", { class: "quiet" }, required ? `${type}, required` : type)),
+    el("label", { for: id }, name,
+      el("span", { class: "quiet" }, required ? `${type}, required` : type)),
     input, help && el("span", { class: "help", id: `${id}-help` }, help));
 }
 
