@@ -132,8 +132,10 @@ def test_deadline_stops_the_handler(broker: MqttPeer, deadline: float, way: str)
     assert "stubborn.py" in record["properties"]["stacks"]
     assert "epm-task-" not in record["properties"]["stacks"]
     assert "timeout_seconds" in ended.last_line
-    started = next(p for p in map(json.loads, broker.payloads) if p["message"] == "started")
-    assert 0 < started["properties"]["remaining"] <= deadline
+    started = [p for p in map(json.loads, broker.payloads) if p["message"] == "started"]
+    # On a machine that was busier than for the fixture, the deadline may come before the handler.
+    assert bool(started) == (b"handler-started" in ended.stderr)
+    assert all(0 < each["properties"]["remaining"] <= deadline for each in started)
 
 
 def test_handler_that_ignores_the_deadline_is_ended(broker: MqttPeer, deadline: float) -> None:
