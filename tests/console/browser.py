@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -74,6 +75,13 @@ class Watched:
         self.page.goto(f"{self.home}#run={run}" if run else self.home)
         self.page.wait_for_selector('#health[data-state="live"]')
         return self.page
+
+    def complaint(self) -> str:
+        """Wait for something that the page does wrong, and forget it."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.complaints and time.monotonic() < deadline:
+            self.page.wait_for_timeout(20)  # in which its events come
+        return self.complaints.pop()
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:

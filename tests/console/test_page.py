@@ -163,7 +163,7 @@ def test_the_same_failure_is_one_line(watched: Watched, agent: Agent) -> None:
     page.get_by_text("The run has logged nothing. What it wrote on stderr is in Output.").wait_for()
     page.goto(f"{watched.home}#run=gone")
     page.get_by_text("the agent does not know it, or no longer").wait_for()
-    assert "404" in watched.complaints.pop()
+    assert "404" in watched.complaint()
 
 
 def test_hostile_records_are_text(watched: Watched, agent: Agent) -> None:
@@ -234,7 +234,7 @@ def test_keys(watched: Watched, agent: Agent) -> None:
     opened = runs.get_by_role("option", selected=True)
     is_open = "run => location.hash === `#run=${run}`"
     page.wait_for_function(is_open, arg=last_run(agent, "findings"))
-    assert "findings" in opened.inner_text()
+    opened.filter(has_text="findings").wait_for()
     page.keyboard.press("k")
     page.keyboard.press("k")
     page.keyboard.press("j")
@@ -281,7 +281,7 @@ def test_settings_and_faults(watched: Watched, page: Page, agent: Agent) -> None
     faults.get_by_role("textbox", name="Fault").fill("api nonsense=1")
     faults.get_by_role("button", name="Add").click()
     faults.get_by_role("alert").get_by_text("nonsense").wait_for()
-    assert "400" in watched.complaints.pop()
+    assert "400" in watched.complaint()
     faults.get_by_role("textbox", name="Fault").fill("broker no_ack")
     faults.get_by_role("button", name="Add").click()
     switch = faults.get_by_role("switch", name="broker no_ack")
