@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ if hasattr(time, "tzset"):
 
 # Hundreds of processes import the package: compiled, as where it is installed.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A busy machine takes long for any example.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 pytest_plugins = ["pytester"]
 

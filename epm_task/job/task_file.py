@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import importlib.util
 import os
 import sys
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from epm_task.errors import EpmTaskError
 from epm_task.job.job import Job
@@ -75,7 +77,8 @@ def read_task_file(path: Path) -> TaskFile:
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     package = package_module(path)
     name = f"{package.parent}.{LOOKED_AT}{digest}" if package else f"{LOOKED_AT}{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _FreshSource(name, str(path)) if path.suffix == ".py" else None
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None or spec.loader is None:
         raise TaskFileError(f"{path} is not a Python file", fix="give a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
@@ -98,6 +101,17 @@ def read_task_file(path: Path) -> TaskFile:
     tasks = [value for value in values if isinstance(value, Task)]
     own = {task.name: task for task in tasks if task.file.resolve() == path.resolve()}
     return TaskFile(own, {value.id: value for value in values if isinstance(value, Job)})
+
+
+class _FreshSource(SourceFileLoader):
+    """Compiles the file each time.
+
+    Bytecode is compared with its source by size and whole second: a quick edit would not be seen.
+    """
+
+    def path_stats(self, path: str) -> NoReturn:
+        """Say that nothing is known, by which bytecode could be compared."""
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), path)
 
 
 class PackageModule(NamedTuple):

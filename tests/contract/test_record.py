@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from epm_task.contract.record import Record, printable, show_line, view
@@ -139,7 +139,6 @@ def test_stacks_and_traceback_are_below_the_line() -> None:
     assert [line.strip() for line in rest if line.strip()] == ["s1", "s2", "t1", "t2", "e1"]
 
 
-@settings(deadline=None)  # a busy machine takes long for any of them
 @given(st.dictionaries(st.text(), JSON), st.text(), st.text())
 def test_no_record_breaks_its_line(properties: dict[str, Any], message: str, level: str) -> None:
     """Only a traceback has further lines, and no control character reaches the terminal."""

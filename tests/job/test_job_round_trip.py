@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, HttpUrl, PositiveInt, SecretStr
 from pydantic.types import Json
@@ -132,7 +132,6 @@ KINDS: list[tuple[Any, st.SearchStrategy[Any]]] = [
 ]
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(KINDS).flatmap(lambda pair: st.tuples(st.just(pair[0]), pair[1])),
     st.booleans(),

@@ -46,6 +46,19 @@ def test_file_that_cannot_be_imported(tmp_path: Path, text: str) -> None:
     assert not [name for name in set(sys.modules) - before if name.startswith("_epm_task_file")]
 
 
+def test_a_quick_edit_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other content has the same size, and the same time."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    before, after = SCANNER, SCANNER.replace("key-scanner", "new-scanner")
+    times = write(tmp_path, before).stat()
+    assert read_task_file(tmp_path / "my_task.py").tasks
+    path = write(tmp_path, after)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    task = find_task(path)
+    assert task is not None
+    assert task.declaration.job_id == "new-scanner"
+
+
 def test_imported_tasks_belong_to_their_own_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,4 +96,4 @@ class OutboxModel(RuleBasedStateMachine):
 
 
 TestOutboxModel = OutboxModel.TestCase
-TestOutboxModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestOutboxModel.settings = settings(max_examples=100, stateful_step_count=40)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from admin.admin_files import job_document
 from admin.doctor.setups import seen, with_document
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from peers.garbling import garbled
 
@@ -145,7 +145,6 @@ def test_the_agent_lists_what_users_run(
     assert [found for found, _ in seen(check_listed, setup)] == ["unknown"]
 
 
-@settings(deadline=None)  # a busy machine
 @given(data=st.binary(max_size=300))
 def test_no_bytes_are_an_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """Whatever is in a file, the answer is one of the kinds."""

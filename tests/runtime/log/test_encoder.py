@@ -166,7 +166,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     VALUES, st.dictionaries(st.text(st.characters()), VALUES), st.text(st.characters(), min_size=1)
 )

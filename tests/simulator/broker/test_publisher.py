@@ -59,7 +59,9 @@ def test_a_denial_is_silent(box: BrokerBox, version: int) -> None:
     assert denial.kind == "mqtt"
     assert denial.what == 'a publication on "other" was dropped'
     whose = {"client_id": "c", "job_id": "job", "run_id": "run-7"}
-    assert denial.facts == {"topic": "other", "bytes": 2, **whose}
+    list_name = "allowedPublications"
+    fix = {"listed": list_name, "fix": f'add "other" to mqttTopics.{list_name}', "times": 1}
+    assert denial.facts == {"topic": "other", "bytes": 2, **whose, **fix}
 
 
 def test_a_denial_can_be_visible() -> None:
