@@ -150,6 +150,8 @@ class BrokerRecords:
         opened = self._client.socket()
         if opened is not None:
             opened.close()
+        # They hold this object, which holds the client: that closes its own sockets when it goes.
+        self._client.on_connect = self._client.on_subscribe = self._client.on_message = None
 
     def _open(self, dialer: Dialer) -> None:
         try:

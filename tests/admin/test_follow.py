@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +71,19 @@ def test_the_records_of_one_job_are_kept(agent: Agent) -> None:
         assert read(source, bool) == [records[1]]
     finally:
         source.close()
+
+
+def test_nothing_keeps_the_client_after_the_end(agent: Agent) -> None:
+    """It has two sockets of its own, which it closes when it goes."""
+    gc.disable()
+    try:
+        source = BrokerRecords(address_of(agent), credential_of(agent), "probe")
+        client = weakref.ref(source._client)
+        source.close()
+        del source
+        assert client() is None
+    finally:
+        gc.enable()
 
 
 def test_a_caller_without_the_certificate_is_refused(agent: Agent) -> None:
