@@ -21,8 +21,13 @@ if hasattr(time, "tzset"):
 # Hundreds of processes import the package: compiled, as where it is installed.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# A busy machine takes long for any example.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine takes long for any example; CI looks at more of them.
+settings.register_profile(
+    "patient",
+    deadline=None,
+    max_examples=100 if os.environ.get("CI") else 30,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("patient")
 
 pytest_plugins = ["pytester"]

@@ -100,14 +100,10 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
 }
-#: Three builds, programs that run in an emulator, and 40 starts of the command line.
-SLOW = {"command_line", "frozen", "instructions"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TABLES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
 def test_table(name: str) -> None:
     """The benchmark ends well; its figures are not judged here."""
     options, patterns = TABLES[name]

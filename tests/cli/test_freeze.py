@@ -50,6 +50,7 @@ def test_a_program_is_built_and_verified(tmp_path: Path) -> None:
     assert left_in(output) == ["Jobs"]
 
 
+@pytest.mark.slow
 def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path) -> None:
     """They are passed as they are; the answer for programs is one JSON object."""
     words = ["--verify", "--json", "--", f"--root={EXAMPLES}", "--suffix=.py"]
@@ -61,6 +62,7 @@ def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path) -> None:
     assert "arguments" not in [check["name"] for check in built["checks"]]
 
 
+@pytest.mark.slow
 def test_a_failed_verification_is_exit_code_1(tmp_path: Path) -> None:
     """The program stays, so that one can look at it."""
     words = ["--verify", "--", "--root=/nowhere"]
@@ -70,6 +72,7 @@ def test_a_failed_verification_is_exit_code_1(tmp_path: Path) -> None:
     assert (tmp_path / "Jobs" / "bin" / "KeyScanner").is_dir()
 
 
+@pytest.mark.slow
 def test_several_files_and_tasks(tmp_path: Path) -> None:
     """Each command has its folder, each job its document."""
     text = SEVERAL.replace('"nightly-scan"', '"nightly-scan", command="Scan"').replace(
@@ -146,6 +149,7 @@ def _no_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
 
 
+@pytest.mark.slow
 def test_no_room_leaves_the_earlier_build(tmp_path: Path) -> None:
     """One sentence, exit 1, the old program untouched, nothing beside it."""
     target = ("freeze", EXAMPLES / "hello.py", "-o", tmp_path, *ZIP)
@@ -202,6 +206,7 @@ def test_a_folder_of_somebody_else_is_kept(tmp_path: Path) -> None:
     assert left_in(place) == ["precious"]
 
 
+@pytest.mark.slow
 def test_the_sign_command_runs_before_the_manifest(tmp_path: Path) -> None:
     """What it changes is in the digests; when it fails, no program is put in place."""
     tool = tmp_path / "sign.py"

@@ -459,6 +459,7 @@ def _without_records(route: Route) -> None:
     route.fulfill(response=answer, json={**answer.json(), "records": []})
 
 
+@pytest.mark.slow
 def test_ten_thousand_records_stay_few_lines(browser: Browser) -> None:
     """The list holds the last 10 000, draws those in view, and follows the end unless one reads."""
     context = browser.new_context()
@@ -502,6 +503,7 @@ def test_an_agent_goes_and_another_one_comes(browser: Browser, tmp_path: Path) -
     context.close()
 
 
+@pytest.mark.slow
 def test_the_screenshots_are_made(browser: Browser, agent: Agent, tmp_path: Path) -> None:
     """The script that makes the pictures of the docs makes them; a wide and a narrow one here."""
     take(browser, agent, tmp_path, *SHOTS[1:3])

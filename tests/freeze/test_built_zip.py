@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from epm_task.freeze.freezing import Frozen
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the launcher is a POSIX shell's")
+pytestmark = [
+    pytest.mark.slow,  # tests/cli/test_freeze.py builds such programs, too
+    pytest.mark.skipif(sys.platform == "win32", reason="the launcher is a POSIX shell's"),
+]
 
 
 def zipped(file: Path, output: Path, **more: Any) -> Frozen:
