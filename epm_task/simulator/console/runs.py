@@ -53,8 +53,8 @@ class SeenRun:
         self.job: Final = live.job
         self.started_job: Final = live.run.job_id  #: Before an alternative took its place.
         self.began: Final = time.time()
-        self.records = 0
-        self.messages = 0
+        self.records: int = 0
+        self.messages: int = 0
         self._decisions: deque[dict[str, Any]] = deque(maxlen=_MOST_DECISIONS)
         self._told = 0
         self._points: list[dict[str, Any]] = []

@@ -51,7 +51,7 @@ class Kept:
     def __init__(self) -> None:
         self._entries: deque[tuple[str, str | None, bytes]] = deque()
         self._bytes = 0
-        self.fallen = 0  #: Older ones that are not kept any more.
+        self.fallen: int = 0  #: Older ones that are not kept any more.
 
     def add(self, kind: str, run_id: str | None, data: bytes) -> None:
         """Keep one more, of the run *run_id*."""
@@ -84,7 +84,7 @@ class EventStream:
         self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
-        self.last_id = 0  #: Number of the youngest event.
+        self.last_id: int = 0  #: Number of the youngest event.
 
     def add(self, kind: str, content: Any) -> bytes:
         """Add an event; pages get it within a tenth of a second. Return its content as JSON."""
