@@ -13,14 +13,14 @@ from epm_task import TaskContext, task
 
 def work(number: int) -> int:
     """Say something on stdout, and return an answer."""
-    print(f"NOISE {number}", flush=True)
+    print(f"NOISE {number}\n", end="", flush=True)  # in one write, as others write, too
     return number * number
 
 
 def leave_one_behind(number: int) -> int:
     """Start a grandchild that goes on, and say which."""
     left = subprocess.Popen(["sleep", "600"], close_fds=False)
-    print(f"left {left.pid}", flush=True)
+    print(f"left {left.pid}\n", end="", flush=True)
     left.returncode = 0  # nobody waits for it
     return work(number)
 
