@@ -175,7 +175,7 @@ def _importing_from(folder: Path, name: str) -> Iterator[None]:
     top, dot, _ = name.partition(".")
     others = {
         key: module
-        for key, module in sys.modules.items()
+        for key, module in list(sys.modules.items())  # an agent's thread may import meanwhile
         if dot and key.partition(".")[0] == top and not _is_of(folder, key, module)
     }
     for key in others:
@@ -188,7 +188,7 @@ def _importing_from(folder: Path, name: str) -> Iterator[None]:
         names = sys.stdlib_module_names | ({top} if others else set())
         left = [
             key
-            for key, module in sys.modules.items()
+            for key, module in list(sys.modules.items())  # an agent's thread may import meanwhile
             if key.partition(".")[0] in names and key != name and _is_of(folder, key, module)
         ]
         for key in left:

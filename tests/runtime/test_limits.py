@@ -88,6 +88,8 @@ def test_memory_that_ends_inside_of_a_library(more: int) -> None:
     """What OpenSSL and others raise without memory need not tell; the end is an orderly one."""
     with MqttPeer() as broker:
         ended = _run(broker, environment={"MORE_MEMORY": str(more * MIB)})
+    if b"failed to map segment from shared object" in ended.stderr and ended.returncode == 1:
+        return  # during an import, and so before anything of a run; which Python says itself
     assert ended.returncode in {0, 69, 70, 71}, ended.stderr[-2000:]
     if ended.returncode:
         last = ended.stderr.splitlines()[-1]
