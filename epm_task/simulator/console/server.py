@@ -7,7 +7,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import ClientError, web
+from aiohttp import web
+from aiohttp.client_exceptions import ClientError
 
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.simulator.api.server import traced_logger
