@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulator.agent_process import add_script
-from simulator.console.visitor import Event, Visitor
 from simulator.task_files import call, write
 
-from epm_task.testing import Agent
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from simulator.console.visitor import Event, Visitor
+
+    from epm_task.testing import Agent
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell scripts")
 
@@ -50,21 +50,6 @@ def document(job_id: str, **more: Any) -> dict[str, Any]:
     """Return a job of one task, whose program has the name of the job."""
     step = {"id": "t", "name": "T", "command": job_id, **more.pop("task", {})}
     return {"id": job_id, "name": job_id, "tasks": [step], **more}
-
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """An agent with a console."""
-    with Agent(console_port=0) as agent:
-        yield agent
-
-
-@pytest.fixture(scope="module")
-def visitor(agent: Agent) -> Iterator[Visitor]:
-    """A browser that was let in."""
-    assert agent.console
-    with Visitor(agent.console) as visitor:
-        yield visitor
 
 
 def entries(visitor: Visitor, kind: str, job_id: str | None) -> list[dict[str, Any]]:

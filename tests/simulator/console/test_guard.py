@@ -44,14 +44,6 @@ def agent() -> Iterator[Agent]:
         yield agent
 
 
-@pytest.fixture(scope="module")
-def visitor(agent: Agent) -> Iterator[Visitor]:
-    """A browser that was let in."""
-    assert agent.console
-    with Visitor(agent.console) as visitor:
-        yield visitor
-
-
 def filled(headers: dict[str, str], visitor: Visitor) -> dict[str, str]:
     """Return headers with the port of the console."""
     port = str(urlsplit(visitor.origin).port)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulator.agent_process import add_script
-from simulator.console.visitor import Visitor
 from simulator.task_files import write
 
 from epm_task.simulator.broker import Message
-from epm_task.testing import Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from simulator.console.visitor import Visitor
 
     from epm_task.simulator.jobs.run import Run
+    from epm_task.testing import Agent
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell scripts")
 
@@ -48,21 +47,6 @@ def speaker(ctx: TaskContext):
 if __name__ == "__main__":
     speaker.main()
 '''
-
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """An agent with a console."""
-    with Agent(console_port=0) as agent:
-        yield agent
-
-
-@pytest.fixture(scope="module")
-def visitor(agent: Agent) -> Iterator[Visitor]:
-    """A browser that was let in."""
-    assert agent.console
-    with Visitor(agent.console) as visitor:
-        yield visitor
 
 
 @pytest.fixture(scope="module")

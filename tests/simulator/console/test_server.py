@@ -48,14 +48,6 @@ def agent() -> Iterator[Agent]:
         yield agent
 
 
-@pytest.fixture(scope="module")
-def visitor(agent: Agent) -> Iterator[Visitor]:
-    """A browser that was let in."""
-    assert agent.console
-    with Visitor(agent.console) as visitor:
-        yield visitor
-
-
 def job(job_id: str, **more: Any) -> dict[str, Any]:
     """Return a small job."""
     return {"id": job_id, "name": job_id, "tasks": [{"id": "t", "command": "true"}], **more}

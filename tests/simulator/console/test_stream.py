@@ -11,18 +11,12 @@ from peers.patience import PATIENCE
 from simulator.console.visitor import Visitor
 
 from epm_task.simulator.console.stream import MOST_EVENTS, WRITE_SECONDS
-from epm_task.testing import Agent
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """An agent with a console, which nothing is asked to do."""
-    with Agent(console_port=0) as agent:
-        yield agent
+    from epm_task.testing import Agent
 
 
 @pytest.fixture
