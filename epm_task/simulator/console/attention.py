@@ -92,9 +92,10 @@ class Attention:
         return [self._add(note, seen) for note in notes]
 
     def _unknown_setting(self, path: str, seen: SeenRun) -> Note | None:
-        if not path.casefold().startswith(f"{PLUGIN_SETTINGS_PATH}/".casefold()):
+        name = settings_name(path)
+        if name is None:
             return None
-        plugin, _, key = unquote(path[len(PLUGIN_SETTINGS_PATH) + 1 :]).partition("/")
+        plugin, _, key = name.partition("/")
         line = json.dumps({key or "key": "value"}, ensure_ascii=False)
         asked = f"the setting {key} of {plugin}" if key else f"the settings of {plugin}"
         fix = f"put {line} into {self._root / 'Plugins' / plugin}.json, or correct the name"
@@ -137,6 +138,12 @@ class Attention:
         if len(self._entries) > _MOST:
             self._entries.pop(next(iter(self._entries)))
         return entry
+
+
+def settings_name(path: str) -> str | None:
+    """Return the plugin, or plugin and key, that a request is about; None for other requests."""
+    below = f"{PLUGIN_SETTINGS_PATH}/"
+    return unquote(path[len(below) :]) if path.casefold().startswith(below.casefold()) else None
 
 
 def _denial(event: TraceEvent, seen: SeenRun | None) -> Note:

@@ -11,12 +11,10 @@ from collections import OrderedDict
 from http import HTTPStatus
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
-from epm_task.contract.names import PLUGIN_SETTINGS_PATH
 from epm_task.contract.record import Record
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.simulator.console.attention import Attention
+from epm_task.simulator.console.attention import Attention, settings_name
 from epm_task.simulator.console.documents import FAULT_KINDS, JobRuns, Sources, shown_faults
 from epm_task.simulator.console.runs import SeenRun, iso, shown_message, shown_record
 from epm_task.simulator.console.stream import WRITE_SECONDS, EventStream, Kept
@@ -208,11 +206,11 @@ class Observer:
         self._note()
 
     def _note_settings(self, path: str, seen: SeenRun) -> None:
-        # Below it are a plugin, or a plugin and a key: the names under which they are looked up.
-        name = unquote(path[len(PLUGIN_SETTINGS_PATH) + 1 :]).casefold()
-        if path.casefold().startswith(f"{PLUGIN_SETTINGS_PATH}/".casefold()) and (
-            name in self._settings_seen or len(self._settings_seen) < _MOST_NAMES
-        ):
+        name = settings_name(path)
+        if name is None:
+            return
+        name = name.casefold()  # as it is looked up
+        if name in self._settings_seen or len(self._settings_seen) < _MOST_NAMES:
             self._settings_seen[name] = {"runId": seen.id, "at": iso(time.time())}
 
     def _add_record(self, run_id: str | None, shown: dict[str, Any]) -> None:
