@@ -1,7 +1,8 @@
 """Split the one argument string of a task by the quoting rules of its system.
 
 The vendor does not state these rules. Ours are those of the platform: a POSIX shell's, or those of
-`CommandLineToArgvW`. Arguments that use double quotes only mean the same in both.
+`CommandLineToArgvW`. Arguments that use double quotes only, never two in a row, mean the same in
+both.
 """
 
 from __future__ import annotations
@@ -85,7 +86,11 @@ def _posix_pieces(text: str) -> Iterator[Piece | None]:
 
 
 def _windows_pieces(text: str) -> Iterator[Piece | None]:
-    """Yield the pieces; 2n backslashes before a quote are n, and 2n+1 are n and a literal quote."""
+    r"""Yield the pieces; 2n backslashes before a quote are n, and 2n+1 are n and a literal quote.
+
+    Two quotes inside quotes are a literal one, and end them. A program made with Visual C++ 2008 or
+    later stays inside them, so its arguments end at other blanks; `\"` means the same to all.
+    """
     quoted, position = False, 0
     while position < len(text):
         match = _WINDOWS_PIECE.match(text, position)
@@ -99,8 +104,8 @@ def _windows_pieces(text: str) -> Iterator[Piece | None]:
             half, odd = divmod(len(match["slashes"]), 2)
             literal = "\\" * half + ('"' if odd else "")
             if not odd and quoted and text[position : position + 1] == '"':
-                literal, position = literal + '"', position + 1  # "" inside quotes is one quote
-            elif not odd:
+                literal, position = literal + '"', position + 1
+            if not odd:
                 quoted = not quoted
             yield Piece(literal, quoted=True)
         else:
