@@ -287,6 +287,7 @@ AGENT_KEYWORDS = {
     "grace_seconds",
     "settings",
     "conditions",
+    "environ",
     "faults",
     "start_time",
     "trace_file",

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 #: A task that needs longer than this to do its work is verified by hand.
 _RUN_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 0.005
-#: Without it no Windows program finds its libraries (untested).
-_NEEDED: Final = frozenset({"SYSTEMROOT"}) if sys.platform == "win32" else frozenset()
+#: What every process of Windows has: without SystemRoot there are neither libraries nor entropy.
+_SYSTEM: Final = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT")
 
 
 class Sandbox:
@@ -63,7 +63,7 @@ class Sandbox:
     ) -> tuple[Run, frozenset[int]]:
         """Run the program; return the run, and the PIDs of children that were the same program.
 
-        *source* is run in its place. Without a home, HOME and TMPDIR are not set.
+        *source* is run in its place. Without a home, HOME and, but on Windows, TMPDIR are not set.
         """
         home, tmp = str(self._home), str(self._tmp)
         homes = {"HOME": home, "USERPROFILE": home, "TMPDIR": tmp, "TEMP": tmp, "TMP": tmp}
@@ -130,15 +130,10 @@ def open_sandbox(
     known = {**({plugin: {}} if plugin else {}), **settings}
     root = Path(tempfile.mkdtemp(prefix="epm-verify-"))
     try:
-        agent = Agent(root, settings=known)
-        with _empty_environment():
-            agent.open()  # takes the environment that its tasks inherit
-        try:
+        with Agent(root, settings=known, environ=system_environment(root / "tmp")) as agent:
             (root / "empty").mkdir()
             empty = [f"{option}={root / 'empty'}" for option in paths]
             yield Sandbox(agent, program, [*arguments, *empty])
-        finally:
-            agent.close()
     finally:
         _allow_writing(root)
         shutil.rmtree(root, ignore_errors=True)
@@ -160,16 +155,17 @@ def _watch(started: StartedRun) -> frozenset[int]:
     return frozenset(found)
 
 
-@contextmanager
-def _empty_environment() -> Iterator[None]:
-    kept = dict(os.environ)
-    for name in kept:
-        if name.upper() not in _NEEDED:
-            del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
+def system_environment(
+    tmp: Path, environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform
+) -> dict[str, str]:
+    """Return the smallest environment of a service.
+
+    It is empty, but on Windows: there it has what the system needs, and *tmp* for temporary files.
+    """
+    if platform != "win32":
+        return {}
+    kept = {name: environ[name] for name in _SYSTEM if name in environ}
+    return {**kept, "TEMP": str(tmp), "TMP": str(tmp)}
 
 
 def _forbid_writing(folder: Path) -> None:

@@ -231,7 +231,7 @@ class LocalAgent:
             self.root,
             self.registry,
             self.trace,
-            agent_environment(),
+            agent_environment(self.options.environ),
             grace_seconds=self.options.grace_seconds,
             faults=self.faults,
         )

@@ -52,6 +52,8 @@ class AgentOptions:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: What the `condition` of a job is taken for, by job id.
     conditions: Mapping[str, bool] = field(default_factory=dict)
+    #: Environment that tasks inherit, without `KEEPER_*`; that of this process when None.
+    environ: Mapping[str, str] | None = None
     faults: Faults | None = None  #: What goes wrong on purpose.
     start_time: datetime | None = None  #: Where the scheduler's clock starts; now when None.
     trace_file: Path | None = None  #: Takes every decision as a JSON line.
@@ -86,6 +88,7 @@ class AgentKeywords(TypedDict, total=False):
     grace_seconds: float
     settings: Mapping[str, Mapping[str, Any]]
     conditions: Mapping[str, bool]
+    environ: Mapping[str, str] | None
     faults: Faults | None
     start_time: datetime | None
     trace_file: Path | None

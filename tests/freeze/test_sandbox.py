@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.freeze.sandbox import snapshot, touched
+from epm_task.freeze.sandbox import snapshot, system_environment, touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,3 +34,15 @@ def test_a_change_is_seen(tmp_path: Path, change: Callable[[Path], object], path
     assert touched(before, snapshot([tmp_path])) == []
     change(tmp_path)
     assert str(tmp_path / path) in touched(before, snapshot([tmp_path]))
+
+
+def test_only_windows_gives_a_program_an_environment(tmp_path: Path) -> None:
+    """Without `SystemRoot` no program gets random numbers there; nothing personal is among it."""
+    environ = {"SYSTEMROOT": "C:\\Windows", "PATHEXT": ".EXE", "USERPROFILE": "x", "PATH": "y"}
+    assert system_environment(tmp_path, environ, platform="linux") == {}
+    assert system_environment(tmp_path, environ, platform="win32") == {
+        "SYSTEMROOT": "C:\\Windows",
+        "PATHEXT": ".EXE",
+        "TEMP": str(tmp_path),
+        "TMP": str(tmp_path),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +50,33 @@ def test_wrong_option_of_an_agent_is_refused() -> None:
     """The error names the near one, before anything is started."""
     with pytest.raises(UnknownName, match="did you mean 'trust'"):
         Agent(trusted="tree")  # type: ignore[call-arg]
+
+
+SHOWS = """
+import os
+from epm_task import task
+
+@task
+def shows():
+    \"\"\"Return the names of its environment.\"\"\"
+    return {"names": sorted(os.environ)}
+
+if __name__ == "__main__":
+    shows.main()
+"""
+
+
+def test_tasks_inherit_the_environment_that_the_agent_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of this process comes to them, and this process keeps its own."""
+    monkeypatch.setenv("OURS", "stays here")
+    before = dict(os.environ)
+    needed = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+    with Agent(environ={**needed, "GIVEN": "1", "KEEPER_TOKEN": "2"}) as agent:
+        run = agent.run(write(tmp_path, SHOWS))
+    assert run.exit_code == 0, run.stderr
+    names = set((run.result or {})["names"])
+    assert "GIVEN" in names
+    assert not names & {"OURS", "KEEPER_TOKEN", "HOME", "USERPROFILE"}
+    assert dict(os.environ) == before

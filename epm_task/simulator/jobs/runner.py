@@ -230,10 +230,11 @@ class JobRunner:
         )
 
 
-def agent_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment that tasks inherit: the agent's own, without `KEEPER_*`."""
+def agent_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment that tasks inherit: *environ*, or our own, without `KEEPER_*`."""
+    inherited = os.environ if environ is None else environ
     return {
-        name: value for name, value in environ.items() if not name.upper().startswith("KEEPER_")
+        name: value for name, value in inherited.items() if not name.upper().startswith("KEEPER_")
     }
 
 
