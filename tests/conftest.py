@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -104,12 +105,28 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return (_name(collection_path) not in SMOKE) or None
 
 
+#: Markers with a reason, where what is tested cannot be had, and what stands before the reason.
+EXCUSES: Final = {
+    "posix": (os.name != "posix", "POSIX only"),
+    # Wine says with a function of its own that it is not Windows.
+    "wine_differs": (
+        os.name == "nt" and hasattr(ctypes.CDLL("ntdll"), "wine_get_version"),
+        "Wine differs",
+    ),
+}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the smoke tests, and put the long files first."""
+    """Mark the smoke tests and what this system cannot do, and put the long files first."""
     for item in items:
         if _name(item.path) in SMOKE:
             item.add_marker("smoke")
+        for marker in item.iter_markers():
+            if marker.name in EXCUSES:
+                (reason,) = marker.args
+                here, title = EXCUSES[marker.name]
+                item.add_marker(pytest.mark.skipif(here, reason=f"{title}: {reason}"))
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(_name(item.path), len(LONG)))
 

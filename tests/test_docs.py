@@ -229,7 +229,7 @@ def shell(folder: Path) -> Iterator[Shell]:
     made.stop()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
+@pytest.mark.posix("the blocks are for a POSIX shell")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_bash_blocks_run(page: Path, folder: Path, shell: Shell) -> None:

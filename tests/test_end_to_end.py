@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="the programs are looked at as POSIX files"),
+    pytest.mark.posix("the programs are looked at as POSIX files"),
 ]
 ROOT = Path(__file__).resolve().parents[1]
 #: A build takes about 10 s on one core.

@@ -60,7 +60,7 @@ def test_an_error_names_the_file_that_was_asked_for(name: str, tmp_path: Path) -
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sets no limit")
+@pytest.mark.posix("Windows sets no limit")
 def test_a_full_disk_names_the_file_too(tmp_path: Path) -> None:
     """The system names none in such an error."""
     code = (
@@ -94,7 +94,7 @@ def test_a_removed_file_is_gone(tmp_path: Path) -> None:
         remove_durably(path)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.posix("Windows has no SIGKILL")
 def test_a_killed_writer_leaves_one_whole_content(tmp_path: Path) -> None:
     """What was acknowledged, or the one after it, is in the file, at ten instants."""
     path = tmp_path / "file"

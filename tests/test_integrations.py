@@ -20,7 +20,7 @@ import epm_task
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 ACTION = ROOT / "action.yml"
-posix = pytest.mark.skipif(sys.platform == "win32", reason="the steps are for bash")
+posix = pytest.mark.posix("the steps are for bash")
 
 PROJECT = """
 [tool.epm-task]

@@ -29,7 +29,7 @@ from epm_task.trust import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-posix = pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX")
+posix = pytest.mark.posix("rights are those of POSIX")
 
 
 @pytest.fixture

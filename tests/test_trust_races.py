@@ -61,7 +61,7 @@ def _in_time() -> Iterator[None]:
 FORMS: dict[str, Callable[[Path], object]] = {
     "file": lambda path: path.write_text("ours"),
     "theirs": lambda path: path.write_text("theirs"),
-    "pipe": os.mkfifo,
+    "pipe": lambda path: os.mkfifo(path, 0o600),
     "link": lambda path: path.symlink_to("ours"),
     "folder": os.mkdir,
     "folder of theirs": os.mkdir,
@@ -121,7 +121,7 @@ def test_a_folder_that_is_swapped_before_it_is_opened(swapped: Path, way: str) -
     assert Swap.waiting == {}, "it was not opened"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes with names are those of POSIX")
+@pytest.mark.posix("pipes with names are those of POSIX")
 @pytest.mark.parametrize("swapped", [("file", "pipe")], indirect=True)
 @pytest.mark.parametrize("opened", [open_regular, lambda path: open_judged(path)[0]])
 def test_only_a_regular_file_is_opened(swapped: Path, opened: Callable[[Path], Any]) -> None:

@@ -26,10 +26,10 @@ _AGENT = re.compile(r"^epm-task agent .*$", re.MULTILINE)
 _READY = 'until grep -q "base url" agent.txt; do kill -0 $!; sleep 0.05; done'
 _PATIENCE = 600
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32" or shutil.which("git") is None,
-    reason="the blocks are for a POSIX shell, and use git",
-)
+pytestmark = [
+    pytest.mark.posix("the blocks are for a POSIX shell"),
+    pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed"),
+]
 
 
 def _script(page: str) -> str:

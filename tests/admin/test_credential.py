@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-posix = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+posix = pytest.mark.posix("modes are POSIX")
 
 
 def test_a_pair_of_certificate_and_key_is_taken(tmp_path: Path) -> None:

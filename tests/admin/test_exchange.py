@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -281,9 +280,7 @@ def test_a_remote_agent_needs_a_ca() -> None:
         AdminClient("https://192.0.2.1:6889", allow_remote=True)
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root starts a second user's process"
-)
+@second_user.needs_second_user
 def test_another_users_program_gets_nothing() -> None:
     """Without a CA only the owner of the port proves who is there."""
     with (

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import shutil
-import sys
 import tracemalloc
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -168,7 +167,8 @@ def test_lines_of_a_size_that_nobody_expects_are_bounded(log: Path) -> None:
     assert peak < 64 << 20
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.posix("modes are POSIX")
+@pytest.mark.skipif("os.geteuid() == 0", reason="root may read everything")
 def test_a_log_that_is_closed_to_this_user_is_told(log: Path) -> None:
     """Before a run is started."""
     add(log, b"old\n")

@@ -92,7 +92,7 @@ def test_a_bad_credential_names_where_it_came_from(tmp_path: Path) -> None:
         settings.client()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.posix("modes are POSIX")
 def test_a_table_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     """It decides whom an administrator's certificate is shown to."""
     write_table(tmp_path, 'cacert = "x.pem"').chmod(0o666)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell scripts")
+pytestmark = pytest.mark.posix("jobs are shell scripts")
 
 #: Writes its PID and that of its child, and then listens to nobody but SIGKILL.
 STUBBORN = "#!/bin/sh\ntrap '' TERM\nsleep 60 &\necho $$ $! > \"$1\"\nwait\nsleep 60\n"
@@ -319,7 +319,7 @@ def test_trust_and_registration_delay(tmp_path: Path) -> None:
     assert json.loads(history.read_text())["result"] == {"codes": "403 200"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.posix("POSIX modes")
 def test_a_loose_umask_lets_nobody_else_write(tmp_path: Path) -> None:
     """Neither a folder nor a file of the root, nor the trace."""
     umask = os.umask(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import struct
@@ -151,9 +150,7 @@ def test_1_the_agent_is_down(agent: Agent) -> None:
     assert "health" not in found
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root starts a second user's process"
-)
+@second_user.needs_second_user
 def test_2_a_foreign_user_listens(agent: Agent) -> None:
     """The account and the process are named, and nothing is sent there."""
     with second_user.listener() as (port, pid):
@@ -228,7 +225,7 @@ def test_6_the_binary_is_missing(agent: Agent, file: Path) -> None:
     assert f"no program at {binary_of(agent)} nor on PATH" in found["binary"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.posix("modes are POSIX")
 @pytest.mark.parametrize(
     ("mode", "check", "words"),
     [(0o644, "start", "nobody may execute it"), (0o777, "rights", "every user can write it")],

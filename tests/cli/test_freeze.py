@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -146,9 +145,12 @@ def test_missing_binutils_are_said_first(tmp_path: Path, monkeypatch: pytest.Mon
 
 def _no_room() -> None:
     """Let no file grow beyond a quarter MiB, as on a disk that is full at that point."""
+    import resource  # POSIX only
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
 
 
+@pytest.mark.posix("limits are POSIX")
 @pytest.mark.slow
 def test_no_room_leaves_the_earlier_build(tmp_path: Path) -> None:
     """One sentence, exit 1, the old program untouched, nothing beside it."""

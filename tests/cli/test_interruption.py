@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import sys
 import time
@@ -21,7 +20,7 @@ from epm_task.simulator.embedded import Agent
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+pytestmark = pytest.mark.posix("signals are those of POSIX")
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
@@ -102,7 +101,7 @@ def test_ctrl_c_while_the_command_is_imported(tmp_path: Path, module: str) -> No
 
 def test_ctrl_c_at_a_prompt(tmp_path: Path) -> None:
     """Nothing is made."""
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     more: dict[str, Any] = {"stdin": theirs, "preexec_fn": hear_ctrl_c}
     with running("new", "job", "-o", tmp_path / "made", scratch=tmp_path, **more) as command:
         os.write(ours, b"Do it.\n")

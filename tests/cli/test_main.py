@@ -227,7 +227,7 @@ def test_verbs_stand_below_what_they_are_for() -> None:
     }
 
 
-@pytest.mark.skipif(os.name != "posix", reason="descriptors are POSIX")
+@pytest.mark.posix("descriptors are POSIX")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
     """As under some schedulers: the command does its work, and what it says goes nowhere."""

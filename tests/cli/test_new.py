@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tomllib
 import zipfile
 from typing import TYPE_CHECKING
@@ -196,12 +195,10 @@ def test_a_template_that_fails_is_named(hook: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [templates]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
+@pytest.mark.posix("pty is POSIX")
 def test_it_asks_at_a_terminal(tmp_path: Path) -> None:
     """Each question once; a refused answer is told and asked for again."""
-    import pty
-
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     answers = ["two words", "key-scanner", "Look around.", "daily", "y", "n", "BSD-3-Clause"]
     os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
     done = subprocess.run(

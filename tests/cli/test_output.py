@@ -10,7 +10,6 @@ import select
 import stat
 import struct
 import subprocess
-import sys
 import time
 from io import StringIO
 from pathlib import Path
@@ -61,8 +60,7 @@ class Terminal(io.StringIO):
 
 def on_terminal(*words: object, exit_code: int = 0, **env: str) -> bytes:
     """Run `epm-task` with stdout and stderr on a pseudo-terminal; return what it shows."""
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     try:
         with subprocess.Popen(
             line(*words), env=environment(env), stdout=theirs, stderr=theirs
@@ -120,7 +118,7 @@ def test_what_a_task_says(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in ended.err)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
+@pytest.mark.posix("pty is POSIX")
 def test_colour_on_a_terminal() -> None:
     """The level is coloured on a terminal, and the result is the last-but-one line."""
     shown = on_terminal("run", EXAMPLES / "key_scanner.py", "--", "--root", EXAMPLES)
@@ -128,7 +126,7 @@ def test_colour_on_a_terminal() -> None:
     assert shown.splitlines()[-2] == b'{"found":1}'
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
+@pytest.mark.posix("pty is POSIX")
 @pytest.mark.parametrize(("columns", "length"), [(40, 40), (200, 80), (10, 22)])
 def test_a_rule_fits_its_terminal(
     columns: int, length: int, monkeypatch: pytest.MonkeyPatch
@@ -155,7 +153,7 @@ def test_a_rule_in_a_pipe() -> None:
     assert re.fullmatch(r"-- \d\d:\d\d:\d\d changed\n", stream.getvalue())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
+@pytest.mark.posix("pty is POSIX")
 def test_no_color_on_a_terminal() -> None:
     """With NO_COLOR not one escape reaches the terminal."""
     words = ["run", EXAMPLES / "key_scanner.py", "-v", "--", "--root", EXAMPLES]
@@ -164,7 +162,7 @@ def test_no_color_on_a_terminal() -> None:
     assert b"\x1b" not in shown
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pty is POSIX")
+@pytest.mark.posix("pty is POSIX")
 def test_foreign_output_on_a_terminal(tmp_path: Path) -> None:
     """Neither stdout nor stderr of a program can send control characters to the terminal."""
     file = task_file(tmp_path, PAINTER)
@@ -271,12 +269,10 @@ def test_a_file_has_no_colours() -> None:
     assert not colorful(StringIO())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo terminal is POSIX")
+@pytest.mark.posix("a pseudo terminal is POSIX")
 def test_a_terminal_has_colours_unless_its_user_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty NO_COLOR is not an objection, as no-color.org says."""
-    import pty
-
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setenv("NO_COLOR", "1")
         assert not colorful(terminal)

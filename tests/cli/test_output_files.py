@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 from pathlib import Path
 
@@ -19,9 +18,12 @@ _ROOM = 512
 
 def _no_room() -> None:
     """Let no file grow beyond half a KiB, as on a disk that is full at that point."""
+    import resource  # POSIX only
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (_ROOM, _ROOM))
 
 
+@pytest.mark.posix("limits are POSIX")
 @pytest.mark.parametrize(
     ("words", "named"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from epm_task.contract.progress import State
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+pytestmark = pytest.mark.posix("it has no pseudo-terminals")
 
 HALF = Progress(1, 1500, 30.2, "running", 3000, 49.7, 30.2)
 OPEN = Progress(2, 12, 65.0, "running", None, 0.5)

@@ -315,7 +315,7 @@ def test_program_of_another_kind(tmp_path: Path) -> None:
     assert json.loads(ended.out) == {"last": "y z"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="#! lines are of POSIX")
+@pytest.mark.posix("#! lines are of POSIX")
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from cli.screen import Terminal
 
-needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+needs_terminal = pytest.mark.posix("it has no pseudo-terminals")
 
 
 @contextmanager

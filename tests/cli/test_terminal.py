@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import termios
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +23,11 @@ from peers.patience import BUSY, PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
+pytestmark = pytest.mark.posix("it has no pseudo-terminals")
 
 TASK = '''
 from epm_task import TaskContext, task

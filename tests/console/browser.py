@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from peers.patience import PATIENCE
-from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +30,8 @@ OPTIONS = (
 @contextmanager
 def open_browser() -> Iterator[Browser]:
     """Start Chromium; without one the test is skipped, and fails in CI on Linux."""
+    from playwright.sync_api import sync_playwright
+
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         needed = sys.platform == "linux" and os.environ.get("CI")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the jobs are shell scripts")
+pytestmark = pytest.mark.posix("the jobs are shell scripts")
 
 TABS = ("records", "messages", "output", "decisions", "document")
 

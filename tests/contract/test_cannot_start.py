@@ -20,7 +20,7 @@ from epm_task.contract.cannot_start import (
 )
 from epm_task.contract.executable import loader_of
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="files of POSIX")
+pytestmark = pytest.mark.posix("files of POSIX")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="executables and mounts of Linux")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -132,7 +131,7 @@ def test_agent_folders_and_desktop() -> None:
     assert path_tokens(root, {}, platform="darwin")["hasdesktop"] == "true"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no such accounts")
+@pytest.mark.posix("Windows has no such accounts")
 def test_account_without_a_home_has_the_root_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

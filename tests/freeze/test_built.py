@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="names without .exe; untested there"),
+    pytest.mark.posix("names without .exe; untested there"),
 ]
 
 #: What a program for an endpoint must never hold.

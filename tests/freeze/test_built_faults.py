@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="signals and paths of POSIX"),
+    pytest.mark.posix("signals and paths of POSIX"),
 ]
 COUNT = 500
 
@@ -80,11 +79,9 @@ def test_absent_broker_loses_nothing(program: Path) -> None:
     assert ended.seconds < 1 + BUSY
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
-)
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGKILL", -9)])
 def test_signal_ends_the_process_that_was_launched(
-    program: Path, broker: MqttPeer, number: int, code: int
+    program: Path, broker: MqttPeer, name: str, code: int
 ) -> None:
     """The exit code is the source's; after a kill too no process holds stdout or stderr."""
     words = [f"--count={COUNT}", "--wait"]
@@ -94,7 +91,7 @@ def test_signal_ends_the_process_that_was_launched(
     ):
         process.await_stderr(b"waiting")
         poll(lambda: len(broker.payloads) >= COUNT)
-        process.signal(number)
+        process.signal(getattr(signal, name))
         ended = process.end()
     assert (ended.exit_code, ended.stdout) == (code, b"")
     assert {json.loads(payload)["seq"] for payload in broker.payloads} >= set(range(1, COUNT + 1))

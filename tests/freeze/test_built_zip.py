@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,  # tests/cli/test_freeze.py builds such programs, too
-    pytest.mark.skipif(sys.platform == "win32", reason="the launcher is a POSIX shell's"),
+    pytest.mark.posix("the launcher is a POSIX shell's"),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from admin.admin_files import job_document
 from freeze.building import program
 from peers.garbling import garbled
+from peers.second_user import needs_second_user
 
 from epm_task.freeze import FreezeError
 from epm_task.freeze.installed import Check, check_install, judge, passed, read_installed
@@ -135,7 +136,7 @@ def test_what_is_wrong_is_named(
     assert words in checks[name].detail
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@needs_second_user
 def test_a_file_of_another_user_is_named(installed: Path) -> None:
     """He could replace it."""
     os.chown(installed / "a.so", 65534, 65534)
@@ -143,7 +144,7 @@ def test_a_file_of_another_user_is_named(installed: Path) -> None:
     assert "belongs to uid 65534" in checks["owner"].detail
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links are those of POSIX")
+@pytest.mark.posix("links are those of POSIX")
 def test_an_executable_that_is_a_link_is_named(installed: Path) -> None:
     """What is run would be another file than the one that was compared."""
     (installed / "real").write_bytes((installed / "Probe").read_bytes())

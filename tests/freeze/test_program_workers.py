@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WORKERS = PROGRAMS / "workers.py"
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no fork server")
+pytestmark = pytest.mark.posix("it has no fork server")
 METHODS = pytest.mark.parametrize("method", ["spawn", "forkserver"])
 WAYS = pytest.mark.parametrize("how", ["executor", "pool", "process"])
 

@@ -12,7 +12,6 @@ import contextlib
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -149,6 +148,8 @@ class Copy:
 
     def _test(self, *tests: str) -> str:
         """Run *tests*; return the one that failed, or what else went wrong, "" when they passed."""
+        import resource
+
         limit = (_MOST_SECONDS, _MOST_SECONDS)
         process = subprocess.Popen(
             [self._python, *_PYTEST, *tests],

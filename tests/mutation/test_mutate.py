@@ -5,9 +5,6 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-
-pytest.importorskip("resource", reason="the tool needs POSIX")
-
 from mutants import mutants_of
 from mutate import HERE, ROOT, RUNTIME, controls, sample
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,7 +87,7 @@ def test_the_agent_waits_for_a_debugger(tmp_path: Path) -> None:
     assert not debugger.begun(debugger.lend(tmp_path / "terminal", ""))  # in the next run
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.posix("signals of POSIX")
 def test_time_outs_and_ctrl_c_after_it_has_begun(tmp_path: Path) -> None:
     """A deadline that comes later is none; SIGINT interrupts the code, and SIGTERM still stops."""
     program = tmp_path / "debugged.py"

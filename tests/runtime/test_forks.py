@@ -17,7 +17,7 @@ from peers.task_process import TaskProcess, agent_with, run_task
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+pytestmark = pytest.mark.posix("only POSIX has fork")
 
 HEAD = """
 import multiprocessing, os, sys, threading, time

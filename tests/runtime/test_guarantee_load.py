@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +16,7 @@ from epm_task.testing import Agent, Record
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and descriptors of POSIX")
+pytestmark = pytest.mark.posix("limits and descriptors of POSIX")
 
 COUNT = 1000
 _FLUSH = PATIENCE / 2

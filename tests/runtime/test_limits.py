@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -70,6 +69,8 @@ def test_few_descriptors(descriptors: int) -> None:
     """As many as a run needs are few; another limit is told by its own exit code."""
 
     def limit() -> None:
+        import resource  # POSIX only
+
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
     with MqttPeer() as broker:

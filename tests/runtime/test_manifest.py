@@ -120,7 +120,7 @@ def test_a_garbled_manifest_is_refused(folder: Path) -> None:
     assert refused > 400
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
+@pytest.mark.posix("pipes and links are those of POSIX")
 def test_what_leads_out_of_the_program_is_a_difference(folder: Path, tmp_path: Path) -> None:
     """By a link that the manifest lists, or in place of a file; a pipe is not waited for."""
     (folder / "up").symlink_to("_internal/../..")

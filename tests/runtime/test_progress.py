@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -299,7 +298,7 @@ program.main()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.posix("only POSIX has fork")
 def test_a_forked_child_and_a_stop(tmp_path: Path) -> None:
     """A child goes on counting, as a process of its own; a loop that is stopped says so."""
     file = tmp_path / "program.py"

@@ -54,7 +54,7 @@ def test_denied_topic_is_kept_on_stderr() -> None:
     assert kept == [{"topic": "Jobs/key-scanner/findings", "payload": {"path": "/a", "size": 3}}]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+@pytest.mark.posix("needs POSIX signals")
 def test_hard_kill_loses_only_the_last_moment() -> None:
     """What was logged before is at the broker within a moment, so SIGKILL cannot take it away."""
     with MqttPeer() as broker, agent_with(broker.port) as agent:

@@ -18,9 +18,7 @@ from peers.task_process import Ended, TaskProcess, agent_with, closed_port, poll
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "pthread_kill"), reason="Windows has no such signals"
-)
+pytestmark = pytest.mark.posix("Windows has no such signals")
 #: The contract's bounds, in seconds.
 FLUSH = 1.0
 COOPERATION, UNWINDING, FORCED_FLUSH = 2.0, 1.5, 1.0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from peers.http_peer import HttpPeer
 
 LINE = b'{"a":"\\u00e9\\n"}\n'
-posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+posix = pytest.mark.posix("needs POSIX")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from peers.task_process import PROGRAMS, agent_with, run_task
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="fork and its kin need POSIX")
+pytestmark = pytest.mark.posix("fork and its kin need POSIX")
 
 WAYS = ["subprocess", "spawn", "fork", "forkserver"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -11,7 +10,7 @@ import pytest
 
 from epm_task.runtime.stop import Shield
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+pytestmark = pytest.mark.posix("needs POSIX signals")
 
 PROLOGUE = """
 import os, signal, sys, threading, time

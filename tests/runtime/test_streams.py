@@ -18,7 +18,7 @@ from peers.task_process import poll
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors are POSIX")
+pytestmark = pytest.mark.posix("descriptors are POSIX")
 
 #: What each program begins with; `tell` leaves facts in the file that is the first argument.
 PREPARED = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -47,7 +46,7 @@ def test_stop_ends_what_still_runs() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="the program is started by its path")
+@pytest.mark.posix("the program is started by its path")
 def test_sixty_four_tasks_at_once_lose_nothing() -> None:
     """Each is registered and connected, and no record of its thousand is missing or two records."""
     windows = (f"--registration-timeout={_LONG}", f"--flush-timeout={_LONG}")

@@ -257,7 +257,7 @@ def test_a_certificate_of_a_site_that_cannot_be_used(tmp_path: Path, pem: bytes,
         SiteCertificate.load(tmp_path / "absent.pem")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.posix("POSIX modes")
 def test_a_sites_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     """As every other secret."""
     with pytest.raises(RootUnsafe):

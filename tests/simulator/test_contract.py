@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
+pytestmark = pytest.mark.posix("some tasks are shell scripts")
 
 JOB_ENDPOINTS: list[tuple[str, str, object]] = [
     ("GET", "/api/Jobs", None),

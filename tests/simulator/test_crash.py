@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from epm_task.simulator.embedded import Agent
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the task is a script with #!")
+pytestmark = pytest.mark.posix("the task is a script with #!")
 
 #: The one kind of process that may write settings is a task. This one is started by `Startup`: it
 #: tells what the agent has kept, then writes on, and notes each write that was acknowledged.

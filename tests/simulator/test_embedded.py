@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from epm_task.runtime.task import Task
 
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
+pytestmark = pytest.mark.posix("some tasks are shell scripts")
 
 
 @pytest.fixture

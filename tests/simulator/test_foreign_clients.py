@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="some tasks are shell scripts")
+pytestmark = pytest.mark.posix("some tasks are shell scripts")
 
 _VERSIONS = pytest.mark.parametrize("version", ["311", "5"])
 _QOS = pytest.mark.parametrize("qos", ["0", "1", "2"])

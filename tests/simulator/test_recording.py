@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +184,7 @@ def test_payloads(tmp_path: Path) -> None:
     assert lines[2]["payloadBase64"] == "/w=="
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.posix("POSIX modes")
 def test_recording_is_private(tmp_path: Path) -> None:
     """Only its owner can read a new recording."""
     Recorder(tmp_path / "r", Trace()).close()

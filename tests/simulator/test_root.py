@@ -29,7 +29,7 @@ def test_create_makes_the_vendors_folders(tmp_path: Path) -> None:
     assert root.keeper_logger == root.path / "Log" / "KeeperLogger.log"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.posix("POSIX modes")
 def test_certificates_and_records_are_private(tmp_path: Path) -> None:
     """Only the owner can enter the folders of the keys and of what tasks log, or read a file."""
     with Agent(tmp_path) as agent:
@@ -119,7 +119,7 @@ def test_a_folder_that_another_user_can_replace_is_refused(tmp_path: Path, part:
     assert refused.value.exit_code == 78
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX links")
+@pytest.mark.posix("POSIX links")
 def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     """The file behind it would be overwritten."""
     root = AgentRoot(tmp_path)

@@ -188,7 +188,7 @@ def test_a_write_that_fails_changes_nothing(root: Path) -> None:
     assert store.value("Scanner", "a") == "disk"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL does not exist")
+@pytest.mark.posix("SIGKILL does not exist")
 def test_every_acknowledged_write_survives_a_kill(tmp_path: Path) -> None:
     """At ten instants the store is whole and has the last value, or the one after it."""
     (tmp_path / "Plugins").mkdir()

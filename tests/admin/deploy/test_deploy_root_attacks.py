@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-posix = pytest.mark.skipif(os.name != "posix", reason="the attack needs links and pipes of POSIX")
+posix = pytest.mark.posix("the attack needs links and pipes of POSIX")
 
 
 @pytest.fixture

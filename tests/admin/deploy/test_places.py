@@ -67,7 +67,7 @@ def test_an_act_in_a_folder_of_ours(folder: Path, act: str) -> None:
     ACTS[act](folder)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX")
+@pytest.mark.posix("rights are those of POSIX")
 @pytest.mark.parametrize("act", ACTS)
 def test_an_act_in_a_folder_that_has_become_loose(folder: Path, act: str) -> None:
     """It is refused, also in the middle of a deployment, and nothing is changed."""
@@ -91,7 +91,7 @@ def test_an_act_by_the_link_of_another_user(folder: Path, tmp_path: Path, act: s
     assert _state(folder) == before
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links are those of POSIX")
+@pytest.mark.posix("links are those of POSIX")
 def test_a_link_is_removed_and_not_followed(folder: Path, tmp_path: Path) -> None:
     """Neither as an entry nor inside a tree."""
     (tmp_path / "victim").mkdir()

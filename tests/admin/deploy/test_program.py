@@ -67,7 +67,7 @@ def test_the_digest_knows_contents_names_and_executable_bits(tmp_path: Path) -> 
     assert len(digests) == 4
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.posix("modes are POSIX")
 def test_what_others_can_write_is_seen_and_tidied(tmp_path: Path) -> None:
     """Folders count too: who may write there may replace a file."""
     executable = write_program(tmp_path)
@@ -88,7 +88,7 @@ def test_links_that_leave_the_program_are_refused(target: str, tmp_path: Path) -
         read_program(executable.parent)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+@pytest.mark.posix("pipes with names are POSIX")
 def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
     """Reading a pipe would wait for ever."""
     executable = write_program(tmp_path)

@@ -24,7 +24,7 @@ from epm_task.below import entries_below
 if TYPE_CHECKING:
     from pathlib import Path
 
-posix = pytest.mark.skipif(os.name != "posix", reason="the attack needs links and pipes of POSIX")
+posix = pytest.mark.posix("the attack needs links and pipes of POSIX")
 
 
 @pytest.fixture

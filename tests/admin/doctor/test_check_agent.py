@@ -161,9 +161,7 @@ def test_what_this_user_may_not_read_is_unknown(closed: str, unseen: set[str]) -
     assert others == {"port"}
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root starts a second user's process"
-)
+@second_user.needs_second_user
 def test_a_foreign_broker_is_a_fault() -> None:
     """It may pose as the broker."""
     with second_user.listener() as (port, _):

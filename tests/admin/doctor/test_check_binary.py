@@ -183,7 +183,7 @@ def test_a_binary_of_another_machine_is_a_fault(tmp_path: Path) -> None:
     assert found["start"].state is State.PROBLEM
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="PATH is looked at as on POSIX")
+@pytest.mark.posix("PATH is looked at as on POSIX")
 def test_a_program_on_path_is_found(tmp_path: Path) -> None:
     """As the agent does, after its own folder."""
     setup = with_document(tmp_path, tasks=[{"id": "one", "command": "sh"}])
@@ -191,7 +191,7 @@ def test_a_program_on_path_is_found(tmp_path: Path) -> None:
     assert found["binary"].what.endswith("/sh")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="#! lines are of POSIX")
+@pytest.mark.posix("#! lines are of POSIX")
 @pytest.mark.parametrize(
     ("name", "text", "mode", "why"),
     [

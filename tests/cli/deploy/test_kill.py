@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from epm_task.testing import Agent
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the command is forked")
+pytestmark = pytest.mark.posix("the command is forked")
 
 #: One that fails would be rolled back, so each of them ends well.
 SCRIPT = "#!/bin/sh\nexit 0\n# edition {}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -63,11 +62,11 @@ def test_delete_with_yes_deletes_all_or_nothing(
     assert agent.jobs.ids() == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo terminal is POSIX")
+@pytest.mark.posix("a pseudo terminal is POSIX")
 @pytest.mark.parametrize(("answer", "left"), [(b"n\n", ["probe"]), (b"y\n", [])])
 def test_delete_asks_on_a_terminal(agent: Agent, answer: bytes, left: list[str]) -> None:
     """No is the default."""
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     words = [sys.executable, "-m", "epm_task.cli", "jobs", "delete", "probe", *options_of(agent)]
     with subprocess.Popen(words, stdin=theirs, stderr=subprocess.PIPE) as process:
         os.write(ours, answer)

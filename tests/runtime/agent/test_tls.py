@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-posix = pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX")
+posix = pytest.mark.posix("rights of files are POSIX")
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0,
     reason="needs root on Linux: a process of a second user is started",

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if sys.platform != "linux":
-    pytest.skip("needs Linux", allow_module_level=True)
-
 from epm_task.runtime.attestation import linux
 from epm_task.runtime.attestation.linux import NETLINK, PROC, SOURCES, Source
 
 if TYPE_CHECKING:
     from epm_task.runtime.attestation import Endpoint
     from epm_task.runtime.attestation.linux import TcpRow
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux is asked")
 
 ADDRESSES = ["127.0.0.1", "::1", "0.0.0.0", "::"]
 

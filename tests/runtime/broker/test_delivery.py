@@ -267,7 +267,7 @@ def _processor_seconds(sending: Sender) -> float:
     return time.clock_gettime(time.pthread_getcpuclockid(ident))
 
 
-@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="needs POSIX threads")
+@pytest.mark.posix("the time of one thread is read from outside")
 @pytest.mark.parametrize(
     "state", ["connected", "no keep-alive", "unacknowledged", "full window", "not taken", "absent"]
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from epm_task.testing import Agent
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell scripts")
+pytestmark = pytest.mark.posix("jobs are shell scripts")
 
 TALKER = '''
 from epm_task import TaskContext, TaskSettings, Topic, task

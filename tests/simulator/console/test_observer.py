@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.jobs.run import Run
     from epm_task.testing import Agent
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are shell scripts")
+pytestmark = pytest.mark.posix("jobs are shell scripts")
 
 MARKUP = "<img src=x onerror=alert(1)>\x1b[31m\u202e\x00 end"
 LARGE = 60 << 10

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = {"Scanner": {"on": "False", "off": "1"}, "KeeperPrivilegeManager": {"scan": "no"}}
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are POSIX shell scripts")
+pytestmark = pytest.mark.posix("the tasks are POSIX shell scripts")
 
 
 class Box:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tasks are POSIX shell scripts")
+pytestmark = pytest.mark.posix("the tasks are POSIX shell scripts")
 
 #: A process that leaves group or session, with an empty environment; it stays at SIGTERM.
 _SCRUBBED = (
