@@ -28,8 +28,10 @@ UNUSED_IN_LIBRARY: Final[dict[str, tuple[str, ...]]] = {
 }
 
 #: What other systems need to learn who holds a port.
-OTHER_SYSTEMS: Final = (
-    ("epm_task.runtime.attestation.windows_and_macos",) if sys.platform == "linux" else ()
+OTHER_SYSTEMS: Final = tuple(
+    f"epm_task.runtime.attestation.{module}"
+    for module, platform in (("linux", "linux"), ("windows", "win32"), ("macos", "darwin"))
+    if platform != sys.platform
 )
 
 #: Imported by type checkers only, but PyInstaller does not know that; `hook-epm_task` adds it when

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CONNECT = """
 import socket, sys
 connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-print("connected", flush=True)
+connection.sendall(b"!")  # Wine knows who holds a socket only when something was sent
 sys.stdin.read()
 """
 
@@ -52,6 +52,7 @@ def connected_process(*, host: str = "127.0.0.1", by_child: bool = False) -> Ite
             server.settimeout(10)
             connection, _ = server.accept()
             with connection:
+                assert connection.recv(1) == b"!"
                 yield Peer(process, connection)
             assert process.stdin is not None
             process.stdin.close()

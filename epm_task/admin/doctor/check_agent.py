@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -45,11 +44,7 @@ from epm_task.contract.names import (
     SYSTEM_PLUGIN,
 )
 from epm_task.runtime.agent.address import loopback_ip
-
-if sys.platform == "linux":
-    from epm_task.runtime.attestation import linux as kernel
-else:
-    from epm_task.runtime.attestation import windows_and_macos as kernel
+from epm_task.runtime.attestation.attestation import listeners, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +128,7 @@ def _listener(check: str, role: str, address: tuple[str, int]) -> Finding | None
         return unknown(check, f"nobody can tell who holds {host}:{port}", str(error))
     if owner is None:
         return None
-    pid = owner.pid or (kernel.find_pid(owner.inode) if owner.inode else None)
+    pid = process_of(owner)
     process = f"process {pid}" if pid else "a process that this user may not see"
     with suppress(psutil.Error):
         process += f" ({psutil.Process(pid).name()})" if pid else ""
@@ -145,16 +140,14 @@ def _listener(check: str, role: str, address: tuple[str, int]) -> Finding | None
 
 
 def _owner(address: tuple[str, int]) -> SocketOwner | None:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    owners = kernel.listeners(socket.inet_pton(family, address[0]), address[1])
-    return min(owners, key=lambda one: one.trusted, default=None)
+    return min(listeners(*address), key=lambda one: one.trusted, default=None)
 
 
 def _pid_at(address: tuple[str, int]) -> int | None:
     """Return the process that holds a port; None when this user may not see it."""
     with suppress(OSError):
         if owner := _owner(address):
-            return owner.pid or (kernel.find_pid(owner.inode) if owner.inode else None)
+            return process_of(owner)
     return None
 
 

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 if sys.platform == "linux":
     from epm_task.runtime.attestation import linux as _kernel
+elif sys.platform == "win32":
+    from epm_task.runtime.attestation import windows as _kernel
 else:
-    from epm_task.runtime.attestation import windows_and_macos as _kernel
+    from epm_task.runtime.attestation import macos as _kernel
 from epm_task.errors import EpmTaskError
 from epm_task.runtime.attestation import unmapped
 
@@ -90,7 +92,7 @@ def check_listener(host: str, port: int) -> None:
         Unattested: *host* is not an IP address, or the kernel's answer cannot be had.
     """
     try:
-        owners = _kernel.listeners(_packed(host), port)
+        owners = listeners(host, port)
     except OSError as error:
         _give_up(host, port, error)
     _require_trusted(owners, host, port)
@@ -101,8 +103,7 @@ def check_peer(sock: socket.socket) -> None:
 
     Raises:
         Impostor: A process of another user accepted the connection.
-        Unattested: No process of this network namespace has accepted it, or the kernel's answer
-            cannot be had.
+        Unattested: No process is known to have accepted it, or the kernel's answer cannot be had.
         ConnectionResetError: The peer has closed, so that nobody owns its end any more.
     """
     (host, port), local = sock.getpeername()[:2], sock.getsockname()[:2]
@@ -116,13 +117,29 @@ def check_peer(sock: socket.socket) -> None:
             return
         if _kernel.peer_has_closed(sock):
             raise ConnectionResetError(f"{_address(host, port)} closed before it was identified")
-    raise Unattested(host, port, "no process of this network namespace has accepted the connection")
+    raise Unattested(host, port, _kernel.NOBODY)
+
+
+def listeners(host: str, port: int) -> list[SocketOwner]:
+    """Return the owners of the sockets that could accept a connection to an IP address.
+
+    Raises:
+        OSError: *host* is not an IP address, or the kernel's answer cannot be had.
+    """
+    return _kernel.listeners(_packed(host), port)
+
+
+def process_of(owner: SocketOwner) -> int | None:
+    """Return the process that holds the socket; None when this user may not see it."""
+    if sys.platform == "linux" and owner.inode:
+        return _kernel.find_pid(owner.inode)
+    return owner.pid
 
 
 def _require_trusted(owners: Iterable[SocketOwner], host: str, port: int) -> None:
     for owner in owners:
         if not owner.trusted:
-            raise Impostor(host, port, owner, owner.pid or _kernel.find_pid(owner.inode))
+            raise Impostor(host, port, owner, process_of(owner))
 
 
 def _packed(host: str) -> bytes:

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from epm_task.runtime.attestation import IPV4_LENGTH, SocketOwner, unmapped
 
@@ -20,6 +20,8 @@ _ANY_IPV4 = bytes(4)
 _ANY_IPV6 = bytes(16)
 #: `TCP_ESTABLISHED` of linux/tcp_states.h, as `tcpi_state` gives it.
 _ESTABLISHED = 1
+#: Why nobody is known to have accepted a connection.
+NOBODY: Final = "no process of this network namespace has accepted the connection"
 
 
 class TcpRow(NamedTuple):

@@ -1,8 +1,8 @@
 """Find the process at the other end of a TCP connection on this machine.
 
 On Linux the kernel names the inode of exactly one connection, and only the open files of the
-candidate processes are compared with it: no scan of all processes, no rights needed. Elsewhere
-psutil lists the candidates' connections (untested here).
+candidate processes are compared with it: no scan of all processes, no rights needed. The table of
+Windows names the process itself. Elsewhere psutil lists the candidates' connections.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
-from epm_task.runtime.attestation import linux as attestation_linux
+from epm_task.runtime.attestation import unmapped
+
+if sys.platform == "win32":
+    from epm_task.runtime.attestation import windows as kernel
+else:
+    from epm_task.runtime.attestation import linux as kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -47,10 +52,13 @@ def peer_pid(
     Raises:
         OSError: The operating system does not say who holds connections.
     """
+    if sys.platform == "win32":
+        found = kernel.holder(_endpoint(peer), _endpoint(local))
+        return found if found in candidates or (found and found in others()) else None
     if sys.platform != "linux":
         found = _by_psutil(local, peer, candidates)
         return found or _by_psutil(local, peer, others())
-    owners = attestation_linux.owners(_endpoint(peer), _endpoint(local))
+    owners = kernel.owners(_endpoint(peer), _endpoint(local))
     if not owners:  # it was closed
         return None
     wanted, seen = f"socket:[{owners[0].inode}]", {} if seen is None else seen
@@ -62,7 +70,7 @@ def peer_pid(
 
 def _endpoint(address: Address) -> Endpoint:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    return socket.inet_pton(family, address[0]), address[1]
+    return unmapped(socket.inet_pton(family, address[0])), address[1]
 
 
 def _holder(wanted: str, candidates: Collection[int], seen: Seen) -> int | None:

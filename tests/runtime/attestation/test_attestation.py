@@ -25,9 +25,8 @@ from epm_task.runtime.attestation.attestation import (
 if sys.platform == "linux":
     from epm_task.runtime.attestation.linux import PROC
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="needs Linux: the other platforms are untested"
-)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux is asked")
+named_holder = pytest.mark.wine_differs("its table names no process that accepts connections")
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0,
     reason="needs root: a listener of a second user is started",
@@ -41,6 +40,7 @@ def own_listener(host: str = "127.0.0.1") -> socket.socket:
     )
 
 
+@named_holder
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_own_listener_and_peer_are_trusted(host: str) -> None:
     """A listener of our own user passes before the connect, its accepted socket afterwards."""
@@ -108,6 +108,7 @@ def test_socket_that_is_not_accepted_is_refused() -> None:
         check_peer(sock)
 
 
+@linux
 def test_own_socket_that_is_not_accepted_is_refused() -> None:
     """Our own listener's queue is no owner either: the rule does not depend on the uid."""
     with (
@@ -157,6 +158,7 @@ def test_wildcard_behind_the_exact_address_cannot_block() -> None:
             check_listener("127.0.0.1", port)
 
 
+@linux
 def test_mapped_address_is_the_ipv4_one() -> None:
     """A client that writes ::ffff:127.0.0.1 meets the same listener."""
     with own_listener() as sock:
@@ -175,6 +177,7 @@ def test_peer_that_has_closed_is_a_lost_connection() -> None:
             check_peer(client)
 
 
+@linux
 def test_without_a_descriptor_nobody_can_tell() -> None:
     """The kernel cannot be asked then: that is no trust."""
     resource = pytest.importorskip("resource")
@@ -196,6 +199,7 @@ def test_without_a_descriptor_nobody_can_tell() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@named_holder
 def test_peer_that_has_half_closed_is_still_owned() -> None:
     """A peer that only shut down its writing side is still held by its process."""
     with (
@@ -208,6 +212,7 @@ def test_peer_that_has_half_closed_is_still_owned() -> None:
         check_peer(client)
 
 
+@named_holder
 def test_port_in_time_wait_is_served_again() -> None:
     """Rows in TIME_WAIT on the same port, uid 0 and inode 0, do not count."""
     with own_listener() as sock:
@@ -265,6 +270,7 @@ def test_unprivileged_task_trusts_root_and_itself_only() -> None:
     assert answer.stdout.splitlines() == ["trusted", "trusted", f"{NOBODY} None"]
 
 
+@linux
 def test_check_costs_less_than_ten_milliseconds() -> None:
     """Both checks together, with 400 sockets around, use the processor for 10 ms at most."""
     with contextlib.ExitStack() as stack:
