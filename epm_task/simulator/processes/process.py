@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from epm_task.simulator.processes.tree import lives, started_at
 
@@ -63,11 +63,11 @@ class TaskProcess:
     """A running process in a group of its own; made by `start`."""
 
     def __init__(
-        self, transport: asyncio.SubprocessTransport, streams: _Streams, marker: str
+        self, transport: asyncio.SubprocessTransport, streams: _Streams, group: platform.Group
     ) -> None:
         self._transport = transport
         self._streams = streams
-        self._marker = marker
+        self._group = group
         #: Whoever was a member once stays one, also when nothing shows it any more.
         self._seen: set[psutil.Process] = set()
         self.pid: Final[int] = transport.get_pid() or 0
@@ -96,9 +96,14 @@ class TaskProcess:
             stdin=asyncio.subprocess.DEVNULL,
             cwd=cwd,
             env={**env, MARKER: run_id},
-            **cast("dict[str, Any]", platform.START_OPTIONS),
+            **platform.start_options(),
         )
-        return cls(transport, streams, f"{MARKER}={run_id}")
+        try:
+            group = platform.Group(transport.get_pid() or 0, MARKER, run_id)
+        except BaseException:
+            transport.close()  # it kills the process
+            raise
+        return cls(transport, streams, group)
 
     @property
     def exit_code(self) -> int | None:
@@ -111,41 +116,33 @@ class TaskProcess:
         return cast("int", self.exit_code)
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM (Windows: CTRL_BREAK) to the whole group."""
-        if self.exit_code is None:
-            platform.ask_group_to_stop(self.pid)
+        """Send SIGTERM to the whole group (Windows: CTRL_BREAK, or kill it without a console)."""
+        self._group.ask_to_stop(alive=self._alive)
 
     def interrupt(self) -> None:
-        """Send the whole group what Ctrl-C is: SIGINT (Windows: CTRL_BREAK)."""
-        if self.exit_code is None:
-            platform.interrupt_group(self.pid)
+        """Send the whole group what Ctrl-C is: SIGINT (Windows: as `ask_to_stop`)."""
+        self._group.interrupt(alive=self._alive)
 
     def kill(self) -> None:
         """Kill the whole group."""
-        if self.exit_code is None:
-            platform.kill_group(self.pid)
+        self._group.kill(alive=self._alive)
 
     async def members(self) -> list[psutil.Process]:
         """Return the living processes of this run, the first one included."""
-        alive = self.exit_code is None
-        found = await asyncio.to_thread(platform.members, self.pid, self._marker, alive=alive)
+        found = await asyncio.to_thread(self._group.members, alive=self._alive)
         self._seen = {*filter(lives, self._seen), *found}
         return list(self._seen)
 
     async def end(self, grace_seconds: float) -> None:
         """End the process and its descendants: ask, wait *grace_seconds*, kill."""
         members = await self.members()  # the children of one that ends lose their parent
-        self.ask_to_stop()
-        for process in members:
-            if process.pid != self.pid:
-                _signal(process, "terminate")
+        others = [process for process in members if process.pid != self.pid]
+        self._group.ask_to_stop(others, alive=self._alive)
         if await self._gone(grace_seconds):
             return
         deadline = time.monotonic() + _KILL_SECONDS
         while time.monotonic() < deadline:
-            self.kill()
-            for process in await self.members():
-                _signal(process, "kill")
+            self._group.kill(await self.members(), alive=self._alive)
             if await self._gone(_FIRST_POLL_SECONDS):
                 return
 
@@ -165,6 +162,11 @@ class TaskProcess:
             self._streams.on_exit = self._transport.close
         else:
             self._transport.close()
+        self._group.close()
+
+    @property
+    def _alive(self) -> bool:
+        return self.exit_code is None
 
     async def _gone(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -175,13 +177,6 @@ class TaskProcess:
             await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 1.5, _LAST_POLL_SECONDS)
         return True
-
-
-def _signal(process: psutil.Process, verb: str) -> None:
-    import psutil  # noqa: PLC0415  # see tree.py
-
-    with contextlib.suppress(psutil.Error):  # it is gone, or not ours to end any more
-        getattr(process, verb)()
 
 
 #: Bytes kept of each stream; the agent must not grow with what a task writes.

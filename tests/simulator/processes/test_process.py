@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
@@ -11,16 +10,19 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from peers.patience import PATIENCE
+from simulator.started_process import python, until_there, with_process
 
 from epm_task.simulator.processes.process import MARKER, TAIL_BYTES, Capture, TaskProcess
 from epm_task.simulator.processes.tree import lives
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 
-pytestmark = pytest.mark.posix("the tasks are POSIX shell scripts")
+posix_sessions = pytest.mark.posix("the process leaves its group or session")
+
+#: What a process has ended with that was killed.
+_KILLED = 137 if os.name == "nt" else -9
 
 #: A process that leaves group or session, with an empty environment; it stays at SIGTERM.
 _SCRUBBED = (
@@ -44,40 +46,6 @@ _DAEMON = (
 )
 
 
-def _with_process(
-    argv: list[str], body: Callable[[TaskProcess], Awaitable[object]], folder: Path
-) -> tuple[Capture, Capture]:
-    """Start *argv*, await *body*, close; return what was captured."""
-
-    async def main() -> tuple[Capture, Capture]:
-        captures = Capture(), Capture()
-        run_id = f"{folder.name}-{os.getpid()}"
-        process = await TaskProcess.start(
-            argv, env=dict(os.environ), cwd=folder, captures=captures, run_id=run_id
-        )
-        try:
-            await body(process)
-        finally:
-            await process.end(0.1)
-            await process.exited()
-            await process.close()
-        assert await process.members() == []
-        return captures
-
-    return asyncio.run(main())
-
-
-def _shell(script: str) -> list[str]:
-    return ["/bin/sh", "-c", script]
-
-
-async def _until_there(path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not await asyncio.to_thread(path.exists):
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        await asyncio.sleep(0.005)
-
-
 def test_outputs_exit_code_and_surroundings(tmp_path: Path) -> None:
     """Both streams are captured; stdin is empty; the folder and the marker are as asked."""
 
@@ -86,49 +54,66 @@ def test_outputs_exit_code_and_surroundings(tmp_path: Path) -> None:
         assert os.getpid() != process.pid
         assert abs(process.started - time.time()) < PATIENCE
 
-    script = f'cat; pwd; echo "${MARKER}" >&2; exit 7'
-    out, err = _with_process(_shell(script), body, tmp_path)
-    assert out.data.decode() == f"{tmp_path}\n"
+    script = (
+        "print(os.getcwd() + sys.stdin.read())\n"
+        f"print(os.environ['{MARKER}'], file=sys.stderr)\n"
+        "sys.exit(7)"
+    )
+    out, err = with_process(python(script), body, tmp_path)
+    assert out.data.decode().splitlines() == [str(tmp_path)]
     assert err.data.decode().startswith(tmp_path.name)
 
 
+@posix_sessions
 def test_process_leads_a_group_of_its_own(tmp_path: Path) -> None:
     """A Ctrl-C at the terminal does not reach it."""
 
     async def body(process: TaskProcess) -> None:
         assert os.getpgid(process.pid) == process.pid == os.getsid(process.pid)
 
-    _with_process(_shell("sleep 30"), body, tmp_path)
+    with_process(["/bin/sleep", "30"], body, tmp_path)
 
 
+@pytest.mark.wine_differs("it sends no CTRL_BREAK")
 def test_end_asks_first(tmp_path: Path) -> None:
-    """A process that listens to SIGTERM chooses its own exit code."""
+    """A process that listens to SIGTERM, or CTRL_BREAK, chooses its own exit code."""
 
     async def body(process: TaskProcess) -> None:
-        await _until_there(tmp_path / "ready")
+        await until_there(tmp_path / "ready")
         started = time.monotonic()
         await process.end(PATIENCE)
         assert await process.exited() == 9
         assert time.monotonic() - started < PATIENCE / 2
 
-    script = "trap 'echo bye; exit 9' TERM; touch ready; while :; do sleep 0.02; done"
-    out, _ = _with_process(_shell(script), body, tmp_path)
-    assert out.data == b"bye\n"
+    script = (
+        "number = getattr(signal, 'SIGBREAK', signal.SIGTERM)\n"
+        "signal.signal(number, lambda *_: (os.write(1, b'bye'), os._exit(9)))\n"
+        "pathlib.Path('ready').touch()\n"
+        "while True: time.sleep(0.02)"
+    )
+    out, _ = with_process(python(script), body, tmp_path)
+    assert out.data == b"bye"
 
 
 def test_end_kills_what_ignores_sigterm(tmp_path: Path) -> None:
     """After the grace the whole group is killed, children that ignore SIGTERM included."""
 
     async def body(process: TaskProcess) -> None:
-        await _until_there(tmp_path / "ready")
+        await until_there(tmp_path / "ready")
         assert len(await process.members()) >= 2
         await process.end(0.2)
-        assert await process.exited() == -9
+        assert await process.exited() == _KILLED
 
-    script = "trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & touch ready; wait; sleep 30"
-    _with_process(_shell(script), body, tmp_path)
+    script = (
+        "signal.signal(getattr(signal, 'SIGBREAK', signal.SIGTERM), signal.SIG_IGN)\n"
+        "if len(sys.argv) == 1: subprocess.Popen([*sys.orig_argv, 'child'])\n"
+        "else: pathlib.Path('ready').touch()\n"
+        "while True: time.sleep(1)"
+    )
+    with_process(python(script), body, tmp_path)
 
 
+@posix_sessions
 @pytest.mark.parametrize("lives_on", ["0", "30"])
 def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str) -> None:
     """A daemon with other parents, another session and closed outputs still belongs to the run."""
@@ -142,9 +127,10 @@ def test_descendant_that_left_the_group_is_found(tmp_path: Path, lives_on: str) 
         await process.end(0.5)
         assert not [daemon for daemon in daemons if lives(daemon)]
 
-    _with_process([sys.executable, "-c", _DAEMON, lives_on], body, tmp_path)
+    with_process([sys.executable, "-c", _DAEMON, lives_on], body, tmp_path)
 
 
+@posix_sessions
 @pytest.mark.parametrize(
     ("leaves", "parent_lives"), [("setpgid", "30"), ("setpgid", "0"), ("setsid", "30")]
 )
@@ -163,7 +149,7 @@ def test_descendant_without_the_marker_is_found(
         assert not [one for one in found if lives(one)]
 
     command = [sys.executable, "-c", _SCRUBBED, leaves, parent_lives]
-    _with_process(command, body, tmp_path)
+    with_process(command, body, tmp_path)
 
 
 def _sleeps(process: psutil.Process) -> bool:
@@ -184,13 +170,18 @@ def test_closed_outputs_are_not_the_end(tmp_path: Path) -> None:
     """A process that closes its outputs runs on, and its exit code counts."""
 
     async def body(process: TaskProcess) -> None:
-        await _until_there(tmp_path / "closed")
+        await until_there(tmp_path / "closed")
         assert process.exit_code is None
         (tmp_path / "go").touch()
         assert await process.exited() == 4
 
-    script = "exec >&- 2>&-; touch closed; while [ ! -e go ]; do sleep 0.02; done; exit 4"
-    _with_process(_shell(script), body, tmp_path)
+    script = (
+        "os.close(1), os.close(2)\n"
+        "pathlib.Path('closed').touch()\n"
+        "while not os.path.exists('go'): time.sleep(0.02)\n"
+        "os._exit(4)"
+    )
+    with_process(python(script), body, tmp_path)
 
 
 def test_gigabyte_of_output_is_counted_not_kept(tmp_path: Path) -> None:
@@ -200,14 +191,15 @@ def test_gigabyte_of_output_is_counted_not_kept(tmp_path: Path) -> None:
         assert await process.exited() == 0
 
     before = psutil.Process().memory_info().rss
-    out, _ = _with_process(_shell("head -c 1073741824 /dev/zero"), body, tmp_path)
+    script = "for _ in range(1024): os.write(1, bytes(1 << 20))"
+    out, _ = with_process(python(script), body, tmp_path)
     assert len(out.data) + out.dropped == 1 << 30
     assert len(out.data) == 1 << 20
     assert psutil.Process().memory_info().rss - before < 64 << 20
 
 
 @pytest.mark.parametrize(
-    ("argv", "error"), [(["/nonexistent/program"], OSError), (["/bin/echo", "a\0b"], ValueError)]
+    ("argv", "error"), [(["/nonexistent/program"], OSError), ([sys.executable, "a\0b"], ValueError)]
 )
 def test_program_that_cannot_start(tmp_path: Path, argv: list[str], error: type[Exception]) -> None:
     """The caller gets the operating system's own error."""
@@ -216,7 +208,7 @@ def test_program_that_cannot_start(tmp_path: Path, argv: list[str], error: type[
         raise AssertionError(process)
 
     with pytest.raises(error):
-        _with_process(argv, body, tmp_path)
+        with_process(argv, body, tmp_path)
 
 
 def test_cap_keeps_the_start_and_counts_the_rest() -> None:
