@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from epm_task.simulator.processes.registry import Launch
-from epm_task.simulator.processes.tree import started_at
+from epm_task.simulator.processes.tree import birth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,6 @@ def connected_process(*, host: str = "127.0.0.1", by_child: bool = False) -> Ite
 
 def launch_of(pid: int, *, job_id: str = "probe", run_id: str = "run1", **topics: Any) -> Launch:
     """Return the launch of a living process."""
-    started = started_at(pid)
-    assert started is not None
-    return Launch(pid, started, run_id, job_id, **topics)
+    born = birth(pid)
+    assert born is not None
+    return Launch(pid, born, run_id, job_id, **topics)

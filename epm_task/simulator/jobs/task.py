@@ -211,7 +211,7 @@ class TaskRunner:
         topics = self._job.get("mqttTopics") or {}
         launch = Launch(
             process.pid,
-            process.started,
+            process.birth,
             self._run_id,
             self._job_id,
             frozenset(topics.get("allowedPublications") or ()),

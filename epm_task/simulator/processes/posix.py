@@ -71,13 +71,18 @@ class Group:
                 process.send_signal(number)
 
     def _member(self, pid: int, *, known: bool) -> psutil.Process | None:
+        try:
+            ours = known or self._pid in {os.getpgid(pid), os.getsid(pid)}
+            ours = ours or self._marker in _environment(pid)
+        except OSError:  # it has ended
+            return None
+        if not ours:
+            return None
         import psutil  # noqa: PLC0415  # see tree.py
 
-        with contextlib.suppress(psutil.Error, OSError):
-            ours = known or self._pid in {os.getpgid(pid), os.getsid(pid)}
-            if ours or self._marker in _environment(pid):
-                process = psutil.Process(pid)
-                return process if lives(process) else None
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            return process if lives(process) else None
         return None
 
 
@@ -89,5 +94,7 @@ def _environment(pid: int) -> list[bytes]:
             return []
     import psutil  # noqa: PLC0415  # see tree.py
 
-    pairs = psutil.Process(pid).environ().items()
-    return [f"{name}={value}".encode() for name, value in pairs]
+    with contextlib.suppress(psutil.Error):
+        pairs = psutil.Process(pid).environ().items()
+        return [f"{name}={value}".encode() for name, value in pairs]
+    return []

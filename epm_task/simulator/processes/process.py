@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Self, cast
 
-from epm_task.simulator.processes.tree import lives, started_at
+from epm_task.simulator.processes.tree import birth, lives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,8 +71,8 @@ class TaskProcess:
         #: Whoever was a member once stays one, also when nothing shows it any more.
         self._seen: set[psutil.Process] = set()
         self.pid: Final[int] = transport.get_pid() or 0
-        #: In Unix seconds; guards the PID against reuse. A process that has ended has no start.
-        self.started: Final = started_at(self.pid) or time.time()
+        #: Guards the PID against reuse; see `tree.birth`.
+        self.birth: Final = birth(self.pid)
 
     @classmethod
     async def start(

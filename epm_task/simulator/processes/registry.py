@@ -30,9 +30,6 @@ ALTERNATIVE_SIGNATURES: Final = "AlternativeSignatures"
 #: See `ProcessRegistry`, and for `signed` `Access`.
 Trust: TypeAlias = Literal["exact", "tree", "signed"]
 
-#: psutil adds the boot time in whole seconds, which the kernel rounds anew after a clock change.
-_START_TOLERANCE_SECONDS: Final = 2.0
-
 #: What helps a caller that is refused.
 _LAUNCH_IT: Final = "let the agent start it: as a job, or with `epm-task run`"
 _NO_FAULT: Final = "switch the fault off"
@@ -44,7 +41,7 @@ class Launch:
     """One process that the agent started."""
 
     pid: int  #: PID of the process.
-    started: float  #: Its start in seconds since the epoch (`psutil.Process.create_time`).
+    birth: float | None  #: What tells it from others with its PID; None when it had ended.
     run_id: str  #: Run to which it belongs.
     job_id: str  #: Job to which the run belongs.
     publications: frozenset[str] = frozenset()  #: Topics on which the job may publish.
@@ -63,7 +60,6 @@ class Verdict:
 @dataclass(slots=True)
 class _Entry:
     launch: Launch
-    birth: float | None
     due: float
     lost: bool = False
 
@@ -90,10 +86,7 @@ class ProcessRegistry:
 
         A later process of the same run replaces the earlier one, as one task follows another.
         """
-        started = process_tree.started_at(launch.pid)
-        same = started is not None and abs(started - launch.started) <= _START_TOLERANCE_SECONDS
-        birth = process_tree.birth(launch.pid) if same else None
-        self._entries[launch.run_id] = _Entry(launch, birth, self._clock() + delay_seconds)
+        self._entries[launch.run_id] = _Entry(launch, self._clock() + delay_seconds)
 
     def lose(self, run_id: str) -> None:
         """Forget the registration while the process lives on: a fault for tests."""
@@ -138,7 +131,7 @@ class ProcessRegistry:
     def _judge_entry(self, entry: _Entry) -> Verdict:
         launch = entry.launch
         who = f"process {launch.pid} of job {launch.job_id}"
-        if entry.birth is None or process_tree.birth(launch.pid) != entry.birth:
+        if launch.birth is None or process_tree.birth(launch.pid) != launch.birth:
             why = f"{who} has ended, and its PID is used by another process or by none"
             return Verdict(None, why)
         if entry.lost:

@@ -1,4 +1,4 @@
-"""Find the start, the parent and the living descendants of a process.
+"""Find the birth, the parent and the living descendants of a process.
 
 Linux reads `/proc` directly, because psutil's objects cost more than the whole lookup may take;
 other systems ask psutil (untested here). A process whose parent has ended is not found.
@@ -29,16 +29,6 @@ _PROC: Final = Path("/proc")
 _DEEPEST: Final = 64
 
 
-def started_at(pid: int) -> float | None:
-    """Return when the process started, in seconds since the epoch, or None when it is gone."""
-    import psutil  # noqa: PLC0415  # see above
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
-
-
 def lives(process: psutil.Process) -> bool:
     """Return whether the process runs; one that has ended may wait for its parent to look."""
     import psutil  # noqa: PLC0415  # see above
@@ -55,7 +45,12 @@ def birth(pid: int) -> float | None:
     On Linux it is counted from the boot, so that a step of the wall clock does not change it.
     """
     if sys.platform != "linux":
-        return started_at(pid)
+        import psutil  # noqa: PLC0415  # see above
+
+        try:
+            return float(psutil.Process(pid).create_time())
+        except psutil.Error:
+            return None
     fields = _stat(pid)
     return float(fields[_START]) if fields else None
 

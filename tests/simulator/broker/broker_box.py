@@ -52,7 +52,7 @@ def rule(  # noqa: PLR0913 - the fields of an admission
     """Return what one client may do; None is everything, and no run the admin certificate."""
     launch = run_id and Launch(
         pid=os.getpid(),
-        started=0.0,
+        birth=None,
         run_id=run_id,
         job_id=job_id or "",
         publications=_Everything() if publications is None else frozenset(publications),

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -51,19 +50,11 @@ def test_a_birth_is_stable_and_belongs_to_one_process() -> None:
     assert process_tree.birth(os.getpid()) == birth
 
 
-def test_a_start_is_a_time_of_day() -> None:
-    """The start is in seconds since the epoch."""
-    started = process_tree.started_at(os.getpid())
-    assert started is not None
-    assert time.time() - 3600 < started <= time.time() + 2
-
-
 def test_a_process_that_has_ended_has_neither_birth_nor_parent() -> None:
     """A PID without a process gives None, not an error."""
     process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     process.wait()
     assert process_tree.birth(process.pid) is None
-    assert process_tree.started_at(process.pid) is None
     assert process_tree.parent(process.pid) is None
     assert process_tree.ancestor_among(process.pid, {os.getpid()}) is None
 
