@@ -56,7 +56,7 @@ LIBRARIES = {
     "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_core", "pydantic_settings"},
     "job": {"pydantic", "cronsim"},
     "admin": {"httpx", "cryptography", "pydantic", "psutil", "paho"},
-    "simulator": {"aiohttp", "cryptography", "cronsim", "psutil", "paho", "multidict", "yarl"},
+    "simulator": {"h11", "cryptography", "cronsim", "psutil", "paho"},
 }
 #: A file has one concept, and none of these is one.
 NAMES_WITHOUT_A_CONCEPT = {

@@ -181,7 +181,7 @@ def test_plugin_is_cheap(tester: pytest.Pytester) -> None:
     import sys
 
     def test_nothing():
-        heavy = {"aiohttp", "cryptography", "paho", "httpx", "pydantic"}
+        heavy = {"h11", "cryptography", "paho", "httpx", "pydantic"}
         assert not heavy & set(sys.modules)
         assert not [name for name in sys.modules if name.startswith("epm_task.simulator")]
     """
@@ -192,8 +192,8 @@ def test_without_the_packages_of_the_simulator_the_test_is_skipped(
     tester: pytest.Pytester,
 ) -> None:
     """The line says what to install; tests that need no agent run."""
-    (tester.path / "installed" / "aiohttp.py").write_text(
-        "raise ModuleNotFoundError('gone', name='aiohttp')"
+    (tester.path / "installed" / "h11.py").write_text(
+        "raise ModuleNotFoundError('gone', name='h11')"
     )
     text = """
     def test_agent(agent):
@@ -207,5 +207,5 @@ def test_without_the_packages_of_the_simulator_the_test_is_skipped(
     """
     ended = run(tester, text, "-rs")
     ended.assert_outcomes(passed=1, skipped=2)
-    line = '*the package aiohttp is not installed; pip install "epm-task?tools?"'
+    line = '*the package h11 is not installed; pip install "epm-task?tools?"'
     ended.stdout.fnmatch_lines([line])

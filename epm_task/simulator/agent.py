@@ -201,7 +201,7 @@ class LocalAgent:
             port=https_port,
             http_port=http_port,
             faults=self.faults,
-            middlewares=[self._recorder.middleware] if self._recorder else [],
+            around=[self._recorder.exchange] if self._recorder else [],
         )
         await self.api.start()
         self._stack.push_async_callback(self.api.stop)

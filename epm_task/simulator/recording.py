@@ -26,20 +26,19 @@ from epm_task.contract.fields import anything, check_fields, choice, number, tex
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.contract.names import BROKER_HOST, BROKER_PORT, PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
 from epm_task.contract.secrets import MASK, is_secret_name, mask_text
-from epm_task.simulator.api import web
-from epm_task.simulator.api.answers import absent, answer, body_of
+from epm_task.simulator.api.answers import absent
 from epm_task.simulator.broker import Message
 from epm_task.simulator.start_error import UnusableFile
 from epm_task.simulator.trace import LineFile
+from epm_task.simulator.web.exchange import json_response
+from epm_task.simulator.web.routes import ANY, Route
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aiohttp.typedefs import Handler, Middleware
-    from aiohttp.web import Request, Response, StreamResponse
-
     from epm_task.simulator.broker import Broker
     from epm_task.simulator.trace import Trace
+    from epm_task.simulator.web.exchange import Handler, Request, Response
 
 
 _AT: Final = number(0, 366 * 86_400)
@@ -83,19 +82,13 @@ class Recorder:
         """End the recording."""
         self._file.close()
 
-    @property
-    def middleware(self) -> Middleware:
-        """What the API runs around each request."""
-
-        @web.middleware
-        async def _record(request: Request, handler: Handler) -> StreamResponse:
-            response = await handler(request)
-            body = _masked_body(request.path, body_of(response))
-            status = response.status
-            self._write("api", method=request.method, path=request.path, status=status, body=body)
-            return response
-
-        return _record
+    async def exchange(self, request: Request, handler: Handler) -> Response:
+        """Serve a request, and write it with its answer."""
+        response = await handler(request)
+        body = _masked_body(request.path, response.body)
+        status = response.status
+        self._write("api", method=request.method, path=request.path, status=status, body=body)
+        return response
 
     def message(self, message: Message) -> None:
         """Write one message that the broker let through."""
@@ -158,9 +151,9 @@ class Replay:
         for line in _read(path):
             self._take(line)
 
-    def endpoints(self) -> list[web.AbstractRouteDef]:
+    def endpoints(self) -> list[Route]:
         """Return the route of whatever is asked about plugin settings."""
-        return [web.route("*", PLUGIN_SETTINGS_PATH + "/{name:.+}", self.answer)]
+        return [Route(ANY, PLUGIN_SETTINGS_PATH + "/{name...}", self.answer)]
 
     def stop(self) -> None:
         """Send no further message."""
@@ -174,7 +167,7 @@ class Replay:
         if not answers:
             raise absent(f"{request.method} {request.path} is not in the recording")
         line = answers.popleft() if len(answers) > 1 else answers[0]
-        return answer(self._live(request.path, line.get("body")), status=line["status"])
+        return json_response(self._live(request.path, line.get("body")), line["status"])
 
     def _take(self, line: dict[str, Any]) -> None:
         path = line.get("path", "")

@@ -113,7 +113,7 @@ def test_version_and_help_load_no_verb() -> None:
         "epm_task.cli.main",
         "epm_task.cli.verbs",
     }
-    heavy = {"aiohttp", "asyncio", "cryptography", "httpx", "psutil", "pydantic", "rich"}
+    heavy = {"asyncio", "cryptography", "httpx", "psutil", "pydantic", "rich"}
     assert helped & heavy == set()
 
 
@@ -126,10 +126,10 @@ def test_version_and_help_load_no_verb() -> None:
     ids=["run", "agent"],
 )
 def test_agent_in_a_box_loads_no_client(words: list[str]) -> None:
-    """The agent needs the server of aiohttp; Typer checks no plain value by means of pydantic."""
+    """The agent has a server; Typer checks no plain value by means of pydantic."""
     found = modules(*words)
-    assert {"aiohttp.web", "epm_task.simulator.agent"} <= found
-    unused = {"aiohttp.client", "httpx", "psutil", "pydantic", "rich", "structlog"}
+    assert {"h11", "epm_task.simulator.agent"} <= found
+    unused = {"httpx", "psutil", "pydantic", "rich", "structlog"}
     assert not found & unused
     ours = ("epm_task.admin", "epm_task.freeze", "epm_task.job.rules", "epm_task.simulator.console")
     assert not {name for name in found if name.startswith(ours)}

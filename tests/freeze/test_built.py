@@ -29,7 +29,7 @@ pytestmark = [
 
 #: What a program for an endpoint must never hold.
 TOOLS = (
-    *("typer", "click", "rich", "pygments", "aiohttp", "pytest", "_pytest", "cryptography"),
+    *("typer", "click", "rich", "pygments", "pytest", "_pytest", "cryptography"),
     *("setuptools", "pkg_resources", "hypothesis", "mypy", "cyclonedx", "PyInstaller", "psutil"),
     *("httpcore", "h11", "anyio", "certifi", "socks", "unittest", "tkinter"),
     *("epm_task.cli", "epm_task.simulator", "epm_task.freeze", "epm_task.job", "epm_task.admin"),
@@ -97,7 +97,7 @@ def test_it_holds_the_runtime_and_no_tool(name: str, request: pytest.FixtureRequ
     assert "asyncio" not in inside or name == "scanner"
     libraries = set(json.loads((place / "manifest.json").read_text("utf-8"))["libraries"])
     assert {"epm-task", "httpx", "paho-mqtt"} <= libraries
-    assert libraries & {"rich", "typer", "aiohttp", "anyio"} == set()
+    assert libraries & {"rich", "typer", "h11", "anyio"} == set()
 
 
 def test_it_is_small(hello: Path) -> None:

@@ -12,7 +12,7 @@ from peers.task_process import agent_with, run_task
 
 #: Loaded by no task, whatever it asks for.
 NEVER = {
-    *("typer", "click", "rich", "pygments", "aiohttp", "cryptography", "cronsim", "psutil"),
+    *("typer", "click", "rich", "pygments", "cryptography", "cronsim", "psutil"),
     *("pytest", "cookiecutter", "PyInstaller", "multiprocessing", "unittest"),
     *("epm_task.simulator", "epm_task.admin", "epm_task.cli", "epm_task.job", "epm_task.testing"),
     *("epm_task.pytest_plugin",),
@@ -65,7 +65,7 @@ def test_settings_model_loads_pydantic() -> None:
     """Who asks for typed settings gets pydantic, and still none of the others."""
     found = _modules_of("typed_modules.py")
     assert {"pydantic", "pydantic_settings"} <= found
-    assert not found & {"typer", "click", "rich", "aiohttp", "cryptography", "httpcore", "certifi"}
+    assert not found & {"typer", "click", "rich", "cryptography", "httpcore", "certifi"}
     assert not {name for name in NEVER if name.startswith("epm_task.")} & found
     assert not found & {"asyncio", "concurrent.futures", "dotenv", "gettext", "structlog"}
     assert len(found) <= MOST_TYPED_MODULES

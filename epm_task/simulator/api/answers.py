@@ -6,23 +6,16 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-from aiohttp.client_exceptions import ClientError
-
 from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.simulator.web.exchange import BodyLost, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiohttp.web import Request, StreamResponse
+    from epm_task.simulator.web.exchange import Request, Response
 
 #: The media types that ASP.NET reads as JSON.
 _JSON: Final = re.compile(r"(application|text)/json|application/[\w.-]+\+json")
-
-
-def answer(payload: object, *, status: int = HTTPStatus.OK) -> web.Response:
-    """Return *payload* as a JSON answer."""
-    return web.json_response(payload, status=status)
 
 
 class Refusal(Exception):
@@ -44,12 +37,12 @@ class Refusal(Exception):
         self._errors = errors
         self._headers = headers
 
-    def response(self) -> web.Response:
+    def response(self) -> Response:
         """Return the answer; its `error` is the standard phrase of the status, never the reason."""
         payload: dict[str, object] = {"error": self.status.phrase}
         if self._errors is not None:
             payload["errors"] = list(self._errors)
-        return web.json_response(payload, status=self.status, headers=self._headers)
+        return json_response(payload, self.status, self._headers)
 
 
 def invalid(errors: Sequence[str]) -> Refusal:
@@ -62,25 +55,19 @@ def absent(reason: str) -> Refusal:
     return Refusal(HTTPStatus.NOT_FOUND, reason)
 
 
-def body_of(response: StreamResponse) -> bytes:
-    """Return the body of an answer that is ready; one that is already being sent has none."""
-    body = response.body if isinstance(response, web.Response) else b""
-    return bytes(body) if isinstance(body, bytes | bytearray) else b""
-
-
 async def read_object(request: Request, *, optional: bool = False) -> dict[str, Any]:
     """Return the JSON object of a request's body; *optional* takes an empty body for an empty one.
 
     Raises:
         Refusal: 400 not a JSON object, 415 not declared as JSON.
-        HTTPRequestEntityTooLarge: The body has more bytes than the server takes.
+        HttpError: 413: The body has more bytes than the server takes.
     """
     data = b""
-    if request.can_read_body:
+    if request.has_body:
         _check_declaration(request)
         try:
             data = await request.read()
-        except (ClientError, ConnectionError, web.RequestPayloadError) as error:
+        except BodyLost as error:
             why = f"the body did not arrive: {error}"
             raise Refusal(HTTPStatus.BAD_REQUEST, why) from error
     if not data.strip():
@@ -96,6 +83,6 @@ async def read_object(request: Request, *, optional: bool = False) -> dict[str, 
 def _check_declaration(request: Request) -> None:
     if request.headers.get("Content-Encoding", "identity").casefold() != "identity":
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not read")
-    if not _JSON.fullmatch(request.content_type.casefold()):
-        why = f"the body is declared as {request.content_type}, not as application/json"
+    if not _JSON.fullmatch(request.media_type):
+        why = f"the body is declared as {request.media_type}, not as application/json"
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, why)

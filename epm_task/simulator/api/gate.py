@@ -7,31 +7,27 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from epm_task.simulator.api.answers import Refusal
 from epm_task.simulator.faults.effects import drip, wrong_answer
 from epm_task.simulator.processes.registry import Caller
 from epm_task.simulator.start_error import StartError
+from epm_task.simulator.web.exchange import HttpError
 
 if TYPE_CHECKING:
-    from aiohttp.typedefs import Handler, Middleware
-    from aiohttp.web import Request, StreamResponse
-
     from epm_task.simulator.faults.faults import Faults
     from epm_task.simulator.processes.registry import Access
     from epm_task.simulator.trace import Trace
+    from epm_task.simulator.web.exchange import Around, Handler, Request, Response
 
 
-def gate(access: Access, trace: Trace, faults: Faults) -> Middleware:
-    """Return the middleware that decides about each request and writes the trace.
+def gate(access: Access, trace: Trace, faults: Faults) -> Around:
+    """Return what decides about each request and writes the trace.
 
     The caller is identified anew for every request, so a kept-alive connection turns from 403 to
     200 at the registration of its process.
     """
 
-    @web.middleware
-    async def _decide(request: Request, handler: Handler) -> StreamResponse:
+    async def _decide(request: Request, handler: Handler) -> Response:
         started = time.perf_counter()
         fault = faults.next_api_fault(request.method, request.path)
         response = await wrong_answer(fault, request) if fault else None
@@ -57,7 +53,7 @@ def gate(access: Access, trace: Trace, faults: Faults) -> Middleware:
         denied = response.status == HTTPStatus.FORBIDDEN
         trace.add("api", "answered", what, denied=denied, reason=reason, **facts)
         if fault and fault.what == "drip":
-            return await drip(response, request, seconds=fault.value)
+            return drip(response, seconds=fault.value)
         return response
 
     return _decide
@@ -67,21 +63,15 @@ _ANYONE = Caller(launch=None, admin=False, reason="", pid=None)
 
 
 def _identify(access: Access, request: Request) -> Caller:
-    transport = request.transport
-    if transport is None:
-        return Caller(launch=None, admin=False, reason="the client has gone", pid=None)
-    local = transport.get_extra_info("sockname")[:2]
-    peer = transport.get_extra_info("peername")[:2]
-    return access.identify(local, peer, transport.get_extra_info("peercert"))
+    client = request.client
+    return access.identify(client.local, client.address, client.certificate)
 
 
-async def _serve(request: Request, handler: Handler) -> StreamResponse:
+async def _serve(request: Request, handler: Handler) -> Response:
     try:
         return await handler(request)
-    except web.HTTPException as error:
-        allow = error.headers.get("Allow")
-        headers = {"Allow": allow} if allow else None
-        raise Refusal(HTTPStatus(error.status), error.reason, headers=headers) from error
+    except HttpError as error:
+        raise Refusal(error.status, str(error), headers=error.headers) from error
     except (OSError, StartError) as error:
         # A file of the agent could not be read or written, so nothing was changed.
         raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
@@ -128,10 +118,9 @@ _PREFIXES = {
 def tier_of(request: Request) -> Tier:
     """Return the tier of a request's path, also of one that leads nowhere.
 
-    What the router matched decides, so that no spelling of a path gets past its tier.
+    What the route matched decides, so that no spelling of a path gets past its tier.
     """
-    resource = request.match_info.route.resource
-    path = (resource.canonical if resource is not None else request.path).casefold()
+    path = (request.route or request.path).casefold()
     return next(
         (tier for prefix, tier in _PREFIXES.items() if path.startswith(prefix)), Tier.PUBLIC
     )

@@ -10,17 +10,17 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from epm_task.simulator.api.answers import absent, answer, invalid, read_object
+from epm_task.simulator.api.answers import absent, invalid, read_object
 from epm_task.simulator.jobs.store import UnknownJob
+from epm_task.simulator.web.exchange import json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp.web import Request, Response
-
     from epm_task.simulator.jobs.store import Job, JobStore
     from epm_task.simulator.jobs.validator import Validation
     from epm_task.simulator.trace import Trace
+    from epm_task.simulator.web.exchange import Request, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class JobsApi:
         """Answer `{"jobs", "count", "message"}`."""
         jobs = self.store.all()
         message = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
-        return answer({"jobs": jobs, "count": len(jobs), "message": message})
+        return json_response({"jobs": jobs, "count": len(jobs), "message": message})
 
     async def read_one(self, request: Request) -> Response:
         """Answer the job document as it came."""
-        return answer(self._job(request))
+        return json_response(self._job(request))
 
     async def save(self, request: Request) -> Response:
         """Create or update the job that the body's `id` names; the answer is that of `replace`."""
@@ -61,14 +61,14 @@ class JobsApi:
         job_id = self._job(request)["id"]
         await asyncio.to_thread(self.store.delete, job_id)
         self.trace.add("job", "deleted", f"job {job_id} was deleted by the API", job_id=job_id)
-        return answer({"message": f"Job {job_id} deleted", "jobId": job_id})
+        return json_response({"message": f"Job {job_id} deleted", "jobId": job_id})
 
     async def check(self, request: Request) -> Response:
         """Answer `{"valid", "errors", "warnings", "jobId"}`, and save nothing."""
         job = await read_object(request)
         found = await asyncio.to_thread(self.validate, job)
         verdict = {"valid": found.valid, "errors": found.errors, "warnings": found.warnings}
-        return answer({**verdict, "jobId": job.get("id")})
+        return json_response({**verdict, "jobId": job.get("id")})
 
     async def reload(self, _: Request) -> Response:
         """Read `Jobs/` anew; the answer is `{"message", "count", "errors"}`.
@@ -82,7 +82,7 @@ class JobsApi:
         count = len(self.store.all())
         self.trace.add("job", "loaded", f"{count} jobs were loaded from disk", count=count)
         errors = [{"file": p.path.name, "line": p.line, "reason": p.why} for p in problems]
-        return answer({"message": f"{count} jobs loaded", "count": count, "errors": errors})
+        return json_response({"message": f"{count} jobs loaded", "count": count, "errors": errors})
 
     async def trigger(self, request: Request) -> Response:
         """Start a run with the body as event context; the answer is that of `run`."""
@@ -102,12 +102,12 @@ class JobsApi:
         done = "created" if new else "updated"
         self.trace.add("job", "saved", f"job {job_id} was {done} by the API", job_id=job_id)
         message = f"Job {job_id} {done}"
-        return answer({"message": message, "jobId": job_id, "warnings": found.warnings})
+        return json_response({"message": message, "jobId": job_id, "warnings": found.warnings})
 
     def _start(self, job: Job, trigger: str, context: dict[str, object]) -> Response:
         run_id = self.start_run(job, trigger=trigger, context=context)
         message = f"Job {job['id']} started"
-        return answer({"message": message, "jobId": job["id"], "runId": run_id})
+        return json_response({"message": message, "jobId": job["id"], "runId": run_id})
 
     def _enabled(self, request: Request) -> Job:
         job = self._job(request)
@@ -116,7 +116,7 @@ class JobsApi:
         return job
 
     def _job(self, request: Request) -> Job:
-        job_id = request.match_info["job_id"]
+        job_id = request.names["job_id"]
         try:
             return self.store.get(job_id)
         except UnknownJob as error:

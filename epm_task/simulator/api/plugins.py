@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.simulator.api.answers import absent, answer
+from epm_task.simulator.api.answers import absent
 from epm_task.simulator.settings import UnknownPlugin
+from epm_task.simulator.web.exchange import json_response
 
 if TYPE_CHECKING:
-    from aiohttp.web import Request, Response
-
     from epm_task.simulator.keeper_logger import KeeperLogger
     from epm_task.simulator.settings import SettingsStore
     from epm_task.simulator.trace import Action, Trace
+    from epm_task.simulator.web.exchange import Request, Response
 
 
 class PluginsApi:
@@ -50,7 +50,7 @@ class PluginsApi:
         """Answer `{"plugins", "count", "message"}`, as the list of jobs does."""
         plugins = [await self._described(name) for name in self.names()]
         message = f"{len(plugins)} plugin{'' if len(plugins) == 1 else 's'}"
-        return answer({"plugins": plugins, "count": len(plugins), "message": message})
+        return json_response({"plugins": plugins, "count": len(plugins), "message": message})
 
     async def start(self, request: Request) -> Response:
         """Start a plugin; one that runs goes on. The answer is `{"message", "pluginName"}`."""
@@ -81,10 +81,10 @@ class PluginsApi:
         message = f"Plugin {plugin} {done}"
         action: Action = "stopped" if plugin in self._stopped else "started"
         self._trace.add("plugin", action, f"plugin {plugin} was {done} by the API", plugin=plugin)
-        return answer({"message": message, "pluginName": plugin})
+        return json_response({"message": message, "pluginName": plugin})
 
     async def _plugin(self, request: Request) -> str:
-        plugin = request.match_info["plugin"]
+        plugin = request.names["plugin"]
         if plugin == SYSTEM_PLUGIN:
             raise absent(f"{plugin} is the service itself, and none of its plugins")
         await self._settings(plugin)

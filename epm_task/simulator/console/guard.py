@@ -14,15 +14,13 @@ from hmac import compare_digest
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from epm_task.errors import EpmTaskError, sentence
+from epm_task.simulator.web.exchange import HttpError, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp.typedefs import Handler
-    from aiohttp.web import Request, StreamResponse
+    from epm_task.simulator.web.exchange import Handler, Request
 
 #: 192 bits each.
 _TOKEN_BYTES: Final = 24
@@ -84,9 +82,16 @@ class Guard:
         """What lets the next browser in."""
         return f"http://127.0.0.1:{self._port}{self.path}?token={self._unused}"
 
-    @web.middleware
-    async def check(self, request: Request, handler: Handler) -> StreamResponse:
-        """Serve a request of a browser that was let in, let one in, or refuse."""
+    async def check(self, request: Request, handler: Handler) -> Response:
+        """Serve a request of a browser that was let in, let one in, or refuse.
+
+        Each answer gets the headers that keep browsers from doing more than they should.
+        """
+        response = await self._decide(request, handler)
+        response.headers.update(HEADERS)
+        return response
+
+    async def _decide(self, request: Request, handler: Handler) -> Response:
         try:
             self._check_origin(request)
             if request.path == self.path and (token := request.query.get("token")) is not None:
@@ -98,53 +103,48 @@ class Guard:
         except EpmTaskError as error:
             status = error.status if isinstance(error, Refused) else HTTPStatus.BAD_REQUEST
             answer = {"error": sentence(error.what, error.why), "fix": error.fix or None}
-            return web.json_response(answer, status=status)
-        except web.HTTPException as error:
-            phrase = HTTPStatus(error.status).phrase
-            return web.json_response({"error": phrase, "fix": None}, status=error.status)
-
-    async def seal(self, _: Request, response: StreamResponse) -> None:
-        """Give an answer the headers that keep browsers from doing more than they should."""
-        response.headers.update(HEADERS)
+            return json_response(answer, status)
+        except HttpError as error:
+            return json_response({"error": str(error), "fix": None}, error.status, error.headers)
 
     def _check_origin(self, request: Request) -> None:
         hosts = (f"127.0.0.1:{self._port}", f"localhost:{self._port}")
-        host, origin = request.headers.getall("Host", []), request.headers.get("Origin")
+        host, origin = request.headers.all("Host"), request.headers.all("Origin")
         if len(host) != 1 or host[0] not in hosts:
             raise Refused("the request names another host", "use the address that was printed")
-        if origin not in (None, f"http://{host[0]}"):
+        if origin not in ([], [f"http://{host[0]}"]):
             raise Refused("the request comes from another page", "use the console's own page")
         if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
             raise Refused("another page led here", "open the address that was printed by hand")
 
     def _check_cookie(self, request: Request) -> None:
-        given = request.cookies.get(self._cookie, "")
+        given = request.cookie(self._cookie)
         if not _same(given, self._session):
             raise Refused("this browser was not let in", "open the address that was printed")
 
     def _check_post(self, request: Request) -> None:
-        given = request.headers.get(TOKEN_HEADER, "")
+        given = request.headers.get(TOKEN_HEADER)
         if "Origin" not in request.headers:
             raise Refused("the request does not say from which page it comes", "send Origin")
         if not _same(given, self.post_token):
             raise Refused(f"{TOKEN_HEADER} is missing or wrong", "load the page again")
 
-    def _let_in(self, request: Request, token: str) -> StreamResponse:
+    def _let_in(self, request: Request, token: str) -> Response:
         if _same(token, self._unused):
             self._used.append(self._unused)
             self._unused = secrets.token_urlsafe(_TOKEN_BYTES)
-            response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": self.path})
-            response.set_cookie(
-                self._cookie, self._session, path=self.path, httponly=True, samesite="Strict"
-            )
-            return response
+            attributes = f"Path={self.path}; HttpOnly; SameSite=Strict"
+            cookie = f"{self._cookie}={self._session}; {attributes}"
+            headers = {"Location": self.path, "Set-Cookie": cookie}
+            return Response(HTTPStatus.SEE_OTHER, headers=headers)
         if self._has_session(request):  # the same browser, once more
-            return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": self.path})
+            return Response(HTTPStatus.SEE_OTHER, headers={"Location": self.path})
         now = time.monotonic()
         if self.on_address and token in self._used and now - self._printed >= _PRINT_SECONDS:
             self._printed = now
             self.on_address(self.address)
-        return web.Response(text=_USED, status=HTTPStatus.FORBIDDEN)
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        return Response(HTTPStatus.FORBIDDEN, _USED.encode(), headers)
 
     def _has_session(self, request: Request) -> bool:
         try:

@@ -7,22 +7,20 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-from aiohttp.client_exceptions import ClientError
-
 from epm_task.contract.json_text import BadJson, parse_object
-from epm_task.simulator.api.server import traced_logger
 from epm_task.simulator.console.guard import Guard, Refused
 from epm_task.simulator.console.observer import Observer
 from epm_task.simulator.jobs.store import UnknownJob
 from epm_task.simulator.start_error import listen
+from epm_task.simulator.web.exchange import BodyLost, HttpError, Response
+from epm_task.simulator.web.routes import Route, routed
+from epm_task.simulator.web.server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp.web import Request, Response
-
     from epm_task.simulator.console.documents import Sources
+    from epm_task.simulator.web.exchange import Request
 
 _PAGE: Final = Path(__file__).parent / "page"
 _TYPES: Final = {
@@ -34,9 +32,6 @@ _TYPES: Final = {
 
 #: Of a request's body; more is 413.
 _BODY_BYTES: Final = 64 << 10
-
-#: For streams that are told the end.
-_STOP_SECONDS: Final = 1.0
 
 
 class Console:
@@ -73,58 +68,53 @@ class Console:
         """
         listening = listen("127.0.0.1", port)
         self._guard.bind(listening.getsockname()[1])
-        app = web.Application(middlewares=[self._guard.check], client_max_size=_BODY_BYTES)
-        app.on_response_prepare.append(self._guard.seal)
-        app.add_routes(self._routes())
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=traced_logger(self._sources.trace),
-            shutdown_timeout=_STOP_SECONDS,
+        self._server = HttpServer(
+            listening,
+            routed(self._routes(), self._guard.check),
+            trace=self._sources.trace,
+            body_bytes=_BODY_BYTES,
         )
-        await self._runner.setup()
-        await web.SockSite(self._runner, listening).start()
         self.observer.start()
 
     async def stop(self) -> None:
         """Tell the pages that the agent stops, and serve no longer."""
         self.observer.stop()
-        await self._runner.cleanup()
+        await self._server.stop()
 
-    def _routes(self) -> list[web.RouteDef]:
+    def _routes(self) -> list[Route]:
         base = self._guard.path
         api = f"{base}console/api/"
         return [
-            web.get(base, self._page),
-            web.get(f"{base}{{name}}", self._page),
-            web.get(f"{api}state", self._state, allow_head=False),
-            web.get(f"{api}events", self._events, allow_head=False),
-            web.get(f"{api}settings", self._settings, allow_head=False),
-            web.get(f"{api}runs/{{run_id}}", self._run, allow_head=False),
-            web.post(f"{api}jobs/{{job_id}}/trigger", self._trigger),
-            web.post(f"{api}jobs/{{job_id}}/enabled", self._enable),
-            web.post(f"{api}faults", self._add_fault),
-            web.post(f"{api}faults/{{number}}", self._switch_fault),
+            Route("GET, HEAD", base, self._page),
+            Route("GET, HEAD", f"{base}{{name}}", self._page),
+            Route("GET", f"{api}state", self._state),
+            Route("GET", f"{api}events", self._events),
+            Route("GET", f"{api}settings", self._settings),
+            Route("GET", f"{api}runs/{{run_id}}", self._run),
+            Route("POST", f"{api}jobs/{{job_id}}/trigger", self._trigger),
+            Route("POST", f"{api}jobs/{{job_id}}/enabled", self._enable),
+            Route("POST", f"{api}faults", self._add_fault),
+            Route("POST", f"{api}faults/{{number}}", self._switch_fault),
         ]
 
-    async def _page(self, request: Request) -> web.FileResponse:
-        name = request.match_info.get("name", "index.html")
+    async def _page(self, request: Request) -> Response:
+        name = request.names.get("name", "index.html")
         if name not in _TYPES:
-            raise web.HTTPNotFound
+            raise HttpError(HTTPStatus.NOT_FOUND)
         headers = {"Content-Type": f"{_TYPES[name]}; charset=utf-8"}
-        return web.FileResponse(_PAGE / name, headers=headers)
+        return Response(body=await asyncio.to_thread((_PAGE / name).read_bytes), headers=headers)
 
     async def _state(self, _: Request) -> Response:
         return self._answer({"csrf": self._guard.post_token, **self.observer.state()})
 
-    async def _events(self, request: Request) -> web.StreamResponse:
-        return await self.observer.stream.serve(request)
+    async def _events(self, request: Request) -> Response:
+        return self.observer.stream.serve(request)
 
     async def _settings(self, _: Request) -> Response:
         return self._answer(await asyncio.to_thread(self.observer.settings))
 
     async def _run(self, request: Request) -> Response:
-        found = self.observer.run(request.match_info["run_id"])
+        found = self.observer.run(request.names["run_id"])
         if found is None:
             raise Refused(
                 "this run is not known, or too old", "see `epm-task runs`", HTTPStatus.NOT_FOUND
@@ -155,7 +145,7 @@ class Console:
         return self._answer(self.observer.faults())
 
     async def _switch_fault(self, request: Request) -> Response:
-        on, number = _flag(await _body(request), "on"), request.match_info["number"]
+        on, number = _flag(await _body(request), "on"), request.names["number"]
         rules = self._sources.faults.rules()
         if not (number.isascii() and number.isdecimal()) or int(number) >= len(rules):
             raise Refused("this fault is not known", "load the page again", HTTPStatus.NOT_FOUND)
@@ -164,18 +154,18 @@ class Console:
 
     def _job(self, request: Request) -> dict[str, Any]:
         try:
-            return self._sources.jobs.get(request.match_info["job_id"])
+            return self._sources.jobs.get(request.names["job_id"])
         except UnknownJob as error:
             raise Refused(error.what, error.fix, HTTPStatus.NOT_FOUND) from error
 
     def _answer(self, content: object) -> Response:
         body = self.observer.stream.written(content)
-        return web.Response(body=body, content_type="application/json")
+        return Response(body=body, headers={"Content-Type": "application/json"})
 
 
 async def _body(request: Request) -> dict[str, Any]:
     """Return the JSON object of a request's body."""
-    if request.content_type != "application/json":
+    if request.media_type != "application/json":
         raise Refused(
             "the body is not declared as JSON",
             "send Content-Type: application/json",
@@ -183,7 +173,7 @@ async def _body(request: Request) -> dict[str, Any]:
         )
     try:
         return parse_object(await request.read())
-    except (BadJson, ClientError, web.RequestPayloadError) as error:
+    except (BadJson, BodyLost) as error:
         raise Refused(f"the body cannot be read: {error}", "", HTTPStatus.BAD_REQUEST) from error
 
 

@@ -12,12 +12,13 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiohttp import web
+from epm_task.simulator.web.exchange import Response
 
 if TYPE_CHECKING:
-    from aiohttp.web import Request
+    from collections.abc import AsyncGenerator
 
     from epm_task.runtime.log.encoder import Secrets
+    from epm_task.simulator.web.exchange import Request
 
 #: What is kept for pages that come back; the bytes are those of 250 of the largest records.
 MOST_EVENTS: Final = 10_000
@@ -120,28 +121,26 @@ class EventStream:
             self._timer.cancel()
         self._wake()
 
-    async def serve(self, request: Request) -> web.StreamResponse:
-        """Send events to one page until it leaves or the agent stops."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        position = _position(request)
-        try:
-            while True:
-                news = self._news
-                part, position = self._part(position)
-                if part:
-                    await response.write(part)
-                    continue
-                if self._ended:
-                    break
-                try:
-                    async with asyncio.timeout(_PING_SECONDS):
-                        await news.wait()
-                except TimeoutError:
-                    await response.write(b": ping\n\n")
-        except ConnectionError:
-            pass  # the page has gone
-        return response
+    def serve(self, request: Request) -> Response:
+        """Return the answer that sends events to one page until it leaves or the agent stops."""
+        headers = {"Content-Type": "text/event-stream"}
+        return Response(headers=headers, stream=self._parts(_position(request)))
+
+    async def _parts(self, position: int) -> AsyncGenerator[bytes]:
+        """Yield the events after *position*, and those that come."""
+        while True:
+            news = self._news
+            part, position = self._part(position)
+            if part:
+                yield part
+                continue
+            if self._ended:
+                break
+            try:
+                async with asyncio.timeout(_PING_SECONDS):
+                    await news.wait()
+            except TimeoutError:
+                yield b": ping\n\n"
 
     def _part(self, position: int) -> tuple[bytes, int]:
         """Return what comes after the event *position*, as much as one write takes."""

@@ -13,20 +13,17 @@ import socket
 import struct
 import sys
 from http import HTTPStatus
-from http.client import responses
 from typing import TYPE_CHECKING, Final
 
-from epm_task.simulator.api import web
-from epm_task.simulator.api.answers import body_of
+from epm_task.simulator.web.exchange import Response, json_response, phrase_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from aiohttp.web import Request, StreamResponse
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from epm_task.simulator.faults.faults import Faults
     from epm_task.simulator.faults.rule import FaultRule
     from epm_task.simulator.processes.process import TaskProcess
+    from epm_task.simulator.web.exchange import Request
 
 #: 64 KiB at a time, so that an oversize answer does not need its own size in memory.
 _CHUNK: Final = b"x" * 65_536
@@ -38,66 +35,49 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _GARBAGE: Final = b"\x00\xff\xfe{]garbage\x80" * 16
 
 
-async def wrong_answer(fault: FaultRule, request: Request) -> StreamResponse | None:
+async def wrong_answer(fault: FaultRule, request: Request) -> Response | None:
     """Return the answer of a fault of kind `api`, or None when the request is served after it.
 
     `drip` is served first; `delay` after its seconds, for which this waits.
     """
     match fault.what:
         case "status":
-            phrase = responses.get(fault.value, "fault")
-            return web.json_response({"error": phrase}, status=fault.value)
+            return json_response({"error": phrase_of(fault.value) or "fault"}, fault.value)
         case "redirect":
-            return web.Response(status=HTTPStatus.FOUND, headers={"Location": fault.value})
+            return Response(HTTPStatus.FOUND, headers={"Location": fault.value})
         case "garbage":
-            return web.Response(body=_GARBAGE, content_type="application/json")
+            return Response(body=_GARBAGE, headers={"Content-Type": "application/json"})
         case "reset":
             return _reset(request)
         case "oversize":
-            response = web.StreamResponse(headers={"Content-Type": "application/json"})
-            response.content_length = fault.value
+            headers = {"Content-Type": "application/json", "Content-Length": str(fault.value)}
             sizes = range(fault.value, 0, -len(_CHUNK))
-            return await _send(response, request, (_CHUNK[:size] for size in sizes))
+            return Response(headers=headers, stream=_paced(_CHUNK[:size] for size in sizes))
         case "delay":
             await asyncio.sleep(fault.value)
     return None
 
 
-async def drip(ready: StreamResponse, request: Request, *, seconds: float) -> StreamResponse:
-    """Send *ready*, of which nothing was sent yet, one byte at a time with a pause after each."""
-    body = body_of(ready)
-    response = web.StreamResponse(status=ready.status, headers=ready.headers)
-    response.content_length = len(body)
-    chunks = (body[start : start + 1] for start in range(len(body)))
-    return await _send(response, request, chunks, pause_seconds=seconds)
+def drip(ready: Response, *, seconds: float) -> Response:
+    """Return an answer that sends *ready* one byte at a time, with a pause after each."""
+    headers = {**ready.headers, "Content-Length": str(len(ready.body))}
+    parts = (ready.body[start : start + 1] for start in range(len(ready.body)))
+    return Response(ready.status, headers=headers, stream=_paced(parts, pause_seconds=seconds))
 
 
-async def _send(
-    response: web.StreamResponse,
-    request: Request,
-    chunks: Iterable[bytes],
-    *,
-    pause_seconds: float = 0.0,
-) -> StreamResponse:
-    try:
-        await response.prepare(request)
-        for chunk in chunks:
-            await response.write(chunk)
-            await asyncio.sleep(pause_seconds)
-    except ConnectionError:
-        # The client has had enough, which is what the fault is for.
-        response.force_close()
-    return response
+async def _paced(parts: Iterable[bytes], *, pause_seconds: float = 0.0) -> AsyncGenerator[bytes]:
+    for part in parts:
+        yield part
+        await asyncio.sleep(pause_seconds)
 
 
-def _reset(request: Request) -> web.Response:
-    transport = request.transport
-    if transport is not None:
-        transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
-        )
-        transport.abort()
-    return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+def _reset(request: Request) -> Response:
+    transport = request.client.transport
+    transport.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+    )
+    transport.abort()
+    return Response(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def disturb(

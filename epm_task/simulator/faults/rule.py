@@ -26,7 +26,7 @@ _TIMES: Final = whole(1)
 #: TOML, in Python and on the command line. A rule has exactly one of them.
 EFFECTS: Final[Mapping[str, Mapping[str, Field]]] = {
     "api": {
-        "status": whole(100, 599),
+        "status": whole(200, 599),
         "delay": _SECONDS,
         "drip": _SECONDS,
         "redirect": text(r"[^\x00-\x1f\x7f]+", "a URL"),

@@ -176,7 +176,7 @@ def test_what_is_not_http(
     with socket.create_connection(("127.0.0.1", urlsplit(visitor.origin).port)) as scanner:
         scanner.settimeout(PATIENCE)
         scanner.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
-        assert scanner.recv(100).startswith(b"HTTP/1.0 400")
+        assert scanner.recv(100).startswith(b"HTTP/1.1 400")
     assert [event for event in agent.trace if event.what == "a request was no HTTP"]
     assert capfd.readouterr() == ("", "")
 

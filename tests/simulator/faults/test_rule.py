@@ -39,7 +39,7 @@ def test_flag_without_a_value() -> None:
         ("api statsu=403", "no fault 'statsu'; did you mean status"),
         (
             "api status=many",
-            "status='many' cannot be understood; the value must be a whole number from 100 to 599",
+            "status='many' cannot be understood; the value must be a whole number from 200 to 599",
         ),
         ("api delay=-1", "must be a number from 0 to 86400"),
         ("api status=true", "must be a whole number"),
