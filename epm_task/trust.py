@@ -36,6 +36,8 @@ _NO_WAITING: Final = (
 AT_ONCE: Final = _NO_WAITING | getattr(os, "O_NOFOLLOW", 0)
 #: As Linux does, path_resolution(7).
 _MAX_LINKS: Final = 40
+#: That of Windows, in UTF-16 units; other systems take less, and say so themselves.
+_LONGEST_NAME: Final = 32_767
 _KINDS: Final = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -301,8 +303,11 @@ else:
 
 
 def _check_name(path: Path) -> None:
-    if "\0" in str(path):  # Python raises a ValueError, which no caller expects of a file
+    # For these Python raises a ValueError, which no caller expects of a file.
+    if "\0" in str(path):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
+    if len(str(path)) > _LONGEST_NAME:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
 
 
 def check_kind(found: os.stat_result, path: Path) -> None:

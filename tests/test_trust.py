@@ -135,8 +135,8 @@ def test_links_in_a_circle_are_an_error_of_the_system(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opened", [open_file, open_regular])
 def test_a_name_that_no_file_can_have(tmp_path: Path, opened: Callable[[Path], object]) -> None:
     """It is an error of the operating system, as every caller expects."""
-    for name in ("nul\0", "x" * 300):
-        with pytest.raises(OSError, match=r"Invalid argument|too long"):
+    for name in ("nul\0", "x" * 300, "x" * 33_000):
+        with pytest.raises(OSError, match=r"^\[(Errno|WinError) "):
             opened(tmp_path / name)
 
 

@@ -21,7 +21,8 @@ def test_the_nearest_project_counts(tmp_path: Path) -> None:
     """
     (tmp_path / "pyproject.toml").write_text(
         '\ufeff[tool.epm-task]\nselect = ["EPM003"]\nignore = ["EPM012"]\n'
-        'tasks = ["src/tasks.py"]\n'
+        'tasks = ["src/tasks.py"]\n',
+        encoding="utf-8",
     )
     deep = tmp_path / "a" / "Jobs"
     deep.mkdir(parents=True)

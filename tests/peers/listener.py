@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -61,6 +63,8 @@ class Listener:
             for handle in self._handles:
                 with contextlib.suppress(OSError):  # the other end was faster
                     handle.shutdown(socket.SHUT_RDWR)
+                if sys.platform == "win32":  # where a read that has begun goes on waiting
+                    ctypes.windll.kernel32.CancelIoEx(ctypes.c_void_p(handle.fileno()), None)
 
     def _bound(self, port: int) -> socket.socket:
         sock = socket.socket()
