@@ -8,6 +8,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from peers.patience import PATIENCE
+
 from epm_task.simulator.processes.registry import Launch
 from epm_task.simulator.processes.tree import birth
 
@@ -49,14 +51,14 @@ def connected_process(*, host: str = "127.0.0.1", by_child: bool = False) -> Ite
             [sys.executable, "-S", "-c", *code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         with process:
-            server.settimeout(10)
+            server.settimeout(PATIENCE)
             connection, _ = server.accept()
             with connection:
                 assert connection.recv(1) == b"!"
                 yield Peer(process, connection)
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 def launch_of(pid: int, *, job_id: str = "probe", run_id: str = "run1", **topics: Any) -> Launch:

@@ -64,7 +64,7 @@ class Process(NamedTuple):
 
 
 def read_rows(table: bytes, length: int) -> list[TcpRow]:
-    """Return the rows of a table of the class TCP_TABLE_OWNER_MODULE_ALL.
+    """Return the rows of a table of one of the classes TCP_TABLE_OWNER_MODULE_*.
 
     *length* is that of its addresses.
     """
@@ -136,7 +136,10 @@ if sys.platform == "win32":
     from ctypes import wintypes
 
     _AF_INET, _AF_INET6 = 2, 23
-    _TCP_TABLE_OWNER_MODULE_ALL = 8
+    #: `TCP_TABLE_CLASS` of iprtrmib.h. Whole tables have each connection that has ended lately too.
+    _OF_LISTENERS, _OF_CONNECTIONS, _OF_ALL = 6, 7, 8
+    #: In bytes: that of 400 connections; the kernel says when it is too small.
+    _USUAL_TABLE = 65_536
     _ERROR_INSUFFICIENT_BUFFER = 122
     _PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
     _TOKEN_QUERY = 0x0008
@@ -154,7 +157,7 @@ if sys.platform == "win32":
         Raises:
             OSError: Windows does not say who one of them is.
         """
-        return [_owner(row) for row in accepting(rows(), address, port)]
+        return [_owner(row) for row in accepting(rows(_OF_LISTENERS), address, port)]
 
     def owners(local: Endpoint, remote: Endpoint) -> list[SocketOwner]:
         """Return the owner of the connected socket at *local*, empty while it has no process.
@@ -162,7 +165,7 @@ if sys.platform == "win32":
         Raises:
             OSError: Windows does not say who it is.
         """
-        row = connected(rows(), local, remote)
+        row = connected(rows(_OF_CONNECTIONS), local, remote)
         return [_owner(row)] if row and row.pid else []
 
     def holder(local: Endpoint, remote: Endpoint) -> int:
@@ -171,7 +174,7 @@ if sys.platform == "win32":
         Raises:
             OSError: The table cannot be read.
         """
-        row = connected(rows(), local, remote)
+        row = connected(rows(_OF_CONNECTIONS), local, remote)
         return row.pid if row else 0
 
     def peer_has_closed(sock: socket.socket) -> bool:
@@ -181,26 +184,24 @@ if sys.platform == "win32":
         except OSError:  # it was reset
             return True
         own, other = ((unmapped(socket.inet_pton(sock.family, host)), at) for host, at in ends)
-        row = connected(rows(), own, other)
+        row = connected(rows(_OF_CONNECTIONS), own, other)
         return row is None or row.state != _ESTABLISHED
 
-    def rows() -> Iterator[TcpRow]:
-        """Yield all TCP sockets of the machine, those with addresses of IPv4 first.
+    def rows(kind: int = _OF_ALL) -> Iterator[TcpRow]:
+        """Yield the TCP sockets of the machine, those with addresses of IPv4 first.
 
         Raises:
             OSError: The table cannot be read.
         """
-        yield from read_rows(_table(_AF_INET), IPV4_LENGTH)
-        yield from read_rows(_table(_AF_INET6), 16)
+        yield from read_rows(_table(kind, _AF_INET), IPV4_LENGTH)
+        yield from read_rows(_table(kind, _AF_INET6), 16)
 
-    def _table(family: int) -> bytes:
-        size = wintypes.DWORD(0)
+    def _table(kind: int, family: int) -> bytes:
+        size = wintypes.DWORD(_USUAL_TABLE)
         code = _ERROR_INSUFFICIENT_BUFFER
         while code == _ERROR_INSUFFICIENT_BUFFER:  # the table may grow between two calls
             buffer = ctypes.create_string_buffer(size.value)
-            code = _iphlpapi.GetExtendedTcpTable(
-                buffer, ctypes.byref(size), 0, family, _TCP_TABLE_OWNER_MODULE_ALL, 0
-            )
+            code = _iphlpapi.GetExtendedTcpTable(buffer, ctypes.byref(size), 0, family, kind, 0)
         if code:
             raise ctypes.WinError(code)
         return buffer.raw
