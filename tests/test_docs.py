@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from cli.command_line import loaded
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(
-    r"(?P<before>[^\n]*)\n+```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?P<before>[^\n]*)\n+```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _NAMED = re.compile(r"`([\w./-]+)`:$")
 _SET_UP = re.compile(r"python3 -m venv|py -3")
@@ -70,6 +70,12 @@ def _blocks(page: Path, *languages: str) -> list[Block]:
     ]
     kept = [block for block in found if not block.before.startswith("<!-- not run: ")]
     return [block for block in kept if block.language in languages]
+
+
+def _param(page: Path, block: Block | None = None) -> Any:
+    """Return what a test takes of a page; the README's is quick, the others are slow."""
+    marks = () if page.name == "README.md" else pytest.mark.slow
+    return pytest.param(block or page, marks=marks, id=block.name if block else page.name)
 
 
 def _all(*languages: str) -> list[Block]:
@@ -128,7 +134,7 @@ def _run(folder: Path, *command: str | Path, steps: int = 1) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("block", _all("python"), ids=lambda block: block.name)
+@pytest.mark.parametrize("block", [_param(block.page, block) for block in _all("python")])
 def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
     """A task under an agent, a test under pytest, anything else as a program."""
     path = tmp_path / "test_block.py"
@@ -231,7 +237,7 @@ def shell(folder: Path) -> Iterator[Shell]:
 
 @pytest.mark.posix("the blocks are for a POSIX shell")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", map(_param, PAGES))
 def test_bash_blocks_run(page: Path, folder: Path, shell: Shell) -> None:
     """Each command ends well; the set-up lines of README are what .ci/run does."""
     # Two pages may use one name: a pyproject.toml, for example.

@@ -65,6 +65,7 @@ def _shell(folder: Path, script: str, **more: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("broken", [False, True], ids=["whole", "broken"])
 def test_the_hooks_pass_and_fail(project: Path, *, broken: bool) -> None:
@@ -103,6 +104,7 @@ def _action(folder: Path, **inputs: str) -> tuple[int, dict[str, Any]]:
     return code, json.loads((folder / given["sarif-file"]).read_text() or "{}")
 
 
+@pytest.mark.slow
 @posix
 def test_the_action_finds_nothing_in_a_whole_project(project: Path) -> None:
     """More than one path can be given, with spaces in them."""
@@ -112,6 +114,7 @@ def test_the_action_finds_nothing_in_a_whole_project(project: Path) -> None:
     assert [one["level"] for one in log["runs"][0]["results"] if one["level"] != "note"] == []
 
 
+@pytest.mark.slow
 @posix
 def test_the_action_fails_with_findings_and_with_drift(project: Path) -> None:
     """Findings are uploaded first; wrong use fails at once."""

@@ -160,6 +160,7 @@ def test_failed_assertion_prints_the_trace(tester: pytest.Pytester) -> None:
     assert "OfAnotherTest" not in trace
 
 
+@pytest.mark.slow
 def test_parallel(tester: pytest.Pytester) -> None:
     """Each worker of `-n 2` has a server of its own."""
     pytest.importorskip("xdist")

@@ -31,6 +31,7 @@ def left_in(folder: Path) -> list[str]:
     return sorted(os.listdir(folder)) if folder.exists() else []  # noqa: PTH208 - names only
 
 
+@pytest.mark.slow
 def test_a_program_is_built_and_verified(tmp_path: Path) -> None:
     """The table goes to stdout, then the paths; progress on stderr."""
     text = (EXAMPLES / "key_scanner.py").read_text("utf-8").replace(' = Path("/etc")', "")
@@ -260,6 +261,7 @@ def place(tmp_path: Path) -> Path:
     return program(tmp_path, (EXAMPLES / "key_scanner.py").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_a_good_program(place: Path) -> None:
     """A table, and 0; settings that the task reads can be given."""
     setting = ("--setting", "KeyScanner.max_bytes=10")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-pytestmark = pytest.mark.posix("the jobs are shell scripts")
+pytestmark = [pytest.mark.slow, pytest.mark.posix("the jobs are shell scripts")]
 
 TABS = ("records", "messages", "output", "decisions", "document")
 
@@ -458,7 +458,6 @@ def _without_records(route: Route) -> None:
     route.fulfill(response=answer, json={**answer.json(), "records": []})
 
 
-@pytest.mark.slow
 def test_ten_thousand_records_stay_few_lines(browser: Browser) -> None:
     """The list holds the last 10 000, draws those in view, and follows the end unless one reads."""
     context = browser.new_context()
@@ -502,7 +501,6 @@ def test_an_agent_goes_and_another_one_comes(browser: Browser, tmp_path: Path) -
     context.close()
 
 
-@pytest.mark.slow
 def test_the_screenshots_are_made(browser: Browser, agent: Agent, tmp_path: Path) -> None:
     """The script that makes the pictures of the docs makes them; a wide and a narrow one here."""
     take(browser, agent, tmp_path, *SHOTS[1:3])

@@ -51,7 +51,10 @@ def test_a_plain_python_program_passes(tmp_path: Path) -> None:
     assert passed(list(checks.values()))
 
 
-@pytest.mark.parametrize(("tolerance", "states"), [(0.1, {"failed"}), (None, {"ok", "warning"})])
+@pytest.mark.parametrize(
+    ("tolerance", "states"),
+    [(0.1, {"failed"}), pytest.param(None, {"ok", "warning"}, marks=pytest.mark.slow)],
+)
 def test_a_slow_start_fails_only_when_that_was_asked_for(
     tmp_path: Path, tolerance: float | None, states: set[str]
 ) -> None:

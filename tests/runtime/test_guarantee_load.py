@@ -40,6 +40,7 @@ def _missing(broker: MqttPeer, ended: Ended, count: int) -> set[int]:
     return set(range(1, count + 1)) - numbers - {record["seq"] for record in ended.records}
 
 
+@pytest.mark.slow
 def test_burst_of_80_000_records_loses_nothing(tmp_path: Path) -> None:
     """More than the packet ids of MQTT, as fast as a handler can write them."""
     with MqttPeer() as broker:
@@ -82,7 +83,9 @@ def test_memory_does_not_grow_with_the_records(
     assert _missing(broker, ended, count) == set()
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["own ids", "one id"])
+@pytest.mark.parametrize(
+    "shared", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["own ids", "one id"]
+)
 def test_runs_of_one_job_at_the_same_time(*, shared: bool) -> None:
     """They have client ids of their own; runs that share one end each other's connections.
 

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.posix("the task is a script with #!")
 
 #: The one kind of process that may write settings is a task. This one is started by `Startup`: it
 #: tells what the agent has kept, then writes on, and notes each write that was acknowledged.
+#: Of two agents that are started on one root, the second one takes the port of the first, which a
+#: test beside this one may have taken meanwhile.
+ANY_PORT = ("--https-port", "0")
 WRITER = f"""#!{sys.executable}
 import http.client, json, pathlib, ssl, sys, urllib.parse
 
@@ -124,7 +127,7 @@ def _kill_again_and_again(root: Path, rounds: int) -> None:
     notes, stored = root / "notes.txt", dict[str, int]()
     instants = random.Random(0)  # the same on every run; the machine adds its own chance
     for round_number in range(rounds):
-        with AgentProcess(root) as agent:
+        with AgentProcess(root, *ANY_PORT) as agent:
             _check_jobs(agent, stored)
             until(partial(_has_started, notes, round_number + 1))
             killer = threading.Timer(instants.uniform(0.0, 0.3), agent.process.kill)
@@ -134,7 +137,7 @@ def _kill_again_and_again(root: Path, rounds: int) -> None:
     assert acknowledged > rounds
     assert stored.keys() == {"job-0", "job-1", "job-2"}
     (root / "Jobs" / "writer.json").unlink()
-    with Agent(root) as after:
+    with Agent(root, https_port=0) as after:
         assert int(after.settings["Counter"]["number"]) in {acknowledged, acknowledged + 1}
         assert after.jobs.ids() == ["job-0", "job-1", "job-2"]
         assert not [event for event in after.trace if event.action == "not_loaded"]
@@ -156,11 +159,12 @@ def test_a_kill_during_the_start_leaves_a_root_that_starts(tmp_path: Path) -> No
     """Five instants of it; the authority that is to be kept is whole, and no half file stays."""
     root = tmp_path / "agent"
     command = [sys.executable, "-m", "epm_task.cli", "agent", "--root", str(root), "--stable-ca"]
+    command += ANY_PORT
     for number in range(5):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as starting:
             time.sleep(0.2 + number * 0.05)
             starting.kill()
             assert b"epm-task:" not in starting.communicate()[1]
-    with Agent(root, stable_ca=True) as agent:
+    with Agent(root, stable_ca=True, https_port=0) as agent:
         assert agent.jobs.ids() == []
     assert not list(root.rglob("*.tmp"))

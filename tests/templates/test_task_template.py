@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 #: Findings and settings, yes or no, with each schedule once, and names of every kind.
 _DIFFERENT = [
-    ("disk-report", "hourly", False, False),
-    ("found", "daily", True, False),
-    ("path", "startup", False, True),
+    pytest.param("disk-report", "hourly", False, False, marks=pytest.mark.slow),
+    pytest.param("found", "daily", True, False, marks=pytest.mark.slow),
+    pytest.param("path", "startup", False, True, marks=pytest.mark.slow),
     ("has-the-longest-name-of-all-xxxx", "manual", True, True),
 ]
 
@@ -53,6 +53,7 @@ def test_it_asks_six_things() -> None:
     assert len(TEMPLATE.questions) <= 6
 
 
+@pytest.mark.slow
 def test_ruff_finds_nothing(projects: list[Project]) -> None:
     """Each project is clean by its own rules, and formatted."""
     folder = projects[0].folder.parent

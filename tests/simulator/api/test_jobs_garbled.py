@@ -72,6 +72,7 @@ def _send(client: httpx.Client, method: str, path: str, body: object) -> int:
     return client.request(method, path, content=data, headers=headers).status_code
 
 
+@pytest.mark.slow
 def test_garbled_documents(admin: httpx.Client) -> None:
     """Each field dropped, renamed, and replaced by what does not belong there."""
     assert _send(admin, "POST", "/api/Jobs", WHOLE) == 200
