@@ -237,7 +237,7 @@ def shell(folder: Path) -> Iterator[Shell]:
 
 @pytest.mark.posix("the blocks are for a POSIX shell")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize("page", map(_param, PAGES))
+@pytest.mark.parametrize("page", [_param(page) for page in PAGES])
 def test_bash_blocks_run(page: Path, folder: Path, shell: Shell) -> None:
     """Each command ends well; the set-up lines of README are what .ci/run does."""
     # Two pages may use one name: a pyproject.toml, for example.
