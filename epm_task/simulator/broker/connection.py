@@ -113,6 +113,7 @@ class Connection(asyncio.Protocol):
         """Read all packets that are complete."""
         if self._ended:
             return
+        data = bytes(data)  # Windows' loop passes a bytearray, before Python 3.12
         if self._received:
             self._received += data
             if len(self._received) < self._needed:
