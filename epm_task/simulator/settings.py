@@ -220,6 +220,9 @@ class SettingsStore:
         path = self._plugins / f"{plugin}.json"
         if not (is_plugin_name(plugin) and path.is_file()):
             return None
+        # Windows and macOS find a file by a name of another case, which is another plugin's.
+        if path.name not in (each.name for each in self._plugins.iterdir()):
+            return None
         return {key: setting_text(value) for key, value in read_object(path).items()}
 
     def _import_all(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from simulator.agent_process import add_program
 
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.embedded import Agent
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_SLEEP = {"id": "sleep", "tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
+_SLEEP = {"id": "sleep", "tasks": [{"id": "s", "command": "sleeper"}]}
 
 
 def test_startup_job_runs_once_at_the_start(tmp_path: Path) -> None:
     """A stored job with the event `Startup` runs when the agent starts, and at its next start."""
-    (tmp_path / "Jobs").mkdir()
+    add_program(tmp_path, "boot")
     (tmp_path / "Jobs" / "boot.json").write_text(
-        '{"id": "boot", "events": ["Startup"], "tasks": [{"id": "t", "command": "true"}]}'
+        '{"id": "boot", "events": ["Startup"], "tasks": [{"id": "t", "command": "boot"}]}'
     )
 
     async def main() -> list[tuple[str, int]]:
@@ -38,6 +39,7 @@ def test_startup_job_runs_once_at_the_start(tmp_path: Path) -> None:
 
 def test_cancelled_run_leaves_nothing(tmp_path: Path) -> None:
     """Whoever stops waiting ends the run; the agent goes on."""
+    add_program(tmp_path, "sleeper", "import time\ntime.sleep(60)\n")
 
     async def main() -> None:
         async with LocalAgent(tmp_path) as agent:
@@ -68,7 +70,7 @@ def test_failed_start_closes_everything(tmp_path: Path) -> None:
 
     async def main() -> None:
         options = AgentOptions(host="192.0.2.1")
-        with pytest.raises(OSError, match=r"assign|192\.0\.2\.1"):
+        with pytest.raises(OSError, match=r"assign|192\.0\.2\.1|10049"):
             async with LocalAgent(tmp_path, options):
                 pass
         async with LocalAgent(tmp_path) as agent:

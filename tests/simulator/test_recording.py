@@ -113,7 +113,7 @@ def test_messages_of_others_are_sent_again(tmp_path: Path) -> None:
     )
     with Agent(replay_file=file) as agent:
         assert agent.run(write(tmp_path, ask)).exit_code == 0
-        log = [json.loads(line)["message"] for line in agent.log.read_text().splitlines()]
+        log = [json.loads(line)["message"] for line in agent.log.read_text("utf-8").splitlines()]
     assert log == ["hello", "\ufffd"]
 
 

@@ -30,6 +30,7 @@ def test_a_free_port_is_taken(host: str) -> None:
         socket.create_connection(listening.getsockname()[:2], 5).close()
 
 
+@pytest.mark.wine_differs("it does not say who listens")
 def test_a_taken_port_says_which_process_holds_it() -> None:
     """PID and name, as far as this user may know."""
     with subprocess.Popen(
@@ -56,16 +57,17 @@ def test_a_port_can_be_taken_again_after_a_restart() -> None:
 
 def test_an_address_of_another_machine_is_an_error() -> None:
     """It is not a port that is taken."""
-    with pytest.raises(OSError, match="assign"):
+    with pytest.raises(OSError, match=r"assign|10049"):
         listen("192.0.2.1", 0)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """The reason is that of the operating system."""
-    with pytest.raises(UnusableFile, match=r"A\.json: No such file"):
+    with pytest.raises(UnusableFile, match=r"A\.json: .+; the file was not"):
         read_object(tmp_path / "A.json")
 
 
+@pytest.mark.wine_differs("it does not say who listens")
 def test_the_holder_of_a_free_port_is_not_known() -> None:
     """Nobody is named."""
     with listen("127.0.0.1", 0) as listening:
@@ -74,11 +76,11 @@ def test_the_holder_of_a_free_port_is_not_known() -> None:
     assert holder(port) == "another process"
 
 
-def test_asyncio_may_send_small_packets_at_once() -> None:
-    """It turns off Nagle's algorithm for sockets that name TCP; accepted ones must, too."""
+def test_small_packets_are_sent_at_once() -> None:
+    """An accepted socket has no Nagle's algorithm, whichever loop accepts it."""
     with listen("127.0.0.1", 0) as listening:
         listening.settimeout(None)
         with socket.create_connection(listening.getsockname()):
             accepted, _ = listening.accept()
-            accepted.close()
-    assert accepted.proto == socket.IPPROTO_TCP
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -44,7 +44,7 @@ def test_a_posted_job_is_created_and_then_updated(agent: ApiAgent, admin: httpx.
     assert list(admin.get("/api/Jobs/probe").json().items()) == list(job.items())
     listed = admin.get("/api/Jobs").json()
     assert (listed["jobs"], listed["count"], listed["message"]) == ([job], 1, "1 job")
-    assert json.loads((agent.root / "Jobs" / "probe.json").read_text()) == job
+    assert json.loads((agent.root / "Jobs" / "probe.json").read_text("utf-8")) == job
 
 
 def test_an_invalid_job_is_400_with_every_error(agent: ApiAgent, admin: httpx.Client) -> None:

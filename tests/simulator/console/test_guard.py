@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from peers.patience import PATIENCE
+from simulator.agent_process import add_program
 from simulator.console.visitor import Visitor
 
 from epm_task.testing import Agent
@@ -40,6 +41,7 @@ FOREIGN = [
 def agent() -> Iterator[Agent]:
     """An agent with a console and a job that is never run."""
     with Agent(console_port=0) as agent:
+        add_program(agent.root, "true")
         agent.jobs.add(JOB)
         yield agent
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from simulator.agent_process import add_script, until
+from simulator.agent_process import add_program, until
 from simulator.console.visitor import Visitor
 from simulator.task_files import write
 
@@ -45,6 +45,7 @@ def agent() -> Iterator[Agent]:
     """An agent with a console, and settings of each layer."""
     built_in = {"Reader": {"size": "1", "color": "red", "api_key": "hunter2"}}
     with Agent(console_port=0, settings=built_in) as agent:
+        add_program(agent.root, "true")
         yield agent
 
 
@@ -60,8 +61,9 @@ def shown(visitor: Visitor, job_id: str) -> dict[str, Any]:
 
 def test_trigger_fills_the_parameters(agent: Agent, visitor: Visitor) -> None:
     """The form's values become the context; the new run is known, and told as it goes on."""
-    add_script(agent.root, "echo", '#!/bin/sh\necho "{\\"said\\": \\"$*\\"}"\n')
-    task = {"id": "t", "command": "echo", "arguments": '"{Greeting}" {Count} {Extra} {tmp}'}
+    said = "import json, sys\nprint(json.dumps({'said': ' '.join(sys.argv[1:])}))\n"
+    add_program(agent.root, "echo", said)
+    task = {"id": "t", "command": "echo", "arguments": '"{Greeting}" {Count} {Extra} {approot}'}
     parameters = [
         {"name": "Greeting", "type": "string", "required": True},
         {"name": "Count", "type": "integer", "default": 3},
@@ -163,7 +165,7 @@ def test_agent_without_its_keys(agent: Agent, visitor: Visitor) -> None:
     assert state["agent"]["baseUrl"] == agent.base_url
     assert state["agent"]["broker"] == f"{agent.broker_host}:{agent.broker_port}"
     first, _, last = state["commands"]
-    assert f" > {agent.root}/Plugins/" in first
+    assert str(agent.root / "Plugins") in first
     assert f"--base-url {agent.base_url} --cacert {agent.ca} " in last
 
 
@@ -207,7 +209,8 @@ def test_end_of_the_agent_is_told(tmp_path: Path) -> None:
     assert agent.console
     with Visitor(agent.console) as visitor:
         try:
-            agent.jobs.add(job("long", tasks=[{"id": "t", "command": "sleep", "arguments": "60"}]))
+            add_program(agent.root, "long", "import time\ntime.sleep(60)\n")
+            agent.jobs.add(job("long", tasks=[{"id": "t", "command": "long"}]))
             run_id = visitor.post("jobs/long/trigger", {}).json()["runId"]
             until(lambda: agent._local.history.live and agent._local.history.live[0].process)
             last = visitor.state()["lastId"]
@@ -219,9 +222,11 @@ def test_end_of_the_agent_is_told(tmp_path: Path) -> None:
             told = list(events)
     assert told[-1].kind == "end"
     ended = [e.data for e in told if e.kind == "run" and e.data["id"] == run_id][-1]
-    assert (ended["ended"], ended["exitCode"]) == (True, -15)
+    assert ended["ended"]
+    assert ended["exitCode"] not in {None, 0}
 
 
+@pytest.mark.wine_differs("it does not say who listens")
 def test_port_that_is_taken(tmp_path: Path) -> None:
     """The agent says who has the port, starts nothing, and leaves its root free."""
     with socket.create_server(("127.0.0.1", 0)) as server:

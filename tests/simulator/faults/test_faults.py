@@ -150,7 +150,8 @@ def test_faults_of_a_toml_file(tmp_path: Path) -> None:
     """The same names, as tables; the byte order mark of Windows' editors is none of them."""
     path = tmp_path / "faults.toml"
     path.write_text(
-        "\ufeff[[api]]\nstatus = 403\ntimes = 1\n[[api]]\ngarbage = true\n[broker]\nsilence = true"
+        "\ufeff[[api]]\nstatus = 403\ntimes = 1\n[[api]]\ngarbage = true\n[broker]\nsilence = true",
+        encoding="utf-8",
     )
     faults = Faults.from_toml(path)
     assert _effects(faults, 2) == ["status=403", "garbage=true"]

@@ -36,7 +36,10 @@ def _file(path: Path, text: str = "", *, mode: int = 0o755) -> Path:
     [
         ("binary", "\x7fELF", 0o755, []),
         ("script", "#!/bin/sh\n", 0o755, []),
-        ("script", "#! /usr/bin/env  python3 -u\n", 0o644, ["/usr/bin/env", "python3 -u"]),
+        pytest.param(
+            *("script", "#! /usr/bin/env  python3 -u\n", 0o644, ["/usr/bin/env", "python3 -u"]),
+            marks=pytest.mark.posix("modes are POSIX"),
+        ),
         ("script.py", "#!/bin/sh\n", 0o755, []),
         ("script.py", "print()\n", 0o755, [sys.executable]),
         ("script.sh", "echo\n", 0o644, ["/bin/sh"]),
@@ -58,6 +61,7 @@ def test_named_script_types(tmp_path: Path) -> None:
         command_line(program, "Cobol", [])
 
 
+@pytest.mark.posix("modes are POSIX")
 def test_plain_file_is_refused(tmp_path: Path) -> None:
     """A file that cannot be run in any way says what to do."""
     program = _file(tmp_path / "data", "x", mode=0o644)
