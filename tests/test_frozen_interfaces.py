@@ -526,7 +526,7 @@ def test_names_for_tests() -> None:
     }
     assert inspect.signature(Agent).parameters.keys() == {"root", "deny", "options"}
     assert AgentKeywords.__annotations__.keys() == AGENT_KEYWORDS
-    assert {field.name for field in fields(AgentOptions)} == AGENT_KEYWORDS
+    assert set(AgentOptions._fields) == AGENT_KEYWORDS
     assert inspect.signature(Agent.start).parameters.keys() == {"self", "target", "options"}
     assert RunKeywords.__annotations__.keys() == RUN_KEYWORDS
     assert inspect.signature(testing.make_context).parameters.keys() == {

@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -155,8 +154,7 @@ class AgentView(LiveView):
         """Show that a run of *job* begins; return the request with what shows its outputs."""
         whose = str(job.get("id", ""))
         self._tell(whose, "started", f"by {request.trigger}")
-        return replace(
-            request,
+        return request._replace(
             on_line=partial(self._line_of, whose),
             on_record=partial(self._record_of, whose),
             on_message=partial(self._message_of, whose),

@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
 import typer
 
@@ -130,6 +130,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         timeout,
         view,
         as_json=as_json,
+        interruption=Interruption(),
     )
     # Before there is an agent: an import that hangs can just be killed.
     task = None if watch else trial.load()
@@ -168,8 +169,7 @@ def _linger(interruption: Interruption) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
+class _Trial(NamedTuple):
     """A task and how it is run, as the command line says: once, or again and again."""
 
     path: Path
@@ -180,7 +180,7 @@ class _Trial:
     timeout: float
     view: LiveView
     as_json: bool
-    interruption: Interruption = field(default_factory=Interruption)
+    interruption: Interruption
 
     def load(self) -> Task[..., object] | None:
         """Import the task, and compare it with what it is given."""

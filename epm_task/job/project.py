@@ -8,7 +8,6 @@ as root it trusts root only.
 from __future__ import annotations
 
 import os
-import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
@@ -57,6 +56,8 @@ def read_table(file: Path, *names: str, data: bytes | None = None) -> dict[str, 
     Raises:
         BadProject: The file cannot be read, or one of the names is another kind of value.
     """
+    import tomllib  # noqa: PLC0415  # few commands read any
+
     try:
         data = file.read_bytes() if data is None else data
         table: Any = tomllib.loads(data.decode("utf-8-sig"))

@@ -26,7 +26,7 @@ from epm_task.simulator.jobs.run import LiveRun, RunRequest
 from epm_task.simulator.jobs.runner import JobRunner, agent_environment
 from epm_task.simulator.jobs.scheduler import Clock, Scheduler
 from epm_task.simulator.jobs.store import JobStore
-from epm_task.simulator.jobs.task import TaskSurroundings
+from epm_task.simulator.jobs.task import TaskSurroundings, Turns
 from epm_task.simulator.keeper_logger import KeeperLogger
 from epm_task.simulator.options import AgentOptions
 from epm_task.simulator.processes.registry import ALTERNATIVE_SIGNATURES, Access, ProcessRegistry
@@ -234,6 +234,7 @@ class LocalAgent:
             agent_environment(self.options.environ),
             grace_seconds=self.options.grace_seconds,
             faults=self.faults,
+            turns=Turns(),
         )
         self.runner: JobRunner = JobRunner(
             surroundings,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import random
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE
 from epm_task.errors import EpmTaskError
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.processes.registry import Trust
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentOptions:
+class AgentOptions(NamedTuple):
     """How an agent is started."""
 
     #: Whether a launched process alone has the Plugin tier, or its descendants too; with `signed`
@@ -49,9 +48,9 @@ class AgentOptions:
     bare_values: bool = True  #: Whether the API answers one setting as a bare JSON string.
     grace_seconds: float = GRACE_SECONDS  #: Between SIGTERM and SIGKILL.
     #: Compiled-in settings by plugin and key.
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     #: What the `condition` of a job is taken for, by job id.
-    conditions: Mapping[str, bool] = field(default_factory=dict)
+    conditions: Mapping[str, bool] = MappingProxyType({})
     #: Environment that tasks inherit, without `KEEPER_*`; that of this process when None.
     environ: Mapping[str, str] | None = None
     faults: Faults | None = None  #: What goes wrong on purpose.

@@ -10,10 +10,10 @@ import json
 import os
 import time
 from collections import deque
-from dataclasses import dataclass, field, fields
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Final, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from epm_task.runtime.log.encoder import Secrets
 from epm_task.simulator.start_error import FileUnwritable
@@ -42,8 +42,7 @@ Action = _Connection | _Message | _Run | _Value | _Process | _File | Literal["fa
 _KEPT: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class TraceEvent:
+class TraceEvent(NamedTuple):
     """One decision."""
 
     at: float  #: When, in seconds since the epoch.
@@ -52,11 +51,11 @@ class TraceEvent:
     what: str  #: One plain sentence for people.
     denied: bool = False  #: Whether something was refused.
     reason: str = ""  #: Why; empty when nothing needs a reason.
-    facts: dict[str, object] = field(default_factory=dict)  #: Details that can be written as JSON.
+    facts: Mapping[str, object] = MappingProxyType({})  #: Details that can be written as JSON.
 
     def document(self) -> dict[str, object]:
         """Return the event as one flat mapping, for a line of JSON."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return self._asdict()
 
     def __str__(self) -> str:
         """Return the sentence with its reason."""

@@ -6,8 +6,7 @@ The vendor documents what the public endpoints say, not the names of the keys; t
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import epm_task
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH, SYSTEM_PLUGIN
@@ -60,8 +59,7 @@ def endpoints(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class PublicApi:
+class PublicApi(NamedTuple):
     """The endpoints that need no credential."""
 
     plugins: PluginsApi

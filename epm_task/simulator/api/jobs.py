@@ -7,8 +7,7 @@ the other keys of the answers are ours and stated below.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.simulator.api.answers import absent, invalid, read_object
 from epm_task.simulator.jobs.store import UnknownJob
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.web.exchange import Request, Response
 
 
-@dataclass(frozen=True, slots=True)
-class JobsApi:
+class JobsApi(NamedTuple):
     """The endpoints below `/api/Jobs`; *start_run* returns the id of a run that has begun."""
 
     store: JobStore

@@ -6,8 +6,7 @@ The vendor documents the paths and the first answer; the other bodies are ours a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from epm_task.simulator.api.answers import absent, invalid, read_object
 from epm_task.simulator.settings import UnknownKey, UnknownPlugin
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class PluginSettingsApi:
+class PluginSettingsApi(NamedTuple):
     """The endpoints below `/api/PluginSettings`."""
 
     store: SettingsStore

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from paho.mqtt.packettypes import PacketTypes
 
@@ -32,8 +31,7 @@ _SLOW_BYTES: Final = 262_144
 _KEEP_ALIVE_FACTOR: Final = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """The broker's bounds, in the units that their names carry."""
 
     packet_bytes: int = 1_048_576  #: A longer packet closes its connection with 0x95.

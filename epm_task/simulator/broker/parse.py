@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from paho.mqtt.packettypes import PacketTypes
@@ -50,8 +49,7 @@ class Will(NamedTuple):
     expiry_seconds: int | None = None  #: From its publication on; None for never.
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(NamedTuple):
     """What a client said in its CONNECT."""
 
     version: int  #: `V311` or `V5`.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paho.mqtt.matcher import MQTTMatcher
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from epm_task.simulator.broker.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A session that gets messages of a topic; `own` are the terms for what it published itself."""
 
     session: Session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import tomllib
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -46,6 +45,8 @@ class Faults:
         Raises:
             FaultError: The file cannot be read, or a fault in it cannot be understood.
         """
+        import tomllib  # noqa: PLC0415  # few commands read any
+
         faults = cls()
         try:
             document = tomllib.loads(path.read_text("utf-8-sig"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -144,6 +143,8 @@ def parse_rule(typed: str) -> FaultRule:
 
 
 def _value(typed: str) -> Any:
+    import tomllib  # noqa: PLC0415  # few commands read any
+
     try:
         return tomllib.loads(f"value = {typed}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):

@@ -8,6 +8,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from epm_task.contract.record import Record
@@ -38,17 +39,20 @@ class Publication(NamedTuple):
         return f"{text[:_SHOWN_CHARACTERS]}…" if len(text) > _SHOWN_CHARACTERS else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+#: A mapping that is nobody's own.
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class RunRequest(NamedTuple):
     """What the starter of a run asks for beside the job document."""
 
     #: What makes it run: `Startup`, `interval`, `cronExpression`, `trigger`, `run`, ….
     trigger: str = "trigger"
     #: Event context; its fields are tokens.
-    context: Mapping[str, object] = field(default_factory=dict)
+    context: Mapping[str, object] = _NOTHING
     registration_delay: float = 0.0  #: Seconds between the start of a process and its registration.
     #: Environment variables beside those that the agent passes on.
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = _NOTHING
     cwd: Path | None = None  #: Working directory; the agent's root when None.
     #: Called with `stdout` or `stderr` and each line as it is written.
     on_line: Callable[[str, bytes], None] | None = None

@@ -7,9 +7,8 @@ import heapq
 import itertools
 import sys
 import time
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.cannot_start import (
@@ -41,7 +40,6 @@ from epm_task.errors import sentence
 from epm_task.runtime import debugger
 from epm_task.runtime.outcome import parse_result
 from epm_task.simulator.faults.effects import disturb
-from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.command import command_line
 from epm_task.simulator.jobs.run import TaskRun
 from epm_task.simulator.processes.process import Capture, TaskProcess
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from epm_task.contract.layout import AgentRoot
+    from epm_task.simulator.faults.faults import Faults
     from epm_task.simulator.jobs.run import LiveRun
     from epm_task.simulator.processes.registry import ProcessRegistry
     from epm_task.simulator.trace import Action, Trace
@@ -94,17 +93,16 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._next)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSurroundings:
+class TaskSurroundings(NamedTuple):
     """What the tasks of every run have in common."""
 
     root: AgentRoot  #: Layout of the agent; its root is the tasks' working directory.
     registry: ProcessRegistry  #: Where the processes are registered.
     trace: Trace  #: Where decisions are noted.
     environ: Mapping[str, str]  #: Environment of the agent, without `KEEPER_*`.
-    grace_seconds: float = GRACE_SECONDS  #: Between SIGTERM and SIGKILL.
-    faults: Faults = field(default_factory=Faults)  #: What happens to the processes on purpose.
-    turns: Turns = field(default_factory=Turns)  #: Whose turn it is to start one.
+    grace_seconds: float  #: Between SIGTERM and SIGKILL.
+    faults: Faults  #: What happens to the processes on purpose.
+    turns: Turns  #: Whose turn it is to start one.
 
 
 class TaskRunner:

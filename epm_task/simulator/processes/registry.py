@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from epm_task.contract.client_id import DEFAULT_TEMPLATE, job_id_of
 from epm_task.contract.names import SYSTEM_PLUGIN
@@ -36,8 +36,7 @@ _NO_FAULT: Final = "switch the fault off"
 _BY_ITSELF: Final = "call from the launched process, or start the agent with --trust tree"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """One process that the agent started."""
 
     pid: int  #: PID of the process.
@@ -48,8 +47,7 @@ class Launch:
     subscriptions: frozenset[str] = frozenset()  #: Topics to which the job may subscribe.
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The registry's answer about one PID; *launch* is None when it is not registered."""
 
     launch: Launch | None
@@ -144,8 +142,7 @@ class ProcessRegistry:
         return Verdict(launch, f"{who} was launched by this agent")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who holds the far end of a connection."""
 
     launch: Launch | None  #: The registered process, which has the Plugin tier; else None.
@@ -156,8 +153,7 @@ class Caller:
     fix: str = ""  #: What helps one that has not.
 
 
-@dataclass(frozen=True, slots=True)
-class MqttAdmission:
+class MqttAdmission(NamedTuple):
     """What a client may do on the broker."""
 
     allowed: bool  #: Whether the client may connect.

@@ -60,6 +60,7 @@ class Box:
             agent_environment(),
             grace_seconds=0.2,
             faults=self.faults,
+            turns=Turns(),
         )
         self.runner = JobRunner(
             surroundings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
 import os
@@ -95,7 +94,7 @@ def test_a_pid_with_another_start_is_not_registered() -> None:
     """A launch from before the PID was reused gives nothing to the process that has it now."""
     registry = ProcessRegistry()
     launch = launch_of(os.getpid())
-    registry.add(dataclasses.replace(launch, birth=(launch.birth or 0) - 1))
+    registry.add(launch._replace(birth=(launch.birth or 0) - 1))
     assert "its PID is used by another process" in registry.judge(os.getpid()).reason
 
 
