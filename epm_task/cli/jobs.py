@@ -244,7 +244,7 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
                 steps.say(f"{job_id}: started {started.run_id}".rstrip())
             ended = follower.follow(job_id, started.run_id, timeout)
     if as_json:
-        end = asdict(ended) if ended is not None else None
+        end = ended.document() if ended is not None else None
         show_json({**asdict(started), "end": end, "records": records})
     elif ended is None:
         say(f"the end of the run was not seen in {timeout:g} s; it may still go on")

@@ -52,9 +52,12 @@ def main() -> NoReturn:
 
 def _run_verb() -> int | None:
     """Run the verb that the command line names; return its exit code."""
-    import typer  # noqa: PLC0415  # an extra
+    from epm_task.runtime.start_up import collector_paused  # noqa: PLC0415  # not for a version
 
-    from epm_task.cli.verbs import app  # noqa: PLC0415  # needs Typer
+    with collector_paused():
+        import typer  # noqa: PLC0415  # an extra
+
+        from epm_task.cli.verbs import app  # noqa: PLC0415  # needs Typer
 
     try:
         code: int | None = app(prog_name="epm-task", standalone_mode=False)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
@@ -326,7 +326,7 @@ def exit_code_of(run: Run, problem: str = "") -> int:
 
 def _ended(run: Run, problem: str) -> EndedRun:
     ended = ended_run(run)
-    return replace(ended, exit_code=int(ExitCode.USAGE), problem=problem) if problem else ended
+    return ended._replace(exit_code=int(ExitCode.USAGE), problem=problem) if problem else ended
 
 
 def summary(run: Run, problem: str = "") -> str:

@@ -52,7 +52,7 @@ def list_runs(
     """
     found = _history(agent_root, job)[-limit:]
     if as_json:
-        show_json({"runs": [asdict(run) for run in found]})
+        show_json({"runs": [run.document() for run in found]})
         return
     heads = ("RUN", "JOB", "STARTED BY", "ENDED", "SECONDS", "RECORDS", "DENIED", "EXIT")
     rows = [
@@ -85,7 +85,7 @@ def show(
     """
     run = _find(run_id, _history(agent_root, job))
     if as_json:
-        show_json(asdict(run))
+        show_json(run.document())
         return
     for name, value in _facts(run):
         typer.echo(f"{name:<11} {printable(value)}")
@@ -135,7 +135,7 @@ def tail(*, job: _Job = None, agent_root: AgentRoot = None, as_json: _Lines = Fa
             if job not in {None, run.job_id}:
                 continue
             if as_json:
-                show_json({"ended": asdict(run)})
+                show_json({"ended": run.document()})
                 continue
             typer.echo(
                 printable(f"{run.job_id}: {run.seconds:.2f} s; exit {run.skipped or run.end}")

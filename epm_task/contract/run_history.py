@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import Any, Final, TypedDict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from epm_task.contract.fields import (
     anything,
@@ -26,6 +26,9 @@ from epm_task.contract.record import printable, read_fields, view
 from epm_task.contract.secrets import mask_text
 from epm_task.errors import EpmTaskError
 from epm_task.exit_code import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Of the end of a failed task's stderr, in UTF-8.
 _TAIL_BYTES: Final = 4096
@@ -52,8 +55,7 @@ class TaskEnd(TypedDict, total=False):
     startError: dict[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class StartFailure:
+class StartFailure(NamedTuple):
     """Why a program could not be started, in the words of an `EpmTaskError`, secrets masked."""
 
     what: str
@@ -68,8 +70,7 @@ class StartFailure:
         return cls("the program cannot be started", mask_text(str(error)))
 
 
-@dataclass(frozen=True, slots=True)
-class FailedTask:
+class FailedTask(NamedTuple):
     """A task of a run that did not end with 0.
 
     Attributes:
@@ -83,6 +84,11 @@ class FailedTask:
     exit_code: int
     start_error: StartFailure | None = None
     stderr_tail: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it as values of JSON."""
+        error = self.start_error._asdict() if self.start_error else None
+        return {**self._asdict(), "start_error": error}
 
     @property
     def heading(self) -> str:
@@ -117,8 +123,7 @@ def tail_text(end: bytes, *, cut: bool) -> str:
     return tail.decode("utf-8", "ignore")
 
 
-@dataclass(frozen=True, slots=True)
-class EndedRun:
+class EndedRun(NamedTuple):
     """How one run ended.
 
     Attributes:
@@ -148,7 +153,7 @@ class EndedRun:
     exit_code: int
     seconds: float
     trigger: str = ""
-    context: dict[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = MappingProxyType({})
     ended: str = ""
     skipped: str = ""
     problem: str = ""
@@ -162,6 +167,11 @@ class EndedRun:
     messages: tuple[dict[str, Any], ...] = ()
     tries: int = 0
     registered_seconds: float | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it as values of JSON."""
+        failures = [failure.document() for failure in self.failures]
+        return {**self._asdict(), "context": dict(self.context), "failures": failures}
 
     @property
     def shell_exit_code(self) -> int:
@@ -186,7 +196,7 @@ def write_run(run: EndedRun, tasks: list[TaskEnd]) -> bytes:
         "id": run.run_id,
         "jobId": run.job_id,
         "trigger": run.trigger,
-        "context": run.context,
+        "context": dict(run.context),
         "ended": run.ended,
         "exitCode": run.exit_code,
         "seconds": round(run.seconds, 3),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import astuple
 
 import pytest
 from peers.garbling import garbled
@@ -98,9 +97,7 @@ def test_a_garbled_line_is_a_run_or_none() -> None:
         run = read_run(json.dumps(variant).encode())
         if run is not None:
             told = [run.problem, run.ended, *run.denials, *run.last_words()]
-            told += [
-                x for each in run.failures if each.start_error for x in astuple(each.start_error)
-            ]
+            told += [x for each in run.failures if each.start_error for x in each.start_error]
             assert all(isinstance(text, str) and len(text) <= 65_535 for text in told)
             assert isinstance(run.exit_code, int)
             assert math.isfinite(run.seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -196,5 +196,5 @@ def _task_end(task: TaskRun) -> TaskEnd:
         "stdoutBytes": len(task.stdout) + task.stdout_dropped,
         "stderrBytes": len(task.stderr) + task.stderr_dropped,
         "stderrTail": task.stderr_tail,
-        "startError": asdict(task.start_error) if task.start_error else None,
+        "startError": task.start_error._asdict() if task.start_error else None,
     }
