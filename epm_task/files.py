@@ -1,7 +1,4 @@
-"""Write files whole, so that they survive a power cut, and lock them against a second process.
-
-The Windows branches are written from the platform's documentation and are untested.
-"""
+"""Write files whole, so that they survive a power cut, and lock them against a second process."""
 
 from __future__ import annotations
 
@@ -9,11 +6,14 @@ import os
 import re
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: `.{name}.{32 hexadecimal digits}.tmp`, beside the file, as a rename works within one folder.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
@@ -26,24 +26,25 @@ def write_atomically(
 ) -> None:
     """Replace the content of *path*; when this returns, the new bytes survive a power cut.
 
-    Windows keeps the permissions of the folder, whatever *mode* is. A relative path begins at the
-    open folder *dir_fd*, when there is one.
+    On Windows a *mode* for the owner alone lets in the system, administrators and this user; with
+    another one the folder decides. A relative path begins at the open folder *dir_fd*, when there
+    is one.
 
     Raises:
         OSError: The file could not be written; the old one is untouched. It names *path*.
     """
     temporary = path.with_name(f".{path.name[:_KEPT]}.{os.urandom(16).hex()}.tmp")
     with naming(path):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
+        descriptor = _create(temporary, mode, dir_fd)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            patiently(os.replace, temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
         except BaseException:
             with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=dir_fd)
+                patiently(os.unlink, temporary, dir_fd=dir_fd)
             raise
         sync_folder(path.parent, dir_fd=dir_fd)
 
@@ -81,7 +82,7 @@ def remove_durably(path: Path, *, dir_fd: int | None = None) -> None:
     Raises:
         OSError: The file is absent or cannot be deleted.
     """
-    os.unlink(path, dir_fd=dir_fd)
+    patiently(os.unlink, path, dir_fd=dir_fd)
     sync_folder(path.parent, dir_fd=dir_fd)
 
 
@@ -89,7 +90,7 @@ def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that a killed process left in *folder*; for before any write."""
     for path in folder.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+            patiently(path.unlink, missing_ok=True)
 
 
 def sync_folder(folder: Path, *, dir_fd: int | None = None) -> None:
@@ -105,16 +106,41 @@ def sync_folder(folder: Path, *, dir_fd: int | None = None) -> None:
 
 if sys.platform == "win32":
     import msvcrt
+    import time
+
+    from epm_task import windows_security as system
 
     #: The locked byte lies beyond the text, so that the holder's PID stays readable.
     _LOCKED_BYTE = 1 << 30
+    #: Seconds by error code: a virus scanner or an indexer has the file open for a moment, with
+    #: ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION and ERROR_DELETE_PENDING. ERROR_ACCESS_DENIED
+    #: and ERROR_DIR_NOT_EMPTY may be that too, or last; Go waits 2 s for them (internal/robustio).
+    _PATIENCE: Final = {32: 10.0, 33: 10.0, 303: 10.0, 5: 2.0, 145: 2.0}
+    _FIRST_PAUSE_SECONDS: Final = 0.005
+    _LAST_PAUSE_SECONDS: Final = 0.1
+
+    def patiently(call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
+        """Call it, and again while another program has the file open, for some seconds at most."""
+        began = time.monotonic()
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return call(*arguments, **options)
+            except OSError as error:
+                if time.monotonic() - began >= _PATIENCE.get(error.winerror or 0, 0.0):
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, _LAST_PAUSE_SECONDS)
+
+    def _create(path: Path, mode: int, _dir_fd: int | None) -> int:
+        return system.create_file(path, private=not mode & 0o077)
 
     def try_lock(descriptor: int) -> bool:
         """Lock the file and return True, or return False at once when another process has it."""
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
-            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
         finally:
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -122,6 +148,13 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def patiently(call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
+        """Call it once: on POSIX an open file can be renamed, replaced and deleted."""
+        return call(*arguments, **options)
+
+    def _create(path: Path, mode: int, dir_fd: int | None) -> int:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
 
     def try_lock(descriptor: int) -> bool:
         """Lock the file and return True, or return False at once when another process has it."""

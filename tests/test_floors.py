@@ -18,6 +18,7 @@ FLOORS = {
     "shadows": 0,
     "files": 0,
     "trust": 0,
+    "windows_security": 0,
     "below": 0,
     "contract": 0,
     "runtime": 1,
@@ -34,7 +35,10 @@ FLOORS = {
 #: On one floor, who may import whom.
 NEIGHBOURS = {
     ("errors", "exit_code"),
+    ("files", "windows_security"),
     ("trust", "errors"),
+    ("trust", "files"),
+    ("trust", "windows_security"),
     ("below", "errors"),
     ("below", "trust"),
     ("contract", "errors"),
@@ -49,6 +53,7 @@ LIBRARIES = {
     "shadows": set(),
     "files": set(),
     "trust": set(),
+    "windows_security": set(),
     "below": set(),
     "contract": {"cronsim"},
     "runtime": {"httpx", "paho", "structlog", "pydantic", "pydantic_core", "pydantic_settings"},
@@ -62,7 +67,7 @@ NAMES_WITHOUT_A_CONCEPT = {
     *("constants", "misc", "shared", "impl"),
 }
 #: Each file of a verb, of a theme of rules and of a system has one user.
-SINGLE = 46
+SINGLE = 47
 ODD_PHRASES = (" stands ", " stand ", " is no ", " are no ", " each: ")
 #: Tests of more than one file, below the room that they enter.
 WHOLE = {

@@ -16,6 +16,7 @@ from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.below import open_below
 from epm_task.errors import UnsafeConfiguration
+from epm_task.files import write_atomically
 from epm_task.trust import (
     check_folder,
     fault_of,
@@ -36,8 +37,7 @@ posix = pytest.mark.posix("rights are those of POSIX")
 def file(tmp_path: Path) -> Path:
     """A private file."""
     made = tmp_path / "ca.pem"
-    made.write_text("x")
-    made.chmod(0o600)
+    write_atomically(made, b"x")
     return made
 
 

@@ -183,7 +183,7 @@ def _rights(folder: Path) -> tuple[list[str], list[str]]:
     writable: list[str] = []
     for path, found in entries_below(folder):
         if fault := fault_of(found, path):
-            (writable if is_ours(found) else foreign).append(str(fault))
+            (writable if is_ours(found, path) else foreign).append(str(fault))
     return foreign, writable
 
 

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
-from epm_task.trust import fault_of, is_ours, open_judged
+from epm_task.trust import fault_of, is_ours, is_privileged, open_judged, owner_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,10 +119,11 @@ def check_code(file: Path, *, folder: Path | None = None) -> None:
     with opened:
         found = os.fstat(opened.fileno())
     if folder is not None:
-        owner = folder.stat().st_uid
-        theirs = (one for one in (found, file.lstat()) if not is_ours(one) and one.st_uid != owner)
-        fault = next((fault_of(one, file) for one in theirs), None)
-    elif os.name != "posix" or os.geteuid() != 0:
+        owner = owner_of(folder.stat(), folder)
+        both = ((found, file.resolve()), (file.lstat(), file))
+        theirs = (one for one in both if not is_ours(*one) and owner_of(*one) != owner)
+        fault = next((fault_of(*one) for one in theirs), None)
+    elif not is_privileged():
         return
     if fault:
         why = f"{fault.why}, and its code would be run"

@@ -210,8 +210,7 @@ def _load_chain(context: ssl.SSLContext, pem: bytes) -> None:
     # The key is loaded from a file only; the folder is private to its owner, and short-lived.
     with tempfile.TemporaryDirectory(prefix="epm-task-") as folder:
         file = Path(folder) / "server.pem"
-        file.touch(mode=0o600)
-        file.write_bytes(pem)
+        write_atomically(file, pem)
         context.load_cert_chain(file, password="")  # instead of asking on the terminal
 
 

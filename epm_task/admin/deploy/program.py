@@ -22,7 +22,7 @@ from epm_task.admin.deploy.places import at, make_durable
 from epm_task.admin.errors import BadBundle
 from epm_task.below import entries_below, leads_inside, link_below, open_below
 from epm_task.errors import UnsafeConfiguration
-from epm_task.trust import fault_of
+from epm_task.trust import fault_of, make_folder, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,7 +135,7 @@ def _open(folder: Path, name: str) -> BufferedReader:
     except UnsafeConfiguration as error:
         raise BadBundle.of(error) from None
     found = os.fstat(file.fileno())
-    if found.st_nlink > 1 and found.st_uid != folder.stat().st_uid:
+    if found.st_nlink > 1 and owner_of(found, folder / name) != owner_of(folder.stat(), folder):
         file.close()
         why = "it is a hard link to a file of another user"
         raise BadBundle(f"{folder / name} has another name", why, "replace it by a copy")
@@ -181,8 +181,7 @@ def copy_program(program: Program, target: Path) -> None:
 
 def _make_folder(folder: Path) -> None:
     with at(folder) as (name, dir_fd), suppress(FileExistsError):
-        os.mkdir(name, dir_fd=dir_fd)
-        os.chmod(name, _FOLDER_MODE, dir_fd=dir_fd)  # whatever the umask is
+        make_folder(Path(name), _FOLDER_MODE, dir_fd=dir_fd)
 
 
 def _copy(program: Program, name: str, copy: Path, fact: FileFact) -> None:

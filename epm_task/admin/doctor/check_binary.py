@@ -115,10 +115,7 @@ def _missing(task: dict[str, Any], folder: Path | None) -> Finding:
 
 def _rights(path: Path) -> Finding:
     """Tell who may run, and who may replace, the file."""
-    if os.name != "posix":
-        return unknown("rights", f"who may replace {path} is decided by its folder's rights")
     found = path.stat()
-    mode = stat.S_IMODE(found.st_mode)
     try:
         open_file(path).close()
         if (path.parent / "_internal").exists():
@@ -131,7 +128,8 @@ def _rights(path: Path) -> Finding:
     except UnsafeConfiguration as error:
         why = "the agent runs it as its own account"
         return problem("rights", sentence(error.what, error.why), why, fix=error.fix)
-    return ok("rights", f"mode {mode:04o}, uid {found.st_uid}; only its owner can replace it")
+    facts = f"mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}; "
+    return ok("rights", f"{facts if os.name == 'posix' else ''}only its owner can replace it")
 
 
 def _kind(path: Path) -> Iterator[Finding]:

@@ -123,17 +123,11 @@ def owner_of(row: TcpRow, look: Callable[[int], Process], own_sid: str) -> Socke
     return SocketOwner(process.sid in {_LOCAL_SYSTEM, own_sid}, process.sid, pid=row.pid)
 
 
-def read_sid(data: bytes) -> str:
-    """Return the text form, `S-1-5-18`, of a binary security identifier ([MS-DTYP] 2.4.2)."""
-    revision, count = data[0], data[1]
-    authority = int.from_bytes(data[2:8], "big")
-    parts = struct.unpack_from(f"<{count}I", data, 8)
-    return "-".join(["S", *map(str, (revision, authority, *parts))])
-
-
 if sys.platform == "win32":
     import ctypes
     from ctypes import wintypes
+
+    from epm_task.windows_security import this_user, user_of
 
     _AF_INET, _AF_INET6 = 2, 23
     #: `TCP_TABLE_CLASS` of iprtrmib.h. Whole tables have each connection that has ended lately too.
@@ -142,14 +136,10 @@ if sys.platform == "win32":
     _USUAL_TABLE = 65_536
     _ERROR_INSUFFICIENT_BUFFER = 122
     _PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
-    _TOKEN_QUERY = 0x0008
-    _TOKEN_USER = 1
 
     _iphlpapi = ctypes.WinDLL("iphlpapi")
     _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
-    _advapi32 = ctypes.WinDLL("advapi32", use_last_error=True)
     _kernel32.OpenProcess.restype = wintypes.HANDLE
-    _kernel32.GetCurrentProcess.restype = wintypes.HANDLE
 
     def listeners(address: bytes, port: int) -> list[SocketOwner]:
         """Return the owners of the listening sockets that could accept a connection.
@@ -207,7 +197,7 @@ if sys.platform == "win32":
         return buffer.raw
 
     def _owner(row: TcpRow) -> SocketOwner:
-        return owner_of(row, look_at, _sid(_kernel32.GetCurrentProcess()))
+        return owner_of(row, look_at, this_user())
 
     def look_at(pid: int) -> Process:
         """Return what this user may know of a living process.
@@ -219,7 +209,7 @@ if sys.platform == "win32":
         try:
             if not handle:
                 raise ctypes.WinError(ctypes.get_last_error())
-            return Process(_sid(handle), _started(handle))
+            return Process(user_of(handle), _started(handle))
         except OSError as error:
             raise OSError(f"process {pid} may not be looked into: {error.strerror}") from error
         finally:
@@ -231,20 +221,3 @@ if sys.platform == "win32":
         if not _kernel32.GetProcessTimes(wintypes.HANDLE(handle), *map(ctypes.byref, times)):
             raise ctypes.WinError(ctypes.get_last_error())
         return (times[0].dwHighDateTime << 32) | times[0].dwLowDateTime
-
-    def _sid(handle: int) -> str:
-        token, size = wintypes.HANDLE(), wintypes.DWORD()
-        if not _advapi32.OpenProcessToken(
-            wintypes.HANDLE(handle), _TOKEN_QUERY, ctypes.byref(token)
-        ):
-            raise ctypes.WinError(ctypes.get_last_error())
-        try:
-            user = ctypes.create_string_buffer(256)  # TOKEN_USER with its SID: at most 84 bytes
-            if not _advapi32.GetTokenInformation(
-                token, _TOKEN_USER, user, len(user), ctypes.byref(size)
-            ):
-                raise ctypes.WinError(ctypes.get_last_error())
-        finally:
-            _kernel32.CloseHandle(token)
-        start = ctypes.c_void_p.from_buffer(user).value or 0
-        return read_sid(user.raw[start - ctypes.addressof(user) :])

@@ -24,7 +24,6 @@ from epm_task.runtime.attestation.windows import (
     connected,
     owner_of,
     read_rows,
-    read_sid,
 )
 
 if TYPE_CHECKING:
@@ -102,22 +101,6 @@ def test_ipv6_rows_are_read() -> None:
     listener, connection = read_rows(_windows_table(rows), 16)
     assert listener == ((LOOPBACK_6, 6889), (ANY_6, 0), LISTENING, 8, 0)
     assert connection == ((LOOPBACK, 6889), (LOOPBACK, 1), ESTABLISHED, 9, 10)
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        ("010100000000000512000000", "S-1-5-18"),
-        ("0102000000000005200000002002 0000", "S-1-5-32-544"),
-        (
-            "010500000000000515000000 01000000 02000000 ffffffff f4010000",
-            "S-1-5-21-1-2-4294967295-500",
-        ),
-    ],
-)
-def test_security_identifier_has_its_text_form(data: str, text: str) -> None:
-    """[MS-DTYP] 2.4.2: authority in big endian, the parts in little endian; a tail is ignored."""
-    assert read_sid(bytes.fromhex(data) + b"tail") == text
 
 
 #: A listener, and both ends of a connection to it, as Wine 8 writes them: without any time of
