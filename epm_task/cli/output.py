@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from epm_task.cli.progress import ProgressLine
+from epm_task.contract.program_text import program_text
 from epm_task.contract.record import Record, printable, view
 from epm_task.errors import EpmTaskError
 from epm_task.files import write_atomically
@@ -150,7 +151,7 @@ def failed(event: TraceEvent) -> bool:
 
 def harmless(line: bytes) -> str:
     """Return a line of a program's output without its end, and fit for a terminal."""
-    text = line.decode("utf-8", "replace").rstrip("\r\n")
+    text = program_text(line).rstrip("\r\n")
     return "\t".join(map(printable, text.split("\t")))
 
 

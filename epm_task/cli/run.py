@@ -38,6 +38,7 @@ from epm_task.cli.options import (
 )
 from epm_task.cli.output import FAILED, LiveView, counted, harmless, say, show_json, write
 from epm_task.cli.terminal import begun, lent_terminal
+from epm_task.contract.program_text import program_text
 from epm_task.contract.record import Record, printable
 from epm_task.errors import EpmTaskError, sentence
 from epm_task.exit_code import ExitCode, describe
@@ -348,7 +349,7 @@ def document(run: Run, problem: str = "") -> dict[str, Any]:
     ended = _ended(run, problem)
     plain = [
         line
-        for line in run.stderr.decode("utf-8", "replace").splitlines()
+        for line in program_text(run.stderr).splitlines()
         if Record.from_line(line.encode()) is None
     ]
     return {

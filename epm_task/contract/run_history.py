@@ -22,6 +22,7 @@ from epm_task.contract.fields import (
     whole,
 )
 from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.contract.program_text import program_text
 from epm_task.contract.record import printable, read_fields, view
 from epm_task.contract.secrets import mask_text
 from epm_task.errors import EpmTaskError
@@ -116,7 +117,7 @@ def tail_text(end: bytes, *, cut: bool) -> str:
     """
     if cut:
         end = b"".join(re.split(rb"\s", end, maxsplit=1)[1:])
-    masked = mask_text(end.decode("utf-8", "replace")).encode("utf-8", "replace")
+    masked = mask_text(program_text(end)).encode("utf-8", "replace")
     tail = masked[-_TAIL_BYTES:]
     if len(tail) < len(masked):
         tail = tail.split(b"\n", 1)[-1] or tail

@@ -23,6 +23,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.program_text import program_text
 from epm_task.exit_code import ExitCode
 from epm_task.freeze import FreezeError
 from epm_task.freeze.program import Build
@@ -170,7 +171,7 @@ def _run_pyinstaller(spec: Path, work: Path, epoch: int) -> None:
         check=False,
     )
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["(no message)"]
+        lines = program_text(done.stderr).strip().splitlines() or ["(no message)"]
         error = next((line for line in reversed(lines) if "Error" in line), lines[-1])
         raise FreezeError(
             f"PyInstaller ended with exit code {done.returncode}",

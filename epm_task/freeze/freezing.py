@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
 from epm_task.contract.json_text import BadJson, write_json
+from epm_task.contract.program_text import program_text
 from epm_task.files import naming, write_atomically
 from epm_task.freeze import FreezeError, tell_nobody
 from epm_task.freeze.backends import build_one_dir, build_zip_program
@@ -213,9 +214,8 @@ def _git(folder: Path, *words: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        text=True,
     )
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return program_text(done.stdout).strip() if done.returncode == 0 else ""
 
 
 _PROGRAM_MODE: Final = 0o755

@@ -21,6 +21,7 @@ from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task import runtime
+from epm_task.contract.program_text import program_text
 from epm_task.freeze import FreezeError
 from epm_task.freeze.unused import OTHER_SYSTEMS, RICH_VALUES, SETTINGS
 from epm_task.job.step import command_name
@@ -198,7 +199,7 @@ def _facts_of(file: Path) -> dict[str, Any]:
     except ValueError:
         raise FreezeError(
             f"{file} ends the process that imports it (exit code {done.returncode})",
-            done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2],
+            program_text(done.stderr).strip().rpartition("\n")[2],
             "`python FILE --help` must work",
         ) from None
     if problem := facts.get("error"):

@@ -6,6 +6,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.program_text import program_text
 from epm_task.exit_code import ExitCode
 from epm_task.freeze import FreezeError, tell_nobody
 from epm_task.freeze.installed import Check, judge
@@ -226,5 +227,5 @@ def _start_up(
 
 
 def _last_line(run: Run) -> str:
-    lines = run.stderr.decode("utf-8", "replace").strip().splitlines()
+    lines = program_text(run.stderr).strip().splitlines()
     return lines[-1] if lines else "it wrote nothing on stderr"

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.levels import INFORMATION, NUMBERS, word_for
+from epm_task.contract.program_text import program_text
 from epm_task.contract.record import Record
 from epm_task.contract.secrets import mask_text
 from epm_task.exit_code import describe
@@ -287,4 +288,4 @@ def said(text: str) -> str:
 
 
 def _text(output: bytearray) -> str:
-    return mask_text(output.decode("utf-8", "replace"))
+    return mask_text(program_text(output))
