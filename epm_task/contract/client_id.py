@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from epm_task.contract.names import is_device
 from epm_task.errors import BadClientIdTemplate, BadJobId
 
 #: The job id is the first segment; the run id keeps two overlapping runs apart.
@@ -26,19 +27,23 @@ def check_job_id(job_id: str) -> str:
     """Return *job_id* when the broker and the API can carry it.
 
     Raises:
-        BadJobId: It holds `_`, or another character that is not a letter, digit, `.` or `-`.
+        BadJobId: It holds `_`, or another character that is not a letter, digit, `.` or `-`; or
+            Windows could not keep its file.
     """
-    if re.fullmatch(JOB_ID_PATTERN, job_id):
+    if re.fullmatch(JOB_ID_PATTERN, job_id) and not is_device(job_id):
         return job_id
     why = "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
     if "_" in job_id:
         why = "holds an underscore, and the broker splits client ids on _ to find the job id"
+    elif is_device(job_id):
+        why = "is the name of a device on Windows, where no file can have it"
     raise BadJobId(job_id, why, usable_job_id(job_id))
 
 
 def usable_job_id(text: str, *, otherwise: str = "my-job") -> str:
     """Return the job id that is nearest to *text*, or *otherwise* when nothing of it is left."""
-    return re.sub(_FOREIGN, "-", text).strip(".-")[:128] or otherwise
+    found = re.sub(_FOREIGN, "-", text).strip(".-")[:128] or otherwise
+    return f"job-{found}"[:128] if is_device(found) else found
 
 
 def make_client_id(

@@ -46,6 +46,15 @@ NON_ADMIN_TYPES: Final = ("User", "UserDesktop")
 #: Where an entry of `parameters` has its default: in the documented key, else in the other one.
 DEFAULT_KEYS: Final = ("default", "defaultValue")
 
+#: Of Windows, for devices: no file can have one of these names, nor one of them with an extension
+#: (learn.microsoft.com: Naming Files, Paths, and Namespaces).
+_DEVICES: Final = frozenset(
+    (
+        *("con", "prn", "aux", "nul", "conin$", "conout$"),
+        *(f"{device}{digit}" for device in ("com", "lpt") for digit in "123456789\xb9\xb2\xb3"),
+    )
+)
+
 _OTHER_PLATFORMS: Final[dict[str, OsName]] = {"win32": "windows", "darwin": "macOS"}
 
 
@@ -61,6 +70,11 @@ def execution_type_of(task: Mapping[str, Any]) -> object:
 def default_of(parameter: Mapping[str, Any]) -> Any:
     """Return the default of an entry of `parameters`, None without one; both spellings count."""
     return next((found for key in DEFAULT_KEYS if (found := parameter.get(key)) is not None), None)
+
+
+def is_device(name: str) -> bool:
+    """Return whether Windows takes a file's name for a device: `CON`, `nul.txt`, `COM1 .log`."""
+    return name.partition(".")[0].rstrip(" ").casefold() in _DEVICES
 
 
 def os_name(platform: str = sys.platform) -> OsName:

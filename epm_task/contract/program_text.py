@@ -21,7 +21,7 @@ if sys.platform == "win32":
 else:
 
     def _of_the_system(line: bytes | bytearray) -> str:
-        """Return a line with a replacement character for what is no UTF-8."""
+        """Return a line with a replacement character for what is not UTF-8."""
         return line.decode("utf-8", "replace")
 
 

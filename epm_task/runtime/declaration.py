@@ -13,6 +13,7 @@ from epm_task.contract.names import (
     SERVICE,
     ExecutionType,
     OsName,
+    is_device,
 )
 from epm_task.contract.topic import Topic
 
@@ -110,8 +111,11 @@ def check_declaration(declaration: Declaration) -> None:
     topics = (*declaration.publishes, *declaration.subscribes, *event_topic)
     if not all(isinstance(topic, Topic) for topic in topics):
         raise ValueError('a topic must be a Topic: Topic("Jobs/my-job/results")')
-    if declaration.command is not None and not re.fullmatch(_COMMAND, declaration.command):
-        raise ValueError("command must be a name of letters, digits, `_` and `-`")
+    command = declaration.command
+    if command is not None and (not re.fullmatch(_COMMAND, command) or is_device(command)):
+        raise ValueError(
+            "command must be a name of letters, digits, `_` and `-`, and no device of Windows"
+        )
     if not 1 <= declaration.priority <= 10:
         raise ValueError("priority must be 1 to 10")
     _check_times(declaration)

@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epm_task.contract.client_id import check_job_id, job_id_of, make_client_id
+from epm_task.contract.client_id import check_job_id, job_id_of, make_client_id, usable_job_id
+from epm_task.contract.names import is_device
 from epm_task.errors import BadClientIdTemplate, BadJobId
 
-JOB_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,40}", fullmatch=True)
+JOB_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,40}", fullmatch=True).filter(
+    lambda job_id: not is_device(job_id)
+)
 TEMPLATES = ["{job_id}_{run_id}", "{run_id}_{job_id}", "task_{job_id}_{job_name}_{run_id}"]
 
 
@@ -35,12 +38,22 @@ def test_good_job_id_is_returned(job_id: str) -> None:
         "x" * 129,
         "a\0",
         "{J}",
+        "con",
+        "NUL.check",
     ],
 )
 def test_bad_job_id_is_refused(job_id: str) -> None:
     """What the broker, a file name or a URL cannot carry is not a job id."""
     with pytest.raises(BadJobId):
         check_job_id(job_id)
+
+
+@pytest.mark.parametrize("text", ["nul", "Con.check", "LPT1." + "x" * 123, "a_b", "", "..."])
+def test_what_is_suggested_is_a_job_id(text: str) -> None:
+    """Whatever was refused."""
+    with pytest.raises(BadJobId):
+        check_job_id(text)
+    assert check_job_id(usable_job_id(text))
 
 
 def test_underscore_is_explained() -> None:

@@ -12,6 +12,7 @@ from epm_task.contract.names import (
     allowed_systems,
     default_of,
     execution_type_of,
+    is_device,
     os_name,
 )
 
@@ -64,3 +65,15 @@ def test_a_platform_has_a_name(platform: str, name: str) -> None:
 def test_only_false_excludes(rule: Any, allowed: set[str]) -> None:
     """An absent key does not, nor does another value."""
     assert allowed_systems({"osFilter": rule}) == allowed
+
+
+@pytest.mark.parametrize("name", ["CON", "nul.txt", "aux.tar.gz", "com1", "LPT\xb2", "Prn .x"])
+def test_windows_keeps_names_for_devices(name: str) -> None:
+    """In any case, and with any extension."""
+    assert is_device(name)
+
+
+@pytest.mark.parametrize("name", ["console", "null", "com10", "x.con", " nul", "lpt0", "", "."])
+def test_other_names_are_files(name: str) -> None:
+    """Also those that begin like a device."""
+    assert not is_device(name)

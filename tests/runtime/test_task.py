@@ -106,6 +106,7 @@ def test_declaration_has_defaults(
         ({"os_filter": ["beos"]}, "os_filter must hold"),
         ({"execution_type": "Root"}, "execution_type must be one of Service"),
         ({"command": "a/b"}, "command must be a name"),
+        ({"command": "Con"}, "no device of Windows"),
         ({"events": "Startup"}, "events must be a list: events=['Startup']"),
         ({"os_filter": "linux"}, "os_filter must be a list: os_filter=['linux']"),
         ({"publishes": ["Jobs/a"]}, "a topic must be a Topic"),

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from epm_task.contract.client_id import usable_job_id
+from epm_task.contract.names import is_device
 from epm_task.contract.secrets import names_secret_itself, secret_options
 from epm_task.job.rule import Hit, rule
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: What other rules say with more words: the schedule, the command of a task.
 _SAID_ELSEWHERE: Final = re.compile(r"/schedule/\w+|/tasks/\d+/command", re.ASCII)
+
+#: What no name has on Windows, beside the separators, which another rule looks for.
+_NO_NAME: Final = frozenset('<>:"|?*')
 
 
 @rule("EPM001", "underscore in a job id", "error")
@@ -57,6 +61,38 @@ def id_is_file_name(subject: Subject) -> Iterator[Hit]:
         )
 
 
+@rule("EPM031", "name that Windows or macOS cannot keep", "error")
+def kept_by_every_system(subject: Subject) -> Iterator[Hit]:
+    """Job ids and commands are names of files, and systems differ in what such a name can be.
+
+    Windows keeps `CON`, `PRN`, `AUX`, `NUL`, `COM1` to `COM9` and `LPT1` to `LPT9` for devices,
+    also with an extension, takes dots and blanks away from the end of a name, and has no name with
+    one of `< > : " | ? *`. Windows and macOS do not tell `Scan` from `scan`: two ids that differ by
+    case only are one file there. Commands are looked at when the job may run on Windows, and the
+    other ids in the folder of the file when it may run on either.
+
+    - wrong: `"id": "nul.check"`, or `scan.json` beside `Scan.json`
+    - right: `"id": "null-check"`
+    """
+    job_id = subject.root.text("id")
+    if is_device(job_id):
+        yield Hit(
+            "/id",
+            f"the job id {job_id!r} is the name of a device on Windows, where no file can have it",
+            f'write "{usable_job_id(job_id)}", and rename the file too',
+        )
+    if subject.systems & {"windows", "macOS"}:
+        for other in sorted(subject.neighbours or ()):
+            if other != job_id and other.casefold() == job_id.casefold():
+                what = f"the ids {job_id!r} and {other!r} are one file on Windows and macOS"
+                yield Hit("/id", what, "rename one of them")
+    for task in subject.tasks if "windows" in subject.systems else ():
+        command = task.text("command")
+        if is_device(command) or command != command.rstrip(". ") or set(command) & _NO_NAME:
+            what = f"Windows cannot have a file with the name of the command {command!r}"
+            yield Hit(task.at("command"), what, "give the program another name")
+
+
 @rule("EPM021", "field missing, of the wrong type, or out of range", "error")
 def field_shapes(subject: Subject) -> Iterator[Hit]:
     """A required field is missing, or a field has a value that the agent does not take.
@@ -82,7 +118,8 @@ def field_shapes(subject: Subject) -> Iterator[Hit]:
 def references(subject: Subject) -> Iterator[Hit]:
     """Task ids and parameter names are unique, and `alternateJobId` names a job that exists.
 
-    The agent tells tasks apart by their ids, and parameters by their names. When the condition of a
+    The agent tells tasks apart by their ids, and parameters by their names, the case of which does
+    not count on Windows. When the condition of a
     job is not met, it starts the alternate job; one that does not exist means that nothing runs.
     Whether it exists is looked up in the folder of the file.
 
@@ -93,12 +130,16 @@ def references(subject: Subject) -> Iterator[Hit]:
         (subject.tasks, "id", "task id"),
         (subject.parameters, "name", "parameter"),
     ):
+        folds = kind == "parameter" and "windows" in subject.systems
         values = [part.text(key) for part in parts]
+        names = [value.casefold() if folds else value for value in values]
         for index, part in enumerate(parts):
-            if values[index] and values[index] in values[:index]:
+            if names[index] and names[index] in names[:index]:
+                where = "" if values[index] in values[:index] else " on Windows"
                 yield Hit(
                     part.at(key),
-                    f"the {kind} {values[index]!r} is used twice, so nobody can tell them apart",
+                    f"the {kind} {values[index]!r} is used twice{where}, so nobody can tell them "
+                    "apart",
                     "give each another one",
                 )
     alternate = subject.root.text("alternateJobId")

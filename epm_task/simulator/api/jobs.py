@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.simulator.api.answers import absent, invalid, read_object
-from epm_task.simulator.jobs.store import UnknownJob
+from epm_task.simulator.jobs.store import IdsOfOneFile, UnknownJob
 from epm_task.simulator.web.exchange import json_response
 
 if TYPE_CHECKING:
@@ -95,7 +95,10 @@ class JobsApi(NamedTuple):
         found = await asyncio.to_thread(self.validate, job)
         if not found.valid:
             raise invalid(found.errors)
-        new = await asyncio.to_thread(self.store.put, job)
+        try:
+            new = await asyncio.to_thread(self.store.put, job)
+        except IdsOfOneFile as error:
+            raise invalid([str(error)]) from None
         job_id = job["id"]
         done = "created" if new else "updated"
         self.trace.add("job", "saved", f"job {job_id} was {done} by the API", job_id=job_id)

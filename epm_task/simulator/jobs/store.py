@@ -31,6 +31,19 @@ class UnknownJob(EpmTaskError, KeyError):
         super().__init__(f"job {job_id!r} is not known", fix="add the job, or correct the id")
 
 
+class IdsOfOneFile(EpmTaskError, ValueError):
+    """Two ids that differ by case only, where the system keeps one file for both."""
+
+    __str__ = EpmTaskError.__str__
+
+    def __init__(self, job_id: str, other: str) -> None:
+        super().__init__(
+            f"job {job_id!r} has the file of the job {other!r}",
+            "this system does not tell names apart by the case of their letters",
+            "choose another id",
+        )
+
+
 class JobStore:
     """The jobs in the folder `Jobs/`; may be used from any thread.
 
@@ -71,10 +84,12 @@ class JobStore:
 
         Raises:
             BadJobId: Its id cannot be a file name.
+            IdsOfOneFile: Its file would be that of another job.
             OSError: The file could not be written; nothing has changed.
         """
         job_id = check_job_id(str(job.get("id", "")))
         with self._lock:
+            self._check_file(job_id)
             write_atomically(self._path(job_id), write_json(job))
             new = job_id not in self._jobs
             self._jobs[job_id] = job
@@ -109,6 +124,15 @@ class JobStore:
                     problems.append(error)
             self._jobs, self.problems = jobs, problems
         return problems
+
+    def _check_file(self, job_id: str) -> None:
+        path = self._path(job_id)
+        if job_id in self._jobs or not path.exists():
+            return
+        for other in self._jobs:
+            file = self._path(other)
+            if other.casefold() == job_id.casefold() and file.exists() and path.samefile(file):
+                raise IdsOfOneFile(job_id, other)
 
     def _path(self, job_id: str) -> Path:
         return self._folder / f"{job_id}.json"

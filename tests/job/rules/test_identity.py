@@ -57,6 +57,43 @@ def test_a_parameter_is_declared_once() -> None:
     assert [hit.pointer for hit in hits("EPM025", parameters=parameters)] == ["/parameters/2/name"]
 
 
+@pytest.mark.parametrize(
+    ("systems", "found"), [(None, ["/parameters/1/name"]), ({"windows": False}, [])]
+)
+def test_the_case_of_a_parameter_counts(systems: dict[str, bool] | None, found: list[str]) -> None:
+    """Except on Windows."""
+    parameters = [{"name": "Root"}, {"name": "root"}]
+    given = hits("EPM025", parameters=parameters, osFilter=systems)
+    assert [hit.pointer for hit in given] == found
+
+
+@pytest.mark.parametrize(
+    ("systems", "found"),
+    [({}, 1), ({"windows": False}, 1), ({"windows": False, "macOS": False}, 0)],
+)
+def test_ids_that_differ_by_case_are_one_file(systems: dict[str, bool], found: int) -> None:
+    """On Windows and macOS."""
+    document = JobDocument({"id": "scan", "osFilter": systems})
+    subject = Subject(document, neighbours=frozenset({"scan", "SCAN", "scanner"}))
+    given = list(RULES["EPM031"].check(subject))
+    assert [hit.pointer for hit in given] == ["/id"] * found
+    assert all("'scan' and 'SCAN'" in hit.what for hit in given)
+
+
+def test_no_job_has_the_name_of_a_device() -> None:
+    """On no system, as a job travels; the proposal is an id."""
+    (hit,) = hits("EPM031", id="nul.check", osFilter={"windows": False})
+    assert 'write "job-nul.check"' in hit.fix
+
+
+@pytest.mark.parametrize("command", ["con", "AUX.tool", "probe.", "probe ", "a:b", "what?"])
+def test_windows_has_no_such_command(command: str) -> None:
+    """Other systems have."""
+    (hit,) = hits("EPM031", task={"command": command})
+    assert hit.pointer == "/tasks/0/command"
+    assert hits("EPM031", task={"command": command}, osFilter={"windows": False}) == []
+
+
 def test_what_other_rules_say_is_not_said_again() -> None:
     """About the schedule and the command."""
     document: dict[str, Any] = {

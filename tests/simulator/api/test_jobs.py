@@ -65,6 +65,18 @@ def test_a_job_without_its_binary_is_400(admin: httpx.Client) -> None:
     assert admin.post("/api/Jobs", json=elsewhere).status_code == 200
 
 
+def test_an_id_whose_file_is_another_jobs_is_400(agent: ApiAgent, admin: httpx.Client) -> None:
+    """As on Windows, where `Probe.json` is `probe.json`."""
+    admin.post("/api/Jobs", json=job_document())
+    file = agent.root / "Jobs" / "Probe.json"
+    if not file.exists():
+        file.hardlink_to(agent.root / "Jobs" / "probe.json")
+    response = admin.post("/api/Jobs", json=job_document("Probe"))
+    assert response.status_code == 400
+    assert "has the file of the job 'probe'" in response.json()["errors"][0]
+    assert len(agent.jobs.all()) == 1
+
+
 def test_put_replaces_a_job_under_the_id_of_the_url(admin: httpx.Client) -> None:
     """The body's id does not count, and keeps its place."""
     admin.post("/api/Jobs", json=job_document())

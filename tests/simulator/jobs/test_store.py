@@ -11,7 +11,7 @@ import pytest
 
 from epm_task.errors import BadJobId
 from epm_task.simulator.jobs.scheduler import Clock, Scheduler
-from epm_task.simulator.jobs.store import JobStore, UnknownJob
+from epm_task.simulator.jobs.store import IdsOfOneFile, JobStore, UnknownJob
 from epm_task.simulator.trace import Trace
 
 if TYPE_CHECKING:
@@ -78,7 +78,30 @@ def test_a_deleted_job_does_not_come_back(tmp_path: Path) -> None:
         store.delete("a")
 
 
-@pytest.mark.parametrize("job", [{}, {"id": "../x"}, {"id": "a_b"}, {"id": ""}])
+def test_ids_of_one_file_are_refused(tmp_path: Path) -> None:
+    """As on Windows and macOS, which do not tell `scan.json` from `Scan.json`."""
+    store = JobStore(tmp_path)
+    store.put({"id": "scan"})
+    if not (tmp_path / "Scan.json").exists():
+        (tmp_path / "Scan.json").hardlink_to(tmp_path / "scan.json")
+    with pytest.raises(IdsOfOneFile, match="'Scan' has the file of the job 'scan'"):
+        store.put({"id": "Scan"})
+    assert store.put({"id": "scan", "name": "again"}) is False
+    assert [job["id"] for job in store.all()] == ["scan"]
+
+
+def test_ids_of_two_files_are_two_jobs(tmp_path: Path) -> None:
+    """As on Linux; a file that nobody has read yet is replaced."""
+    (tmp_path / "SCAN.json").write_text("{}")
+    if (tmp_path / "scan.json").exists():
+        pytest.skip("this file system does not tell names apart by case")
+    store = JobStore(tmp_path)
+    assert [store.put({"id": name}) for name in ("scan", "Scan", "SCAN")] == [True] * 3
+    assert store.reload() == []
+    assert [job["id"] for job in store.all()] == ["SCAN", "Scan", "scan"]
+
+
+@pytest.mark.parametrize("job", [{}, {"id": "con"}, {"id": "../x"}, {"id": "a_b"}, {"id": ""}])
 def test_an_id_that_is_no_file_name_is_refused(tmp_path: Path, job: dict[str, str]) -> None:
     """Nothing is written."""
     with pytest.raises(BadJobId):
