@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import shlex
 import sys
 import traceback
 from itertools import takewhile
 from typing import Any, NoReturn
 
 from epm_task import __version__
+from epm_task.contract.argument_line import command_text
 from epm_task.contract.record import printable
 from epm_task.errors import EpmTaskError, TaskError, UnsafeConfiguration
 from epm_task.exit_code import ExitCode
@@ -107,7 +107,7 @@ def _correct(error: Any) -> int:
 
         words = sys.argv[sys.argv.index(context.info_name) + 1 :]
         if corrected := with_hyphens(context.command, words):
-            fix += f"; an option of the task comes after `--`: {verb} {shlex.join(corrected)}"
+            fix += f"; an option of the task comes after `--`: {verb} {command_text(corrected)}"
     return _explain(EpmTaskError(what, fix=fix), int(error.exit_code))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from epm_task.cli.options import AsJson
 from epm_task.cli.output import FAILED, Failure, say, show_json
+from epm_task.contract.argument_line import command_text
 from epm_task.scaffold.template import ScaffoldError, TemplateVersions, add_task, make_project
 from epm_task.scaffold.upgrade import Upgraded
 from epm_task.scaffold.upgrade import upgrade as carry_out
@@ -85,16 +85,16 @@ def new(  # noqa: PLR0913  # each is an option of the command line
 def _first_steps(project: Path) -> list[str]:
     module = next((project / "src").glob("*.py"), Path("task.py"))
     return [
-        f"cd {shlex.quote(str(project))}",
+        command_text(["cd", str(project)]),
         'python -m pip install -e ".[dev]"',
         f"epm-task run src/{module.name} -- --root .",
     ]
 
 
 def _checks(project: Path, files: list[Path]) -> list[str]:
-    module, test, *_ = (shlex.quote(str(path)) for path in files)
+    module, test, *_ = (command_text([str(path)]) for path in files)
     return [
-        f"epm-task run {module} -- --root {shlex.quote(str(project))}",
+        f"epm-task run {module} -- --root {command_text([str(project)])}",
         f"python -m pytest {test}",
         f"epm-task job {module} --check",
     ]

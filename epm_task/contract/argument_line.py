@@ -8,12 +8,13 @@ both.
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from epm_task.errors import EpmTaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: What separates arguments; other white space, such as a no-break space, is a character.
 POSIX_BLANKS: Final = " \t\r\n"
@@ -34,6 +35,8 @@ _WINDOWS_PIECE: Final = re.compile(
     rf"""(?P<blank>[{WINDOWS_BLANKS}]+)|(?P<slashes>\\*)(?P<quote>")"""
     rf"""|(?P<plain>\\+|[^{WINDOWS_BLANKS}"\\]+)"""
 )
+#: What neither cmd.exe nor PowerShell reads as anything but itself.
+_WINDOWS_PLAIN: Final = re.compile(r"[\w.:\\/=+-]+")
 
 
 class ArgumentsError(EpmTaskError, ValueError):
@@ -65,6 +68,33 @@ def split_line(text: str, *, windows: bool) -> list[list[Piece]]:
             arguments.append([piece])
             inside = True
     return arguments
+
+
+def split_words(text: str, *, windows: bool) -> list[str]:
+    """Return the arguments in *text*, without their quotes.
+
+    Raises:
+        ArgumentsError: A quote is not closed (POSIX only).
+    """
+    arguments = split_line(text, windows=windows)
+    return ["".join(piece.text for piece in pieces) for pieces in arguments]
+
+
+def command_text(words: Iterable[str], *, windows: bool = sys.platform == "win32") -> str:
+    """Return *words* as people type them: in a POSIX shell, or in cmd.exe and PowerShell."""
+    if not windows:
+        import shlex  # noqa: PLC0415  # no task needs it
+
+        return shlex.join(words)
+    return " ".join(
+        word if _WINDOWS_PLAIN.fullmatch(word) else _in_double_quotes(word) for word in words
+    )
+
+
+def _in_double_quotes(word: str) -> str:
+    """Return a word that the rules of Windows read as *word*; its quotes follow a backslash."""
+    doubled = re.sub(r'(\\+)(?="|\Z)', r"\1\1", word)
+    return '"' + doubled.replace('"', r"\"") + '"'
 
 
 def _posix_pieces(text: str) -> Iterator[Piece | None]:

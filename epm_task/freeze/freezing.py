@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from epm_task import __version__
+from epm_task.contract.argument_line import ArgumentsError, split_words
 from epm_task.contract.json_text import BadJson, write_json
 from epm_task.contract.program_text import program_text
 from epm_task.files import naming, write_atomically
@@ -289,11 +289,9 @@ def check_sign_command(command: str) -> list[str]:
         FreezeError: It is empty, cannot be split, or does not say where the path goes.
     """
     try:
-        words = shlex.split(command, posix=sys.platform != "win32")
-    except ValueError as error:
-        raise FreezeError(
-            "--sign-command cannot be split", str(error), "correct its quotes"
-        ) from None
+        words = split_words(command, windows=sys.platform == "win32")
+    except ArgumentsError as error:
+        raise FreezeError("--sign-command cannot be split", error.what, error.fix) from None
     if not any(_PATH in word for word in words[1:]):
         raise FreezeError(
             "--sign-command does not say which file to sign",

@@ -203,10 +203,10 @@ def check_surroundings(invocation: Invocation, file: Path, argv: Sequence[str]) 
             "build it as one folder (pyinstaller --onedir)",
         )
     if invocation.keeper_api_base is None:
-        import shlex  # noqa: PLC0415  # people only
+        from epm_task.contract.argument_line import command_text  # noqa: PLC0415  # people only
 
-        arguments = f" -- {shlex.join(argv)}" if argv else ""
-        raise NoAgent(f"epm-task run {shlex.quote(_shown(file))}{arguments}")
+        arguments = ("--", *argv) if argv else ()
+        raise NoAgent(command_text(("epm-task", "run", _shown(file), *arguments)))
     return invocation.keeper_api_base
 
 

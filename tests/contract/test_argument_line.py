@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epm_task.contract.argument_line import ArgumentsError
+from epm_task.contract.argument_line import ArgumentsError, command_text, split_words
 from epm_task.contract.tokens import substitute
 
 _TRICKY = st.text(alphabet="ab '\"\\{}x\t", max_size=16)
@@ -38,6 +38,29 @@ def test_shell_escapes_inside_double_quotes() -> None:
 def test_windows_split_undoes_list2cmdline(argv: list[str]) -> None:
     """The split is the inverse of what the standard library writes for Windows."""
     assert substitute(subprocess.list2cmdline(argv), {}, windows=True) == argv
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@given(words=st.lists(_TRICKY | st.text(max_size=5), max_size=4))
+def test_what_people_are_told_to_type_is_split_into_the_words(
+    windows: bool,  # noqa: FBT001  # pytest gives it by name
+    words: list[str],
+) -> None:
+    """By the rules of the shell that they have."""
+    assert split_words(command_text(words, windows=windows), windows=windows) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        (["epm-task", "run", r"src\a.py", "--", "--x=1"], r"epm-task run src\a.py -- --x=1"),
+        (["cd", "C:\\My Tasks\\"], r'cd "C:\My Tasks\\"'),
+        (["a&b", "", 'say "x"'], r'"a&b" "" "say \"x\""'),
+    ],
+)
+def test_windows_has_double_quotes(words: list[str], typed: str) -> None:
+    """To cmd.exe single ones are letters."""
+    assert command_text(words, windows=True) == typed
 
 
 def _quoted(argument: str, quote: str) -> str:

@@ -127,6 +127,12 @@ def test_libraries_first_then_the_executable(built: Build, tmp_path: Path) -> No
     assert len(native_files(built.folder)) == 3
 
 
+def test_quotes_hold_words_together() -> None:
+    """Double ones, on every system."""
+    words = check_sign_command('"/my tools/sign" "/f=my key" "{path}"')
+    assert words == ["/my tools/sign", "/f=my key", "{path}"]
+
+
 def test_a_failing_tool_fails_the_build(built: Build) -> None:
     """At its first file, with its exit code."""
     words = check_sign_command(f'{sys.executable} -c "raise SystemExit(4)" {{path}}')
@@ -138,7 +144,7 @@ def test_a_failing_tool_fails_the_build(built: Build) -> None:
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [("codesign x", "which file to sign"), ("{path}", "which file"), ("a 'b", "cannot be split")],
+    [("codesign x", "which file to sign"), ("{path}", "which file"), ("a 'b", "split|which file")],
 )
 def test_a_command_that_cannot_work_is_refused(command: str, words: str) -> None:
     """Before anything is built."""

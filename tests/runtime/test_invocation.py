@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -222,17 +223,20 @@ def test_without_an_agent_the_command_is_shown(
     """The command that runs the task here holds the file, as short as it can be, and the rest."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "my task.py"
-    with pytest.raises(NoAgent, match=r"epm-task run 'my task\.py' -- --root '\$HOME'"):
+    quote = '"' if os.name == "nt" else "'"
+    line = "epm-task run 'my task.py' -- --root '$HOME'".replace("'", quote)
+    with pytest.raises(NoAgent, match=re.escape(line)):
         check_surroundings(invoked(keeper_api_base=None), file, ["--root", "$HOME"])
     monkeypatch.chdir("/")
-    with pytest.raises(NoAgent, match=r"epm-task run '?/?.*my task\.py'$"):
+    with pytest.raises(NoAgent, match=rf"epm-task run {quote}?/?.*my task\.py{quote}$"):
         check_surroundings(invoked(keeper_api_base=None), file, [])
 
 
 def test_file_of_another_drive_is_shown_whole() -> None:
     """A file that is not below the working directory keeps its full path."""
-    with pytest.raises(NoAgent, match=r"epm-task run /nowhere/else\.py"):
-        check_surroundings(invoked(keeper_api_base=None), Path("/nowhere/else.py"), [])
+    file = Path("/nowhere/else.py")
+    with pytest.raises(NoAgent, match=re.escape(f"epm-task run {file}")):
+        check_surroundings(invoked(keeper_api_base=None), file, [])
 
 
 def test_plain_python_is_no_one_file_build() -> None:

@@ -6,12 +6,12 @@ Decided by the facts of the agent's decisions, never by their sentences.
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
+from epm_task.contract.argument_line import command_text
 from epm_task.contract.names import PLUGIN_SETTINGS_PATH
 from epm_task.contract.record import Record
 from epm_task.contract.topic import KEEPER_LOGGER
@@ -107,7 +107,8 @@ class Attention:
         cause = failed.start_error if failed else None
         lines = failed.stderr_tail.splitlines() if failed else []
         tail = [line for line in lines if line.strip() and Record.from_line(line.encode()) is None]
-        show = f"epm-task runs show {run.run_id} --agent-root {shlex.quote(str(self._root))}"
+        words = ("epm-task", "runs", "show", run.run_id, "--agent-root", str(self._root))
+        show = command_text(words)
         return Note(
             "failed",
             f"{run.job_id} ended with exit code {ended_run(run).end}",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task import __version__
+from epm_task.contract.argument_line import command_text
 from epm_task.contract.names import API_BASE_URL, default_of, os_name
 from epm_task.contract.schedule import STARTUP, event_name
 from epm_task.contract.secrets import is_secret_name
@@ -62,9 +62,9 @@ class Sources:
 
     def commands(self) -> list[str]:
         """Return the commands that lead to a first run, with the paths of this agent."""
-        facts = {name: shlex.quote(str(value)) for name, value in self.facts().items()}
+        facts = {name: command_text([str(value)]) for name, value in self.facts().items()}
         access = "--agent-root {root} --base-url {base_url} --cacert {ca} --cert {admin_cert}"
-        plugin = shlex.quote(str(self.root.plugins / "MyTask.json"))
+        plugin = command_text([str(self.root.plugins / "MyTask.json")])
         return [
             f"epm-task new my-task --no-input && echo '{{}}' > {plugin}",
             "cd my-task && epm-task freeze",
