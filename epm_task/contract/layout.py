@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
@@ -164,8 +165,31 @@ def find_program(
     for extension in (".exe", *extensions) if platform == "win32" else extensions:
         if jobs_bin and _is_file(program := jobs_bin / command / f"{command}{extension}"):
             return program
-    found = shutil.which(command, path=search_path)
-    return Path(found) if found else None
+    return on_path(command, search_path)
+
+
+if sys.platform == "win32":
+
+    def on_path(name: str, search_path: str | None = None) -> Path | None:
+        """Return a program on PATH; `shutil.which` would look in the current folder first."""
+        endings = os.environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(os.pathsep)
+        if name.casefold().endswith(tuple(ending.casefold() for ending in endings)):
+            endings = [""]
+        folders = os.environ.get("PATH", "") if search_path is None else search_path
+        files = (
+            Path(folder, name + ending)
+            for folder in folders.split(os.pathsep)
+            if folder
+            for ending in endings
+        )
+        return next((file for file in files if _is_file(file)), None)
+
+else:
+
+    def on_path(name: str, search_path: str | None = None) -> Path | None:
+        """Return a program on PATH."""
+        found = shutil.which(name, path=search_path)
+        return Path(found) if found else None
 
 
 def _is_file(path: Path) -> bool:

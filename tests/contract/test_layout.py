@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,7 +113,7 @@ def _file(path: Path, text: str = "", *, mode: int = 0o755) -> Path:
 
 def test_order_of_places(tmp_path: Path) -> None:
     """`executablePath` comes before `Jobs/bin/{command}/`, and that before PATH."""
-    on_path = _file(tmp_path / "path" / "tool")
+    on_path = _file(tmp_path / "path" / ("tool.exe" if os.name == "nt" else "tool"))
     assert find_program({"command": "tool"}, tmp_path, str(on_path.parent)) == on_path
     in_bin = _file(tmp_path / "tool" / "tool")
     assert find_program({"command": "tool"}, tmp_path, str(on_path.parent)) == in_bin
@@ -140,6 +141,14 @@ def test_command_is_a_bare_name(tmp_path: Path, command: str) -> None:
     """A command with a path in it, or none, names no program."""
     _file(tmp_path / "tool" / "tool")
     assert find_program({"command": command}, tmp_path / "bin", "/nonexistent") is None
+
+
+def test_current_folder_is_not_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though Windows itself looks there first."""
+    _file(tmp_path / "tool")
+    _file(tmp_path / "tool.exe")
+    monkeypatch.chdir(tmp_path)
+    assert find_program({"command": "tool"}, tmp_path / "bin", str(tmp_path / "none")) is None
 
 
 def test_extensions(tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ import math
 import os
 import re
 import shlex
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.cannot_start import CannotStart
 from epm_task.contract.executable import SHEBANG_BYTES, shebang
-from epm_task.contract.layout import SCRIPT_TYPES
+from epm_task.contract.layout import SCRIPT_TYPES, on_path
 from epm_task.contract.names import API_BASE_URL, default_of
 from epm_task.errors import EpmTaskError, UnsafeConfiguration
 from epm_task.runtime.value_text import NUMBER, WHOLE
@@ -87,8 +86,8 @@ def _interpreter(program: Path, kind: str) -> list[str]:
     if kind in {"shell", "sh", "bash"}:
         return ["/bin/bash" if kind == "bash" else "/bin/sh"]
     if kind == "powershell":
-        shell = shutil.which("pwsh") or shutil.which("powershell") or "powershell"
-        return [shell, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]
+        shell = on_path("pwsh") or on_path("powershell") or "powershell"
+        return [str(shell), "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]
     raise CannotStart(
         f"{program} cannot be started",
         f"this agent knows no interpreter for scriptType {kind!r}",
