@@ -89,8 +89,12 @@ class Parameter(NamedTuple):
         Raises:
             InvalidArgument: The text is not a value of the type; secrets are never repeated in it.
         """
-        if self.kind is str or self.kind is Path:
-            return self.kind(text)
+        if self.kind is str:
+            return text
+        if self.kind is Path:
+            path = Path(text)
+            if path.root or not path.drive:  # else the reader refuses it
+                return path
         from epm_task.runtime.value_text import reader  # noqa: PLC0415  # texts need none
 
         try:

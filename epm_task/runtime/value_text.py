@@ -361,6 +361,17 @@ def _write_timedelta(value: timedelta) -> str:
     return f"{sign}{seconds}{'0' if seconds.endswith('.') else ''}"
 
 
+def _path(kind: type[PurePath]) -> Callable[[str], PurePath]:
+    def read(text: str) -> PurePath:
+        """Read one path; Windows would begin `C:name` at a current folder that nobody states."""
+        found = kind(text)
+        if found.drive[1:] == ":" and not found.root:
+            raise ValueError(f"{text[:_SHOWN]!r} has a drive and no \\ after it: write all of it")
+        return found
+
+    return read
+
+
 def _lower_case(value: float) -> str:
     return str(value).lower()  # true and false are numbers to Python
 
@@ -370,10 +381,7 @@ _READERS: Final[dict[type, Callable[[str], Any]]] = {
     int: _parse_int,
     float: _parse_float,
     bool: parse_bool,
-    Path: Path,
-    PurePath: PurePath,
-    PurePosixPath: PurePosixPath,
-    PureWindowsPath: PureWindowsPath,
+    **{kind: _path(kind) for kind in (Path, PurePath, PurePosixPath, PureWindowsPath)},
     bytes: str.encode,
     datetime: _iso(datetime, "moment like 2026-01-31T12:00:00Z"),
     date: _iso(date, "day like 2026-01-31"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -42,6 +44,21 @@ def test_names_have_three_spellings() -> None:
     """Python's name, the option and the job's token differ in form only."""
     parameter = Parameter("max_bytes", int)
     assert (parameter.option, parameter.token) == ("--max-bytes", "MaxBytes")
+
+
+@pytest.mark.parametrize("text", ["/srv/a b", "ab:c", r"\\server\share", r"C:\data", ""])
+def test_path_is_read_as_it_is(text: str) -> None:
+    """By the rules of the system that runs the task."""
+    assert Parameter("root", Path).parse(text) == Path(text)
+
+
+def test_path_without_a_backslash_after_its_drive_is_refused() -> None:
+    """Where there are drives."""
+    if os.name != "nt":
+        assert Parameter("root", Path).parse("C:data") == Path("C:data")
+        return
+    with pytest.raises(InvalidArgument, match="--root: 'C:data' has a drive"):
+        Parameter("root", Path).parse("C:data")
 
 
 def test_secret_is_a_file() -> None:
