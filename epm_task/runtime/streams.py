@@ -211,10 +211,10 @@ class StandardStreams:
 
 
 class _Printed(io.TextIOWrapper):
-    """`sys.stdout` or `sys.stderr`: UTF-8, without secrets."""
+    """`sys.stdout` or `sys.stderr`: UTF-8, lines that end as records do, without secrets."""
 
     def __init__(self, streams: StandardStreams, buffer: Any) -> None:
-        super().__init__(buffer, "utf-8", "backslashreplace", line_buffering=True)
+        super().__init__(buffer, "utf-8", "backslashreplace", "\n", line_buffering=True)
         self._streams = streams
 
     def write(self, text: str) -> int:

@@ -125,7 +125,7 @@ def test_agent_folders_and_desktop() -> None:
     """`approot` is the agent's root; a desktop is there when a display is."""
     root = AgentRoot(Path("/agent"))
     values = path_tokens(root, {}, platform="linux")
-    assert (values["approot"], values["pluginroot"]) == ("/agent", "/agent/Plugins")
+    assert (values["approot"], values["pluginroot"]) == (str(root.path), str(root.plugins))
     assert values["hasdesktop"] == "false"
     assert path_tokens(root, {"DISPLAY": ":0"}, platform="linux")["hasdesktop"] == "true"
     assert path_tokens(root, {}, platform="darwin")["hasdesktop"] == "true"
