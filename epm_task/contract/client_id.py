@@ -15,8 +15,9 @@ from epm_task.errors import BadClientIdTemplate, BadJobId
 #: The job id is the first segment; the run id keeps two overlapping runs apart.
 DEFAULT_TEMPLATE: Final = "{job_id}_{run_id}"
 
-#: File name and URL segment at once: no separator, no `_`, no leading dot.
-JOB_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9.-]{0,127}"
+#: File name, folder name and URL segment at once: no separator, no `_`, no dot at either end, which
+#: Windows takes away from the end of a name.
+JOB_ID_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,126}[A-Za-z0-9-])?"
 _PLACEHOLDER: Final = r"\{(\w+)\}"
 _FOREIGN: Final = r"[^A-Za-z0-9.-]"
 #: MQTT counts the bytes of a text in 16 bits.
@@ -32,7 +33,9 @@ def check_job_id(job_id: str) -> str:
     """
     if re.fullmatch(JOB_ID_PATTERN, job_id) and not is_device(job_id):
         return job_id
-    why = "is not made of letters, digits, '.' and '-' (at most 128, no '.' or '-' first)"
+    why = (
+        "is not made of letters, digits, '.' and '-' (at most 128, no '-' first, no '.' at an end)"
+    )
     if "_" in job_id:
         why = "holds an underscore, and the broker splits client ids on _ to find the job id"
     elif is_device(job_id):
@@ -42,8 +45,8 @@ def check_job_id(job_id: str) -> str:
 
 def usable_job_id(text: str, *, otherwise: str = "my-job") -> str:
     """Return the job id that is nearest to *text*, or *otherwise* when nothing of it is left."""
-    found = re.sub(_FOREIGN, "-", text).strip(".-")[:128] or otherwise
-    return f"job-{found}"[:128] if is_device(found) else found
+    found = re.sub(_FOREIGN, "-", text).strip(".-")[:128].rstrip(".") or otherwise
+    return f"job-{found}"[:128].rstrip(".") if is_device(found) else found
 
 
 def make_client_id(

@@ -10,7 +10,7 @@ from epm_task.contract.client_id import check_job_id, job_id_of, make_client_id,
 from epm_task.contract.names import is_device
 from epm_task.errors import BadClientIdTemplate, BadJobId
 
-JOB_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,40}", fullmatch=True).filter(
+JOB_IDS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,40}[A-Za-z0-9-])?", fullmatch=True).filter(
     lambda job_id: not is_device(job_id)
 )
 TEMPLATES = ["{job_id}_{run_id}", "{run_id}_{job_id}", "task_{job_id}_{job_name}_{run_id}"]
@@ -29,6 +29,7 @@ def test_good_job_id_is_returned(job_id: str) -> None:
         "",
         "..",
         ".hidden",
+        "last.",
         "-x",
         "a/b",
         "a%2fb",
@@ -48,7 +49,9 @@ def test_bad_job_id_is_refused(job_id: str) -> None:
         check_job_id(job_id)
 
 
-@pytest.mark.parametrize("text", ["nul", "Con.check", "LPT1." + "x" * 123, "a_b", "", "..."])
+@pytest.mark.parametrize(
+    "text", ["nul", "Con.check", "LPT1." + "x" * 118 + "...x", "x" * 127 + ".x", "a_b", "", "..."]
+)
 def test_what_is_suggested_is_a_job_id(text: str) -> None:
     """Whatever was refused."""
     with pytest.raises(BadJobId):
