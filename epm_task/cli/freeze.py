@@ -195,7 +195,7 @@ def data_pair(text: str) -> tuple[Path, str]:
     path = Path(name)
     if not path.exists():
         raise Failure(f"--data {name} is not there", fix="write PATH=FOLDER")
-    if Path(folder).is_absolute() or ".." in Path(folder).parts:
+    if Path(folder).anchor or ".." in Path(folder).parts:  # /x and C:x are not absolute on Windows
         raise Failure(f"--data {text} leads out of the program", fix="name a folder inside of it")
     return path, folder or "."
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from epm_task.contract.names import API_BASE_ARGUMENT
+from epm_task.runtime.agent.address import agent_address
+from epm_task.runtime.attestation.attestation import Unattested, check_listener
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.command import python_program
@@ -41,10 +43,16 @@ _SYSTEM: Final = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT")
 class Sandbox:
     """An agent with a program in its layout, and the folders that the program must leave alone."""
 
+    #: Why this system does not say who holds the agent's port; empty when it does.
+    unattested: str = ""
+
     def __init__(self, agent: Agent, program: Installed, arguments: Sequence[str]) -> None:
         self.agent = agent
         self._program = program
         self._arguments = list(arguments)
+        if program.manifest is not None and not any(a.startswith("--ca-file") for a in arguments):
+            self.unattested = why_unattested(agent_address(agent.base_url))
+            self._arguments += [f"--ca-file={agent.ca}"] if self.unattested else []
         place = agent.root / "Jobs" / "bin" / program.command
         if program.folder is not None:
             shutil.copytree(program.folder, place, symlinks=True)
@@ -139,6 +147,15 @@ def open_sandbox(
         shutil.rmtree(root, ignore_errors=True)
 
 
+def why_unattested(address: tuple[str, int]) -> str:
+    """Return why a task cannot learn here who listens at *address*; empty when it can."""
+    try:
+        check_listener(*address)
+    except Unattested as error:
+        return error.why
+    return ""
+
+
 def _watch(started: StartedRun) -> frozenset[int]:
     """Return the children that run the same program, looked for while it runs."""
     found: set[int] = set()
@@ -148,7 +165,8 @@ def _watch(started: StartedRun) -> frozenset[int]:
         except NoProcess:  # it could not be started; the run says why
             break
         for child in descendants({pid}):
-            with suppress(psutil.Error):  # it has ended in the meantime
+            # It has ended in the meantime, or the system does not say what it runs.
+            with suppress(psutil.Error, OSError):
                 if psutil.Process(child).exe() == psutil.Process(pid).exe():
                     found.add(child)
         time.sleep(_PAUSE_SECONDS)
@@ -175,9 +193,10 @@ def _forbid_writing(folder: Path) -> None:
 
 
 def _allow_writing(root: Path) -> None:
+    # Windows removes no file that nobody may write.
     for path in (root, *root.rglob("*")):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)
+        if not path.is_symlink():
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IWUSR)
 
 
 Snapshot = dict[str, tuple[int, int]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,12 @@ _UNREGISTERED_SECONDS: Final = 60.0
 _FIRST_REQUEST_SECONDS: Final = 15.0
 #: What the simulator gives a task between SIGTERM and SIGKILL.
 _STOP_SECONDS: Final = 5.0
+#: How a program is asked to stop, and what one of ours ends with then.
+_ASKED, _STOPPED = (
+    ("CTRL_BREAK", ExitCode.SIGBREAK) if sys.platform == "win32" else ("SIGTERM", ExitCode.SIGTERM)
+)
+#: What a program ends with that could not be asked, on Windows, and was killed: 128 + SIGKILL.
+_KILLED: Final = 137
 
 
 def verify(  # noqa: PLR0913  # keywords only, each with a default
@@ -69,6 +76,7 @@ def verify(  # noqa: PLR0913  # keywords only, each with a default
         checks = [
             _manifest(program),
             *(Check("arguments", "ok", f"{option}=(an empty folder)") for option in missing),
+            *_attestation(sandbox.unattested),
             *_behaviour(run, children),
         ]
         if checks[-1].state == "ok":
@@ -104,6 +112,13 @@ def _manifest(program: Installed) -> Check:
     seen = f"{len(program.manifest['files'])} files as built"
     problem = f"{'; '.join(found[:3])}; build the program again"
     return judge("manifest", not found, seen, problem)
+
+
+def _attestation(why: str) -> list[Check]:
+    if not why:
+        return []
+    detail = f"{why}, so the program got --ca-file; a job on such a system needs it, too"
+    return [Check("attestation", "warning", detail)]
 
 
 def _behaviour(run: Run, children: frozenset[int]) -> list[Check]:
@@ -191,11 +206,13 @@ def _stop(sandbox: Sandbox, *, ours: bool) -> Check:
     except TimeoutError:
         started.kill()
         started.wait()
-        return Check("stop", "failed", f"SIGTERM did not end it within {_STOP_SECONDS:.0f} s")
+        return Check("stop", "failed", f"{_ASKED} did not end it within {_STOP_SECONDS:.0f} s")
+    if sys.platform == "win32" and run.exit_code == _KILLED:
+        return Check("stop", "skipped", f"without a console nothing can send {_ASKED}")
     seconds = time.monotonic() - asked_at
-    ended = f"{seconds * 1000:.0f} ms after SIGTERM, exit code {run.exit_code}"
-    expected = f"{ended}; {int(ExitCode.SIGTERM)} was expected"
-    return judge("stop", not ours or run.exit_code == ExitCode.SIGTERM, ended, expected)
+    ended = f"{seconds * 1000:.0f} ms after {_ASKED}, exit code {run.exit_code}"
+    expected = f"{ended}; {int(_STOPPED)} was expected"
+    return judge("stop", not ours or run.exit_code == _STOPPED, ended, expected)
 
 
 def _files(found: list[str]) -> Check:

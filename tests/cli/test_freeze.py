@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cli.command import environment, line, running
@@ -19,11 +19,8 @@ from peers.patience import PATIENCE
 from epm_task.cli.freeze import before_and_after, data_pair, files_and_tasks
 from epm_task.cli.output import Failure
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
 ZIP = ("--backend", "zipapp", "--python", sys.executable)
+zipped = pytest.mark.posix("a zip program is started by a shell, which becomes the interpreter")
 
 
 def left_in(folder: Path) -> list[str]:
@@ -32,6 +29,7 @@ def left_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@zipped
 def test_a_program_is_built_and_verified(tmp_path: Path) -> None:
     """The table goes to stdout, then the paths; progress on stderr."""
     text = (EXAMPLES / "key_scanner.py").read_text("utf-8").replace(' = Path("/etc")', "")
@@ -50,6 +48,7 @@ def test_a_program_is_built_and_verified(tmp_path: Path) -> None:
     assert left_in(output) == ["Jobs"]
 
 
+@zipped
 @pytest.mark.slow
 def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path) -> None:
     """They are passed as they are; the answer for programs is one JSON object."""
@@ -62,6 +61,7 @@ def test_arguments_after_two_hyphens_are_the_tasks(tmp_path: Path) -> None:
     assert "arguments" not in [check["name"] for check in built["checks"]]
 
 
+@zipped
 @pytest.mark.slow
 def test_a_failed_verification_is_exit_code_1(tmp_path: Path) -> None:
     """The program stays, so that one can look at it."""
@@ -72,6 +72,7 @@ def test_a_failed_verification_is_exit_code_1(tmp_path: Path) -> None:
     assert (tmp_path / "Jobs" / "bin" / "KeyScanner").is_dir()
 
 
+@zipped
 @pytest.mark.slow
 def test_several_files_and_tasks(tmp_path: Path) -> None:
     """Each command has its folder, each job its document."""
@@ -85,6 +86,7 @@ def test_several_files_and_tasks(tmp_path: Path) -> None:
     assert left_in(tmp_path / "d" / "Jobs") == ["bin", "hello.json", "nightly-scan.json"]
 
 
+@zipped
 def test_a_project_names_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then no file has to be given."""
     monkeypatch.chdir(tmp_path)
@@ -135,6 +137,7 @@ def test_an_unusable_file_is_one_sentence(tmp_path: Path, text: str) -> None:
     assert left_in(tmp_path / "out") == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="PyInstaller calls them on Linux")
 def test_missing_binutils_are_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a build of many seconds begins."""
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -176,6 +179,7 @@ def test_no_room_leaves_the_earlier_build(tmp_path: Path) -> None:
     assert (tmp_path / "Jobs" / "bin" / "Hello" / "manifest.json").read_bytes() == before
 
 
+@zipped
 def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
     """The operating system says no before anything is built."""
     deep = tmp_path / "/".join(["d" * 250] * 20)
@@ -185,6 +189,7 @@ def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.posix("SIGTERM is")
 def test_a_signal_leaves_nothing_half_made(tmp_path: Path) -> None:
     """What was made aside is removed, and the exit code is that of the signal."""
     output = tmp_path / "out"
@@ -204,11 +209,12 @@ def test_a_folder_of_somebody_else_is_kept(tmp_path: Path) -> None:
     place = tmp_path / "Jobs" / "bin" / "Hello"
     place.mkdir(parents=True)
     (place / "precious").touch()
-    done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path, *ZIP)
+    done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path)
     assert done.exit_code == 1
     assert left_in(place) == ["precious"]
 
 
+@zipped
 @pytest.mark.slow
 def test_the_sign_command_runs_before_the_manifest(tmp_path: Path) -> None:
     """What it changes is in the digests; when it fails, no program is put in place."""
@@ -225,6 +231,15 @@ def test_the_sign_command_runs_before_the_manifest(tmp_path: Path) -> None:
     assert failing.exit_code == 1
     assert "exit code 1 for Hello" in failing.err
     assert left_in(tmp_path / "other") == []
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="it can be built elsewhere")
+def test_windows_builds_no_zip_program(tmp_path: Path) -> None:
+    """Its launcher would be another process than the one that the agent trusts."""
+    done = epm_task("freeze", EXAMPLES / "hello.py", "-o", tmp_path, *ZIP)
+    assert done.exit_code == 1
+    assert "a zip program cannot be built on Windows" in done.err
+    assert left_in(tmp_path) == []
 
 
 def test_arguments_begin_with_a_hyphen() -> None:
@@ -250,7 +265,8 @@ def test_data_goes_into_the_program_only(tmp_path: Path) -> None:
     """A folder inside of it, or its top."""
     assert data_pair(f"{tmp_path}=a/b") == (tmp_path, "a/b")
     assert data_pair(str(tmp_path)) == (tmp_path, ".")
-    for text in ("nowhere", f"{tmp_path}=/etc", f"{tmp_path}=../x"):
+    outside = ("/etc", "../x", "C:x") if sys.platform == "win32" else ("/etc", "../x")
+    for text in ("nowhere", *(f"{tmp_path}={folder}" for folder in outside)):
         with pytest.raises(Failure):
             data_pair(text)
 
@@ -262,6 +278,7 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.posix("the program is a text with a #! line")
 def test_a_good_program(place: Path) -> None:
     """A table, and 0; settings that the task reads can be given."""
     setting = ("--setting", "KeyScanner.max_bytes=10")
@@ -272,6 +289,7 @@ def test_a_good_program(place: Path) -> None:
     assert "acknowledged" in done.out
 
 
+@pytest.mark.posix("the program is a text with a #! line")
 def test_a_program_without_its_settings(place: Path) -> None:
     """The agent does not know the plugin of a foreign program: 1, and the reason."""
     done = epm_task("verify", place / "Probe", "--json", "--", "--root=.")
@@ -285,11 +303,11 @@ def test_a_program_without_its_settings(place: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["/nowhere"], "/nowhere does not exist"),
-        (["/bin/sh", "--source", "/nowhere"], "is not a file"),
-        (["/bin/sh", "--setting", "x"], "names no plugin"),
-        (["/bin/sh", "--start-tolerance", "2"], "give the task file with --source"),
-        (["/bin/sh", "--start-tolerance", "0"], "'--start-tolerance'"),
+        (["/nowhere"], f"{Path('/nowhere').absolute()} does not exist"),
+        ([sys.executable, "--source", "/nowhere"], "is not a file"),
+        ([sys.executable, "--setting", "x"], "names no plugin"),
+        ([sys.executable, "--start-tolerance", "2"], "give the task file with --source"),
+        ([sys.executable, "--start-tolerance", "0"], "'--start-tolerance'"),
     ],
 )
 def test_wrong_use_of_verify(words: list[str], sentence: str) -> None:
@@ -299,6 +317,7 @@ def test_wrong_use_of_verify(words: list[str], sentence: str) -> None:
     assert sentence in done.err
 
 
+@zipped
 def test_a_build_passes_until_it_is_touched(tmp_path: Path) -> None:
     """0 and 1; the changed file is named."""
     words = ("--backend", "zipapp", "--python", sys.executable)

@@ -70,6 +70,11 @@ class BuildFolder:
         return self.once(example, build) / "Jobs"
 
 
+def executable(place: Path) -> Path:
+    """Return the program that PyInstaller built in a folder of its name."""
+    return place / (f"{place.name}.exe" if sys.platform == "win32" else place.name)
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:

@@ -25,6 +25,8 @@ TASKS = [
     {"name": "report", "job_id": "b", "publishes": []},
 ]
 
+MODES = pytest.mark.posix("modes are")
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -116,14 +118,20 @@ def test_an_installed_program_passes(installed: Path) -> None:
     [
         (lambda f: (f / "a.so").write_text("x"), "files", "a.so was changed"),
         (lambda f: (f / "json.py").touch(), "files", "json.py is not in the manifest"),
-        (
+        pytest.param(
             lambda f: (f / "a.so").chmod(0o666),
             "modes",
             "mode 0666: every user can write it; chmod go-w",
+            marks=MODES,
         ),
-        (lambda f: f.chmod(0o777), "modes", "mode 0777"),
-        (lambda f: f.parent.chmod(0o777), "folders above", "chmod go-w"),
-        (lambda f: (f / "Probe").chmod(0o644), "files", "Probe was changed (executable bit)"),
+        pytest.param(lambda f: f.chmod(0o777), "modes", "mode 0777", marks=MODES),
+        pytest.param(lambda f: f.parent.chmod(0o777), "folders above", "chmod go-w", marks=MODES),
+        pytest.param(
+            lambda f: (f / "Probe").chmod(0o644),
+            "files",
+            "Probe was changed (executable bit)",
+            marks=MODES,
+        ),
     ],
 )
 def test_what_is_wrong_is_named(

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from freeze.building import program
 
-from epm_task.freeze.sandbox import snapshot, system_environment, touched
+from epm_task.freeze.installed import read_installed
+from epm_task.freeze.sandbox import (
+    open_sandbox,
+    snapshot,
+    system_environment,
+    touched,
+    why_unattested,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,3 +56,28 @@ def test_only_windows_gives_a_program_an_environment(tmp_path: Path) -> None:
         "TEMP": str(tmp_path),
         "TMP": str(tmp_path),
     }
+
+
+def test_nothing_is_left_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of files and folders that nobody may write, which Windows does not remove."""
+    place = program(tmp_path, "")
+    (place / "inner").mkdir()
+    (place / "inner" / "library").touch()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with open_sandbox(read_installed(place), [], {}) as sandbox:
+        copied = sandbox.folders[0] / "inner" / "library"
+        assert not copied.stat().st_mode & 0o222
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.wine_differs("its table names no process that accepts connections")
+def test_a_holder_that_the_system_names_needs_no_certificate() -> None:
+    """A task learns by itself that the agent is who it is."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert why_unattested(server.getsockname()) == ""
+
+
+def test_a_holder_that_nobody_names_needs_one() -> None:
+    """The reason is told, for the person who writes the job."""
+    assert why_unattested(("no address", 1))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from epm_task.freeze.installed import Check
 
+pytestmark = pytest.mark.posix("the programs are texts with a #! line")
+
 HELLO = (EXAMPLES / "hello.py").read_text(encoding="utf-8")
 #: In the handler of `hello`, before it returns.
 AT_WORK = '    return {"greeting"'
