@@ -178,6 +178,15 @@ def test_control_characters_in_an_error() -> None:
     assert "\\x1b[31m\\nred.py" in ended.err
 
 
+def test_console_without_the_characters(tmp_path: Path) -> None:
+    """One of code page 437, for example: it shows an escape for what it does not have."""
+    file = tmp_path / "\u6f22 \U0001f600.json"
+    file.write_text('{"id": "a_b"}')
+    ended = epm_task("validate", file, env={"PYTHONIOENCODING": "cp437", "PYTHONUTF8": "0"})
+    assert ended.code == 1
+    assert "\\u6f22 \\U0001f600.json:1:" in ended.out
+
+
 def test_defect_shows_its_traceback_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception that nobody foresaw is 70 and one line; `-v` adds the traceback."""
 

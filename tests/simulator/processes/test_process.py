@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 import time
@@ -61,6 +62,19 @@ def test_outputs_exit_code_and_surroundings(tmp_path: Path) -> None:
     out, err = with_process(python(script), body, tmp_path)
     assert out.data.decode().splitlines() == [str(tmp_path)]
     assert err.data.decode().startswith(tmp_path.name)
+
+
+def test_arguments_of_every_character(tmp_path: Path) -> None:
+    """They arrive as they were given, though Windows passes them as one line."""
+    tricky = ["", " ", '"', "\\", 'a\\"b\\\\" c', "C:\\My Data\\", "%PATH%", "^&|<>!", "--x='y z'"]
+    given = [*tricky, "".join(map(chr, range(1, 0x300))), "\u6f22\u2028\U0001f600\ufeff"]
+
+    async def body(process: TaskProcess) -> None:
+        assert await process.exited() == 0
+
+    script = "sys.stdout.write(ascii(sys.argv[1:]))"
+    out, _ = with_process([*python(script), *given], body, tmp_path)
+    assert ast.literal_eval(out.data.decode()) == given
 
 
 @posix_sessions
