@@ -9,7 +9,6 @@ from itertools import takewhile
 from typing import Any, NoReturn
 
 from epm_task import __version__
-from epm_task.contract.argument_line import command_text
 from epm_task.contract.record import printable
 from epm_task.errors import EpmTaskError, TaskError, UnsafeConfiguration
 from epm_task.exit_code import ExitCode
@@ -104,6 +103,7 @@ def _correct(error: Any) -> int:
     fix = f"see {verb} --help"
     if context and getattr(error, "option_name", "").startswith("--"):
         from epm_task.cli.options import with_hyphens  # noqa: PLC0415  # loads Typer
+        from epm_task.contract.argument_line import command_text  # noqa: PLC0415  # a mistake only
 
         words = sys.argv[sys.argv.index(context.info_name) + 1 :]
         if corrected := with_hyphens(context.command, words):
