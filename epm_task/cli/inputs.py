@@ -54,7 +54,7 @@ def split_target(target: str) -> tuple[Path, str | None]:
         Failure: The file does not exist.
     """
     path, name = Path(target), None
-    if not path.exists() and ":" in target:  # the colon of C:\\ is part of a file that exists
+    if not path.exists() and ":" in target[len(path.drive) :]:  # the colon of C: is none of ours
         text, _, name = target.rpartition(":")
         path = Path(text)
     if not path.is_file():

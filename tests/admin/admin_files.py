@@ -80,9 +80,10 @@ def dated_pair(folder: Path, *, from_days: int, to_days: int) -> tuple[Path, Pat
     )
 
 
-def add_binary(agent: Agent, command: str = "probe", script: str = "#!/bin/sh\nexit 0\n") -> Path:
-    """Put a program into the agent's layout."""
-    path = agent.root / "Jobs" / "bin" / command / command
+def add_binary(agent: Agent, command: str = "probe", script: str = "") -> Path:
+    """Put a program into the agent's layout: a script of the shell when it begins so, or Python."""
+    name = command if script.startswith("#!") else f"{command}.py"
+    path = agent.root / "Jobs" / "bin" / command / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(script)
     path.chmod(0o755)

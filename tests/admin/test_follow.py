@@ -131,7 +131,7 @@ def line(**fields: Any) -> bytes:
 
 def test_the_agents_own_history_is_read(agent: Agent) -> None:
     """As the simulator writes it."""
-    add_binary(agent, script="#!/bin/sh\necho '{\"a\": 1}'\nexit 3\n")
+    add_binary(agent, script="print('{\"a\": 1}')\nraise SystemExit(3)\n")
     agent.jobs.add(job_document())
     agent.jobs.trigger("probe")
     (*_, run) = recent_runs(AgentRoot(agent.root).run_history, "probe")

@@ -183,7 +183,7 @@ def test_broken_job_file_is_reported(tmp_path: Path) -> None:
 
 def test_values_are_passed_whole(agent: Agent, tmp_path: Path) -> None:
     """Blanks, quotes, backslashes, lists and flags arrive as they were given."""
-    task = write(tmp_path, TWO_TASKS, 'my "task" {home}.py')
+    task = write(tmp_path, TWO_TASKS, "my 'task' {home}.py")
     words = ["a  b", "\"'", "\\", "--flag", ""]
     run = agent.run(task, task="talker", parameters={"words": words, "flag": True})
     assert run.exit_code == 0, run.stderr
@@ -442,7 +442,8 @@ def test_plugin_setting_skips_a_task(agent: Agent) -> None:
 
 def test_wait_is_bounded(agent: Agent) -> None:
     """A run that goes on is not waited for beyond the time."""
-    agent.jobs.add(_job("long", "sleep", task={"arguments": "60"}, schedule={"intervalMinutes": 1}))
+    add_program(agent.root, "long", SLEEP)
+    agent.jobs.add(_job("long", "long", schedule={"intervalMinutes": 1}))
     agent.clock.advance(minutes=3)
     with pytest.raises(StillRunning, match="still goes on"):
         agent.jobs.wait(0.02)
@@ -452,6 +453,7 @@ def test_wait_is_bounded(agent: Agent) -> None:
 def test_reset_forgets_jobs_and_programs() -> None:
     """The next test finds neither documents nor what a test put into `Jobs/bin`."""
     with Agent() as agent:
+        add_program(agent.root, "true")
         agent.jobs.add(_job("j", "true"))
         program = agent.root / "Jobs" / "bin" / "Probe"
         program.mkdir()

@@ -166,7 +166,8 @@ def test_agent_without_its_keys(agent: Agent, visitor: Visitor) -> None:
     assert state["agent"]["broker"] == f"{agent.broker_host}:{agent.broker_port}"
     first, _, last = state["commands"]
     assert str(agent.root / "Plugins") in first
-    assert f"--base-url {agent.base_url} --cacert {agent.ca} " in last
+    assert f"--base-url {agent.base_url} --cacert " in last
+    assert str(agent.ca) in last
 
 
 def has_ended(visitor: Visitor, run_id: str) -> bool:
