@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+from peers.wine import WINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,11 +111,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 #: Markers with a reason, where what is tested cannot be had, and what stands before the reason.
 EXCUSES: Final = {
     "posix": (os.name != "posix", "POSIX only"),
-    # Wine says with a function of its own that it is not Windows.
-    "wine_differs": (
-        os.name == "nt" and hasattr(ctypes.CDLL("ntdll"), "wine_get_version"),
-        "Wine differs",
-    ),
+    "wine_differs": (WINE, "Wine differs"),
 }
 
 

@@ -27,7 +27,13 @@ def stop_signals() -> list[int]:
 
 @contextmanager
 def stop_signals_to(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Give the signals that mean "stop" to *handler* while the block runs."""
+    """Give the signals that mean "stop" to *handler* while the block runs.
+
+    On Windows those of its console are among them, which is held until the process has ended.
+    """
+    from epm_task.runtime.stop import take_console_events  # noqa: PLC0415  # a run has it anyway
+
+    take_console_events()
     before = {number: signal.signal(number, handler) for number in stop_signals()}
     try:
         yield

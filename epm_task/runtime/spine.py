@@ -23,7 +23,7 @@ from epm_task.runtime.start_up import collector_paused
 from epm_task.runtime.stop import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.handler import Handler
@@ -50,7 +50,7 @@ def run(
                 invocation = read_invocation(handler.parameters, argv, os.environ)
                 base_url = check_surroundings(invocation, handler.file, argv)
                 run_log = RunLog(declaration, invocation, streams)
-                _arm(stop, declaration, invocation, run_log)
+                _arm(stop, declaration, invocation, run_log, lambda: began)
                 tls = client_context(invocation.ca_file)
                 agent = opened.enter_context(AgentClient(base_url, tls))
                 registration = agent.register(invocation.registration_timeout)
@@ -65,10 +65,16 @@ def run(
     return finish(outcome, run_log, stop)
 
 
-def _arm(stop: Stop, declaration: Declaration, invocation: Invocation, run_log: RunLog) -> None:
-    """Tell *stop* when the task's time is over, and what to do then."""
+def _arm(
+    stop: Stop,
+    declaration: Declaration,
+    invocation: Invocation,
+    run_log: RunLog,
+    began: Callable[[], bool],
+) -> None:
+    """Tell *stop* when the task's time is over, and what to do then; *began* is the handler's."""
     stop.on_deadline = run_log.deadline_reached
-    stop.on_forced = lambda: _force(stop, run_log)
+    stop.on_forced = lambda: _force(stop, run_log, began=began())
     deadline = invocation.deadline
     if deadline is None:
         deadline = declaration.own_deadline_seconds
@@ -107,10 +113,8 @@ def finish(outcome: Outcome, run_log: RunLog | None, stop: Stop) -> Outcome:
         _finish_threads(run_log, stop)
     atexit._run_exitfuncs()  # noqa: SLF001  # os._exit follows, which would skip them
     stop.over()
-    if stop.exit_code is ExitCode.DEADLINE:
-        outcome = Outcome.of_error(DeadlineExceeded())
-    elif stop.exit_code is not None:
-        outcome = Outcome.of_signal(stop.exit_code)
+    if stop.exit_code is not None:
+        outcome = _stopped(stop.exit_code)
     return run_log.close(outcome) if run_log is not None else outcome
 
 
@@ -138,7 +142,15 @@ def _dismiss_workers() -> None:
         dismiss()
 
 
-def _force(stop: Stop, run_log: RunLog) -> NoReturn:
+def _stopped(code: ExitCode) -> Outcome:
+    if code is ExitCode.DEADLINE:
+        return Outcome.of_error(DeadlineExceeded())
+    return Outcome.of_signal(code)
+
+
+def _force(stop: Stop, run_log: RunLog, *, began: bool) -> NoReturn:
     code = stop.exit_code or ExitCode.FORCED
-    error = HandlerUnresponsive(code.meaning, stop.grace_seconds)
-    os._exit(run_log.close_by_force(Outcome.of_error(error)))
+    outcome = _stopped(code)  # Windows does not interrupt our own waits before the handler
+    if began:
+        outcome = Outcome.of_error(HandlerUnresponsive(code.meaning, stop.grace_seconds))
+    os._exit(run_log.close_by_force(outcome))

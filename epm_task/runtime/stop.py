@@ -12,7 +12,6 @@ interruption waits; it comes again 50 ms later.
 
 from __future__ import annotations
 
-import _thread
 import faulthandler
 import os
 import signal
@@ -90,6 +89,7 @@ class Stop:
                 signal.signal(number, self._on_signal)
         # Written by the C handler, so that the watch sees a signal that Python cannot serve yet.
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        take_console_events()
         in_forked_children(_restore_signals)  # a child's signal would stop its parent
         start_thread(self._watch, "epm-task-stop")
 
@@ -240,12 +240,20 @@ def thread_stacks() -> str:
     return "\n".join(parts)
 
 
+def take_console_events() -> None:
+    """Let events of the console that mean "stop" come as SIGBREAK; only Windows has them."""
+    if sys.platform == "win32":
+        from epm_task.runtime import console_events  # noqa: PLC0415  # it loads ctypes
+
+        console_events.take_console_events()
+
+
 def _interrupt_main_thread() -> None:
     if hasattr(signal, "pthread_kill"):  # it also ends a system call
         main = threading.main_thread().ident
         signal.pthread_kill(main or 0, signal.SIGTERM)
-    else:
-        _thread.interrupt_main(signal.SIGTERM)
+    else:  # on Windows SIGINT alone ends a sleep, too
+        signal.raise_signal(signal.SIGTERM if Stop.debugged else signal.SIGINT)
 
 
 def _restore_signals() -> None:

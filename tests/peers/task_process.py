@@ -13,16 +13,21 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from peers import http_answer
+from peers.console_event import CTRL_BREAK, CTRL_C, send_event
 from peers.http_peer import HttpPeer
 from peers.patience import PATIENCE
+from peers.wine import attested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
+
+#: The signal by which an agent asks a task to stop.
+STOP: Final[int] = getattr(signal, "SIGBREAK", signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class TaskProcess:
         stderr is a pipe that is read here, or the file *stderr*, which no busy machine makes wait.
         What comes before the program may be another interpreter, or nothing for an executable.
         """
-        base = [] if agent is None else [f"--keeper-api-base={agent}"]
+        base = [] if agent is None else [f"--keeper-api-base={agent}", *attested()]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("KEEPER_")}
         variables.pop("PYTHONUNBUFFERED", None)  # a print would be two writes
         if job_id is not None:
@@ -144,9 +149,12 @@ class TaskProcess:
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
 
-    def signal(self, number: int = signal.SIGTERM) -> None:
-        """Send a signal."""
-        self._process.send_signal(number)
+    def signal(self, number: int = STOP) -> None:
+        """Send a signal; on Windows the event of a console from which Python makes it."""
+        if os.name == "nt":
+            send_event(self.pid, {signal.SIGINT: CTRL_C, STOP: CTRL_BREAK}[number])
+        else:
+            self._process.send_signal(number)
 
     def end(self, seconds: float = PATIENCE) -> Ended:
         """Wait for the end of the process and of its streams."""

@@ -28,7 +28,10 @@ def _waits_for_room() -> bool:
 def _signal_then(current: list[int]) -> None:
     while not _waits_for_room():
         time.sleep(0.001)
-    os.kill(os.getpid(), signal.SIGTERM)
+    if os.name == "nt":  # where `os.kill` ends the process
+        signal.raise_signal(signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
     print(f"waiting {current[0]}", flush=True)
 
 

@@ -10,14 +10,12 @@ import pytest
 
 from epm_task.runtime.stop import Shield
 
-pytestmark = pytest.mark.posix("needs POSIX signals")
-
 PROLOGUE = """
 import os, signal, sys, threading, time
 from epm_task.runtime.stop import Stop, Stopped, thread_stacks
 stop = Stop()
 def send(number=signal.SIGTERM):
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
 def poll(fact):
     until = time.monotonic() + 30
     while not fact():
@@ -211,6 +209,7 @@ print("still here")
     )
 
 
+@pytest.mark.posix("Windows has no fork")
 def test_forked_child_has_the_signals_of_any_process() -> None:
     """A signal to a child ends the child, and leaves its parent alone."""
     _prints(
@@ -243,6 +242,7 @@ print(int(stop.exit_code))
     )
 
 
+@pytest.mark.posix("Windows takes no size of a stack that cannot be had")
 def test_thread_that_cannot_be_had_is_71() -> None:
     """The system has no room for its stack."""
     _prints(
