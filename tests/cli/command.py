@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psutil
 from peers.patience import PATIENCE
+from peers.task_process import send_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +26,13 @@ HELLO = EXAMPLES / "hello.py"
 MARK = "EPM_TEST_MARK"
 
 SLEEPER = '''
-import subprocess
+import subprocess, sys
 from epm_task import TaskContext, task
 
 @task
 def sleeper(ctx: TaskContext):
     """Start a child and sleep until it is told to stop."""
-    subprocess.Popen(["sleep", "60"])
+    subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
     ctx.log.info("asleep")
     ctx.stopping.wait(60)
 
@@ -42,7 +43,7 @@ if __name__ == "__main__":
 #: A program that ignores whoever asks it to stop.
 STUBBORN = """
 import os, signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(getattr(signal, "SIGBREAK", signal.SIGTERM), signal.SIG_IGN)
 os.write(2, b"stubborn\\n")
 time.sleep(60)
 """
@@ -65,6 +66,10 @@ class Running:
         self.process = process
         self.scratch = scratch
         self.mark = mark
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        send_signal(self.process, number)
 
     def end(self) -> Ended:
         """Wait for the end."""
@@ -93,7 +98,8 @@ def running(*words: object, scratch: Path, **more: Any) -> Iterator[Running]:
     temporary = scratch / f"tmp-{uuid.uuid4().hex[:8]}"
     temporary.mkdir()
     mark = uuid.uuid4().hex
-    env = {**environment(more.pop("env", None)), "TMPDIR": str(temporary), MARK: mark}
+    env = {**environment(more.pop("env", None)), MARK: mark}
+    env |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     process = subprocess.Popen(
         line(*words), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
     )
@@ -151,5 +157,5 @@ def _marked(mark: str) -> list[psutil.Process]:
 def _has(process: psutil.Process, mark: str) -> bool:
     try:
         return bool(process.status() != "zombie" and process.environ().get(MARK) == mark)
-    except psutil.Error:
+    except (psutil.Error, OSError):  # Wine lets nobody look into its own
         return False

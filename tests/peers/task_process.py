@@ -150,11 +150,8 @@ class TaskProcess:
         self._process.stdin.flush()
 
     def signal(self, number: int = STOP) -> None:
-        """Send a signal; on Windows the event of a console from which Python makes it."""
-        if os.name == "nt":
-            send_event(self.pid, {signal.SIGINT: CTRL_C, STOP: CTRL_BREAK}[number])
-        else:
-            self._process.send_signal(number)
+        """Send a signal."""
+        send_signal(self._process, number)
 
     def end(self, seconds: float = PATIENCE) -> Ended:
         """Wait for the end of the process and of its streams."""
@@ -174,6 +171,14 @@ class TaskProcess:
                 with self._grown:
                     self._read[name] += data
                     self._grown.notify_all()
+
+
+def send_signal(process: subprocess.Popen[Any], number: int) -> None:
+    """Send a signal; on Windows the event of a console from which Python makes it."""
+    if os.name == "nt":
+        send_event(process.pid, {signal.SIGINT: CTRL_C, STOP: CTRL_BREAK}[number])
+    else:
+        process.send_signal(number)
 
 
 def run_task(program: str | Path, *arguments: str, **how: Any) -> Ended:
