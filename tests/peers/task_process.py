@@ -153,6 +153,10 @@ class TaskProcess:
         """Send a signal."""
         send_signal(self._process, number)
 
+    def kill(self) -> None:
+        """End it as SIGKILL does."""
+        self._process.kill()
+
     def end(self, seconds: float = PATIENCE) -> Ended:
         """Wait for the end of the process and of its streams."""
         code = self._process.wait(seconds)

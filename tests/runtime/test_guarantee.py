@@ -11,7 +11,7 @@ from peers.accounting import Account, account
 from peers.mqtt_packet import V3
 from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
-from peers.task_process import Ended, TaskProcess, agent_with, run_task
+from peers.task_process import STOP, Ended, TaskProcess, agent_with, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COUNT = 10_000
 FLUSH = 0.5
-CODES = {"return": 0, "raise": 70, "exit": 3, "fail": 3, "SIGTERM": 143}
+CODES = {"return": 0, "raise": 70, "exit": 3, "fail": 3, "signal": 128 + STOP}
 
 
 def _run(
@@ -42,7 +42,7 @@ def _run(
             process.await_stderr(b"waiting")
             fault()
             process.go_on()
-        if end == "SIGTERM":
+        if end == "signal":
             process.await_stderr(b"handler-ended")
             process.signal()
         return process.end()

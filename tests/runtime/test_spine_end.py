@@ -12,6 +12,7 @@ import structlog
 from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
 from peers.task_process import Ended, agent_with, run_task
+from peers.wine import attested
 from runtime.run_parts import declared, invoked
 from runtime.stderr_lines import StderrLines
 
@@ -197,7 +198,8 @@ program.main()
         reader, writer = os.pipe()
         os.close(reader)
         with os.fdopen(writer, "wb") as stderr:
-            command = [sys.executable, str(program), f"--keeper-api-base={agent.base_url}"]
+            base = f"--keeper-api-base={agent.base_url}"
+            command = [sys.executable, str(program), base, *attested()]
             environment = {**os.environ, "KEEPER_JOB_ID": "key-scanner"}
             last = subprocess.run(
                 command, stderr=stderr, env=environment, timeout=PATIENCE, check=False
