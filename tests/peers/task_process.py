@@ -92,11 +92,13 @@ class TaskProcess:
         cwd: Path | None = None,
         stderr: Path | None = None,
         interpreter: Sequence[str | Path] = (sys.executable,),
+        flags: int = 0,
     ) -> None:
         """Start *program*, a name in `tests/programs` or a path, for an agent at a base URL.
 
         stderr is a pipe that is read here, or the file *stderr*, which no busy machine makes wait.
         What comes before the program may be another interpreter, or nothing for an executable.
+        *flags* say how Windows starts it.
         """
         base = [] if agent is None else [f"--keeper-api-base={agent}", *attested()]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("KEEPER_")}
@@ -113,6 +115,7 @@ class TaskProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                creationflags=flags,
                 pipesize=1 << 20,  # a busy reader here is no reader that pauses
             )
         self.pid = self._process.pid

@@ -124,6 +124,33 @@ def test_environment_and_dotenv_are_no_settings(tmp_path: Path) -> None:
     assert (found["path"], found["timeout"], found["verify"]) == ("default", 7, True)
 
 
+#: What the service of an agent has on Windows instead of a console and a user's profile: nothing.
+_PROFILE = (
+    *("HOME", "HOMEDRIVE", "HOMEPATH", "USERPROFILE", "APPDATA", "LOCALAPPDATA"),
+    *("USER", "USERNAME", "LOGNAME"),
+)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    sorted({getattr(subprocess, n, 0) for n in ("DETACHED_PROCESS", "CREATE_NO_WINDOW")}),
+)
+def test_a_service_needs_neither_console_nor_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: int
+) -> None:
+    """Its tasks have the system's folder for temporary files, and run."""
+    for name in _PROFILE:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path))
+    with MqttPeer() as broker, agent_with(broker.port) as agent:
+        ended = run_task("records.py", agent=agent.base_url, cwd=tmp_path, flags=flags)
+    assert ended.exit_code == 0, ended.stderr
+    assert ended.stdout == b'{"count":10}\n'
+    assert len(broker.payloads) == 10
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_module_in_the_working_directory_is_not_imported(tmp_path: Path) -> None:
     """A json.py planted in the working directory is not the module that is used."""
     for name in ("json", "httpx", "socks", "epm_task"):
