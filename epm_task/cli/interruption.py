@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,10 @@ def stop_signals_to(handler: Callable[[int, FrameType | None], object]) -> Itera
 
     On Windows those of its console are among them, which is held until the process has ended.
     """
-    from epm_task.runtime.stop import take_console_events  # noqa: PLC0415  # a run has it anyway
+    if sys.platform == "win32":
+        from epm_task.runtime import console_events  # noqa: PLC0415  # it loads ctypes
 
-    take_console_events()
+        console_events.take_console_events()
     before = {number: signal.signal(number, handler) for number in stop_signals()}
     try:
         yield

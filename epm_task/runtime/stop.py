@@ -89,7 +89,10 @@ class Stop:
                 signal.signal(number, self._on_signal)
         # Written by the C handler, so that the watch sees a signal that Python cannot serve yet.
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
-        take_console_events()
+        if sys.platform == "win32":
+            from epm_task.runtime import console_events  # noqa: PLC0415  # it loads ctypes
+
+            console_events.take_console_events()
         in_forked_children(_restore_signals)  # a child's signal would stop its parent
         start_thread(self._watch, "epm-task-stop")
 
@@ -238,14 +241,6 @@ def thread_stacks() -> str:
         if not names.get(ident, "").startswith("epm-task-")
     ]
     return "\n".join(parts)
-
-
-def take_console_events() -> None:
-    """Let events of the console that mean "stop" come as SIGBREAK; only Windows has them."""
-    if sys.platform == "win32":
-        from epm_task.runtime import console_events  # noqa: PLC0415  # it loads ctypes
-
-        console_events.take_console_events()
 
 
 def _interrupt_main_thread() -> None:
