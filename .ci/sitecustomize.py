@@ -1,0 +1,95 @@
+"""Complete what Wine 8 leaves out of its table of TCP sockets: holders, and times of creation.
+
+Python loads this by its name, in each process that `.ci/windows` starts. Without it no task trusts
+a listener that Windows would name, and nothing that needs one can be tested.
+"""
+
+# ruff: noqa: INP001  # no package
+
+from __future__ import annotations
+
+import importlib.machinery
+import socket
+import struct
+import sys
+from contextlib import suppress
+from typing import Any
+
+_listen = socket.socket.listen
+
+
+def _listen_and_read(self: socket.socket, *backlog: int) -> None:
+    """Listen; Wine knows whose a socket is when its process has read from it."""
+    _listen(self, *backlog)
+    seconds = self.gettimeout()
+    self.settimeout(0)
+    with suppress(OSError):  # nothing can be read from it
+        self.recv(1)
+    self.settimeout(seconds)
+
+
+socket.socket.listen = _listen_and_read  # type: ignore[assignment,method-assign]
+
+#: By address family: first row, size of a row; in it own port, state, pid, time of creation.
+_ROWS = {2: (8, 160, 8, 0, 20, 24), 23: (8, 192, 20, 48, 52, 56)}
+_LISTENING = 2
+#: Later than any process was started, in units of 100 ns.
+_LATER = 1 << 62
+_holders: dict[bytes, int] = {}
+
+
+def _complete(table: Any, family: int) -> None:
+    """Give each row a time, and an accepted socket the holder of the one that listens."""
+    first, size, port, state, pid, created = _ROWS[family]
+    for row in range(first, first + size * struct.unpack_from("<I", table)[0], size):
+        at = bytes(table[row + port : row + port + 2])
+        (holder,) = struct.unpack_from("<I", table, row + pid)
+        if struct.unpack_from("<I", table, row + state)[0] == _LISTENING:
+            _holders[at] = holder
+        struct.pack_into("<I", table, row + pid, holder or _holders.get(at, 0))
+        struct.pack_into("<Q", table, row + created, _LATER)
+
+
+def _complete_tables(ctypes: Any) -> None:
+    """Let the libraries that *ctypes* loads answer with complete tables."""
+    load = ctypes.WinDLL
+
+    class WinDLL(load):  # type: ignore[misc,valid-type]
+        """A library of Windows."""
+
+        def __init__(self, name: str, *words: Any, **more: Any) -> None:
+            super().__init__(name, *words, **more)
+            if name == "iphlpapi":
+                self._ask: Any = super().__getattr__("GetExtendedTcpTable")
+                self.GetExtendedTcpTable = self._table
+
+        def _table(self, table: Any, size: Any, order: int, family: int, *more: int) -> int:
+            code: int = self._ask(table, size, order, family, *more)
+            if code == 0:
+                _complete(table, family)
+            return code
+
+    ctypes.WinDLL = WinDLL
+
+
+class _Finder:
+    """Finds `ctypes`, which few processes import, and completes it then."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG004
+        """Return the specification of `ctypes`, None for any other module."""
+        if name != "ctypes":
+            return None
+        found: Any = importlib.machinery.PathFinder.find_spec(name, path)
+        execute = found.loader.exec_module
+
+        def execute_and_complete(module: Any) -> None:
+            """Execute the module."""
+            execute(module)
+            _complete_tables(module)
+
+        found.loader.exec_module = execute_and_complete
+        return found
+
+
+sys.meta_path.insert(0, _Finder)
