@@ -71,7 +71,8 @@ def main() -> None:
 
 def epm_task(*words: str, until: str = "", **environment: str) -> Command:
     """Return a command of this package."""
-    return Command(("-m", "epm_task", *words), until, tuple(environment.items()))
+    # Older versions have no `epm_task.__main__`.
+    return Command(("-m", "epm_task.cli", *words), until, tuple(environment.items()))
 
 
 def _commands(work: Path, jobs: int) -> dict[str, Command]:
