@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from epm_task.files import documents, remove_durably, remove_leftovers, write_atomically
+from epm_task.files import documents, patiently, remove_durably, remove_leftovers, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +127,35 @@ def test_hidden_companions_are_no_documents(tmp_path: Path) -> None:
     for name in ("b.json", "a.json", "._a.json", ".DS_Store", "c.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in documents(tmp_path)] == ["a.json", "b.json"]
+
+
+def test_an_error_that_lasts_is_told_at_once(tmp_path: Path) -> None:
+    """Only what another program has open is waited for."""
+    calls: list[int] = []
+
+    def act() -> None:
+        calls.append(1)
+        (tmp_path / "absent").unlink()
+
+    with pytest.raises(FileNotFoundError):
+        patiently(act)
+    assert len(calls) == 1
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="elsewhere an open file is no hindrance")
+def test_a_file_that_is_open_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """As a virus scanner has it; no sleep is needed to see that."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    scanner = path.open()
+    calls: list[int] = []
+
+    def act() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            scanner.close()
+        path.unlink()
+
+    patiently(act)
+    assert len(calls) == 3
+    assert not path.exists()

@@ -246,15 +246,14 @@ class ApplyUnderWay(AdminError):
 
 
 class ProgramInUse(AdminError):
-    """Windows does not move a folder in which a file is open; written from its manual, untested."""
+    """Windows does not move a file that another program has open."""
 
     exit_code: int = ExitCode.TEMPFAIL
 
     def __init__(self, error: OSError, place: Path) -> None:
         super().__init__(
             f"{place} cannot be replaced ({error.strerror})",
-            "a run of it is under way, or another program, such as a virus scanner, has a file in "
-            "it open",
+            "a run of it, or another program, such as a virus scanner, has a file in it open",
             "wait for the end of the run, or stop the agent's service, then run it again",
         )
 

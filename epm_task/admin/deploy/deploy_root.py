@@ -7,8 +7,9 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from epm_task.admin.deploy.places import judged, names_in, put_in_place, remove_tree, take_away
+from epm_task.admin.deploy.places import judged, names_in, remove_tree
 from epm_task.admin.deploy.program import copy_program, read_installed
+from epm_task.admin.deploy.swap import IN_USE, put_in_place, take_away
 from epm_task.admin.deploy.versions import VersionStore
 from epm_task.admin.errors import ApplyUnderWay, NoVersion, WriteRefused, WrongUse
 from epm_task.below import entries_below
@@ -112,9 +113,10 @@ class DeployRoot:
                 take_away(self.place(command), self.staging / command)
 
     def clear_staging(self) -> None:
-        """Remove everything from the staging folder."""
+        """Remove everything from the staging folder; what runs on Windows goes the next time."""
         for name in names_in(self.staging):
-            remove_tree(self.staging / name)
+            with suppress(*IN_USE):
+                remove_tree(self.staging / name)
 
     def check(self) -> None:
         """Refuse a root in which other users could put something.

@@ -2,34 +2,32 @@
 
 The folder is opened and judged anew for each act, so that no other user can lead it elsewhere, and
 what is done after its rights became loose is refused.
-
-Linux swaps two folders with `renameat2(RENAME_EXCHANGE)` since 3.15, macOS with
-`renameatx_np(RENAME_SWAP)` since 10.12; the latter is written from its manual page and untested.
-Windows has no such call.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
 import stat
-import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from epm_task.admin.errors import ProgramInUse, UnsafeRoot
+from epm_task.admin.errors import UnsafeRoot
 from epm_task.contract.json_text import MAX_BYTES, write_json
 from epm_task.errors import UnsafeConfiguration
-from epm_task.files import naming, remove_durably, sync_folder, write_atomically
-from epm_task.trust import entry, read_file
+from epm_task.files import naming, patiently, remove_durably, sync_folder, write_atomically
+from epm_task.trust import entry, make_folder, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DANGER: Final = "programs that the agent runs as its own account are put in place from there"
+
+
+#: Whatever the umask is: the agent starts programs as its own account, and as users.
+_PUBLIC_MODE: Final = 0o755
 
 
 @contextmanager
@@ -105,94 +103,24 @@ def remove_tree(path: Path) -> None:
     with suppress(FileNotFoundError), at(path) as (name, dir_fd):
         if stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
             try:
-                shutil.rmtree(name, dir_fd=dir_fd)
+                patiently(shutil.rmtree, name, dir_fd=dir_fd)
             except RecursionError:  # before Python 3.13; such a tree is no program
                 why = "its folders are nested too deeply"
                 raise OSError(errno.ELOOP, why, str(path)) from None
         else:
-            os.unlink(name, dir_fd=dir_fd)
+            patiently(os.unlink, name, dir_fd=dir_fd)
 
 
-def rename(old: Path, new: Path) -> None:
-    """Give an entry another name, or another folder."""
+def rename(old: Path, new: Path, *, at_once: bool = False) -> None:
+    """Give an entry another name, or another folder; wait for who has it open, unless *at_once*."""
     with at(old) as (one, from_fd), at(new) as (other, to_fd):
-        os.rename(one, other, src_dir_fd=from_fd, dst_dir_fd=to_fd)
+        if at_once:
+            os.rename(one, other, src_dir_fd=from_fd, dst_dir_fd=to_fd)
+        else:
+            patiently(os.rename, one, other, src_dir_fd=from_fd, dst_dir_fd=to_fd)
 
 
-def put_in_place(staged: Path, place: Path) -> None:
-    """Swap *staged* with what is at *place*, if anything; durable when this returns.
-
-    A running program goes on with its own files on POSIX: they are moved, not overwritten.
-
-    Raises:
-        ProgramInUse: Windows refuses because of an open file; nothing has changed.
-        OSError: It is not possible; what was there is there still.
-    """
-    try:
-        if place.name not in names_in(place.parent):
-            rename(staged, place)
-        elif not swap_at_once(staged, place):
-            swap_by_renames(staged, place)
-    except PermissionError as error:
-        if sys.platform == "win32":
-            raise ProgramInUse(error, place) from error
-        raise
-    make_durable(place.parent, staged.parent)
-
-
-def take_away(place: Path, staged: Path) -> None:
-    """Move a program out of its place; durable when this returns.
-
-    Raises:
-        OSError: It is not possible; it is there still.
-    """
-    remove_tree(staged)
-    rename(place, staged)
-    make_durable(place.parent, staged.parent)
-
-
-def swap_by_renames(staged: Path, place: Path) -> None:
-    """Swap where the system has no such call; for an instant nothing is at *place*.
-
-    A crash in this instant is repaired by the next apply, as the journal tells.
-    """
-    aside = staged.with_name(f"{staged.name}.aside")
-    rename(place, aside)
-    try:
-        rename(staged, place)
-    except OSError:
-        rename(aside, place)
-        raise
-    rename(aside, staged)
-
-
-_RENAME_EXCHANGE: Final = 2  # linux/fs.h
-_RENAME_SWAP: Final = 2  # sys/stdio.h of macOS
-#: The file system, or the C library, has no such call.
-_UNKNOWN: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-
-
-def swap_at_once(one: Path, other: Path) -> bool:
-    """Swap two folders and return True; return False where that is not possible in one step.
-
-    Raises:
-        OSError: The operating system refuses.
-    """
-    if sys.platform == "win32":
-        return False
-    library = ctypes.CDLL(None, use_errno=True)
-    call, flag = (
-        ("renameatx_np", _RENAME_SWAP)
-        if sys.platform == "darwin"
-        else ("renameat2", _RENAME_EXCHANGE)
-    )
-    if not hasattr(library, call):
-        return False
-    with at(one) as (name, from_fd), at(other) as (other_name, to_fd):
-        names = os.fsencode(name), os.fsencode(other_name)
-        if getattr(library, call)(from_fd, names[0], to_fd, names[1], flag) == 0:
-            return True
-    number = ctypes.get_errno()
-    if number in _UNKNOWN:
-        return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+def make_public_folder(folder: Path) -> None:
+    """Make a folder, unless it is there, that everybody can read and only its owner can write."""
+    with at(folder) as (name, dir_fd), suppress(FileExistsError):
+        make_folder(Path(name), _PUBLIC_MODE, dir_fd=dir_fd)

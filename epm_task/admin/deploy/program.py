@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 
-from epm_task.admin.deploy.places import at, make_durable
+from epm_task.admin.deploy.places import at, make_durable, make_public_folder
 from epm_task.admin.errors import BadBundle
 from epm_task.below import entries_below, leads_inside, link_below, open_below
 from epm_task.errors import UnsafeConfiguration
-from epm_task.trust import fault_of, make_folder, owner_of
+from epm_task.trust import fault_of, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def read_program(folder: Path, *, as_installed: bool = True) -> Program:
         else:
             executable = bool(found.st_mode & _ANY_EXECUTE)
             if os.name == "posix" and not as_installed:  # an archive may have lost the bit
-                executable |= name in _names(folder.name)
+                executable |= name in executable_names(folder.name)
             files[name] = FileFact(_sha256(folder, name), executable, loose)
     return Program(folder.name, folder, files)
 
@@ -104,16 +104,17 @@ def read_installed(place: Path) -> Program | None:
 
 def executable_of(program: Program) -> str | None:
     """Return the name of the file that the agent starts, None when it is missing."""
-    return next((name for name in _names(program.command) if name in program.files), None)
+    return next((name for name in executable_names(program.command) if name in program.files), None)
 
 
-def _names(command: str) -> tuple[str, str]:
+def executable_names(command: str) -> tuple[str, str]:
+    """Return the names that the file which the agent starts may have."""
     return command, f"{command}.exe"
 
 
 def _link(path: Path, folder: Path) -> str:
     target = link_below(folder, path.relative_to(folder).as_posix())
-    if path.parent == folder and path.name in _names(folder.name):
+    if path.parent == folder and path.name in executable_names(folder.name):
         why = "the agent starts it, and its digest would be that of the link"
         raise BadBundle(f"{path} is a link", why, "replace it by the file")
     if Path(target).is_absolute() or not leads_inside(path, folder):
@@ -143,7 +144,6 @@ def _open(folder: Path, name: str) -> BufferedReader:
 
 
 #: The agent runs the files as its own account: nobody but their owner may write them.
-_FOLDER_MODE: Final = 0o755
 _EXECUTABLE_MODE: Final = 0o755
 _FILE_MODE: Final = 0o644
 
@@ -160,7 +160,7 @@ def copy_program(program: Program, target: Path) -> None:
         above = (target / name).relative_to(target).parents
         folders |= dict.fromkeys(target / folder for folder in reversed(above))
     for folder in folders:
-        _make_folder(folder)
+        make_public_folder(folder)
     for name, fact in program.files.items():
         if fact.digest.startswith("->"):
             with at(target / name) as (link, dir_fd):
@@ -177,11 +177,6 @@ def copy_program(program: Program, target: Path) -> None:
             "the file was changed while it was being deployed, or a file system keeps no modes",
             "run it again, and keep other programs away from the agent root",
         )
-
-
-def _make_folder(folder: Path) -> None:
-    with at(folder) as (name, dir_fd), suppress(FileExistsError):
-        make_folder(Path(name), _FOLDER_MODE, dir_fd=dir_fd)
 
 
 def _copy(program: Program, name: str, copy: Path, fact: FileFact) -> None:
@@ -213,8 +208,12 @@ def running_in(folder: Path) -> list[int]:
     What this user may not see is left out.
     """
     found = []
-    for process in psutil.process_iter(["exe", "cmdline"]):
-        paths = [process.info["exe"] or "", *(process.info["cmdline"] or [])[:2]]
+    for process in psutil.process_iter():
+        paths = []
+        with suppress(psutil.Error, OSError):  # Windows closes some to everybody, not all alike
+            paths.append(process.exe())
+        with suppress(psutil.Error, OSError):
+            paths += process.cmdline()[:2]
         if any(path.startswith((f"{folder}/", f"{folder}\\")) for path in paths):
             found.append(process.pid)
     return found

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from admin.admin_files import job_document
-from admin.deploy.bundle_files import BROKEN, GOOD, installed, write_bundle, write_program
+from admin.deploy.bundle_files import (
+    BROKEN,
+    GOOD,
+    executable,
+    installed,
+    write_bundle,
+    write_program,
+)
 
 from epm_task.admin.deploy.apply import Deployed, Trial, apply_plan, recover
 from epm_task.admin.deploy.bundle import read_bundles
@@ -20,6 +27,7 @@ from epm_task.admin.errors import (
     UndoPending,
     WrongUse,
 )
+from epm_task.contract.names import os_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +77,7 @@ def test_what_was_put_there_by_hand_is_kept_as_a_version(
     assert (version.origin, version.bundle.jobs["probe"]["name"]) == ("found", "By hand")
 
 
+@pytest.mark.posix("modes are POSIX")
 def test_wrong_rights_alone_are_a_change(agent: Agent, target: Target, tmp_path: Path) -> None:
     """Whoever may write the file becomes the agent's account."""
     folder = write_bundle(tmp_path)
@@ -95,6 +104,7 @@ def test_a_broken_program_is_rolled_back(agent: Agent, target: Target, tmp_path:
     assert not list(target.root.staging.iterdir())
 
 
+@pytest.mark.posix("its program is a shell script")
 def test_what_a_broken_program_wrote_last_is_told(target: Target, tmp_path: Path) -> None:
     """Nothing else may be known of it."""
     said: list[str] = []
@@ -115,6 +125,7 @@ def test_a_broken_first_program_leaves_nothing(
     assert target.root.store("probe").numbers() == []
 
 
+@pytest.mark.posix("its program is a shell script")
 def test_a_run_whose_end_is_not_seen_is_rolled_back(
     agent: Agent, target: Target, tmp_path: Path
 ) -> None:
@@ -125,7 +136,7 @@ def test_a_run_whose_end_is_not_seen_is_rolled_back(
     assert installed(agent) is None
 
 
-@pytest.mark.parametrize("fields", [{"enabled": False}, {"osFilter": {"linux": False}}])
+@pytest.mark.parametrize("fields", [{"enabled": False}, {"osFilter": {os_name(): False}}])
 def test_a_job_that_cannot_run_is_not_tried(
     fields: dict[str, Any], target: Target, tmp_path: Path
 ) -> None:
@@ -142,7 +153,7 @@ def test_a_program_that_changes_after_the_plan_is_not_deployed(
 ) -> None:
     """What was shown is what is done, or nothing."""
     (plan,) = plans_of(target, write_bundle(tmp_path))
-    program = tmp_path / "Jobs" / "bin" / "probe" / "probe"
+    program = tmp_path / "Jobs" / "bin" / "probe" / executable()
     program.unlink()
     if change == "changed":
         program.write_text(BROKEN)
@@ -224,6 +235,25 @@ def test_an_accepted_version_stays_when_the_rest_fails(
     assert "finished now" in recover(target)
     assert [job["id"] for job in target.admin.list_jobs().jobs] == ["a"]
     assert (installed(agent), target.root.store("a").current) == ("# two", 2)
+
+
+def test_a_program_that_is_half_swapped_is_whole_again(
+    agent: Agent, target: Target, tmp_path: Path
+) -> None:
+    """As a crash leaves it where files are swapped one by one."""
+    deploy(target, write_bundle(tmp_path))
+    place = target.root.place("probe")
+
+    def say(text: str) -> None:
+        if "swap" in text:
+            (place / executable()).rename(target.root.staging / "old")
+            (place / "_internal" / "library.txt").write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(RolledBack, match="version 1 of probe is in place as before"):
+        deploy(target._replace(say=say), write_bundle(tmp_path, "# two"))
+    assert installed(agent) == GOOD
+    assert not list(target.root.staging.iterdir())
 
 
 def test_an_interruption_is_undone(agent: Agent, target: Target, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from admin.admin_files import job_document
-from admin.deploy.bundle_files import write_bundle, write_program
+from admin.deploy.bundle_files import executable, write_bundle, write_program
 from peers.garbling import garbled
 
 from epm_task.admin.deploy.bundle import read_bundles
@@ -70,7 +70,7 @@ def test_what_is_no_bundle_is_refused_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(BadBundle, match="starts the program idle"):
         read_bundles(tmp_path)
     write_bundle(tmp_path, job_id="idle", command="idle")
-    (tmp_path / "Jobs" / "bin" / "idle" / "idle").unlink()
+    (tmp_path / "Jobs" / "bin" / "idle" / executable("idle")).unlink()
     with pytest.raises(BadBundle, match="no idle that could be started"):
         read_bundles(tmp_path)
 

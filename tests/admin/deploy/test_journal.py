@@ -29,7 +29,7 @@ def test_a_step_that_has_begun_is_read_back(tmp_path: Path) -> None:
 def test_a_step_that_cannot_be_noted_has_not_begun(tmp_path: Path) -> None:
     """The note of the step before counts."""
     journal = Journal("probe", None, 1, True, 3, [], [])
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(FileNotFoundError):
         journal.begin("swap", tmp_path / "absent" / "journal.json")
     assert journal.step == "save"
 

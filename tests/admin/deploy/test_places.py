@@ -11,15 +11,18 @@ from peers.second_user import NOBODY, needs_second_user
 from epm_task.admin.deploy.places import (
     make_durable,
     names_in,
-    put_in_place,
     read_document,
     remove_document,
     remove_tree,
     rename,
+    write_document,
+)
+from epm_task.admin.deploy.swap import (
+    put_in_place,
     swap_at_once,
+    swap_by_files,
     swap_by_renames,
     take_away,
-    write_document,
 )
 from epm_task.admin.errors import UnsafeRoot
 
@@ -37,6 +40,7 @@ ACTS: dict[str, Callable[[Path], object]] = {
     "rename": lambda folder: rename(folder / "one", folder / "new"),
     "put_in_place": lambda folder: put_in_place(folder / "one", folder / "new"),
     "take_away": lambda folder: take_away(folder / "one", folder / "other"),
+    "swap_by_files": lambda folder: swap_by_files(folder / "one", folder / "other"),
     "swap_by_renames": lambda folder: swap_by_renames(folder / "one", folder / "other"),
     "swap_at_once": lambda folder: swap_at_once(folder / "one", folder / "other"),
 }

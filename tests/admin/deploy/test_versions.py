@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from admin.deploy.bundle_files import write_bundle
+from admin.deploy.bundle_files import executable, write_bundle
 from peers.garbling import garbled
 
 from epm_task.admin.deploy.bundle import Bundle, read_bundles
@@ -58,7 +58,7 @@ def test_the_same_bundle_is_found_again(tmp_path: Path) -> None:
 def test_a_damaged_version_is_none(tmp_path: Path) -> None:
     """What was kept is compared with its digest before it is used."""
     store = _store(tmp_path, 2)
-    program = tmp_path / "probe" / "1" / "Jobs" / "bin" / "probe" / "probe"
+    program = tmp_path / "probe" / "1" / "Jobs" / "bin" / "probe" / executable()
     program.write_text("changed")
     with pytest.raises(NoVersion, match="not what was kept"):
         store.get(1)
@@ -73,7 +73,7 @@ def test_a_damaged_version_is_none(tmp_path: Path) -> None:
 def test_a_version_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
     """A number is a whole version."""
     bundle = _bundle(tmp_path / "dist", 1)
-    (tmp_path / "dist" / "Jobs" / "bin" / "probe" / "probe").unlink()
+    (tmp_path / "dist" / "Jobs" / "bin" / "probe" / executable()).unlink()
     with pytest.raises(BadBundle, match="vanished"):
         _store(tmp_path).save(bundle, 1, "deployed")
     assert list((tmp_path / "probe").iterdir()) == []

@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from admin.deploy.bundle_files import BROKEN, GOOD, installed, write_bundle, write_program
+import pytest
+from admin.deploy.bundle_files import (
+    BROKEN,
+    GOOD,
+    executable,
+    installed,
+    write_bundle,
+    write_program,
+)
 
 from epm_task.admin.deploy.bundle import Bundle, read_bundles
 from epm_task.admin.deploy.plan import Change, Part, Plan, job_change
@@ -42,6 +50,7 @@ def _talker(agent: Agent, text: str, **fields: object) -> None:
     )
 
 
+@pytest.mark.posix("its program is a script with a #! line")
 def test_from_the_first_plan_to_the_last_rollback(
     agent: Agent, deploy: Callable[..., Finished]
 ) -> None:
@@ -99,7 +108,7 @@ def test_a_plan_changes_nothing_and_shows_digests(
         "~ program probe",
         "    - _internal/librar",
         "    + new.txt  sha256",
-        "    ~ probe  sha256 30",
+        f"    ~ {executable()}  sha256 30"[:22],
     ]
     assert lines[4:] == ["Plan: 0 to add, 1 to change, 0 to remove."]
     found = json.loads(deploy("plan", "--json").out)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from admin.admin_files import options_of
-from admin.deploy.bundle_files import GOOD, installed, write_bundle
+from admin.deploy.bundle_files import GOOD, executable, installed, write_bundle
 from cli.command_line import Finished, epm_task
 from peers.patience import PATIENCE
 
@@ -114,6 +114,7 @@ def test_a_file_system_without_room(agent: Agent, first: str) -> None:
         subprocess.run(["umount", str(versions)], check=True)
 
 
+@pytest.mark.posix("modes are POSIX")
 def test_no_permission(agent: Agent, first: str) -> None:
     """Root without its capabilities is an owner like any other."""
     prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -130,6 +131,7 @@ def test_no_permission(agent: Agent, first: str) -> None:
     assert _as_before(agent)
 
 
+@pytest.mark.posix("modes are POSIX")
 def test_others_can_write_the_folder(
     agent: Agent, first: str, deploy: Callable[..., Finished]
 ) -> None:
@@ -140,6 +142,7 @@ def test_others_can_write_the_folder(
     assert (refused.exit_code, "chmod go-w" in _one_sentence(refused.err)) == (78, True)
 
 
+@pytest.mark.posix("modes are POSIX")
 def test_others_can_write_the_versions(
     agent: Agent, first: str, deploy: Callable[..., Finished]
 ) -> None:
@@ -207,13 +210,14 @@ def test_a_running_program_is_replaced_and_told(
     agent: Agent, first: str, deploy: Callable[..., Finished]
 ) -> None:
     """It goes on with its own files."""
-    program = agent.root / "Jobs" / "bin" / "probe" / "probe"
-    shutil.copy2(shutil.which("sleep") or "", program)
-    with subprocess.Popen([program, "60"]) as process:
+    program = agent.root / "Jobs" / "bin" / "probe" / executable()
+    source = shutil.which("cat") if os.name == "posix" else os.environ["COMSPEC"]
+    shutil.copy2(source or "", program)
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             done = deploy("apply", "--yes")
             assert process.poll() is None
         finally:
             process.kill()
     assert (done.exit_code, f"process {process.pid} runs probe" in done.err) == (0, True)
-    assert program.read_text() == LARGE
+    assert installed(agent) == LARGE
