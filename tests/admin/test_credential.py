@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import ssl
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from admin.admin_files import dated_pair, foreign_pair
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 from peers.second_user import NOBODY, needs_second_user
@@ -153,9 +153,14 @@ def test_what_is_no_certificate_is_told(tmp_path: Path, content: bytes | None, w
 def test_an_encrypted_key_never_asks_on_the_terminal(tmp_path: Path) -> None:
     """A pipeline must not wait for a passphrase."""
     certificate, key = foreign_pair(tmp_path)
+    loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
     locked = tmp_path / "locked.key"
-    subprocess.run(
-        ["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:x", "-out", locked], check=True
+    locked.write_bytes(
+        loaded.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"x"),
+        )
     )
     locked.chmod(0o600)
     with pytest.raises(WrongUse, match="encrypted"):

@@ -30,11 +30,12 @@ def write_table(folder: Path, text: str) -> Path:
 def test_the_option_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
     """Each setting is looked up for itself."""
     file = write_table(tmp_path, 'base_url = "https://127.0.0.1:1"\ncert = "c.pem"\nkey = "c.key"')
-    environ = {"EPM_TASK_ADMIN_BASE_URL": "https://127.0.0.1:2", "EPM_TASK_ADMIN_KEY": "/e.key"}
+    key = tmp_path.parent / "e.key"
+    environ = {"EPM_TASK_ADMIN_BASE_URL": "https://127.0.0.1:2", "EPM_TASK_ADMIN_KEY": str(key)}
     options = {**NOTHING, "base_url": "https://127.0.0.1:3"}
     found = read_admin_settings(options, environ, tmp_path)
     assert found.base_url == "https://127.0.0.1:3"
-    assert str(found.credential.key) == "/e.key"
+    assert found.credential.key == key
     assert found.credential.certificate == tmp_path / "c.pem"
     assert found.places == {
         "base_url": "--base-url",
