@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.patience import BUSY, PATIENCE
+from simulator.agent_process import add_program
 
 from epm_task.admin.log_files import recent_runs
 from epm_task.contract.layout import AgentRoot
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 
 _SETTINGS = {"Scanner": {"on": "False", "off": "1"}, "KeeperPrivilegeManager": {"scan": "no"}}
-
-pytestmark = pytest.mark.posix("the tasks are POSIX shell scripts")
 
 
 class Box:
@@ -84,6 +83,12 @@ class Box:
         path.chmod(0o755)
         return {"id": name, "command": name, "ExecutionType": "Service"}
 
+    def ends(self, name: str, code: int = 0, said: str = "") -> dict[str, Any]:
+        """Put a program into `Jobs/bin/` that says something and ends; return its task."""
+        lines = (f"import sys\nsys.stdout.buffer.write({said.encode()!r})\n", f"sys.exit({code})\n")
+        add_program(self.root.path, name, "".join(lines))
+        return {"id": name, "command": name, "ExecutionType": "Service"}
+
     def live(self, job: dict[str, Any], **request: Any) -> LiveRun:
         """Return a run that has not begun."""
         return LiveRun({"id": "job", **job}, RunRequest(trigger="test", **request))
@@ -104,6 +109,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
         yield made
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_one_task(box: Box) -> None:
     """Arguments are substituted; output, exit code and result are kept."""
     task = box.script("show", 'printf \'{"a": "%s", "b": "%s"}\' "$1" "$2"; pwd >&2')
@@ -119,7 +125,7 @@ def test_one_task(box: Box) -> None:
 
 def test_many_starts_leave_time_for_the_others(box: Box) -> None:
     """Of twenty processes that are to be started at once, each is in a turn of the loop's own."""
-    job = {"tasks": [box.script("true", "true")]}
+    job = {"tasks": [box.ends("true")]}
     turns, found = 0, []
     box.trace.subscribe(lambda e: found.append(turns) if e.action == "process_started" else None)
 
@@ -141,6 +147,7 @@ def test_many_starts_leave_time_for_the_others(box: Box) -> None:
 @pytest.mark.parametrize(
     "topics", [{}, {"allowedPublications": []}, {"allowedPublications": ["x"]}]
 )
+@pytest.mark.posix("the task is a shell script")
 def test_job_id_only_with_topics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, topics: dict[str, Any]
 ) -> None:
@@ -157,7 +164,7 @@ def test_job_id_only_with_topics(
 
 def test_failure_stops_unless_told_otherwise(box: Box) -> None:
     """`continueOnFailure` decides; the run's exit code is the first that is not 0."""
-    tasks = [box.script("one", "exit 3"), box.script("two", "exit 4"), box.script("three", "")]
+    tasks = [box.ends("one", 3), box.ends("two", 4), box.ends("three")]
     tasks[0]["continueOnFailure"] = True
     run = box.run({"tasks": tasks})
     assert [task.exit_code for task in run.tasks] == [3, 4]
@@ -165,11 +172,11 @@ def test_failure_stops_unless_told_otherwise(box: Box) -> None:
     assert box.said("continueOnFailure is false")
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_result_is_merged_into_the_context(box: Box) -> None:
     """A later task sees the JSON fields of an earlier one, when the option asks for it."""
     tasks = [
-        box.script("find", """echo '{"File": "/x y", "n": 3}'""")
-        | {"MergeStdoutJsonIntoContext": True},
+        box.ends("find", said='{"File": "/x y", "n": 3}\n') | {"MergeStdoutJsonIntoContext": True},
         box.script("use", 'echo "$#:$1:$2"') | {"arguments": '"{File}" {n}'},
     ]
     assert box.run({"tasks": tasks}).tasks[1].stdout == b"2:/x y:3\n"
@@ -184,7 +191,7 @@ def test_result_is_merged_into_the_context(box: Box) -> None:
 )
 def test_result_that_is_not_merged_is_explained(box: Box, change: dict[str, str], why: str) -> None:
     """The trace says why a merge that was asked for did not happen."""
-    task = box.script("find", "echo plain") | {"MergeStdoutJsonIntoContext": True} | change
+    task = box.ends("find", said="plain\n") | {"MergeStdoutJsonIntoContext": True} | change
     box.run({"tasks": [task]})
     assert box.said(why)
 
@@ -198,9 +205,10 @@ def test_missing_program_is_127(box: Box) -> None:
     assert box.said(f"no program at {place} nor on PATH")
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_why_a_program_could_not_start_is_kept_and_said(box: Box) -> None:
     """The next task runs all the same, when the job says so; the reason is that of the run."""
-    broken, good = box.script("broken", ""), box.script("good", "exit 0")
+    broken, good = box.ends("broken"), box.ends("good", 0)
     (box.root.jobs_bin / "broken" / "broken").write_bytes(b"#!/bin/sh\r\n")
     run = box.run({"tasks": [broken | {"continueOnFailure": True}, good]})
     assert [task.exit_code for task in run.tasks] == [126, 0]
@@ -215,17 +223,19 @@ def test_why_a_program_could_not_start_is_kept_and_said(box: Box) -> None:
     assert [task.start_error for task in ended.failures] == [error]
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_interpreter_that_finds_nothing_is_a_failed_start(box: Box) -> None:
     """The system has started `env`; the PATH that counts is that of the task."""
-    task = box.script("lost", "")
+    task = box.ends("lost")
     (box.root.jobs_bin / "lost" / "lost").write_text("#!/usr/bin/env sh\n")
     run = box.run({"tasks": [task]}, env={"PATH": "/nowhere"})
     assert run.exit_code == 127
     assert run.tasks[0].start_error is not None
     assert "'sh' is not on PATH" in run.problem
-    assert box.run({"tasks": [box.script("own", "exit 127")]}).problem == ""
+    assert box.run({"tasks": [box.ends("own", 127)]}).problem == ""
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_the_end_of_stderr_of_a_failed_task_is_kept_masked(box: Box) -> None:
     """Its last 4 KiB, also of more than is captured; of a task that ended well nothing."""
     code = "import sys; sys.stderr.write(('x' * 99 + chr(10)) * 20_000)"
@@ -246,14 +256,14 @@ def test_the_end_of_stderr_of_a_failed_task_is_kept_masked(box: Box) -> None:
 @pytest.mark.parametrize("arguments", ['"open', "{P}"])
 def test_arguments_that_cannot_be_passed_are_126(box: Box, arguments: str) -> None:
     """A quote that is not closed, or a NUL character, keeps the task from starting."""
-    task = box.script("show", "") | {"arguments": arguments}
+    task = box.ends("show") | {"arguments": arguments}
     run = box.run({"tasks": [task]}, context={"P": "a\0b"})
     assert run.exit_code == 126
 
 
 def test_missing_parameter_keeps_the_run_from_starting(box: Box) -> None:
     """Nothing is run, and the problem is named."""
-    job = {"parameters": [{"name": "P", "required": True}], "tasks": [box.script("t", "")]}
+    job = {"parameters": [{"name": "P", "required": True}], "tasks": [box.ends("t")]}
     run = box.run(job)
     assert (run.exit_code, run.tasks) == (1, [])
     assert "parameter 'P' is required" in run.problem
@@ -264,8 +274,8 @@ def test_value_without_a_use_is_traced(box: Box) -> None:
     job = {
         "parameters": [{"name": "Root"}],
         "tasks": [
-            box.script("first", 'echo "{\\"Other\\": 1}"') | {"MergeStdoutJsonIntoContext": True},
-            box.script("second", "") | {"arguments": "{Root} {Later}"},
+            box.ends("first", said='{"Other": 1}\n') | {"MergeStdoutJsonIntoContext": True},
+            box.ends("second") | {"arguments": "{Root} {Later}"},
         ],
     }
     run = box.run(job, context={"Rot": "/etc", "Later": "x", **{f"more{n}": n for n in range(9)}})
@@ -274,6 +284,7 @@ def test_value_without_a_use_is_traced(box: Box) -> None:
     assert unused.endswith("did you mean Root?")
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_undefined_token_is_traced(box: Box) -> None:
     """The token stays, and the trace names it."""
     task = box.script("show", 'echo "$1"') | {"arguments": "{Nobody}"}
@@ -283,11 +294,12 @@ def test_undefined_token_is_traced(box: Box) -> None:
 
 def test_other_execution_types_are_traced(box: Box) -> None:
     """A task that wants another user runs as this one, and the trace says so."""
-    task = box.script("t", "") | {"ExecutionType": "UserDesktop"}
+    task = box.ends("t") | {"ExecutionType": "UserDesktop"}
     assert box.run({"tasks": [task]}).exit_code == 0
     assert box.said("runs every task as its own user")
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_timeout_asks_then_kills(box: Box) -> None:
     """A task that ignores TERM is killed after the grace."""
     task = box.script("deaf", "trap '' TERM; while :; do sleep 0.05; done") | {
@@ -301,6 +313,7 @@ def test_timeout_asks_then_kills(box: Box) -> None:
     assert box.said("ran longer than its 0.3 s")
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_process_that_outlives_its_task_is_ended(box: Box) -> None:
     """What a task leaves running is ended and reported, outputs open or not."""
     task = box.script("leave", "sleep 60 & exec 2>&-; (sleep 60 >&- 2>&- &) ; echo done")
@@ -317,8 +330,8 @@ def test_skipped_by_a_setting(box: Box) -> None:
     """A task whose plugin setting is false is not run, and the next one is."""
     box.settings.put("P", "on", "false", create=True)
     tasks = [
-        box.script("one", "exit 1") | {"SkipWhenPluginSettingFalse": "P:on"},
-        box.script("two", "echo two"),
+        box.ends("one", 1) | {"SkipWhenPluginSettingFalse": "P:on"},
+        box.ends("two", said="two\n"),
     ]
     run = box.run({"tasks": tasks})
     assert (run.exit_code, len(run.tasks)) == (0, 2)
@@ -328,12 +341,12 @@ def test_skipped_by_a_setting(box: Box) -> None:
 
 def test_condition_is_reported_as_not_evaluated(box: Box) -> None:
     """A condition counts as met, unless the user says otherwise; then the alternative runs."""
-    job = {"condition": {"x": 1}, "tasks": [box.script("one", "echo one")], "alternateJobId": "b"}
+    job = {"condition": {"x": 1}, "tasks": [box.ends("one", said="one\n")], "alternateJobId": "b"}
     assert box.run(job).tasks[0].stdout == b"one\n"
     assert box.said("condition not evaluated")
     box.conditions["job"] = False
     assert "no alternateJobId" in box.run(job).skipped
-    box.jobs.put({"id": "b", "tasks": [box.script("two", "echo two")]})
+    box.jobs.put({"id": "b", "tasks": [box.ends("two", said="two\n")]})
     run = box.run(job)
     assert (run.job_id, run.tasks[0].stdout) == ("b", b"two\n")
 
@@ -349,12 +362,13 @@ def test_alternatives_in_a_circle(box: Box) -> None:
 
 def test_os_filter(box: Box) -> None:
     """A job for other systems is skipped, one that does not name this system is not."""
-    mine = {"linux": "linux", "darwin": "macOS"}[sys.platform]
-    tasks = [box.script("one", "")]
+    mine = {"linux": "linux", "darwin": "macOS", "win32": "windows"}[sys.platform]
+    other = "linux" if mine == "windows" else "windows"
+    tasks = [box.ends("one")]
     assert (
         box.run({"osFilter": {mine: False}, "tasks": tasks}).skipped == f"osFilter excludes {mine}"
     )
-    assert not box.run({"osFilter": {"windows": False}, "tasks": tasks}).skipped
+    assert not box.run({"osFilter": {other: False}, "tasks": tasks}).skipped
 
 
 def judged(box: Box, reason: str, **request: Any) -> tuple[Run, Verdict]:
@@ -373,6 +387,7 @@ def judged(box: Box, reason: str, **request: Any) -> tuple[Run, Verdict]:
     return run, seen[0]
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_process_is_registered_while_it_runs(box: Box) -> None:
     """The registry knows the process with its topics from its start to its end."""
     run, verdict = judged(box, "was launched by this agent")
@@ -383,11 +398,13 @@ def test_process_is_registered_while_it_runs(box: Box) -> None:
     assert box.registry.candidates() == frozenset()
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_registration_delay(box: Box) -> None:
     """The delay counts from the start of the process."""
     assert judged(box, "not registered yet", registration_delay=60)[1].launch is None
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_lines_are_seen_as_they_come(box: Box) -> None:
     """A caller can follow both streams."""
     lines: list[tuple[str, bytes]] = []
@@ -396,9 +413,10 @@ def test_lines_are_seen_as_they_come(box: Box) -> None:
     assert lines == [("stdout", b"x"), ("stderr", b"b")]
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_runs_may_overlap_and_stop_ends_them(box: Box) -> None:
     """Two runs of one job go on at once; `stop` ends both, and no further task starts."""
-    tasks = [box.script("long", "echo on; exec sleep 60"), box.script("next", "")]
+    tasks = [box.script("long", "echo on; exec sleep 60"), box.ends("next")]
     tasks[0]["continueOnFailure"] = True
 
     async def main() -> None:
@@ -419,6 +437,7 @@ def test_runs_may_overlap_and_stop_ends_them(box: Box) -> None:
     assert box.said("the agent stops")
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_stop_ends_a_process_that_is_just_being_started(box: Box) -> None:
     """The run is under way and its process not known yet: it is ended as soon as it is."""
     task = box.script("long", f"trap '' TERM; sleep {10 * PATIENCE}")
@@ -438,6 +457,7 @@ def test_stop_ends_a_process_that_is_just_being_started(box: Box) -> None:
     assert [task.exit_code for task in live.run.tasks] in ([-9], [-15])
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_cancelled_run_leaves_no_process(box: Box) -> None:
     """Who stops waiting for a run does not leave it running."""
 
@@ -459,6 +479,7 @@ def test_cancelled_run_leaves_no_process(box: Box) -> None:
         ("registration never", "true", 0),
     ],
 )
+@pytest.mark.posix("the task is a shell script")
 def test_faults(box: Box, fault: str, script: str, exit_code: int) -> None:
     """A fault reaches the process, and the trace says so."""
     box.faults.add(fault)
@@ -470,6 +491,7 @@ def test_faults(box: Box, fault: str, script: str, exit_code: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets a limit from outside")
+@pytest.mark.posix("the task is a shell script")
 def test_disk_full(box: Box) -> None:
     """No byte can be added to a file; pipes still work."""
     box.faults.add("run disk_full")
@@ -483,6 +505,7 @@ def test_disk_full(box: Box) -> None:
     assert box.run({"tasks": [task]}).tasks[0].stdout == b"File too large\n"
 
 
+@pytest.mark.posix("the task is a shell script")
 def test_lost_registration(box: Box) -> None:
     """A registration can get lost while the process lives."""
     box.faults.add("registration lost=0.0")
