@@ -16,7 +16,7 @@ from cryptography import x509
 from paho.mqtt.enums import CallbackAPIVersion
 from peers.patience import PATIENCE
 from peers.tls import certificate_pem, server_pem
-from simulator.agent_process import add_script, until
+from simulator.agent_process import add_program, until
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
 from epm_task.admin.client import AdminClient
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
-
-pytestmark = pytest.mark.posix("some tasks are shell scripts")
 
 JOB_ENDPOINTS: list[tuple[str, str, object]] = [
     ("GET", "/api/Jobs", None),
@@ -52,7 +50,7 @@ SETTINGS_ENDPOINTS = [
 ]
 
 #: Calls each endpoint that its last argument lists, and prints the answers.
-CALLER = f"""#!{sys.executable}
+CALLER = """
 import http.client, json, ssl, sys, urllib.parse
 
 base, ca, endpoints = sys.argv[1:]
@@ -61,12 +59,15 @@ api = http.client.HTTPSConnection(urllib.parse.urlsplit(base).netloc, context=co
 answers = []
 for method, path, body in json.loads(endpoints):
     text = None if body is None else json.dumps(body)
-    api.request(method, path, text, {{"Content-Type": "application/json"}} if text else {{}})
+    api.request(method, path, text, {"Content-Type": "application/json"} if text else {})
     answer = api.getresponse()
     answers.append([answer.status, json.loads(answer.read())])
-print(json.dumps({{"answers": answers}}))
+print(json.dumps({"answers": answers}))
 """
 
+
+#: Prints its arguments, as they came.
+ECHO = "import sys\nsys.stdout.buffer.write(f\"{' '.join(sys.argv[1:])}\\n\".encode())\n"
 
 SPEAKER = '''
 from epm_task import TaskContext, Topic, task
@@ -104,7 +105,9 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     root = tmp_path_factory.mktemp("agent")
     (root / "Plugins").mkdir()
     (root / "Plugins" / "Bridge.json").write_text('{"key": "from disk"}')
-    add_script(root, "caller", CALLER)
+    add_program(root, "caller", CALLER)
+    add_program(root, "echo", ECHO)
+    add_program(root, "true")
     with Agent(root, grace_seconds=1.0) as running:
         yield running
 
@@ -300,7 +303,7 @@ def test_the_order_that_works(agent: Agent) -> None:
     status, answer = _send(agent, ("POST", "/api/Jobs", job), admin=True)
     assert status == 400
     assert "binary not found" in answer["errors"][0]
-    add_script(agent.root, "late", '#!/bin/sh\nprintf \'{"word": "%s"}\' "$1"\n')
+    add_program(agent.root, "late", "import json, sys\nprint(json.dumps({'word': sys.argv[1]}))\n")
     assert _send(agent, ("POST", "/api/Jobs/validate", job), admin=True)[1]["valid"]
     assert _send(agent, ("GET", "/api/Jobs/late", None), admin=True)[0] == 404
     assert _send(agent, ("POST", "/api/Jobs", job), admin=True)[0] == 200
@@ -340,6 +343,7 @@ def test_execution_type_has_two_spellings(agent: Agent, key: str) -> None:
     assert any("asks for ExecutionType UserDesktop" in event.what for event in run.trace)
 
 
+@pytest.mark.posix("the task is a shell script")
 @pytest.mark.parametrize(("allowed", "exit_code"), [(["other"], 77), (["python3", "hello"], 0)])
 def test_programs_of_users_must_be_listed(
     tmp_path: Path, allowed: list[str], exit_code: int
@@ -365,8 +369,8 @@ def test_programs_of_users_must_be_listed(
 
 def test_a_startup_run_may_overlap_the_first_interval_run(tmp_path: Path) -> None:
     """The agent waits for neither."""
-    (tmp_path / "Jobs").mkdir()
-    tasks = [{"id": "t", "command": "sleep", "arguments": "60"}]
+    add_program(tmp_path, "long", "import time\ntime.sleep(60)\n")
+    tasks = [{"id": "t", "command": "long"}]
     job = {
         "id": "both",
         "name": "B",
@@ -388,6 +392,7 @@ def test_a_published_event_starts_every_job_that_names_it(tmp_path: Path) -> Non
     file = write(tmp_path, FINDER)
     tasks = [{"id": "t", "command": "echo", "arguments": '"{Path}"'}]
     with Agent() as agent:
+        add_program(agent.root, "echo", ECHO)
         for job_id in ("one", "two"):
             events = [{"eventType": "Found"}]
             agent.jobs.add({"id": job_id, "name": job_id, "events": events, "tasks": tasks})
@@ -404,6 +409,7 @@ def test_higher_priority_starts_first() -> None:
     priorities = {"a": 1, "b": 10, "c": None, "d": 10, "e": 5, "f": 7}
     tasks = [{"id": "t", "command": "true"}]
     with Agent(start_time=dt.datetime(2026, 3, 2, 12, 30, tzinfo=dt.UTC)) as agent:
+        add_program(agent.root, "true")
         for job_id, priority in priorities.items():
             job = {"id": job_id, "name": job_id, "schedule": {"runAt": "2026-03-02T13:00Z"}}
             agent.jobs.add({**job, "tasks": tasks, **({"priority": priority} if priority else {})})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from simulator.agent_process import add_script
+from simulator.agent_process import add_program
 from simulator.task_files import call, write
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from simulator.console.visitor import Event, Visitor
 
     from epm_task.testing import Agent
-
-pytestmark = pytest.mark.posix("jobs are shell scripts")
 
 TALKER = '''
 from epm_task import TaskContext, TaskSettings, Topic, task
@@ -91,8 +88,8 @@ def test_dropped_topic_names_the_line(agent: Agent, visitor: Visitor, tmp_path: 
 def test_failed_run_shows_its_last_lines(agent: Agent, visitor: Visitor) -> None:
     """The end of stderr, and the command that shows more; of a missing program, its cause."""
     record = '{"message": "m", "level": "Error", "runId": "r", "seq": 1}'
-    lines = f"echo first >&2; echo password=hunter2 >&2; echo '{record}' >&2; exit 3"
-    add_script(agent.root, "boom", f"#!/bin/sh\n{lines}\n")
+    lines = f"first\npassword=hunter2\n{record}"
+    add_program(agent.root, "boom", f"import sys\nprint({lines!r}, file=sys.stderr)\nsys.exit(3)\n")
     run = agent.run_job(document("boom"))
     (entry,) = entries(visitor, "failed", "boom")
     assert entry["what"] == "boom ended with exit code 3 (the author's own)"
@@ -134,16 +131,14 @@ def test_late_registration_needs_no_attention(
 
 def test_unknown_settings(agent: Agent, visitor: Visitor) -> None:
     """A plugin that no layer knows: the file to write, and the line in it."""
-    add_script(
-        agent.root, "ask", f"#!{sys.executable}\n{TALKER}".replace("talker.main", "asker.main")
-    )
+    add_program(agent.root, "ask", TALKER.replace("talker.main", "asker.main"))
     arguments = '--task=asker --ca-file="{approot}/certs/ca.pem"'
     arguments += " --keeper-api-base={KeeperApiBaseUrl}"
     run = agent.run_job(document("ask", task={"arguments": arguments}))
     assert run.exit_code == 66, run.stderr
     (entry,) = entries(visitor, "setting", "ask")
     assert entry["what"] == "ask asked for the settings of Nobody"
-    assert f"{agent.root}/Plugins/Nobody.json" in entry["fix"]
+    assert str(agent.root / "Plugins" / "Nobody.json") in entry["fix"].replace("/", os.sep)
     assert json.loads(entry["copy"])
 
 
@@ -164,6 +159,7 @@ def test_program_that_users_may_not_run(agent: Agent, visitor: Visitor) -> None:
     settings = json.loads(file.read_text())
     settings["Settings"]["AllowedNonAdminExecutables"] = ["other"]
     file.write_text(json.dumps(settings))
+    add_program(agent.root, "true")
     agent.run_job(document("true", task={"ExecutionType": "User"}))
     (entry,) = entries(visitor, "refused", "true")
     assert entry["fix"] == 'add "true" to AllowedNonAdminExecutables of appsettings.json'

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from simulator.agent_process import add_script
+from simulator.agent_process import add_program
 from simulator.task_files import write
 
 from epm_task.simulator.broker import Message
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from epm_task.simulator.jobs.run import Run
     from epm_task.testing import Agent
-
-pytestmark = pytest.mark.posix("jobs are shell scripts")
 
 MARKUP = "<img src=x onerror=alert(1)>\x1b[31m\u202e\x00 end"
 LARGE = 60 << 10
@@ -122,7 +120,7 @@ def test_run_of_a_job_that_is_not_stored(visitor: Visitor, spoken: Run) -> None:
 
 def test_what_a_program_of_another_kind_does(agent: Agent, visitor: Visitor) -> None:
     """A shell script has a handler and no registration; a skipped run has a name for its end."""
-    add_script(agent.root, "talk", "#!/bin/sh\nyes 0123456789 | head -n 400000; echo end\n")
+    add_program(agent.root, "talk", "print('0123456789\\n' * 400_000 + 'end')\n")
     task = {"id": "t", "command": "talk"}
     run = agent.run_job({"id": "talk", "tasks": [task]})
     details = visitor.json(f"runs/{run.run_id}")
@@ -190,5 +188,6 @@ def test_a_defect_of_the_console_does_not_stop_the_agent(
     no_text: Any = 5
     agent.call_in_loop(lambda: agent.trace.add("api", "answered", no_text, denied=True))
     assert "the console has missed something" in caplog.text
+    add_program(agent.root, "true")
     run = agent.run_job({"id": "on", "tasks": [{"id": "t", "command": "true"}]})
     visitor.until(before, lambda event: event.kind == "run" and event.data["id"] == run.run_id)
