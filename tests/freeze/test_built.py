@@ -277,6 +277,7 @@ def plain_builds(builds: BuildFolder) -> Path:
     return builds.once("plain", build) / "dist"
 
 
+@pytest.mark.wine_differs("its table names no process that accepts connections")
 def test_plain_pyinstaller_works(plain_builds: Path) -> None:
     """The registered hook knows the late imports, and cuts what never runs.
 
@@ -290,6 +291,7 @@ def test_plain_pyinstaller_works(plain_builds: Path) -> None:
     assert inside & never <= {"asyncio", "typing_extensions"}  # pydantic needs them
 
 
+@pytest.mark.wine_differs("it does not say which program a process runs")
 def test_a_one_file_build_is_refused(plain_builds: Path) -> None:
     """By `verify`, with the PID reason, and by itself, with 78."""
     program = plain_builds / executable(plain_builds / "OneFile").name

@@ -74,7 +74,8 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     except OSError as error:
-        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+        # EINVAL: Windows has no such names.
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}:
             return False
         raise
     return True
