@@ -73,6 +73,7 @@ def _arm(
     began: Callable[[], bool],
 ) -> None:
     """Tell *stop* when the task's time is over, and what to do then; *began* is the handler's."""
+    stop.flush_seconds = run_log.flush_seconds
     stop.on_deadline = run_log.deadline_reached
     stop.on_forced = lambda: _force(stop, run_log, began=began())
     deadline = invocation.deadline

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from epm_task.errors import SystemExhausted
@@ -64,6 +64,7 @@ class Stop:
         exit_code: Why the run is being stopped; None while it is not.
         on_deadline: Called with the stacks of all threads when the deadline has passed.
         on_forced: Called when the handler would not stop; it ends the process.
+        flush_seconds: What the flush at the end may take.
         debugged: Whether a debugger has begun: no deadline, and Ctrl-C is the debugger's.
     """
 
@@ -72,6 +73,7 @@ class Stop:
     def __init__(self) -> None:
         """Install the signal handlers and start the watch."""
         self.exit_code: ExitCode | None = None
+        self.flush_seconds = 0.0
         self.on_deadline: Callable[[str], object] = lambda _stacks: None
         self.on_forced: Callable[[], object] = lambda: os._exit(ExitCode.FORCED)
         self._started: Final = time.monotonic()
@@ -133,6 +135,7 @@ class Stop:
     def over(self) -> None:
         """End the watch: the handler has returned, and what follows is bounded by itself."""
         self._over.set()
+        self._end_within(self.flush_seconds, ExitCode.IOERR)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -180,6 +183,9 @@ class Stop:
 
     def _watch(self) -> None:
         self.exit_code = self._await_request()
+        self._end_within(
+            COOPERATION_SECONDS + UNWINDING_SECONDS + self.flush_seconds, ExitCode.FORCED
+        )
         if self.exit_code is ExitCode.DEADLINE:
             self.on_deadline(thread_stacks())  # first: a handler that obeys ends the process
         self._stopping.set()
@@ -194,6 +200,18 @@ class Stop:
                 return
             if self._raise_now and self._interrupt is _interrupt_main_thread:
                 self._interrupt()  # the first one met a shield
+
+    def _end_within(self, seconds: float, code: ExitCode) -> None:
+        """Let nothing last longer on Windows, where a write blocks until its reader takes it."""
+        if os.name == "posix":
+            return
+
+        def end() -> None:
+            time.sleep(seconds + _LAST_RESORT_SECONDS)
+            os._exit(code)
+
+        with suppress(SystemExhausted):
+            start_thread(end, "epm-task-last-resort")
 
     def _await_request(self) -> ExitCode:
         while True:

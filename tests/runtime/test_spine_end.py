@@ -11,7 +11,7 @@ import pytest
 import structlog
 from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
-from peers.task_process import Ended, agent_with, run_task
+from peers.task_process import STOP, Ended, agent_with, poll, run_task, send_signal
 from peers.wine import attested
 from runtime.run_parts import declared, invoked
 from runtime.stderr_lines import StderrLines
@@ -232,6 +232,42 @@ program.main()
         os.fdopen(writer, "wb") as stderr,
     ):
         command = [sys.executable, str(program), f"--keeper-api-base={agent.base_url}"]
-        command.append("--deadline=1")
+        command += ["--deadline=1", *attested()]
         ended = subprocess.run(command, stderr=stderr, timeout=PATIENCE, check=False)
     assert ended.returncode in {74, 124, 125}
+
+
+@pytest.mark.parametrize("ends", ["returns", "is asked to stop"])
+def test_stderr_that_nobody_reads_cannot_keep_the_process(tmp_path: Path, ends: str) -> None:
+    """A run ends that has filled it, whose last line nobody takes or which is asked to stop."""
+    program, begun = tmp_path / "program.py", tmp_path / "begun"
+    program.write_text(
+        HEAD
+        + f"""
+def fill():
+    while True:
+        os.write(2, b"x" * 1000)
+@task
+def program() -> None:
+    threading.Thread(target=fill, daemon=True).start()
+    time.sleep(0.2)
+    open({str(begun)!r}, "w").close()
+    if {ends != "returns"}:
+        fill()
+    sys.exit(3)
+program.main()
+"""
+    )
+    reader, writer = os.pipe()
+    with MqttPeer() as broker, agent_with(broker.port) as agent, os.fdopen(writer, "wb") as stderr:
+        base = f"--keeper-api-base={agent.base_url}"
+        command = [sys.executable, str(program), base, "--flush-timeout=0.5", *attested()]
+        with subprocess.Popen(command, stderr=stderr) as process:
+            try:
+                poll(begun.exists)
+                if ends != "returns":
+                    send_signal(process, STOP)
+                assert process.wait(PATIENCE) in {3, 74, 125, 128 + STOP}
+            finally:
+                process.kill()
+    os.close(reader)
