@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from epm_task.errors import InvalidArgument, UnsafeConfiguration
+from epm_task.files import write_atomically
 from epm_task.runtime.parameter import Parameter
 from epm_task.runtime.value_text import check_kind, parse_bool, read_secret, reader
 
@@ -160,8 +161,7 @@ def test_duration_never_fails_in_another_way(text: str) -> None:
 def test_secret_comes_from_a_file(tmp_path: Path, content: bytes, secret: bytes) -> None:
     """The content of a private file, without a byte order mark and the one line end of editors."""
     file = tmp_path / "token"
-    file.write_bytes(content)
-    file.chmod(0o600)
+    write_atomically(file, content)
     assert reader(SecretStr)(str(file)).get_secret_value() == secret.decode()
     assert reader(SecretBytes)(str(file)).get_secret_value() == secret
 
@@ -206,8 +206,7 @@ def test_readable_secret_is_unsafe(tmp_path: Path) -> None:
 def file(tmp_path: Path) -> Path:
     """A private file."""
     made = tmp_path / "token"
-    made.write_text("x")
-    made.chmod(0o600)
+    write_atomically(made, b"x")
     return made
 
 
@@ -221,7 +220,7 @@ def test_a_missing_secret_says_so(tmp_path: Path) -> None:
 
 def test_a_large_file_is_not_a_secret(file: Path) -> None:
     """A secret has at most 64 KiB."""
-    file.write_bytes(b"x" * (64 * 1024 + 1))
+    write_atomically(file, b"x" * (64 * 1024 + 1))
     with pytest.raises(ValueError, match="larger than 64 KiB"):
         read_secret(file)
 
