@@ -275,7 +275,7 @@ def test_a_day_of_an_author(project: Path) -> None:
         save(words, "WORD = 'three'\n")
         assert result(command)["word"] == "three"
         command.read_until("waiting")
-        command.process.send_signal(2)
+        command.signal(2)
         ended = command.end()
         assert (ended.code, ended.err) == (130, [])
         assert command.leftovers() == []
@@ -291,7 +291,7 @@ def test_a_change_ends_the_run_that_goes_on(project: Path) -> None:
         assert "exit 143 (SIGTERM)" in told
         assert "task.py changed" in told
         assert "waiting" not in told
-        command.process.send_signal(2)
+        command.signal(2)
         ended = command.end()
         assert ended.code == 130
         assert "exit 143 (SIGTERM)" in ended.err[-1]
@@ -306,7 +306,7 @@ def test_an_import_that_hangs(project: Path) -> None:
     )
     with watching(project) as command:
         command.read_until("importing")
-        command.process.send_signal(2)
+        command.signal(2)
         assert command.end().code == 130
         assert command.leftovers() == []
 

@@ -19,7 +19,6 @@ from peers import http_answer
 from peers.console_event import CTRL_BREAK, CTRL_C, send_event
 from peers.http_peer import HttpPeer
 from peers.patience import PATIENCE
-from peers.wine import attested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +99,7 @@ class TaskProcess:
         What comes before the program may be another interpreter, or nothing for an executable.
         *flags* say how Windows starts it.
         """
-        base = [] if agent is None else [f"--keeper-api-base={agent}", *attested()]
+        base = [] if agent is None else [f"--keeper-api-base={agent}"]
         variables = {k: v for k, v in os.environ.items() if not k.startswith("KEEPER_")}
         variables.pop("PYTHONUNBUFFERED", None)  # a print would be two writes
         if job_id is not None:

@@ -12,7 +12,6 @@ import structlog
 from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
 from peers.task_process import STOP, Ended, agent_with, poll, run_task, send_signal
-from peers.wine import attested
 from runtime.run_parts import declared, invoked
 from runtime.stderr_lines import StderrLines
 
@@ -199,7 +198,7 @@ program.main()
         os.close(reader)
         with os.fdopen(writer, "wb") as stderr:
             base = f"--keeper-api-base={agent.base_url}"
-            command = [sys.executable, str(program), base, *attested()]
+            command = [sys.executable, str(program), base]
             environment = {**os.environ, "KEEPER_JOB_ID": "key-scanner"}
             last = subprocess.run(
                 command, stderr=stderr, env=environment, timeout=PATIENCE, check=False
@@ -232,7 +231,7 @@ program.main()
         os.fdopen(writer, "wb") as stderr,
     ):
         command = [sys.executable, str(program), f"--keeper-api-base={agent.base_url}"]
-        command += ["--deadline=1", *attested()]
+        command += ["--deadline=1"]
         ended = subprocess.run(command, stderr=stderr, timeout=PATIENCE, check=False)
     assert ended.returncode in {74, 124, 125}
 
@@ -261,7 +260,7 @@ program.main()
     reader, writer = os.pipe()
     with MqttPeer() as broker, agent_with(broker.port) as agent, os.fdopen(writer, "wb") as stderr:
         base = f"--keeper-api-base={agent.base_url}"
-        command = [sys.executable, str(program), base, "--flush-timeout=0.5", *attested()]
+        command = [sys.executable, str(program), base, "--flush-timeout=0.5"]
         with subprocess.Popen(command, stderr=stderr) as process:
             try:
                 poll(begun.exists)
