@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 from peers.tls import certificate_pem
 
 from epm_task.admin.credential import Credential
+from epm_task.files import write_atomically
 from epm_task.simulator.certificates import Authority
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def write_pair(folder: Path, certificate: bytes, key: bytes) -> tuple[Path, Path
     """Write a certificate and its key as an administrator keeps them."""
     paths = folder / "client.pem", folder / "client.key"
     for path, data in zip(paths, (certificate, key), strict=True):
-        path.write_bytes(data)
-        path.chmod(0o600)
+        write_atomically(path, data)
     return paths
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from peers.patience import PATIENCE
 from peers.tls import certificate_pem, server_pem
 
+from epm_task.files import write_atomically
 from epm_task.simulator.certificates import (
     Authority,
     CertificateFiles,
@@ -196,7 +197,7 @@ def test_openssl_itself_verifies_the_chain(tmp_path: Path) -> None:
 
 def _site(folder: Path, pem: bytes, mode: int = 0o600) -> Path:
     file = folder / "site.pem"
-    file.write_bytes(pem)
+    write_atomically(file, pem)  # private, on Windows too
     file.chmod(mode)
     return file
 

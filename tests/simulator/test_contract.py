@@ -21,6 +21,7 @@ from simulator.task_files import SCANNER, TWO_TASKS, call, write
 
 from epm_task.admin.client import AdminClient
 from epm_task.admin.credential import Credential
+from epm_task.files import write_atomically
 from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
@@ -425,9 +426,8 @@ def test_a_sites_own_certificate_stays_over_restarts(
 ) -> None:
     """Then the certificate itself, or its CA, is right for tasks and tooling, on both ports."""
     site, kept = tmp_path / "site.pem", tmp_path / "ca.pem"
-    site.touch(mode=0o600)
     authority = certificate_pem(variant) if variant == "issued" else ""
-    site.write_bytes(server_pem(variant) + authority.encode())
+    write_atomically(site, server_pem(variant) + authority.encode())
     kept.write_text(certificate_pem(variant))
     shown = set()
     for _ in range(2):
