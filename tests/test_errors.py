@@ -16,6 +16,7 @@ import epm_task
 from epm_task import errors
 from epm_task.contract.client_id import check_job_id
 from epm_task.exit_code import ExitCode
+from epm_task.freeze.unused import OTHER_SYSTEMS
 from epm_task.runtime.outcome import OutputNotTaken, RecordsUndelivered
 
 if TYPE_CHECKING:
@@ -106,9 +107,11 @@ def _all_classes(root: type[errors.EpmTaskError]) -> Iterator[type[errors.EpmTas
 @pytest.fixture(scope="module")
 def package() -> set[type[errors.EpmTaskError]]:
     """Import the whole package, and return its errors."""
+    foreign = {*OTHER_SYSTEMS}
+    if sys.platform != "win32":
+        foreign.add("epm_task.simulator.processes.windows")
     for module in pkgutil.walk_packages([str(PACKAGE)], "epm_task."):
-        foreign = module.name.endswith(".windows") and sys.platform != "win32"
-        if not (foreign or module.name.endswith("__main__")):
+        if module.name not in foreign and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     return {kind for kind in _all_classes(errors.EpmTaskError) if "epm_task" in kind.__module__}
 

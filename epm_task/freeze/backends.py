@@ -318,8 +318,8 @@ def _namespaces(names: Collection[str]) -> list[str]:
 
 #: What the runtime consists of.
 _OURS: Final = (
-    *("contract", "runtime"),
-    *("__init__.py", "below.py", "errors.py", "exit_code.py", "shadows.py", "trust.py"),
+    *("contract", "runtime", "trust"),
+    *("__init__.py", "below.py", "errors.py", "exit_code.py", "shadows.py"),
 )
 
 

@@ -27,11 +27,21 @@ UNUSED_IN_LIBRARY: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(_PROGRAMS, ("argparse",)),
 }
 
-#: What other systems need to learn who holds a port.
+#: Modules that only one system, as `sys.platform` names it, imports; "" for all but Windows.
+_OF_ONE_SYSTEM: Final = {
+    "epm_task.runtime.attestation.linux": "linux",
+    "epm_task.runtime.attestation.macos": "darwin",
+    "epm_task.runtime.attestation.windows": "win32",
+    "epm_task.runtime.console_events": "win32",
+    "epm_task.trust.posix": "",
+    "epm_task.trust.windows": "win32",
+    "epm_task.windows_security": "win32",
+}
+#: Those of them that this system does not import.
 OTHER_SYSTEMS: Final = tuple(
-    f"epm_task.runtime.attestation.{module}"
-    for module, platform in (("linux", "linux"), ("windows", "win32"), ("macos", "darwin"))
-    if platform != sys.platform
+    module
+    for module, platform in _OF_ONE_SYSTEM.items()
+    if platform != sys.platform and (platform or sys.platform == "win32")
 )
 
 #: Imported by type checkers only, but PyInstaller does not know that; `hook-epm_task` adds it when
@@ -62,7 +72,10 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
         "epm_task.runtime.value_text": () if pydantic else (RICH_VALUES,),
         "epm_task.runtime.context": () if pydantic else ("pydantic",),  # for type checkers
         "epm_task.runtime.handler": () if asyncio else ("asyncio",),
+        "epm_task.files": OTHER_SYSTEMS,
         "epm_task.runtime.attestation.attestation": OTHER_SYSTEMS,
+        "epm_task.runtime.stop": OTHER_SYSTEMS,
+        "epm_task.trust": OTHER_SYSTEMS,
         # For coroutine functions that are marked as deprecated.
         "typing_extensions": () if asyncio else ("asyncio",),
     }

@@ -33,7 +33,7 @@ def _run(
     """Run a program; cause the fault while the handler waits in the middle."""
     how = [f"--flush-timeout={flush}", *arguments]
     how += [f"--wait-at={COUNT // 2}"] if fault else []
-    how += [f"--end={'sleep' if end == 'SIGTERM' else end}"] if program == "records.py" else []
+    how += [f"--end={'sleep' if end == 'signal' else end}"] if program == "records.py" else []
     with (
         agent_with(broker.port) as agent,
         TaskProcess(program, *how, agent=agent.base_url) as process,
