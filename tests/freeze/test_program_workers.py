@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WORKERS = PROGRAMS / "workers.py"
 
-pytestmark = pytest.mark.posix("it has no fork server")
+pytestmark = [pytest.mark.slow, pytest.mark.posix("it has no fork server")]
 METHODS = pytest.mark.parametrize("method", ["spawn", "forkserver"])
 WAYS = pytest.mark.parametrize("how", ["executor", "pool", "process"])
 
@@ -81,7 +81,6 @@ def executable(builds: BuildFolder) -> Path:
     return builds.once("workers", build) / "Jobs" / "bin" / "Workers" / "Workers"
 
 
-@pytest.mark.slow
 @METHODS
 @WAYS
 def test_workers_of_an_executable(agent: Agent, executable: Path, method: str, how: str) -> None:

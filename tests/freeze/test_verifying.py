@@ -77,6 +77,7 @@ def test_a_slow_start_fails_only_when_that_was_asked_for(
     assert (tolerance is None) != ("--start-tolerance is 0.1" in start.detail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [

@@ -157,7 +157,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("denied", [False, True], ids=["taken", "denied"])
+@pytest.mark.parametrize(
+    "denied", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["taken", "denied"]
+)
 @pytest.mark.parametrize(
     "way",
     [
