@@ -8,16 +8,13 @@ import shutil
 import subprocess
 import tomllib
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cli.command import environment, line
 from cli.command_line import Finished, epm_task
 from peers.patience import PATIENCE
 from templates.rendering import TEMPLATE, TEMPLATES, files_below, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def make(folder: Path, *words: str) -> Path:
@@ -39,8 +36,9 @@ def test_it_says_the_next_three_commands(tmp_path: Path) -> None:
     made = epm_task("new", "key-scanner", "--output-dir", tmp_path, "--no-input")
     lines = made.out.splitlines()
     assert lines[0] == f"made {tmp_path / 'key-scanner'}; next:"
-    assert lines[1:] == [
-        f"  cd {tmp_path / 'key-scanner'}",
+    assert lines[1].startswith("  cd ")
+    assert str(tmp_path / "key-scanner") in lines[1]
+    assert lines[2:] == [
         '  python -m pip install -e ".[dev]"',
         "  epm-task run src/key_scanner.py -- --root .",
     ]
@@ -61,7 +59,10 @@ def test_json_lists_files_and_next_commands(tmp_path: Path) -> None:
     assert len(answer["next"]) == 3
 
 
-@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+@pytest.mark.parametrize(
+    "kind",
+    ["folder", "file", pytest.param("dangling link", marks=pytest.mark.posix("links are POSIX"))],
+)
 def test_nothing_is_overwritten(kind: str, tmp_path: Path) -> None:
     """Whatever is there stays as it is."""
     target = tmp_path / "key-scanner"
@@ -191,7 +192,7 @@ def test_a_template_that_fails_is_named(hook: str, tmp_path: Path) -> None:
     templates = _own_template(tmp_path / "own", hook)
     made = epm_task("new", "probe", "--templates", templates, "--output-dir", tmp_path)
     assert made.exit_code == 2
-    assert "own/task cannot be rendered" in made.err
+    assert f"{Path('own', 'task')} cannot be rendered" in made.err
     assert list(tmp_path.iterdir()) == [templates]
 
 
@@ -255,6 +256,7 @@ def _git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def templates(tmp_path: Path) -> Path:
     """A folder with a newer template, and the present one as the older."""
+    _need_git()
     folder = tmp_path / "templates"
     shutil.copytree(TEMPLATES / "task", folder / "task")
     (folder / "older").mkdir()
@@ -273,9 +275,15 @@ def templates(tmp_path: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project of the present template, committed."""
+    _need_git()
     made = TEMPLATE.render({}, tmp_path)
     _commit(made, "init", "-q")
     return made
+
+
+def _need_git() -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
 
 
 def _replace(file: Path, old: str, new: str) -> None:

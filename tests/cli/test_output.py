@@ -281,6 +281,7 @@ def test_a_terminal_has_colours_unless_its_user_objects(monkeypatch: pytest.Monk
     os.close(ours)
 
 
+@pytest.mark.posix("links are POSIX")
 def test_document_behind_links(tmp_path: Path) -> None:
     """The links stay, and the file that they lead to keeps its place and its mode."""
     (tmp_path / "real").mkdir()

@@ -49,6 +49,7 @@ def test_a_full_disk(words: tuple[str, ...], named: str, tmp_path: Path) -> None
     assert [path for path in out.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.posix("a device is POSIX")
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no such device")
 @pytest.mark.parametrize("option", ["--trace", "--record"])
 def test_a_run_goes_on_without_room_for_what_is_written_along(option: str, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_file_that_is_replaced(project: Path) -> None:
     late.rename(project / "old")
     (project / "new").rename(late)
     assert files.changed() == [late]
-    (project / "old").rename(late)
+    (project / "old").replace(late)
     assert files.changed() == [late]
     files.begin()
     assert files.changed() == []
@@ -281,6 +281,7 @@ def test_a_day_of_an_author(project: Path) -> None:
         assert command.leftovers() == []
 
 
+@pytest.mark.posix("the exit code is a signal")
 def test_a_change_ends_the_run_that_goes_on(project: Path) -> None:
     """It is asked to stop, as by the agent; so it is by Ctrl-C, which ends both."""
     save(project / "task.py", HANGS)
@@ -298,6 +299,7 @@ def test_a_change_ends_the_run_that_goes_on(project: Path) -> None:
         assert command.leftovers() == []
 
 
+@pytest.mark.posix("signals are those of POSIX")
 def test_an_import_that_hangs(project: Path) -> None:
     """Ctrl-C ends it, and the agent."""
     save(

@@ -112,6 +112,7 @@ def test_lines_are_whole_and_their_file_private(tmp_path: Path) -> None:
         LineFile(tmp_path, Trace(), "ab")
 
 
+@pytest.mark.posix("a device is POSIX")
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no such device")
 def test_a_full_disk_is_told_once() -> None:
     """Nobody who adds an event gets the error."""
