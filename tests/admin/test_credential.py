@@ -16,6 +16,7 @@ from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.admin.credential import Credential, read_certificate
 from epm_task.admin.errors import UnsafeConnection, WrongUse
+from epm_task.files import write_atomically
 from epm_task.simulator.certificates import Authority
 
 if TYPE_CHECKING:
@@ -155,14 +156,14 @@ def test_an_encrypted_key_never_asks_on_the_terminal(tmp_path: Path) -> None:
     certificate, key = foreign_pair(tmp_path)
     loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
     locked = tmp_path / "locked.key"
-    locked.write_bytes(
+    write_atomically(
+        locked,
         loaded.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(b"x"),
-        )
+        ),
     )
-    locked.chmod(0o600)
     with pytest.raises(WrongUse, match="encrypted"):
         Credential(certificate, locked).tls_context()
 
