@@ -38,7 +38,7 @@ UNWINDING_SECONDS: Final = 1.5
 #: A handler that never lets go of the interpreter is ended by faulthandler, in C, after the rest.
 _LAST_RESORT_SECONDS: Final = 2.0
 
-_SIGNALS: Final = {
+_SIGNALS: Final[dict[int, ExitCode]] = {
     number: code
     for name, code in (
         ("SIGINT", ExitCode.SIGINT),
@@ -73,7 +73,7 @@ class Stop:
     def __init__(self) -> None:
         """Install the signal handlers and start the watch."""
         self.exit_code: ExitCode | None = None
-        self.flush_seconds = 0.0
+        self.flush_seconds: float = 0.0
         self.on_deadline: Callable[[str], object] = lambda _stacks: None
         self.on_forced: Callable[[], object] = lambda: os._exit(ExitCode.FORCED)
         self._started: Final = time.monotonic()
