@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,8 +41,8 @@ TESTS: Final = Path(__file__).parent
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return three workers for each processor: the tests wait for half of their time."""
-    return 3 * (os.cpu_count() or 1)
+    """Return two workers for each processor: the tests wait for half of their time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 #: The files that take longest: begun first, so that none is left at the end.
@@ -114,26 +113,6 @@ EXCUSES: Final = {
     "posix": (os.name != "posix", "POSIX only"),
     "wine_differs": (WINE, "Wine differs"),
 }
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Import the files in another order in each worker: what one has compiled, the others read.
-
-    Only then are the assertions of a fresh checkout rewritten once, not once in each worker, which
-    takes 12 s of the processor.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    config = session.config
-    whole = config.args_source is config.ArgsSource.TESTPATHS and config.option.markexpr != "smoke"
-    if not worker or not whole:
-        return
-    files = sorted(TESTS.rglob("test_*.py"))
-    first = len(files) * int(worker) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    for path in (*files[first:], *files[:first]):
-        # What cannot be imported is told when it is collected.
-        with suppress(Exception, pytest.skip.Exception):
-            pytest.Module.from_parent(session, path=path).obj  # noqa: B018  # imports it
 
 
 @pytest.hookimpl(tryfirst=True)
