@@ -7,8 +7,8 @@ it does not defend itself against floods of connections or clients that are slow
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import aclosing
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,12 +46,6 @@ _VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 
 #: Answers that never have a body.
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-
-_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS: Final = (
-    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
-    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
-)
 
 
 class HttpServer:
@@ -206,7 +200,7 @@ class _Connection:
         return event
 
     async def _send(self, response: Response, *, bodiless: bool) -> None:
-        headers = {"Date": _date(), **response.headers}
+        headers = {"Date": formatdate(usegmt=True), **response.headers}
         if response.stream is None and response.status not in _BODILESS:
             headers["Content-Length"] = str(len(response.body))
         bodiless = bodiless or response.status in _BODILESS
@@ -229,10 +223,3 @@ class _Connection:
 def _head(status: int, headers: Mapping[str, str]) -> h11.Response:
     reason = phrase_of(status).encode("ascii")
     return h11.Response(status_code=status, reason=reason, headers=list(headers.items()))
-
-
-def _date() -> str:
-    # In English, which `time.strftime` is not in every process.
-    now = time.gmtime()
-    day = f"{_DAYS[now.tm_wday]}, {now.tm_mday:02} {_MONTHS[now.tm_mon - 1]} {now.tm_year}"
-    return f"{day} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} GMT"
