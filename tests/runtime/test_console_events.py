@@ -9,32 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers.console_event import CLOSE, LOGOFF, SHUTDOWN, send_event
-from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY
-from peers.task_process import TaskProcess, agent_with
+from peers.task_process import TaskProcess
 
 from epm_task.exit_code import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from peers.http_peer import HttpPeer
+    from peers.mqtt_peer import MqttPeer
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="Windows only")
-
-
-@pytest.fixture
-def broker() -> Iterator[MqttPeer]:
-    """Run a broker."""
-    with MqttPeer() as running:
-        yield running
-
-
-@pytest.fixture
-def agent(broker: MqttPeer) -> Iterator[HttpPeer]:
-    """Run an agent."""
-    with agent_with(broker.port) as running:
-        yield running
 
 
 @pytest.mark.parametrize("event", [CLOSE, SHUTDOWN], ids=["close", "shutdown"])

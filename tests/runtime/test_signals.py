@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from peers import http_answer as answer
@@ -18,9 +18,6 @@ from peers.task_process import STOP, Ended, TaskProcess, agent_with, closed_port
 
 from epm_task.exit_code import ExitCode
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 #: What a process ends with that does not take the request: STATUS_CONTROL_C_EXIT of ntstatus.h.
 DEFAULT_END = 0xC000013A if os.name == "nt" else -STOP
 #: What a stop ends with.
@@ -29,13 +26,6 @@ waits_for_a_lock = pytest.mark.posix("Windows does not interrupt who waits for a
 #: The contract's bounds, in seconds.
 FLUSH = 1.0
 COOPERATION, UNWINDING, FORCED_FLUSH = 2.0, 1.5, 1.0
-
-
-@pytest.fixture
-def broker() -> Iterator[MqttPeer]:
-    """Run a broker."""
-    with MqttPeer() as running:
-        yield running
 
 
 def _stopped(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from peers import http_answer as answer
@@ -19,19 +19,9 @@ from peers.task_process import (
     settings,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 WINDOW = 0.6
 QUICK = (f"--registration-timeout={WINDOW}", "--flush-timeout=0.3")
 FORBIDDEN, BROKEN = answer.status(403), answer.status(500)
-
-
-@pytest.fixture
-def broker() -> Iterator[MqttPeer]:
-    """Run a broker."""
-    with MqttPeer() as running:
-        yield running
 
 
 def _records(broker: MqttPeer) -> list[dict[str, Any]]:

@@ -6,18 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from peers.mqtt_peer import MqttPeer
 from peers.task_process import agent_with, run_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def broker() -> Iterator[MqttPeer]:
-    """Run a broker."""
-    with MqttPeer() as running:
-        yield running
+    from peers.mqtt_peer import MqttPeer
 
 
 def _records(broker: MqttPeer) -> list[dict[str, Any]]:

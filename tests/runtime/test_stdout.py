@@ -18,27 +18,12 @@ from peers.task_process import PROGRAMS, Ended, agent_with, assert_failed, run_t
 from epm_task.runtime.outcome import parse_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from peers.http_peer import HttpPeer
 
 LINE = b'{"a":"\\u00e9\\n"}\n'
 posix = pytest.mark.posix("needs POSIX")
-
-
-@pytest.fixture
-def broker() -> Iterator[MqttPeer]:
-    """Run a broker."""
-    with MqttPeer() as running:
-        yield running
-
-
-@pytest.fixture
-def agent(broker: MqttPeer) -> Iterator[HttpPeer]:
-    """Run an agent with that broker."""
-    with agent_with(broker.port) as running:
-        yield running
 
 
 def _run(agent: HttpPeer, *arguments: str) -> Ended:

@@ -263,13 +263,6 @@ def _records(broker: MqttPeer) -> list[dict[str, Any]]:
     return [json.loads(payload) for payload in broker.payloads]
 
 
-@pytest.fixture
-def broker() -> Iterator[MqttPeer]:
-    """Run a broker."""
-    with MqttPeer() as running:
-        yield running
-
-
 def test_records_before_the_connection_are_sent_after_it(
     broker: MqttPeer, stderr: StderrLines
 ) -> None:
