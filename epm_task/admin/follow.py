@@ -14,7 +14,7 @@ from epm_task.contract.layout import RUN_HISTORY
 from epm_task.contract.record import JOB_ID, read_fields
 from epm_task.contract.run_history import EndedRun, read_run
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.runtime.agent.tls import Dialer
+from epm_task.runtime.agent.tls import Dialer, readable
 from epm_task.runtime.attestation.attestation import Untrusted
 from epm_task.runtime.start_up import slim_import
 
@@ -135,7 +135,7 @@ class BrokerRecords:
         Raises:
             AdminUnreachable: The broker has closed the connection.
         """
-        if self._client.loop(wait_seconds) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if not self._turn(wait_seconds):
             raise AdminUnreachable(self._url, "the broker closed the connection")
         taken, self._records = self._records, []
         return taken
@@ -150,8 +150,6 @@ class BrokerRecords:
         opened = self._client.socket()
         if opened is not None:
             opened.close()
-        # They hold this object, which holds the client: that closes its own sockets when it goes.
-        self._client.on_connect = self._client.on_subscribe = self._client.on_message = None
 
     def _open(self, dialer: Dialer) -> None:
         try:
@@ -168,8 +166,7 @@ class BrokerRecords:
     def _await(self, call: str, answer: Any) -> None:
         until = time.monotonic() + _STEP_SECONDS
         while answer() is None:
-            ended = self._client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS
-            if answer() is None and ended:
+            if not self._turn(0.05) and answer() is None:
                 raise CredentialRefused(
                     call, "the broker closed the connection instead of answering", status=0
                 )
@@ -177,6 +174,18 @@ class BrokerRecords:
                 raise AdminUnreachable(self._url, f"no answer to {call} in {_STEP_SECONDS:.0f} s")
         if answer() >= _FIRST_FAILURE:
             raise CredentialRefused(call, f"the broker answered 0x{answer():02x}", status=0)
+
+    def _turn(self, seconds: float) -> bool:
+        """Read what comes in *seconds*, keep the connection alive; return whether it is open.
+
+        `Client.loop` would make two more sockets, and close them only when it is collected.
+        """
+        client = self._client
+        codes = [client.loop_read()] if readable(client.socket(), seconds) else []
+        if client.want_write():
+            codes.append(client.loop_write())
+        codes.append(client.loop_misc())
+        return all(code == MQTTErrorCode.MQTT_ERR_SUCCESS for code in codes)
 
     def _on_connect(self, _client: Client, _userdata: object, _flags: object, *more: Any) -> None:
         self._connected = more[0].value

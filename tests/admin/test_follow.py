@@ -7,7 +7,6 @@ import json
 import socket
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,17 +72,31 @@ def test_the_records_of_one_job_are_kept(agent: Agent) -> None:
         source.close()
 
 
-def test_nothing_keeps_the_client_after_the_end(agent: Agent) -> None:
-    """It has two sockets of its own, which it closes when it goes."""
-    gc.disable()
+def _pairs(agent: Agent) -> int:
+    """Return how many sockets of this process are connected to each other, without the agent's."""
+    found = {
+        opened.getsockname()[1]: opened.getpeername()[1]
+        for opened in gc.get_objects()
+        if isinstance(opened, socket.socket) and opened.fileno() >= 0 and _connected(opened)
+    }
+    theirs = {agent.broker_port, int(agent.base_url.rpartition(":")[2])}
+    return sum(other in found and not {own, other} & theirs for own, other in found.items())
+
+
+def _connected(opened: socket.socket) -> bool:
     try:
-        source = BrokerRecords(address_of(agent), credential_of(agent), "probe")
-        client = weakref.ref(source._client)
-        source.close()
-        del source
-        assert client() is None
-    finally:
-        gc.enable()
+        return bool(opened.getpeername()) and opened.family == socket.AF_INET
+    except OSError:
+        return False
+
+
+def test_a_refused_client_leaves_no_socket(agent: Agent) -> None:
+    """Also while somebody keeps the exception, whose traceback keeps the client."""
+    before = _pairs(agent)
+    with pytest.raises(CredentialRefused) as refused:
+        BrokerRecords(address_of(agent), Credential(ca=agent.ca), "probe")
+    assert _pairs(agent) == before
+    assert refused.tb is not None
 
 
 def test_a_caller_without_the_certificate_is_refused(agent: Agent) -> None:

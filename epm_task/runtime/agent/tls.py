@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import time
@@ -139,3 +140,17 @@ def seconds_left(deadline: float) -> float:
     if left <= 0:
         raise TimeoutError("no complete answer in time")
     return left
+
+
+def readable(opened: Any, seconds: float) -> bool:
+    """Wait for at most *seconds*; tell whether a read of paho-mqtt's socket would not wait.
+
+    None is a socket that paho-mqtt has closed: its next read says so.
+    """
+    if opened is None or opened.pending():
+        return True
+    if hasattr(select, "poll"):  # select() refuses descriptors above 1023
+        poll = select.poll()
+        poll.register(opened, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+    return bool(select.select([opened], [], [], seconds)[0])

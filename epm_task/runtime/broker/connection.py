@@ -5,14 +5,13 @@ This is the only place that knows paho-mqtt: a successor changes this file.
 
 from __future__ import annotations
 
-import select
 import ssl
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from epm_task.errors import BrokerRefused, UnsafeBroker
-from epm_task.runtime.agent.tls import CONNECT_SECONDS, HANDSHAKE_SECONDS, Dialer
+from epm_task.runtime.agent.tls import CONNECT_SECONDS, HANDSHAKE_SECONDS, Dialer, readable
 from epm_task.runtime.attestation.attestation import Untrusted
 from epm_task.runtime.broker.packet import (
     DISCONNECT,
@@ -215,7 +214,7 @@ class MqttConnection:
         code = MQTTErrorCode.MQTT_ERR_SUCCESS
         while self._answer is None and code == MQTTErrorCode.MQTT_ERR_SUCCESS:
             left = self._until - time.monotonic()
-            if left <= 0 or not _readable(self._client.socket(), left):
+            if left <= 0 or not readable(self._client.socket(), left):
                 raise ConnectionLost("no CONNACK in time")
             code = self._client.loop_read()
         if self._answer is None:
@@ -245,15 +244,3 @@ def reason_text(code: int, *, disconnect: bool = False) -> str:
     except (KeyError, ValueError):
         words = "unknown reason"
     return f"0x{code:02x} {words}"
-
-
-def _readable(opened: Any, seconds: float) -> bool:
-    if opened is None:
-        return True  # paho closed it; loop_read says so
-    if opened.pending():
-        return True
-    if hasattr(select, "poll"):  # select() refuses descriptors above 1023
-        poll = select.poll()
-        poll.register(opened, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
-    return bool(select.select([opened], [], [], seconds)[0])

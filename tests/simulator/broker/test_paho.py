@@ -64,6 +64,8 @@ def _connected(box: BrokerBox, version: int, client_id: str = "c") -> Iterator[_
     finally:
         wrapped.client.disconnect()
         wrapped.client.loop_stop()
+        # It closes a pair of its sockets when it goes, and its callbacks hold what holds it.
+        del wrapped.client
 
 
 @_VERSIONS
