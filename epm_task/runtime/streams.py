@@ -65,6 +65,9 @@ class StandardStreams:
         self._torn = False
         self._paused = False
         self._line_open = False
+        #: Who has it counts what still waits; nothing else is taken any more.
+        self._sealed = threading.RLock()
+        self._counts = False
         self._end: float | None = None
         #: What `print` writes passes it, to keep secrets out.
         self.hide: Callable[[str], str] = str
@@ -88,8 +91,9 @@ class StandardStreams:
         begun, and is completed. A *record* that is never taken counts in what `finish` returns.
         """
         with SHIELD:
-            if keep:
-                self._wait(line, record=record)
+            if keep and not self._wait(line, record=record):
+                self._sealed.acquire()  # for good: the process ends before another thread has it
+                keep = False
             until = self._until()
             if not self._lock.acquire(timeout=max(until - time.monotonic(), 0.0)):
                 self._paused = not self.forked  # `print` has the lock, and waits for the reader
@@ -109,11 +113,19 @@ class StandardStreams:
             return write(data)
 
     def finish(self) -> int:
-        """Write what still waits; return how many records the reader of stderr did not take."""
+        """Write what still waits; return how many records the reader of stderr did not take.
+
+        A call that another thread makes from now on does not return before the process ends: what
+        it would write has not been accepted.
+        """
         if self._end is None:
             self._end = time.monotonic() + GRACE_SECONDS
         _flush_text(min(_FLUSH_SECONDS, max(self._end - time.monotonic(), 0.0)))
-        with self._undivided(self._end) as alone:
+        self._sealed.acquire()
+        with self._counting:
+            self._counts = True
+        # The thread that has the lock now has one line to write.
+        with self._undivided(max(self._end, time.monotonic() + _LAST_SECONDS)) as alone:
             if alone and not self._write_waiting(self._end):
                 # The other half is for the rest of a line that has begun, and the last one.
                 _make_room(2, self._waiting_bytes, _LARGEST_PIPE // 2)
@@ -179,12 +191,17 @@ class StandardStreams:
             lines -= 1
         return True
 
-    def _wait(self, line: bytes, *, record: bool) -> None:
-        if self._waiting_bytes + len(line) > _LIMIT_BYTES:
-            self._lost += record
-        else:
-            self._waiting.append((line, record))
-            self._count(len(line))
+    def _wait(self, line: bytes, *, record: bool) -> bool:
+        """Take a line, and return True; False when none is taken any more."""
+        with self._counting:
+            if self._counts:
+                return False
+            if self._waiting_bytes + len(line) > _LIMIT_BYTES:
+                self._lost += record
+            else:
+                self._waiting.append((line, record))
+                self._waiting_bytes += len(line)
+            return True
 
     def _count(self, more: int) -> None:
         with self._counting:
@@ -193,10 +210,10 @@ class StandardStreams:
     def _become_child(self) -> None:
         self.forked = True
         # A thread of the parent may have held the others.
-        self._lock, self._counting = threading.RLock(), threading.RLock()
+        self._lock, self._counting, self._sealed = (threading.RLock() for _ in range(3))
         self._waiting.clear()  # the parent writes it
         self._waiting_bytes = self._lost = 0
-        self._torn = self._paused = self._line_open = False
+        self._torn = self._paused = self._line_open = self._counts = False
         self._end = None
         with suppress(OSError):  # the author has closed it
             os.close(self._stdout)

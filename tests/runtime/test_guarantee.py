@@ -230,7 +230,7 @@ def test_records_of_a_thread_that_outlives_the_handler_are_accounted_for(
 ) -> None:
     """A daemon thread may log until the very end: no call raises, and nothing is lost."""
     with MqttPeer() as broker, agent_with(broker.port) as agent:
-        how = ("--flush-timeout=0.3",)
+        how = ("--flush-timeout=3",)
         ended = run_task("late_thread.py", *how, agent=agent.base_url, stderr=tmp_path / "stderr")
     accepted = {int(n) for n in ended.stderr.split(b"accepted ")[1:] for n in [n.split()[0]]}
     records = [*map(json.loads, broker.payloads), *ended.records]

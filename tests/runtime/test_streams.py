@@ -180,6 +180,34 @@ def test_line_that_another_thread_writes_is_counted(tmp_path: Path) -> None:
     assert told["lost"] in {1, 2, 3}  # as many as the thread had begun with by then
 
 
+def test_no_record_is_accepted_after_the_count(tmp_path: Path) -> None:
+    """A call of another thread returns before it, and its line is written, or never."""
+    code = """
+import threading
+accepted = 0
+def write():
+    global accepted
+    while True:
+        streams.write_stderr(b"%d\\n" % accepted, record=True)
+        accepted += 1
+threading.Thread(target=write, daemon=True).start()
+time.sleep(0.1)
+streams.end_by(time.monotonic() + 60)
+lost = streams.finish()
+time.sleep(0.2)
+tell(accepted=accepted, lost=lost)
+streams.write_last(b"last\\n")
+os._exit(0)
+"""
+    ended, told = run(code, tmp_path)
+    assert told["lost"] == 0
+    lines = ended.stderr.splitlines()
+    assert lines.pop() == b"last"
+    # One more when the call had not returned yet.
+    assert [*range(len(lines))] == [*map(int, lines)]
+    assert len(lines) in {told["accepted"], told["accepted"] + 1}
+
+
 READ_LATE = """
 for count in range(30):
     streams.write_stderr(b"%03d" % count * 3000 + b"\\n", record=True)
