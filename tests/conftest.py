@@ -41,8 +41,8 @@ TESTS: Final = Path(__file__).parent
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two workers for each processor: the tests wait for half of their time."""
-    return 2 * (os.cpu_count() or 1)
+    """Return three workers for each processor: the tests wait for half of their time."""
+    return 3 * (os.cpu_count() or 1)
 
 
 #: The files that take longest: begun first, so that none is left at the end.
