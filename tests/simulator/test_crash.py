@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from simulator.agent_process import AgentProcess, add_script, until
+from simulator.agent_process import AgentProcess, add_program, until
 
 from epm_task.simulator.embedded import Agent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.posix("the task is a script with #!")
-
 #: The one kind of process that may write settings is a task. This one is started by `Startup`: it
 #: tells what the agent has kept, then writes on, and notes each write that was acknowledged.
 #: Of two agents that are started on one root, the second one takes the port of the first, which a
 #: test beside this one may have taken meanwhile.
 ANY_PORT = ("--https-port", "0")
-WRITER = f"""#!{sys.executable}
+WRITER = """
 import http.client, json, pathlib, ssl, sys, urllib.parse
 
 base, ca, notes = sys.argv[1:]
@@ -36,7 +34,7 @@ host = urllib.parse.urlsplit(base).netloc
 api = http.client.HTTPSConnection(host, context=context, timeout=30)
 
 def call(method, path, body=None):
-    headers = {{"Content-Type": "application/json"}}
+    headers = {"Content-Type": "application/json"}
     while True:
         api.request(method, "/api/PluginSettings/Counter" + path, body, headers)
         answer = api.getresponse()
@@ -49,7 +47,7 @@ assert status == 200, status
 with pathlib.Path(notes).open("a", buffering=1) as lines:
     print("kept", kept, file=lines)
     for number in range(int(kept) + 1, 1_000_000):
-        status, _ = call("PUT", "/number", json.dumps({{"value": str(number)}}))
+        status, _ = call("PUT", "/number", json.dumps({"value": str(number)}))
         assert status == 200, status
         print("acknowledged", number, file=lines)
 """
@@ -69,7 +67,7 @@ def _prepare(root: Path) -> None:
     root.mkdir()
     (root / "Plugins").mkdir()
     (root / "Plugins" / "Counter.json").write_text('{"number": "0"}')
-    add_script(root, "writer", WRITER)
+    add_program(root, "writer", WRITER)
     job = _job("writer", 0, events=["Startup"])
     (root / "Jobs" / "writer.json").write_text(json.dumps(job))
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.posix("some tasks are shell scripts")
-
+_SHELL = pytest.mark.posix("the task is a shell script")
 _VERSIONS = pytest.mark.parametrize("version", ["311", "5"])
 _QOS = pytest.mark.parametrize("qos", ["0", "1", "2"])
 
@@ -103,6 +102,7 @@ def _job(job_id: str, task: dict[str, Any], **fields: Any) -> dict[str, Any]:
     }
 
 
+@_SHELL
 @pytest.mark.parametrize("trust", ["tree", "exact"])
 def test_curl_drives_an_agent_from_a_terminal(tmp_path: Path, trust: str) -> None:
     """A job is listed, created, triggered, deleted; its script reads settings with tree trust only.
@@ -131,6 +131,7 @@ def test_curl_drives_an_agent_from_a_terminal(tmp_path: Path, trust: str) -> Non
     assert bool(run["denials"]) == (trust == "exact")
 
 
+@_SHELL
 def test_a_task_in_sh_reads_settings_and_publishes(tmp_path: Path) -> None:
     """With curl it finds the broker, with mosquitto_pub it writes a record."""
     needed_program("mosquitto_pub")

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def needed_program(name: str) -> str:
-    """Return the path of a program; skip the test when it is missing, but fail in CI."""
+    """Return the path of a program; skip the test when it is missing, but fail in CI on POSIX."""
     path = shutil.which(name)
     if path is None:
         why = f"{name} is not installed (Debian package mosquitto-clients)"
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and os.name == "posix":  # elsewhere no package has it
             pytest.fail(why)
         pytest.skip(why)
     return path
