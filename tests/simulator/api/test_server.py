@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 PUT = b"PUT /api/PluginSettings/KeeperPrivilegeManager/k HTTP/1.1\r\nHost: x\r\n"
+JSON = b"Content-Type: application/json\r\n"
 
 
 def tls(agent: ApiAgent, *, admin: bool = False) -> ssl.SSLSocket:
@@ -117,8 +118,9 @@ def test_a_body_that_never_comes_is_traced(tmp_path: Path) -> None:
     with ApiAgent(tmp_path) as agent:
         agent.trust_this_process()
         with tls(agent) as gone:
-            gone.sendall(PUT + b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{")
-            time.sleep(0.05)
+            gone.sendall(PUT + JSON + b"Expect: 100-continue\r\nContent-Length: 50\r\n\r\n")
+            assert gone.recv(1000).startswith(b"HTTP/1.1 100 ")
+            gone.sendall(b"{")
         wait_for_reason(agent, "the body did not arrive")
 
 
@@ -157,7 +159,7 @@ def test_stopping_ends_open_connections(tmp_path: Path) -> None:
         agent.trust_this_process()
         half = socket.create_connection(("127.0.0.1", agent.server.port))
         open_request = tls(agent)
-        open_request.sendall(PUT + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+        open_request.sendall(PUT + JSON + b"Content-Length: 9\r\n\r\n")
         time.sleep(0.05)
     with half, open_request:
         assert read_to_end(half) == b""
