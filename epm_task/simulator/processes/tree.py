@@ -1,7 +1,7 @@
 """Find the birth, the parent and the living descendants of a process.
 
 Linux reads `/proc` directly, because psutil's objects cost more than the whole lookup may take;
-other systems ask psutil (untested here). A process whose parent has ended is not found.
+other systems ask psutil. A process whose parent has ended is not found.
 
 psutil takes 20 ms to import, so here and beside here it is imported when it is asked.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -81,11 +82,13 @@ def ancestor_among(pid: int, roots: Collection[int]) -> int | None:
 def descendants(roots: Collection[int], *, newer_only: bool = False) -> frozenset[int]:
     """Return the PIDs of all living descendants of *roots*, without the roots.
 
-    *newer_only* looks only at PIDs above the lowest root. A child's PID is nearly always above its
-    parent's, so this finds the same, far cheaper, until the PIDs wrap around.
+    *newer_only* looks on Linux only at PIDs above the lowest root. There a child's PID is nearly
+    always above its parent's, so this finds the same, far cheaper, until the PIDs wrap around.
     """
     if not roots:
         return frozenset()
+    if sys.platform != "linux":
+        return _below(roots).difference(roots)
     lowest = min(roots) if newer_only else 0
     children: dict[int, list[int]] = {}
     for pid in pids():
@@ -99,6 +102,17 @@ def descendants(roots: Collection[int], *, newer_only: bool = False) -> frozense
                 found.add(child)
                 pending.append(child)
     return frozenset(found.difference(roots))
+
+
+def _below(roots: Iterable[int]) -> frozenset[int]:
+    """Ask psutil, which reads the parents of all processes once for each root."""
+    import psutil  # noqa: PLC0415  # see above
+
+    found: set[int] = set()
+    for root in roots:
+        with suppress(psutil.Error):  # it has ended
+            found |= {child.pid for child in psutil.Process(root).children(recursive=True)}
+    return frozenset(found)
 
 
 def program_digest(pid: int) -> tuple[str, str]:
