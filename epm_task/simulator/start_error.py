@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.json_text import BadJson, parse_object
@@ -162,6 +163,8 @@ def holder(port: int) -> str:
     try:
         found = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
         pid = next(c.pid for c in found if c.laddr.port == port and c.pid)
-        return f"process {pid} ({psutil.Process(pid).name()})"
-    except (psutil.Error, StopIteration):  # macOS tells only root
+    except (psutil.Error, OSError, StopIteration):  # macOS tells only root
         return "another process"
+    with suppress(psutil.Error, OSError):  # Windows closes some to everybody
+        return f"process {pid} ({psutil.Process(pid).name()})"
+    return f"process {pid}"

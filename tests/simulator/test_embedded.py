@@ -147,7 +147,6 @@ def test_two_agents_at_once(tmp_path: Path, true: Path) -> None:
         assert one.run(true).exit_code == 0
 
 
-@pytest.mark.wine_differs("it does not say who listens")
 @pytest.mark.parametrize("option", ["https_port", "mqtt_port", "http_port"])
 def test_taken_port_names_its_holder(tmp_path: Path, option: str, true: Path) -> None:
     """The error says who has the port, and nothing stays open."""

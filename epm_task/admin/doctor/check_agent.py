@@ -130,7 +130,7 @@ def _listener(check: str, role: str, address: tuple[str, int]) -> Finding | None
         return None
     pid = process_of(owner)
     process = f"process {pid}" if pid else "a process that this user may not see"
-    with suppress(psutil.Error):
+    with suppress(psutil.Error, OSError):  # Windows closes some to everybody
         process += f" ({psutil.Process(pid).name()})" if pid else ""
     what = f"{host}:{port} is held by {owner.name}, {process}"
     if owner.trusted:

@@ -227,7 +227,6 @@ def test_end_of_the_agent_is_told(tmp_path: Path) -> None:
     assert ended["exitCode"] not in {None, 0}
 
 
-@pytest.mark.wine_differs("it does not say who listens")
 def test_port_that_is_taken(tmp_path: Path) -> None:
     """The agent says who has the port, starts nothing, and leaves its root free."""
     with socket.create_server(("127.0.0.1", 0)) as server:
