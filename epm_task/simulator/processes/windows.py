@@ -29,11 +29,13 @@ KILLED: Final = 137
 _CREATE_SUSPENDED: Final = 0x4
 _PROCESS_TERMINATE: Final = 0x1
 _PROCESS_SET_QUOTA: Final = 0x100
+_PROCESS_QUERY_LIMITED_INFORMATION: Final = 0x1000
 _BASIC_PROCESS_ID_LIST: Final = 3
 _EXTENDED_LIMIT_INFORMATION: Final = 9
 _KILL_ON_JOB_CLOSE: Final = 0x2000
 _CTRL_BREAK_EVENT: Final = 1
 _ERROR_MORE_DATA: Final = 234
+_LONGEST_PATH: Final = 32_768
 #: The system's own program, one for each console; it ends with the last process that uses it.
 _CONSOLE_HOST: Final = "conhost.exe"
 
@@ -96,6 +98,14 @@ _open_process = _function(
     "OpenProcess", wintypes.HANDLE, wintypes.DWORD, wintypes.BOOL, wintypes.DWORD
 )
 _close_handle = _function("CloseHandle", wintypes.BOOL, wintypes.HANDLE)
+_image_name = _function(
+    "QueryFullProcessImageNameW",
+    wintypes.BOOL,
+    wintypes.HANDLE,
+    wintypes.DWORD,
+    wintypes.LPWSTR,
+    wintypes.LPDWORD,
+)
 _send_event = _function("GenerateConsoleCtrlEvent", wintypes.BOOL, wintypes.DWORD, wintypes.DWORD)
 _console_code_page = _function("GetConsoleCP", wintypes.UINT)
 
@@ -160,7 +170,7 @@ class Group:
         for pid in found:
             with contextlib.suppress(psutil.Error):  # it has just ended
                 processes.append(psutil.Process(pid))
-        return [process for process in processes if not _is_console_host(process)]
+        return [process for process in processes if _program(process.pid) != _CONSOLE_HOST]
 
     def close(self) -> None:
         """Close the handle, with which all ends that still runs."""
@@ -170,11 +180,18 @@ class Group:
             _close_handle(job)
 
 
-def _is_console_host(process: psutil.Process) -> bool:
+def _program(pid: int) -> str:
+    """Return the name of a process's program in small letters, "" of one that has ended."""
+    process = _open_process(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+    if not process:
+        return ""
     try:
-        return bool(process.name().casefold() == _CONSOLE_HOST)
-    except (psutil.Error, OSError):  # it has ended, or is not ours to look at
-        return False
+        size = wintypes.DWORD(_LONGEST_PATH)
+        path = ctypes.create_unicode_buffer(size.value)
+        found = _image_name(process, 0, path, ctypes.byref(size))
+        return path.value.rpartition("\\")[2].casefold() if found else ""
+    finally:
+        _close_handle(process)
 
 
 def _pids(job: int) -> list[int]:
