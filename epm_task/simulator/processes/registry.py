@@ -129,14 +129,14 @@ class ProcessRegistry:
     def _judge_entry(self, entry: _Entry) -> Verdict:
         launch = entry.launch
         who = f"process {launch.pid} of job {launch.job_id}"
-        if launch.birth is None or process_tree.birth(launch.pid) != launch.birth:
-            why = f"{who} has ended, and its PID is used by another process or by none"
-            return Verdict(None, why)
         if entry.lost:
             return Verdict(None, f"the registration of {who} was lost (fault)", _NO_FAULT)
         wait = entry.due - self._clock()
-        if math.isinf(wait):
+        if math.isinf(wait):  # the reason of its last request, too, when it has given up meanwhile
             return Verdict(None, f"{who} is never registered (fault)", _NO_FAULT)
+        if launch.birth is None or process_tree.birth(launch.pid) != launch.birth:
+            why = f"{who} has ended, and its PID is used by another process or by none"
+            return Verdict(None, why)
         if wait > 0:
             return Verdict(None, f"{who} is not registered yet; it will be in {wait:.3f} s")
         return Verdict(launch, f"{who} was launched by this agent")
