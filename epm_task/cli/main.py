@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 from itertools import takewhile
@@ -18,17 +19,13 @@ from epm_task.runtime.streams import open_missing_descriptors
 _WRONG_USE = 2
 #: Import names of what the extra `freeze` adds to `tools`.
 _OF_FREEZE = ("PyInstaller", "cyclonedx")
+#: By it a user of Python chooses another encoding of the standard streams.
+_ENCODING = "PYTHONIOENCODING"
 
 
 def main() -> NoReturn:
     """Run the command line and end the process."""
-    open_missing_descriptors()
-    if sys.stdout is None:  # it was closed when Python started, as was stderr
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr: no text of others is a defect
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     before = takewhile(lambda word: word.startswith("-"), sys.argv[1:])
     if "--version" in before:  # needs no more than a task has
         sys.stdout.write(f"epm-task {__version__}\n")
@@ -47,6 +44,24 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001  # a mistake of ours, or one of the command line
         code = _correct(error) if hasattr(error, "format_message") else _defect(error)
     sys.exit(code or 0)
+
+
+def _prepare_streams() -> None:
+    """Let stdout and stderr take all text: no text of others is a defect.
+
+    What the encoding does not have becomes an escape. On Windows pipes and files would get the ANSI
+    code page, in which nobody reads them: they get UTF-8 as on other systems, and as from a task.
+    """
+    open_missing_descriptors()
+    if sys.stdout is None:  # it was closed when Python started, as was stderr
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+            if sys.platform == "win32" and not (stream.isatty() or os.environ.get(_ENCODING)):
+                stream.reconfigure(encoding="utf-8", newline="\n")
 
 
 def _run_verb() -> int | None:
