@@ -70,11 +70,12 @@ def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     return answer
 
 
-def add_program(root: Path, command: str, text: str = "") -> None:
+def add_program(root: Path, command: str, text: str = "") -> Path:
     """Put a Python program into `Jobs/bin/`, which agents of every system can start."""
     path = root / "Jobs" / "bin" / command / f"{command}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
+    return path
 
 
 def add_script(root: Path, command: str, text: str) -> None:
