@@ -146,7 +146,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 def task_file(folder: Path, text: str, name: str = "my_task.py") -> Path:
     """Write a file and return its path."""
     path = folder / name
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     return path
 
 

@@ -75,29 +75,31 @@ def test_a_job_of_two_tasks_runs(agent: Agent, tmp_path: Path) -> None:
     assert [step["id"] for step in document["tasks"]] == ["scan", "report"]
     deploy(agent, file, document)
     assert register(agent, document).status_code == 200
-    run = agent.run_job(document, context={"Root": "/tmp/a b"})
+    root = str(Path("/tmp/a b"))
+    run = agent.run_job(document, context={"Root": root})
     assert run.exit_code == 0, run.stderr
-    assert run.tasks[0].result == {"Root": "/tmp/a b"}
-    assert run.tasks[1].result == {"report": "/tmp/a b ä"}
+    assert run.tasks[0].result == {"Root": root}
+    assert run.tasks[1].result == {"report": f"{root} ä"}
 
 
 def test_check_sees_a_new_parameter(tmp_path: Path) -> None:
     """It fails when the function has one more, and passes when the document is written anew."""
     file = Path(shutil.copy(EXAMPLES / "key_scanner.py", tmp_path))
+    stored = Path("Jobs", "key-scanner.json")
     assert epm_task("job", file, "--check", cwd=tmp_path).code == 1
     written = epm_task("job", file, "-o", "Jobs/", cwd=tmp_path)
     assert (written.code, written.out) == (0, "")
-    assert written.err == ["Jobs/key-scanner.json: created"]
+    assert written.err == [f"{stored}: created"]
     assert epm_task("job", file, "--check", cwd=tmp_path).code == 0
     file.write_text(file.read_text().replace("*, root", "*, depth: int = 3, root"))
     drifted = epm_task("job", file, "--check", cwd=tmp_path)
     assert drifted.code == 1
-    assert "--- Jobs/key-scanner.json (on disk)" in drifted.out
+    assert f"--- {stored} (on disk)" in drifted.out
     assert '+      "name": "Depth",' in drifted.out
-    output = ("-o", "Jobs/key-scanner.json")
-    assert epm_task("job", file, *output, cwd=tmp_path).err == ["Jobs/key-scanner.json: updated"]
+    output = ("-o", stored)
+    assert epm_task("job", file, *output, cwd=tmp_path).err == [f"{stored}: updated"]
     assert epm_task("job", file, "--check", *output, cwd=tmp_path).code == 0
-    assert epm_task("job", file, *output, cwd=tmp_path).err == ["Jobs/key-scanner.json: unchanged"]
+    assert epm_task("job", file, *output, cwd=tmp_path).err == [f"{stored}: unchanged"]
 
 
 def test_what_people_added_stays(tmp_path: Path) -> None:

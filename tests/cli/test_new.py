@@ -16,6 +16,8 @@ from cli.command_line import Finished, epm_task
 from peers.patience import PATIENCE
 from templates.rendering import TEMPLATE, TEMPLATES, files_below, run
 
+from epm_task.contract.argument_line import command_text
+
 
 def make(folder: Path, *words: str) -> Path:
     """Make the project `key-scanner` below *folder*, and return it."""
@@ -120,7 +122,7 @@ def test_a_path_with_blanks_and_other_scripts_works(tmp_path: Path) -> None:
     """The folder may have any name; the command shown is quoted."""
     folder = tmp_path / "zwei Wörter 鍵"
     made = epm_task("new", "key-scanner", "--output-dir", folder)
-    assert f"cd '{folder / 'key-scanner'}'" in made.out
+    assert f"cd {command_text([str(folder / 'key-scanner')])}\n" in made.out
     assert (folder / "key-scanner" / "LICENSE").is_file()
 
 
@@ -170,7 +172,7 @@ def test_adding_overwrites_nothing(tmp_path: Path) -> None:
 def _own_template(folder: Path, hook: str) -> Path:
     project = folder / "task" / "{{cookiecutter.name}}" / "src"
     project.mkdir(parents=True)
-    (project / "{{cookiecutter.name}}.py").write_text("# {{ cookiecutter.description }}\n")
+    (project / "{{cookiecutter.name}}.py").write_bytes(b"# {{ cookiecutter.description }}\n")
     questions = {"name": "probe", "description": "Probe.", "_template_version": 1}
     (folder / "task" / "cookiecutter.json").write_text(json.dumps(questions))
     (folder / "task" / "hooks").mkdir()

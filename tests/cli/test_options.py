@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cli.command_line import epm_task, loaded
 
+from epm_task.contract.argument_line import command_text
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,6 +67,7 @@ def test_a_bad_table_is_no_matter_until_an_agent_is_asked(
 def test_an_option_of_the_task_comes_after_two_hyphens(typed: str, corrected: str) -> None:
     """The refusal shows the line that works."""
     ended = epm_task(*shlex.split(typed))
+    corrected = command_text(shlex.split(corrected))
     assert (ended.exit_code, ended.out) == (2, "")
     assert ended.err.startswith("epm-task: No such option: --")
     assert ended.err.endswith(f"; an option of the task comes after `--`: epm-task {corrected}\n")

@@ -20,7 +20,8 @@ from peers.patience import PATIENCE
 from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.cli.output import LiveView, colorful, harmless, table, write_file
-from epm_task.contract.record import Record
+from epm_task.contract.program_text import program_text
+from epm_task.contract.record import Record, printable
 from epm_task.simulator.trace import TraceEvent
 
 #: Prints what a task can say in every way it has.
@@ -48,6 +49,9 @@ import os
 os.write(1, b"\\x1b[31mresult\\n")
 os.write(2, b"\\x1b]0;title\\x07line\\n")
 """
+
+#: What people see of a byte that is no UTF-8: on Windows it is a character of the code page.
+BYTE = printable(program_text(b"\x9b"))
 
 
 class Terminal(io.StringIO):
@@ -114,7 +118,7 @@ def test_what_a_task_says(tmp_path: Path) -> None:
     assert 'Info      first_said  number=1  text="two words"' in text
     assert rf"Warning   then_\x1b[31mred  where={tmp_path}" in text
     assert "a print" in ended.err
-    assert "raw \\x1b[31m�\\x07 end" in ended.err
+    assert f"raw \\x1b[31m{BYTE}\\x07 end" in ended.err
     assert all(line.isprintable() for line in ended.err)
 
 
@@ -250,7 +254,7 @@ def test_many_refusals_are_ten_lines_and_a_number() -> None:
 
 def test_harmless() -> None:
     """Tabs stay, the line's end goes, all other control characters become escapes."""
-    assert harmless(b"a\tb\x1b[0m\xff\r\n") == "a\tb\\x1b[0m\ufffd"
+    assert harmless(b"a\tb\x1b[0m\x9b\r\n") == f"a\tb\\x1b[0m{BYTE}"
 
 
 def test_columns_are_aligned_and_control_characters_escaped() -> None:
