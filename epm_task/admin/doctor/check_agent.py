@@ -313,7 +313,7 @@ def _listening(setup: Setup) -> Iterator[tuple[str, int]]:
         api |= {port for port in (setup.root.read_ports() if setup.root else ()) if port}
     try:
         connections = psutil.Process(setup.pid).net_connections(kind="tcp")
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return
     for each in connections:
         if each.status == psutil.CONN_LISTEN and each.laddr.port not in api:

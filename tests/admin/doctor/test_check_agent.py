@@ -64,7 +64,6 @@ def test_plain_http_at_the_port_is_told(tmp_path: Path) -> None:
     assert (state, "no TLS is spoken" in what) == ("problem", True)
 
 
-@pytest.mark.wine_differs("it does not say who listens")
 def test_a_broker_is_looked_for_where_the_disk_says(agent: Agent, tmp_path: Path) -> None:
     """A known address where nobody listens is a fault; the usual one is only a guess."""
     plugins = tmp_path / "Plugins"
@@ -89,7 +88,6 @@ def test_a_broker_is_looked_for_where_the_disk_says(agent: Agent, tmp_path: Path
         assert seen(check_broker, setup_of(tmp_path))[0][0] == "problem"
 
 
-@pytest.mark.wine_differs("it does not say who listens")
 def test_a_broker_on_another_port_is_found_by_its_process(
     agent_factory: Callable[[], Agent],
 ) -> None:
@@ -103,7 +101,6 @@ def test_a_broker_on_another_port_is_found_by_its_process(
             assert (state, f":{agent.broker_port} answers" in what) == ("ok", True)
 
 
-@pytest.mark.wine_differs("it does not say who listens")
 def test_a_broker_that_nobody_can_find_is_unknown() -> None:
     """The process of the agent is not visible to this user, or holds no other port."""
     with socket.create_server(("127.0.0.1", 0)) as api:
