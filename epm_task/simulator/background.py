@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import sys
 import threading
 import time
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from epm_task.errors import EpmTaskError
@@ -22,6 +25,9 @@ Result = TypeVar("Result")
 #: How long a process may take to be started on a busy machine.
 _START_SECONDS: Final = 10.0
 
+#: How often who waits looks whether Ctrl-C was pressed, on Windows.
+_LOOK_SECONDS: Final = 0.1
+
 
 class LoopThread:
     """An event loop in a daemon thread called *name*."""
@@ -35,7 +41,7 @@ class LoopThread:
         """Run *coroutine* in the loop and return its result; cancel it when the wait is cut off."""
         future = self.submit(coroutine)
         try:
-            return future.result()
+            return _result(future)
         except BaseException:
             future.cancel()
             raise
@@ -75,6 +81,16 @@ class LoopThread:
         await self._loop.shutdown_default_executor()
 
 
+def _result(future: Future[Result], timeout: float | None = None) -> Result:
+    """Return what *future* has in the end, as its own method does."""
+    if sys.platform == "win32":  # there Ctrl-C interrupts nobody who waits for a lock
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        while not future.done() and (timeout := deadline - time.monotonic()) > 0:
+            wait((future,), min(timeout, _LOOK_SECONDS))
+        timeout = 0
+    return future.result(timeout)
+
+
 class NoProcess(EpmTaskError, RuntimeError):
     """No process was started for a run."""
 
@@ -110,7 +126,7 @@ class StartedRun:
         Raises:
             TimeoutError: It did not end within *timeout* seconds; it goes on.
         """
-        return self._future.result(timeout)
+        return _result(self._future, timeout)
 
     def terminate(self) -> None:
         """Send SIGTERM (Windows: CTRL_BREAK) to the process and its group."""

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from peers.patience import PATIENCE
+from peers.wine import WINE
 
 from epm_task.simulator.processes.process import Capture, TaskProcess
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+#: With what a process ends that was killed; that was asked to stop, and has no answer of its own;
+#: and a task that was asked. Wine sends no CTRL_BREAK: there each of them is killed.
+if os.name == "nt":
+    KILLED, STOPPED, TASK_STOPPED = 137, {0xC000013A, 137}, 137 if WINE else 149
+else:
+    KILLED, STOPPED, TASK_STOPPED = -signal.SIGKILL, {-signal.SIGTERM}, 143
 
 
 def with_process(

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from epm_task.simulator.embedded import Agent
 
+#: No task: a program that does not end by itself.
+SLEEP = "import time\ntime.sleep(600)\n"
+
 SCANNER = '''
 from pathlib import Path
 from epm_task import TaskContext, TaskSettings, task

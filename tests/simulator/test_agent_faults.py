@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from peers.patience import PATIENCE
-from simulator.task_files import TWO_TASKS, write
+from simulator.started_process import KILLED, STOPPED, TASK_STOPPED
+from simulator.task_files import SLEEP, TWO_TASKS, write
 
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.faults.faults import Faults
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.posix("signals of POSIX")
-
+#: For tasks whose agent, or broker, never answers as they want.
 _HASTE = ["--flush-timeout=0.3", "--registration-timeout=1"]
+#: For those that are answered at last.
+_LEISURE = [f"--flush-timeout={PATIENCE}", f"--registration-timeout={PATIENCE}"]
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def task_file(tmp_path: Path) -> Path:
 def test_forbidden_three_times(agent: Agent, task_file: Path) -> None:
     """The task tries again; the refusals before its registration are not denials."""
     agent.faults.api(status=403, times=3)
-    run = agent.run(task_file, task="talker", arguments=_HASTE)
+    run = agent.run(task_file, task="talker", arguments=_LEISURE)
     assert run.exit_code == 0, run.stderr
     assert run.registration.tries == 4
     assert not run.denials
@@ -89,7 +91,7 @@ def test_broker_down(agent: Agent, task_file: Path) -> None:
         assert run.acknowledged == 0
         assert {record.source_channel for record in run.records} == {"stderr"}
         assert "talked" in [record.message for record in run.records]
-    run = agent.run(task_file, task="talker", arguments=_HASTE)
+    run = agent.run(task_file, task="talker", arguments=_LEISURE)
     assert {record.source_channel for record in run.records} == {"broker"}
 
 
@@ -97,7 +99,7 @@ def test_broker_restarts_under_a_running_task(agent: Agent, task_file: Path) -> 
     """The task comes back to the same port by itself, and no record is lost."""
     seen = threading.Event()
     started = agent.start(task_file, task="sleeper", on_record=lambda record: seen.set())
-    assert seen.wait(10)
+    assert seen.wait(PATIENCE)
     before = agent.trace.mark()
     agent.faults.broker(restart=0.1)
     deadline = time.monotonic() + PATIENCE
@@ -105,15 +107,16 @@ def test_broker_restarts_under_a_running_task(agent: Agent, task_file: Path) -> 
         assert time.monotonic() < deadline
         time.sleep(0.01)
     started.terminate()
-    assert started.wait(10).exit_code == 143
+    assert started.wait(PATIENCE).exit_code == TASK_STOPPED
 
 
-@pytest.mark.parametrize(("words", "exit_code"), [("term_after=0.0", -15), ("kill_after=0.0", -9)])
-def test_run_faults(agent: Agent, words: str, exit_code: int) -> None:
+@pytest.mark.parametrize(
+    ("words", "exit_codes"), [("term_after=0.0", STOPPED), ("kill_after=0.0", {KILLED})]
+)
+def test_run_faults(agent: Agent, tmp_path: Path, words: str, exit_codes: set[int]) -> None:
     """The process gets the signal."""
     agent.faults.add(f"run {words}")
-    sleep = {"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
-    assert agent.run("/bin/sleep", job=sleep).exit_code == exit_code
+    assert agent.run(write(tmp_path, SLEEP)).exit_code in exit_codes
 
 
 def test_faults_of_the_start_are_traced() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import ssl
-import sys
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -344,7 +343,6 @@ def test_execution_type_has_two_spellings(agent: Agent, key: str) -> None:
     assert any("asks for ExecutionType UserDesktop" in event.what for event in run.trace)
 
 
-@pytest.mark.posix("the task is a shell script")
 @pytest.mark.parametrize(("allowed", "exit_code"), [(["other"], 77), (["python3", "hello"], 0)])
 def test_programs_of_users_must_be_listed(
     tmp_path: Path, allowed: list[str], exit_code: int
@@ -352,10 +350,7 @@ def test_programs_of_users_must_be_listed(
     """In `appsettings.json`, by base name; else they are not registered, and the trace says so."""
     section = {"AllowedNonAdminExecutables": allowed}
     (tmp_path / "appsettings.json").write_text(json.dumps({"Settings": section}))
-    program = tmp_path / "Jobs" / "bin" / "hello" / "hello"
-    program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HELLO}" "$@"\n')
-    program.chmod(0o755)
+    add_program(tmp_path, "hello", HELLO.read_text("utf-8"))
     with Agent(tmp_path) as agent:
         line = f'--keeper-api-base={{KeeperApiBaseUrl}} --ca-file="{agent.ca}"'
         line += " --registration-timeout=0.5"
@@ -436,6 +431,7 @@ def test_a_sites_own_certificate_stays_over_restarts(
             shown |= {_certificate(https), _certificate(agent.broker_port)}
             with AdminClient(agent.base_url, Credential(ca=kept)) as admin:
                 assert admin.health().status == "healthy"
-            run = agent.run(write(tmp_path, TWO_TASKS), task="talker")
-            assert (run.exit_code, bool(run.acknowledged)) == (0, True)
+            patient = [f"--flush-timeout={PATIENCE}"]
+            run = agent.run(write(tmp_path, TWO_TASKS), task="talker", arguments=patient)
+            assert (run.exit_code, bool(run.acknowledged)) == (0, True), run.stderr
     assert len(shown) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import psutil
 import pytest
 from peers.patience import PATIENCE
+from peers.task_process import send_signal
 from simulator.agent_process import add_program
-from simulator.task_files import SCANNER, TWO_TASKS, call, in_a_package, write
+from simulator.started_process import KILLED, TASK_STOPPED
+from simulator.task_files import SCANNER, SLEEP, TWO_TASKS, call, in_a_package, write
 
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent, InvalidJob, StillRunning
@@ -32,7 +33,22 @@ if TYPE_CHECKING:
     from epm_task.runtime.task import Task
 
 
-SLEEP = "import time\ntime.sleep(60)\n"
+#: Asks for the settings from a child of its own, and tells the status.
+ASKED_BY_A_CHILD = """
+import subprocess, sys
+ASK = '''
+import ssl, sys, urllib.error, urllib.request
+ca, base = sys.argv[1:]
+try:
+    context = ssl.create_default_context(cafile=ca)
+    url = base + "/api/PluginSettings/KeeperPrivilegeManager"
+    print(urllib.request.urlopen(url, context=context).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+'''
+asked = subprocess.run([sys.executable, "-c", ASK, *sys.argv[1:]], capture_output=True, text=True)
+print(asked.stdout or asked.stderr, end="")
+"""
 
 
 @pytest.fixture
@@ -240,18 +256,10 @@ def test_job_over_the_api(agent: Agent) -> None:
     assert "'Word' is required" in agent.jobs.ended()[-1].problem
 
 
-@pytest.mark.posix("the task is a shell script")
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize(("trust", "status"), [("exact", "403"), ("tree", "200")])
 def test_child_of_a_task(tmp_path: Path, trust: Literal["exact", "tree"], status: str) -> None:
-    """A curl that a shell task starts has the Plugin tier with `tree` only; the denial says why."""
-    url = "$2/api/PluginSettings/KeeperPrivilegeManager"
-    script = write(
-        tmp_path,
-        f'#!/bin/sh\ncurl -s -o /dev/null -w "%{{http_code}}" --cacert "$1" "{url}"\n',
-        "ask",
-    )
-    script.chmod(0o755)
+    """What a task starts has the Plugin tier with `tree` only; the denial says why."""
+    script = write(tmp_path, ASKED_BY_A_CHILD, "ask.py")
     with Agent(trust=trust) as agent:
         job = {
             "id": "ask",
@@ -264,32 +272,29 @@ def test_child_of_a_task(tmp_path: Path, trust: Literal["exact", "tree"], status
             ],
         }
         run = agent.run_job(job)
-    assert run.stdout.decode() == status
+    assert run.stdout.decode().strip() == status
     assert [("trust is exact" in denial.reason) for denial in run.denials] == (
         [True] if trust == "exact" else []
     )
 
 
-@pytest.mark.posix("the exit codes are signals")
 def test_background_run(agent: Agent, tmp_path: Path) -> None:
     """A run can be waited for in vain, asked to stop, and killed."""
     task = write(tmp_path, TWO_TASKS)
     seen = threading.Event()
     started = agent.start(task, task="sleeper", on_record=lambda record: seen.set())
-    assert seen.wait(10)
+    assert seen.wait(PATIENCE)
     assert started.running
     with pytest.raises(TimeoutError):
         started.wait(0.01)
     started.terminate()
-    run = started.wait(10)
-    assert run.exit_code == 143
+    run = started.wait(PATIENCE)
+    assert run.exit_code == TASK_STOPPED
     assert run.pid == started.pid
-    killed = agent.start(
-        "/bin/sleep", job={"tasks": [{"id": "s", "command": "sleep", "arguments": "60"}]}
-    )
+    killed = agent.start(write(tmp_path, SLEEP, "long.py"))
     assert killed.pid
     killed.kill()
-    assert killed.wait(10).exit_code == -9
+    assert killed.wait(PATIENCE).exit_code == KILLED
 
 
 def test_nothing_to_wait_for(agent: Agent, tmp_path: Path) -> None:
@@ -307,11 +312,10 @@ def test_timeout(agent: Agent, tmp_path: Path) -> None:
     assert run.exit_code != 0
 
 
-@pytest.mark.posix("the task is a shell script")
 def test_close_ends_what_runs(tmp_path: Path) -> None:
     """The end of the agent is the end of its tasks and of what they started."""
-    script = write(tmp_path, "#!/bin/sh\nsleep 60 & sleep 60", "long")
-    script.chmod(0o755)
+    child = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    script = write(tmp_path, f"import subprocess, sys\n{2 * child}{SLEEP}", "long.py")
     with Agent(grace_seconds=0.5) as agent:
         pid = agent.start(script).pid
         while len(psutil.Process(pid).children()) < 2:
@@ -370,27 +374,27 @@ def test_trace_file(tmp_path: Path, true: Path) -> None:
     assert {"at", "kind", "action", "what", "denied", "reason", "facts"} == lines[0].keys()
 
 
-@pytest.mark.posix("signals of POSIX")
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    """SIGINT ends the task, the temporary root and the process."""
+    """It ends the task, the temporary root and the process."""
+    long = write(tmp_path, SLEEP, "long.py")
     code = (
         "import signal; from epm_task.simulator.embedded import Agent\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup ignores it\n"
         "with Agent(grace_seconds=0.5) as agent:\n"
-        "    started = agent.start('/bin/sleep', job={'tasks': [\n"
-        "        {'id': 's', 'command': 'sleep', 'arguments': '60'}]})\n"
+        f"    started = agent.start({str(long)!r})\n"
         "    print(started.pid, flush=True)\n"
         "    started.wait()\n"
     )
     scratch = tmp_path / "tmp"
     scratch.mkdir()
-    env = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)}
+    env = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))}
+    env["PYTHONPATH"] = os.pathsep.join(sys.path)
     with subprocess.Popen(
         [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout
         pid = int(process.stdout.readline())
-        process.send_signal(signal.SIGINT)
+        send_signal(process, signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
     assert b"KeyboardInterrupt" in err
     assert b"Warning" not in err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import pytest
 from peers.patience import BUSY, PATIENCE
 from peers.task_process import STOP
 from simulator.agent_process import add_program
+from simulator.started_process import KILLED, STOPPED
 
 from epm_task.admin.log_files import recent_runs
 from epm_task.contract.layout import AgentRoot
@@ -37,11 +37,6 @@ if TYPE_CHECKING:
     from epm_task.simulator.jobs.run import Run
     from epm_task.simulator.processes.registry import Verdict
 
-
-#: With what a process ends that is killed, or asked to stop and has no answer of its own. Windows
-#: without a console, and Wine, kill it at once.
-KILLED = 137 if os.name == "nt" else -signal.SIGKILL
-STOPPED = {0xC000013A, KILLED} if os.name == "nt" else {-signal.SIGTERM}
 
 SLEEP = f"import time\ntime.sleep({10 * PATIENCE})\n"
 DEAF = f"import signal\nsignal.signal({STOP:d}, signal.SIG_IGN)\n{SLEEP}"

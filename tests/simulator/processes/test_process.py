@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from peers.patience import PATIENCE
-from simulator.started_process import python, until_there, with_process
+from simulator.started_process import KILLED, python, until_there, with_process
 
 from epm_task.simulator.processes.process import MARKER, TAIL_BYTES, Capture, TaskProcess
 from epm_task.simulator.processes.tree import birth, lives
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 
 posix_sessions = pytest.mark.posix("the process leaves its group or session")
-
-#: What a process has ended with that was killed.
-_KILLED = 137 if os.name == "nt" else -9
 
 #: A process that leaves group or session, with an empty environment; it stays at SIGTERM.
 _SCRUBBED = (
@@ -116,7 +113,7 @@ def test_end_kills_what_ignores_sigterm(tmp_path: Path) -> None:
         await until_there(tmp_path / "ready")
         assert len(await process.members()) >= 2
         await process.end(0.2)
-        assert await process.exited() == _KILLED
+        assert await process.exited() == KILLED
 
     script = (
         "signal.signal(getattr(signal, 'SIGBREAK', signal.SIGTERM), signal.SIG_IGN)\n"
