@@ -89,7 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples", made / "examples")
     programs = made / "programs"
     programs.mkdir()
-    shims = {
+    shims = {  # for the shell
         "epm-task": f'exec "{sys.executable}" -m epm_task.cli "$@"',
         # So that a refusal is an exit code.
         "curl": f'exec "{shutil.which("curl")}" --fail --max-time 10 "$@"',
@@ -107,7 +107,7 @@ def _write_files(folder: Path, blocks: list[Block]) -> None:
         if block.file:
             path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text)
+            path.write_text(block.text, encoding="utf-8")
             path.chmod(0o755)
 
 
@@ -119,6 +119,11 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": modules}
 
 
+def _epm_task(folder: Path, *words: str | Path) -> str:
+    """Run a verb of the command line as `_run` runs a program."""
+    return _run(folder, sys.executable, "-m", "epm_task.cli", *words)
+
+
 def _run(folder: Path, *command: str | Path, steps: int = 1) -> str:
     """Run a program to its good end; return what it printed."""
     done = subprocess.run(
@@ -126,7 +131,7 @@ def _run(folder: Path, *command: str | Path, steps: int = 1) -> str:
         cwd=folder,
         env=_environment(folder),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=PATIENCE * steps,
         check=False,
     )
@@ -138,12 +143,15 @@ def _run(folder: Path, *command: str | Path, steps: int = 1) -> str:
 def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
     """A task under an agent, a test under pytest, anything else as a program."""
     path = tmp_path / "test_block.py"
-    path.write_text(block.text)
+    path.write_text(block.text, encoding="utf-8")
     if ".main()" in block.text:
         (task,) = read_task_file(path).tasks.values()
-        needed = {one.name: tmp_path for one in task.parameters if one.required}
+        # Not every system has the folder that the page names.
+        folders = {
+            one.name: tmp_path for one in task.parameters if one.required or one.base is Path
+        }
         with Agent() as agent:
-            run = agent.run(task, parameters=needed)
+            run = agent.run(task, parameters=folders)
         assert run.exit_code == 0, run.stderr.decode()
         assert not run.denials
     elif "def test_" in block.text:
@@ -164,15 +172,15 @@ def test_python_blocks_run(block: Block, folder: Path, tmp_path: Path) -> None:
         _run(folder, sys.executable, "-W", "error", path)
 
 
-def test_the_task_of_the_readme_has_no_finding(folder: Path, tmp_path: Path) -> None:
+def test_the_task_of_the_readme_has_no_finding(tmp_path: Path) -> None:
     """Nor has the document that is made from it."""
     (block,) = (block for block in _blocks(ROOT / "README.md", "python") if ".main()" in block.text)
     path = tmp_path / "key_scanner.py"
-    path.write_text(block.text)
+    path.write_text(block.text, encoding="utf-8")
     for words in ("job -o Jobs", "job --check", "validate"):
         verb, *options = words.split()
-        _run(tmp_path, folder / "programs" / "epm-task", verb, path, *options)
-    _run(tmp_path, folder / "programs" / "epm-task", "validate", "Jobs")
+        _epm_task(tmp_path, verb, path, *options)
+    _epm_task(tmp_path, "validate", "Jobs")
 
 
 @pytest.mark.parametrize("language", ["bash", "powershell"])
@@ -180,7 +188,7 @@ def test_the_first_run_of_the_readme_finds_something(language: str, folder: Path
     """It is the result that the page tells."""
     first, *_ = _blocks(ROOT / "README.md", language)
     line = first.text.replace("\\", "/").partition("epm-task ")[2]
-    result = _run(folder, folder / "programs" / "epm-task", *line.split())
+    result = _epm_task(folder, *line.split())
     assert result == '{"found":1}\n'
     assert f"`{result.strip()}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -250,8 +258,8 @@ def test_bash_blocks_run(page: Path, folder: Path, shell: Shell) -> None:
         shell.run(block)
     if page.name == "simulator.md":
         history = folder / "agent" / "Log" / "runs.jsonl"
-        _wait_for(lambda: history.read_text() != "")
-        (run,) = map(json.loads, history.read_text().splitlines())
+        _wait_for(lambda: history.read_text("utf-8") != "")
+        (run,) = map(json.loads, history.read_text("utf-8").splitlines())
         assert "broker.port" in run["result"]
 
 
