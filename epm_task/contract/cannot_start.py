@@ -187,6 +187,8 @@ def _reach(program: Path) -> CannotStart | None:
             why = f"{_user()} may not enter the folder {place.parent}"
             fix = f"chmod a+x {quote(str(place.parent))}"
             return CannotStart(f"{program} cannot be executed", why, fix)
+        if number == errno.ENOENT and not place.parent.is_dir():  # Windows has one number for both
+            number = errno.ENOTDIR
         whys = {
             errno.ENOENT: f"{place} does not exist",
             errno.ENOTDIR: f"{place.parent} is not a folder",
@@ -256,11 +258,12 @@ _WINDOWS_ERRORS: Final = {
     32: _IN_USE,  # SHARING_VIOLATION
     **dict.fromkeys((11, 193, 216), _ELSEWHERE),  # BAD_FORMAT, BAD_EXE_FORMAT, MACHINE_TYPE
     **dict.fromkeys((87, 206), _TOO_LONG),  # INVALID_PARAMETER, FILENAME_EXCED_RANGE
-    267: ("its working folder does not exist", "make that folder"),  # DIRECTORY
     225: ("the virus scanner forbids it", "ask who manages it to allow the program"),
     740: ("it asks for more rights than the agent has", "remove requireAdministrator from it"),
     14001: ("the libraries that its manifest names are missing", "install their runtime"),
 }
+#: ERROR_DIRECTORY, which names no file.
+_NO_FOLDER: Final = 267
 #: A process that ends with one of these could not be loaded: it never ran.
 _WINDOWS_ENDS: Final = {
     0xC000_0135: ("a DLL that it needs is missing", "put its whole folder there"),
@@ -279,13 +282,15 @@ def explain_failed_start(
     *search_path* is the PATH that the process would have had.
     """
     what = f"{program} cannot be executed"
-    number = getattr(error, "winerror", None) or error.errno or 0
-    if error.filename is not None and os.fspath(error.filename) == str(cwd):
+    windows: int | None = getattr(error, "winerror", None)  # not of an error of its C library
+    folder = error.filename is not None and os.fspath(error.filename) == str(cwd)
+    if folder or windows == _NO_FOLDER:
         return CannotStart(what, f"its working folder {cwd}: {error.strerror}", "make that folder")
-    if number not in _NOT_THE_FILE and (fault := _find_fault(program, argv[0], search_path)):
+    about_it = windows is not None or error.errno not in _NOT_THE_FILE
+    if about_it and (fault := _find_fault(program, argv[0], search_path)):
         return fault
-    table = _WINDOWS_ERRORS if hasattr(error, "winerror") else _ERRORS
-    return CannotStart(what, *table.get(number, (error.strerror or str(error), "")))
+    known = _ERRORS.get(error.errno or 0) if windows is None else _WINDOWS_ERRORS.get(windows)
+    return CannotStart(what, *(known or (error.strerror or str(error), "")))
 
 
 def _find_fault(program: Path, first: str, search_path: str | None) -> CannotStart | None:

@@ -20,7 +20,7 @@ from epm_task.contract.cannot_start import (
 )
 from epm_task.contract.executable import loader_of
 
-pytestmark = pytest.mark.posix("files of POSIX")
+scripts = pytest.mark.posix("#! lines are of POSIX")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="executables and mounts of Linux")
 
 
@@ -34,7 +34,7 @@ def written(path: Path, data: bytes | str, mode: int = 0o755) -> Path:
 def refused(program: Path, *, cwd: Path = Path("/"), first: str = "") -> CannotStart:
     """Let the system refuse a program, and return why."""
     argv = [first or str(program)]
-    with pytest.raises(OSError, match="Errno") as caught:
+    with pytest.raises(OSError, match="Err") as caught:
         subprocess.run(argv, check=False, cwd=cwd)
     return explain_failed_start(caught.value, program, argv, cwd=cwd)
 
@@ -67,11 +67,13 @@ def refused(program: Path, *, cwd: Path = Path("/"), first: str = "") -> CannotS
 def test_what_is_wrong_with_a_file_is_told(
     tmp_path: Path, content: bytes | str, why: str, fix: str
 ) -> None:
-    """After the system has refused it, and before."""
+    """After the system has refused it, and before. Windows reads no script."""
     written(tmp_path / "other", "#!/bin/sh\n", 0o644)
     if isinstance(content, str):
         content = content.replace("{tmp}", str(tmp_path))
     program = written(tmp_path / "program", content)
+    if os.name == "nt" and program.read_bytes()[:2] != b"MZ":
+        why, fix = "it is not an executable (PE), and #! lines are not read", "the extension"
     error = refused(program)
     assert why.replace("{tmp}", str(tmp_path)) in error.why
     assert fix in error.fix
@@ -95,6 +97,7 @@ def test_an_executable_of_another_machine_or_library_is_told(tmp_path: Path) -> 
     )  # fmt: skip
 
 
+@scripts
 def test_what_the_system_starts_has_no_fault(tmp_path: Path) -> None:
     """Blanks, arguments, a script as the interpreter, a link, and no line end."""
     inner = written(tmp_path / "inner", "#!/bin/sh\n")
@@ -104,10 +107,16 @@ def test_what_the_system_starts_has_no_fault(tmp_path: Path) -> None:
         program = written(tmp_path / "program", text)
         assert subprocess.run([program], check=False).returncode == 0, text
         assert find_obstacle(program) is None, text
-    for good in (tmp_path / "link", Path(sys.executable), Path("/bin/sh")):
+    for good in (tmp_path / "link", Path("/bin/sh")):
         assert find_obstacle(good) is None
 
 
+def test_the_interpreter_has_no_fault() -> None:
+    """An executable of this system, as the build of Python made it."""
+    assert find_obstacle(Path(sys.executable)) is None
+
+
+@scripts
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -146,32 +155,42 @@ def test_an_end_of_the_scripts_own_is_not_explained(tmp_path: Path) -> None:
 
 def test_a_missing_program_names_what_is_missing(tmp_path: Path) -> None:
     """The first name on the way that leads nowhere, or what stands there instead."""
-    (tmp_path / "link").symlink_to(tmp_path / "gone")
-    (tmp_path / "round").symlink_to(tmp_path / "round")
     file = written(tmp_path / "file", "")
     for path, why, code in (
         (tmp_path / "a" / "b", f"{tmp_path / 'a'} does not exist", 127),
-        (tmp_path / "link", f"is a link to {tmp_path / 'gone'}, which does not exist", 127),
-        (tmp_path / "round", "go round in a circle", 127),
         (file / "x", f"{file} is not a folder", 127),
-        (tmp_path / ("x" * 300), "File name too long", 127),
         (tmp_path, "it is a folder", 126),
         (Path("a\0b"), "null", 127),
     ):
         error = missing_program({"executablePath": str(path)}, None)
         assert why in error.why
         assert error.exit_code == code
-    os.mkfifo(tmp_path / "pipe")
-    assert missing_program({"executablePath": str(tmp_path / "pipe")}, None).why == "it is a pipe"
     (tmp_path / "scan" / "scan").mkdir(parents=True)
     assert missing_program({"command": "scan"}, tmp_path).why == "it is a folder"
     other = missing_program({"command": "other"}, tmp_path)
     assert other.what == f"no program at {tmp_path / 'other' / 'other'} nor on PATH"
 
 
+@pytest.mark.posix("links, pipes and the length of a name are those of POSIX")
+def test_a_program_behind_a_link_names_what_is_missing(tmp_path: Path) -> None:
+    """And a pipe is none."""
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    os.mkfifo(tmp_path / "pipe")
+    for path, why, code in (
+        (tmp_path / "link", f"is a link to {tmp_path / 'gone'}, which does not exist", 127),
+        (tmp_path / "round", "go round in a circle", 127),
+        (tmp_path / ("x" * 300), "File name too long", 127),
+        (tmp_path / "pipe", "it is a pipe", 126),
+    ):
+        error = missing_program({"executablePath": str(path)}, None)
+        assert why in error.why
+        assert error.exit_code == code
+
+
 def test_a_missing_working_folder_is_not_the_programs_fault(tmp_path: Path) -> None:
     """Python raises the same error for both."""
-    error = refused(Path("/bin/sh"), cwd=tmp_path / "gone")
+    error = refused(Path(sys.executable), cwd=tmp_path / "gone")
     assert f"its working folder {tmp_path / 'gone'}" in error.why
 
 
@@ -181,7 +200,8 @@ def test_a_missing_interpreter_is_told_as_one(tmp_path: Path) -> None:
     assert refused(program, first="no-such-shell").why == (
         "its interpreter 'no-such-shell' is not on PATH"
     )
-    assert "its interpreter /no/sh: /no does not exist" in refused(program, first="/no/sh").why
+    missing = f"its interpreter /no/sh: {Path('/no').absolute()} does not exist"
+    assert missing in refused(program, first="/no/sh").why
 
 
 @needs_second_user
@@ -237,8 +257,8 @@ def test_a_file_system_without_execution_is_told(tmp_path: Path) -> None:
 )
 def test_what_only_the_error_tells(number: int, why: str) -> None:
     """Nothing is wrong with the file."""
-    error = OSError(number, os.strerror(number), "/bin/sh")
-    found = explain_failed_start(error, Path("/bin/sh"), ["/bin/sh"], cwd=Path("/"))
+    error = OSError(number, os.strerror(number), sys.executable)
+    found = explain_failed_start(error, Path(sys.executable), [sys.executable], cwd=Path("/"))
     assert why in found.why
 
 
@@ -264,7 +284,7 @@ def test_the_numbers_of_windows_are_explained(number: int, why: str) -> None:
     """By the number, whatever the language of the system is."""
     error = WindowsRefusal(errno.EINVAL, "Zugriff verweigert")
     error.winerror = number
-    found = explain_failed_start(error, Path("/bin/sh"), ["/bin/sh"], cwd=Path("/"))
+    found = explain_failed_start(error, Path(sys.executable), [sys.executable], cwd=Path("/"))
     assert why in found.why
 
 
