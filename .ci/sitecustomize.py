@@ -1,4 +1,4 @@
-"""Complete what Wine 8 leaves out of its table of TCP sockets: holders, and times of creation.
+"""Complete what Wine 8 leaves out: who holds a TCP socket, since when, and what a process runs.
 
 Python loads this by its name, in each process that `.ci/windows` starts. Without it no task trusts
 a listener that Windows would name, and nothing that needs one can be tested.
@@ -37,6 +37,9 @@ _LISTENING = 2
 _LATER = 1 << 62
 _holders: dict[bytes, int] = {}
 
+_LIMITED_INFORMATION = 0x1000
+_INVALID_PARAMETER = 87
+
 
 def _complete(table: Any, family: int) -> None:
     """Give each row a time, and an accepted socket the holder of the one that listens."""
@@ -72,13 +75,40 @@ def _complete_tables(ctypes: Any) -> None:
     ctypes.WinDLL = WinDLL
 
 
+def _name_programs(psutil: Any) -> None:
+    """Let psutil ask for the program of a process by a function that Wine has."""
+    from ctypes import WinDLL, byref, create_unicode_buffer, get_last_error, wintypes  # noqa: PLC0415  # rare
+
+    size = 32_768
+    kernel = WinDLL("kernel32", use_last_error=True)
+    kernel.OpenProcess.restype = wintypes.HANDLE
+
+    def proc_exe(pid: int) -> str:
+        handle = wintypes.HANDLE(kernel.OpenProcess(_LIMITED_INFORMATION, False, pid))
+        if not handle:
+            code = get_last_error()
+            raise ProcessLookupError(pid) if code == _INVALID_PARAMETER else PermissionError(pid)
+        path, length = create_unicode_buffer(size), wintypes.DWORD(size)
+        named = kernel.QueryFullProcessImageNameW(handle, 0, path, byref(length))
+        kernel.CloseHandle(handle)
+        if not named:
+            raise ProcessLookupError(pid)
+        return path.value
+
+    psutil.cext.proc_exe = proc_exe
+
+
+#: What is completed, when it has been imported, and how.
+_COMPLETED = {"ctypes": _complete_tables, "psutil._pswindows": _name_programs}
+
+
 class _Finder:
-    """Finds `ctypes`, which few processes import, and completes it then."""
+    """Finds a module that few processes import, and completes it then."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG004
-        """Return the specification of `ctypes`, None for any other module."""
-        if name != "ctypes":
+        """Return the specification of such a module, None for any other."""
+        if name not in _COMPLETED:
             return None
         found: Any = importlib.machinery.PathFinder.find_spec(name, path)
         execute = found.loader.exec_module
@@ -86,7 +116,7 @@ class _Finder:
         def execute_and_complete(module: Any) -> None:
             """Execute the module."""
             execute(module)
-            _complete_tables(module)
+            _COMPLETED[name](module)
 
         found.loader.exec_module = execute_and_complete
         return found

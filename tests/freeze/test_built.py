@@ -291,7 +291,6 @@ def test_plain_pyinstaller_works(plain_builds: Path) -> None:
     assert inside & never <= {"asyncio", "typing_extensions"}  # pydantic needs them
 
 
-@pytest.mark.wine_differs("it does not say which program a process runs")
 def test_a_one_file_build_is_refused(plain_builds: Path) -> None:
     """By `verify`, with the PID reason, and by itself, with 78."""
     program = plain_builds / executable(plain_builds / "OneFile").name

@@ -259,7 +259,6 @@ def _digest_of(pid: int) -> str:
     return hashlib.sha256(Path(psutil.Process(pid).exe()).read_bytes()).hexdigest()
 
 
-@pytest.mark.wine_differs("it does not say which program runs")
 def test_an_unsigned_program_may_not_connect() -> None:
     """The API serves it; the reason holds the digest that would admit it, and no other does."""
     listed = ["0" * 64]
@@ -288,7 +287,6 @@ def test_signatures_do_not_count_unless_asked_for(trust: Literal["exact", "tree"
         assert Access(registry).admit("probe_1", peer.local, peer.peer, None).allowed
 
 
-@pytest.mark.wine_differs("it does not say which program runs")
 def test_signed_trust_ends_at_the_launched_process() -> None:
     """A child of a signed program is not admitted, whatever program it is."""
     with connected_process(by_child=True) as peer:
