@@ -8,27 +8,31 @@ a listener that Windows would name, and nothing that needs one can be tested.
 
 from __future__ import annotations
 
-import importlib.machinery
-import socket
-import struct
 import sys
-from contextlib import suppress
-from typing import Any
+from _frozen_importlib_external import PathFinder  # importlib would import others
 
-_listen = socket.socket.listen
-
-
-def _listen_and_read(self: socket.socket, *backlog: int) -> None:
-    """Listen; Wine knows whose a socket is when its process has read from it."""
-    _listen(self, *backlog)
-    seconds = self.gettimeout()
-    self.settimeout(0)
-    with suppress(OSError):  # nothing can be read from it
-        self.recv(1)
-    self.settimeout(seconds)
+TYPE_CHECKING = False  # typing would be imported before what a task has in its place
+if TYPE_CHECKING:
+    from typing import Any
 
 
-socket.socket.listen = _listen_and_read  # type: ignore[assignment,method-assign]
+def _own_listeners(socket: Any) -> None:
+    """Let a socket be read from when it listens: Wine knows then whose it is."""
+    listen = socket.socket.listen
+
+    def listen_and_read(self: Any, *backlog: int) -> None:
+        """Listen."""
+        from contextlib import suppress  # noqa: PLC0415  # as above
+
+        listen(self, *backlog)
+        seconds = self.gettimeout()
+        self.settimeout(0)
+        with suppress(OSError):  # nothing can be read from it
+            self.recv(1)
+        self.settimeout(seconds)
+
+    socket.socket.listen = listen_and_read
+
 
 #: By address family: first row, size of a row; in it own port, state, pid, time of creation.
 _ROWS = {2: (8, 160, 8, 0, 20, 24), 23: (8, 192, 20, 48, 52, 56)}
@@ -43,6 +47,8 @@ _INVALID_PARAMETER = 87
 
 def _complete(table: Any, family: int) -> None:
     """Give each row a time, and an accepted socket the holder of the one that listens."""
+    import struct  # noqa: PLC0415  # as above
+
     first, size, port, state, pid, created = _ROWS[family]
     for row in range(first, first + size * struct.unpack_from("<I", table)[0], size):
         at = bytes(table[row + port : row + port + 2])
@@ -98,8 +104,12 @@ def _name_programs(psutil: Any) -> None:
     psutil.cext.proc_exe = proc_exe
 
 
-#: What is completed, when it has been imported, and how.
-_COMPLETED = {"ctypes": _complete_tables, "psutil._pswindows": _name_programs}
+#: What is completed when it has been imported: by its name, what tells it from another, and how.
+_COMPLETED = {
+    "ctypes": ("WinDLL", _complete_tables),
+    "psutil._pswindows": ("cext", _name_programs),
+    "socket": ("socket", _own_listeners),
+}
 
 
 class _Finder:
@@ -110,13 +120,15 @@ class _Finder:
         """Return the specification of such a module, None for any other."""
         if name not in _COMPLETED:
             return None
-        found: Any = importlib.machinery.PathFinder.find_spec(name, path)
+        found: Any = PathFinder.find_spec(name, path)
         execute = found.loader.exec_module
+        attribute, complete = _COMPLETED[name]
 
         def execute_and_complete(module: Any) -> None:
             """Execute the module."""
             execute(module)
-            _COMPLETED[name](module)
+            if hasattr(module, attribute):
+                complete(module)
 
         found.loader.exec_module = execute_and_complete
         return found

@@ -98,8 +98,8 @@ def test_isolation(tester: pytest.Pytester) -> None:
         agent.jobs.add({"id": "j", "name": "J", "events": ["E"], "tasks": tasks})
         agent.jobs.trigger("j")
         agent.faults.api(status=404)
-        step = {"id": "s", "command": "sleep", "arguments": "60"}
-        SEEN["pid"] = agent.start("/bin/sleep", job={"tasks": [step]}).pid
+        step = {**tasks[0], "arguments": '-c "import time; time.sleep(60)"'}
+        SEEN["pid"] = agent.start(sys.executable, job={"tasks": [step]}).pid
 
     def test_second(agent):
         assert agent.base_url == SEEN["url"]
