@@ -47,8 +47,8 @@ def project(tmp_path: Path) -> Path:
     for name, words in (("epm-task", "-m epm_task.cli"), ("python", "")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         (programs / name).chmod(0o755)
-    words = [sys.executable, "-m", "epm_task.cli", "job", "-o", "Jobs"]
-    subprocess.run(words, cwd=tmp_path, timeout=PATIENCE, check=True)
+    command = [sys.executable, "-m", "epm_task.cli", "job", "-o", "Jobs"]
+    subprocess.run(command, cwd=tmp_path, timeout=PATIENCE, check=True)
     return tmp_path
 
 
