@@ -50,11 +50,14 @@ def _complete(table: Any, family: int) -> None:
     import struct  # noqa: PLC0415  # as above
 
     first, size, port, state, pid, created = _ROWS[family]
-    for row in range(first, first + size * struct.unpack_from("<I", table)[0], size):
+    rows = range(first, first + size * struct.unpack_from("<I", table)[0], size)
+    for row in rows:
+        if struct.unpack_from("<I", table, row + state)[0] == _LISTENING:
+            at = bytes(table[row + port : row + port + 2])
+            (_holders[at],) = struct.unpack_from("<I", table, row + pid)
+    for row in rows:
         at = bytes(table[row + port : row + port + 2])
         (holder,) = struct.unpack_from("<I", table, row + pid)
-        if struct.unpack_from("<I", table, row + state)[0] == _LISTENING:
-            _holders[at] = holder
         struct.pack_into("<I", table, row + pid, holder or _holders.get(at, 0))
         struct.pack_into("<Q", table, row + created, _LATER)
 
