@@ -30,6 +30,21 @@ _sleep = _kernel32.Sleep
 _sleep.restype, _sleep.argtypes = None, (wintypes.DWORD,)
 _set_handler = _kernel32.SetConsoleCtrlHandler
 _set_handler.restype, _set_handler.argtypes = wintypes.BOOL, (_Handler, wintypes.BOOL)
+_set_event = _kernel32.SetEvent
+_set_event.restype, _set_event.argtypes = wintypes.BOOL, (wintypes.HANDLE,)
+#: What a sleep of the main thread waits for, too. The interpreter sets it at SIGINT.
+_interrupted = ctypes.pythonapi._PyOS_SigintEvent  # noqa: SLF001  # `multiprocessing` asks for it, too
+_interrupted.restype, _interrupted.argtypes = wintypes.HANDLE, ()
+
+
+def interrupt_main_thread(number: signal.Signals) -> None:
+    """Let the main thread serve a signal, and end its sleep, from another thread.
+
+    The C library is not asked to raise it: while it calls the handler of a signal it has put the
+    default in its place, and the same signal out of two threads at once could end the process.
+    """
+    _thread.interrupt_main(number)
+    _set_event(_interrupted())
 
 
 def _on_event(event: int) -> bool:

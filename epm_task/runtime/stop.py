@@ -262,11 +262,14 @@ def thread_stacks() -> str:
 
 
 def _interrupt_main_thread() -> None:
-    if hasattr(signal, "pthread_kill"):  # it also ends a system call
+    if sys.platform == "win32":
+        from epm_task.runtime import console_events  # noqa: PLC0415  # as above
+
+        number = signal.SIGTERM if Stop.debugged else signal.SIGINT
+        console_events.interrupt_main_thread(number)
+    else:
         main = threading.main_thread().ident
-        signal.pthread_kill(main or 0, signal.SIGTERM)
-    else:  # on Windows SIGINT alone ends a sleep, too
-        signal.raise_signal(signal.SIGTERM if Stop.debugged else signal.SIGINT)
+        signal.pthread_kill(main or 0, signal.SIGTERM)  # it also ends a system call
 
 
 def _restore_signals() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from peers.console_event import CLOSE, LOGOFF, SHUTDOWN, send_event
-from peers.patience import BUSY
+from peers.patience import BUSY, PATIENCE
 from peers.task_process import TaskProcess
 
 from epm_task.exit_code import ExitCode
@@ -65,3 +66,24 @@ def test_a_user_who_logs_off_stops_no_run(agent: HttpPeer) -> None:
         process.signal(signal.SIGINT)
         ended = process.end(BUSY)
     assert ended.exit_code == ExitCode.SIGINT
+
+
+#: The C library has put the default in the place of Python's handlers, as it does while it calls
+#: one of them; an interruption comes meanwhile.
+_MEANWHILE = """
+import ctypes, signal, threading, time
+from epm_task.runtime import console_events
+assert ctypes.CDLL("ucrtbase").signal(signal.SIGINT, None)
+threading.Timer(0.5, console_events.interrupt_main_thread, (signal.SIGINT,)).start()
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("served")
+"""
+
+
+def test_an_interruption_while_a_signal_is_served_ends_no_process() -> None:
+    """The main thread serves it, and sleeps no longer."""
+    command = [sys.executable, "-c", _MEANWHILE]
+    ended = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    assert (ended.stdout.strip(), ended.returncode) == (b"served", 0), ended.stderr
