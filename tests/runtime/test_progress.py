@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,10 @@ def test_a_short_loop() -> None:
     assert (record.level, record.message) == ("Information", "scanning")
     known = {"done": 3, "total": 3, "state": "done", "progressId": 1}
     assert {**record.properties, **known} == record.properties
-    assert record.properties.keys() - known.keys() == {"rate", "elapsedSeconds"}
+    names = {*(record.properties.keys() - known.keys())}
+    if os.name == "nt":  # its clock may not have moved, and then there is no rate
+        names.add("rate")
+    assert names == {"rate", "elapsedSeconds"}
 
 
 def test_no_items() -> None:

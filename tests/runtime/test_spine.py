@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -188,7 +189,8 @@ def test_invalid_setting_is_65_without_its_value(broker: MqttPeer) -> None:
 def test_without_an_agent_the_command_to_type_is_shown() -> None:
     """Started by hand, the program says how to run it, with its arguments."""
     ended = run_task("hello.py", "--name=a b")
-    assert_failed(ended, 64, "epm-task run ", "hello.py -- '--name=a b'")
+    quoted = '"--name=a b"' if os.name == "nt" else "'--name=a b'"
+    assert_failed(ended, 64, "epm-task run ", f"hello.py -- {quoted}")
 
 
 def test_client_id_comes_from_the_template(broker: MqttPeer) -> None:
