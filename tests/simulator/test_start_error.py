@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from peers.wine import WINE
 
 from epm_task.simulator.start_error import PortTaken, UnusableFile, holder, listen, read_object
 
@@ -38,8 +37,7 @@ def test_a_taken_port_says_which_process_holds_it() -> None:
     ) as other:
         assert other.stdout is not None
         port = int(other.stdout.readline())
-        name = "" if WINE else r" \(py"  # which Wine does not tell
-        with pytest.raises(PortTaken, match=rf"port {port} is in use by process {other.pid}{name}"):
+        with pytest.raises(PortTaken, match=rf"port {port} is in use by process {other.pid} \(py"):
             listen("127.0.0.1", port)
         other.communicate()
 
