@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from peers.patience import PATIENCE
 
-_SERVER = Path(__file__).with_name("fork_server.py")
+#: SIGKILL; with this number Windows ends a process, too, and it is the exit code.
+KILL: Final = 9
 
 
 class Forked:
@@ -26,9 +26,8 @@ class Forked:
 
     def __init__(self, folder: Path) -> None:
         self._output = folder / "output.txt"
-        self._server = subprocess.Popen(
-            [sys.executable, _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._server = _server()
+        self._command = self._server
         self._pid = 0
 
     def __enter__(self) -> Self:
@@ -40,7 +39,7 @@ class Forked:
     @property
     def output(self) -> str:
         """What the last command wrote."""
-        return self._output.read_text() if self._output.exists() else ""
+        return self._output.read_text("utf-8") if self._output.exists() else ""
 
     def start(self, *words: object) -> None:
         """Start a command."""
@@ -53,11 +52,19 @@ class Forked:
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(asked) + "\n")
         self._server.stdin.flush()
-        self._pid = self._number()
+        if os.name == "posix":
+            self._pid = self._number()
+        else:  # it becomes the command, and the next one imports meanwhile
+            self._command, self._server = self._server, _server()
+            self._pid = self._command.pid
 
     def wait(self) -> int:
         """Wait for its end and return its exit code, -9 when it was killed."""
-        return self._number()
+        if os.name == "posix":
+            return self._number()
+        self._command.communicate(timeout=PATIENCE)
+        code = self._command.returncode
+        return -KILL if code == KILL else code
 
     def run(self, *words: object) -> int:
         """Run a command to its end."""
@@ -66,8 +73,8 @@ class Forked:
 
     def kill(self) -> int:
         """Kill it with SIGKILL, if it still runs, and return its exit code."""
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):  # it has ended
+            os.kill(self._pid, KILL)
         return self.wait()
 
     def kill_at(self, words: str) -> int:
@@ -80,3 +87,10 @@ class Forked:
     def _number(self) -> int:
         assert self._server.stdout is not None
         return int(self._server.stdout.readline())
+
+
+def _server() -> subprocess.Popen[str]:
+    server = Path(__file__).with_name("fork_server.py")
+    return subprocess.Popen(
+        [sys.executable, server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from epm_task.testing import Agent
 
-pytestmark = pytest.mark.posix("the command is forked")
-
 #: One that fails would be rolled back, so each of them ends well.
 SCRIPT = "#!/bin/sh\nexit 0\n# edition {}\n"
 
