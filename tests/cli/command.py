@@ -150,6 +150,15 @@ def task_file(folder: Path, text: str, name: str = "my_task.py") -> Path:
     return path
 
 
+def shell_script(folder: Path, posix: str, windows: str) -> Path:
+    """Write a program for the shell of this system and return its path."""
+    if os.name == "posix":
+        path = task_file(folder, f"#!/bin/sh\n{posix}\n", "script.sh")
+        path.chmod(0o755)
+        return path
+    return task_file(folder, f"@echo off\n{windows}\n", "script.cmd")
+
+
 def _marked(mark: str) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _has(process, mark)]
 
