@@ -24,7 +24,7 @@ from epm_task.runtime.attestation.attestation import Unattested, check_listener
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.command import python_program
-from epm_task.simulator.processes.tree import descendants
+from epm_task.simulator.processes.tree import descendants, program_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -167,7 +167,7 @@ def _watch(started: StartedRun) -> frozenset[int]:
         for child in descendants({pid}):
             # It has ended in the meantime, or the system does not say what it runs.
             with suppress(psutil.Error, OSError):
-                if psutil.Process(child).exe() == psutil.Process(pid).exe():
+                if program_of(child) == program_of(pid):
                     found.add(child)
         time.sleep(_PAUSE_SECONDS)
     return frozenset(found)

@@ -115,15 +115,28 @@ def _below(roots: Iterable[int]) -> frozenset[int]:
     return frozenset(found)
 
 
+def program_of(pid: int) -> str:
+    """Return the path of a process's program.
+
+    Raises:
+        OSError, psutil.Error: The process is gone, or may not be seen.
+    """
+    if sys.platform == "win32":
+        from epm_task.simulator.processes import windows  # noqa: PLC0415  # its system's
+
+        return windows.program_of(pid)
+    import psutil  # noqa: PLC0415  # see above
+
+    return str(psutil.Process(pid).exe())
+
+
 def program_digest(pid: int) -> tuple[str, str]:
     """Return the path of a process's program, and the SHA-256 of the file, in hexadecimal.
 
     Raises:
         OSError, psutil.Error: The process is gone, or the file cannot be read.
     """
-    import psutil  # noqa: PLC0415  # see above
-
-    path = psutil.Process(pid).exe()
+    path = program_of(pid)
     # On Linux the file that runs, even when another one has taken its place meanwhile.
     file = _PROC / str(pid) / "exe" if sys.platform == "linux" else Path(path)
     with file.open("rb") as program:

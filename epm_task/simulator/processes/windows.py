@@ -170,7 +170,7 @@ class Group:
         for pid in found:
             with contextlib.suppress(psutil.Error):  # it has just ended
                 processes.append(psutil.Process(pid))
-        return [process for process in processes if _program(process.pid) != _CONSOLE_HOST]
+        return [process for process in processes if not _is_console_host(process.pid)]
 
     def close(self) -> None:
         """Close the handle, with which all ends that still runs."""
@@ -180,16 +180,24 @@ class Group:
             _close_handle(job)
 
 
-def _program(pid: int) -> str:
-    """Return the name of a process's program in small letters, "" of one that has ended."""
-    process = _open_process(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
-    if not process:
-        return ""
+def _is_console_host(pid: int) -> bool:
+    with contextlib.suppress(OSError):  # it has ended
+        return program_of(pid).rpartition("\\")[2].casefold() == _CONSOLE_HOST
+    return False
+
+
+def program_of(pid: int) -> str:
+    """Return the path of a process's program.
+
+    Raises:
+        OSError: It has ended, or may not be asked.
+    """
+    process = _checked(_open_process(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid))
     try:
         size = wintypes.DWORD(_LONGEST_PATH)
         path = ctypes.create_unicode_buffer(size.value)
-        found = _image_name(process, 0, path, ctypes.byref(size))
-        return path.value.rpartition("\\")[2].casefold() if found else ""
+        _checked(_image_name(process, 0, path, ctypes.byref(size)))
+        return path.value
     finally:
         _close_handle(process)
 

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-import psutil
 import pytest
 from simulator.process_peer import connected_process, launch_of
 
 from epm_task.simulator.processes.registry import Access, ProcessRegistry
+from epm_task.simulator.processes.tree import program_of
 
 CERTIFICATE = {"subject": ((("commonName", "admin"),),)}
 
@@ -256,7 +256,7 @@ def test_the_job_id_is_read_by_the_template() -> None:
 
 
 def _digest_of(pid: int) -> str:
-    return hashlib.sha256(Path(psutil.Process(pid).exe()).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(program_of(pid)).read_bytes()).hexdigest()
 
 
 def test_an_unsigned_program_may_not_connect() -> None:
