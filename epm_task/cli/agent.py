@@ -222,7 +222,7 @@ async def _serve(local: LocalAgent, view: AgentView, *, as_json: bool) -> int:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1):
                         number = await signals.get()
-                view.settle()
+                view.settle(after=0 if number else 1)  # each second has its own first lines
             view.say("stopping; running tasks are ended first")
     return number
 

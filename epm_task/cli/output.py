@@ -92,8 +92,13 @@ class LiveView:
         if wanted and event.kind != "record" and self._is_worth_a_line(event):
             self._write(self._dim(f"agent: {printable(str(event))}"))
 
-    def settle(self) -> None:
-        """Tell how many lines were left out since this was called; call it once in a second."""
+    def settle(self, *, after: float = 0.0) -> None:
+        """Tell how many lines were left out since the last time; call it once in a second.
+
+        Nothing is done before *after* seconds have gone by since then.
+        """
+        if time.monotonic() - self._settled < after:
+            return
         for kind, count in self._left_out.items():
             self._write(self._dim(f"agent: and {count} more ({kind})"))
         self._shown.clear()
@@ -107,8 +112,7 @@ class LiveView:
 
     def _has_room(self, kind: str, most: int) -> bool:
         """Return whether there were fewer lines of a kind than *most* in this second; count it."""
-        if time.monotonic() - self._settled >= 1:
-            self.settle()
+        self.settle(after=1)
         room = self._shown[kind] < most
         (self._shown if room else self._left_out)[kind] += 1
         return room
