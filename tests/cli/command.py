@@ -16,6 +16,10 @@ import psutil
 from peers.patience import PATIENCE
 from peers.task_process import send_signal
 
+if sys.platform == "win32":
+    import _winapi
+    import msvcrt
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -100,16 +104,25 @@ def running(*words: object, scratch: Path, **more: Any) -> Iterator[Running]:
     mark = uuid.uuid4().hex
     env = {**environment(more.pop("env", None)), MARK: mark}
     env |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
-    process = subprocess.Popen(
-        line(*words), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
-    )
-    with process:
+    with _started(line(*words), env=env, stdout=subprocess.PIPE, **more) as process:
         try:
             yield Running(process, temporary, mark)
         finally:
             process.kill()
             for left in _marked(mark):
                 left.kill()
+
+
+def _started(command: list[str], **more: Any) -> subprocess.Popen[bytes]:
+    """Start a command whose stderr takes much before anybody reads it: on Windows it is 4 KiB."""
+    size = 1 << 20
+    if sys.platform == "win32":
+        ours, theirs = (msvcrt.open_osfhandle(end, 0) for end in _winapi.CreatePipe(None, size))
+        process = subprocess.Popen(command, stderr=theirs, **more)
+        os.close(theirs)
+        process.stderr = os.fdopen(ours, "rb")
+        return process
+    return subprocess.Popen(command, stderr=subprocess.PIPE, pipesize=size, **more)
 
 
 def epm_task(*words: object, env: Mapping[str, str] | None = None, **more: Any) -> Ended:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli.command import EXAMPLES, HELLO, epm_task, line, shell_script, task_file
 from cli.command_line import epm_task as in_process
+from peers.patience import STARTING
 
 from epm_task.cli.run import document, exit_code_of, hints, nothing_ran, summary
 from epm_task.contract.program_text import program_text
@@ -132,13 +133,13 @@ def test_settings_from_file_and_option(tmp_path: Path) -> None:
 
 def test_registration_delay() -> None:
     """The task waits for its registration, and the summary tells how long."""
-    ended = epm_task("run", HELLO, "--registration-delay", "1.5")
+    ended = epm_task("run", HELLO, "--registration-delay", STARTING)
     assert ended.code == 0
     found = re.search(r"after (\d+) tries, (\d+) ms", ended.err[-1])
     assert found
     tries, milliseconds = found.groups()
     assert int(tries) > 1
-    assert int(milliseconds) >= 1500
+    assert int(milliseconds) >= STARTING * 1000
 
 
 def test_job_id() -> None:
