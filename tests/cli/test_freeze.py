@@ -15,6 +15,7 @@ from cli.command import environment, line, running
 from cli.command_line import epm_task
 from freeze.building import EXAMPLES, SEVERAL, program, task_file
 from peers.patience import PATIENCE
+from peers.task_process import STOP
 
 from epm_task.cli.freeze import before_and_after, data_pair, files_and_tasks
 from epm_task.cli.output import Failure
@@ -189,7 +190,6 @@ def test_a_path_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.posix("SIGTERM is")
 def test_a_signal_leaves_nothing_half_made(tmp_path: Path) -> None:
     """What was made aside is removed, and the exit code is that of the signal."""
     output = tmp_path / "out"
@@ -198,8 +198,8 @@ def test_a_signal_leaves_nothing_half_made(tmp_path: Path) -> None:
         deadline = time.monotonic() + PATIENCE
         while not list(output.glob(".freeze-*/*")) and time.monotonic() < deadline:
             time.sleep(0.01)
-        command.process.terminate()
-        assert command.end().code == 143
+        command.signal(STOP)
+        assert command.end().code == 128 + STOP
         assert command.leftovers() == []
     assert left_in(output) == []
 
