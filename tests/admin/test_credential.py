@@ -12,6 +12,7 @@ from admin.admin_files import dated_pair, foreign_pair
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
+from peers.rights import OTHERS_READ, OTHERS_WRITE, let_others
 from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.admin.credential import Credential, read_certificate
@@ -21,9 +22,6 @@ from epm_task.simulator.certificates import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-posix = pytest.mark.posix("modes are POSIX")
 
 
 def test_a_pair_of_certificate_and_key_is_taken(tmp_path: Path) -> None:
@@ -77,33 +75,30 @@ def test_a_certificate_of_the_future_is_named(tmp_path: Path) -> None:
         Credential(certificate, key).tls_context()
 
 
-@posix
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     """The rule is that of OpenSSH."""
     certificate, key = foreign_pair(tmp_path)
-    key.chmod(0o644)
-    with pytest.raises(UnsafeConnection, match=r"mode 0644.*chmod 0600") as error:
+    let_others(key, "read")
+    with pytest.raises(UnsafeConnection, match=OTHERS_READ) as error:
         Credential(certificate, key).tls_context()
     assert error.value.exit_code == 78
 
 
-@posix
 def test_a_certificate_that_others_can_write_is_refused(tmp_path: Path) -> None:
     """Reading it is harmless."""
     certificate, key = foreign_pair(tmp_path)
-    certificate.chmod(0o644)
+    let_others(certificate, "read")
     Credential(certificate, key).tls_context()
-    certificate.chmod(0o666)
-    with pytest.raises(UnsafeConnection, match="mode 0666"):
+    let_others(certificate, "write")
+    with pytest.raises(UnsafeConnection, match=OTHERS_WRITE):
         Credential(certificate, key).tls_context()
 
 
-@posix
 def test_a_ca_that_others_can_write_is_refused(tmp_path: Path) -> None:
     """Who writes it decides who is the agent."""
     ca, _ = foreign_pair(tmp_path)
-    ca.chmod(0o666)
-    with pytest.raises(UnsafeConnection, match="mode 0666"):
+    let_others(ca, "write")
+    with pytest.raises(UnsafeConnection, match=OTHERS_WRITE):
         Credential(ca=ca).tls_context()
 
 
@@ -120,7 +115,7 @@ def test_a_file_in_a_folder_of_a_group_is_refused(tmp_path: Path, used: str) -> 
         credential.tls_context()
 
 
-@posix
+@pytest.mark.posix("pipes with names are POSIX")
 def test_a_pipe_in_place_of_a_key_is_refused(tmp_path: Path) -> None:
     """It would keep the call waiting for ever."""
     certificate, key = foreign_pair(tmp_path)

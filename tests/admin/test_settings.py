@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from admin.admin_files import foreign_pair
 from peers.garbling import as_toml, garbled
+from peers.rights import OTHERS_WRITE, let_others
 from peers.second_user import NOBODY, needs_second_user
 
 from epm_task.admin.errors import AdminError, UnsafeConnection, WrongUse
@@ -93,11 +94,10 @@ def test_a_bad_credential_names_where_it_came_from(tmp_path: Path) -> None:
         settings.client()
 
 
-@pytest.mark.posix("modes are POSIX")
 def test_a_table_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     """It decides whom an administrator's certificate is shown to."""
-    write_table(tmp_path, 'cacert = "x.pem"').chmod(0o666)
-    with pytest.raises(UnsafeConnection, match=r"was not used.*mode 0666"):
+    let_others(write_table(tmp_path, 'cacert = "x.pem"'), "write")
+    with pytest.raises(UnsafeConnection, match=f"was not used.*{OTHERS_WRITE}"):
         read_admin_settings(NOTHING, {}, tmp_path)
 
 

@@ -10,11 +10,12 @@ from typing import Final
 
 import pytest
 
-if os.name != "nt":
+if sys.platform != "win32":  # type checkers know that, too
     pytest.skip("descriptors are those of Windows", allow_module_level=True)
 
 import _winapi
-import ctypes
+
+from peers.rights import set_rights
 
 from epm_task import windows_security
 from epm_task.errors import UnsafeConfiguration
@@ -30,27 +31,12 @@ from epm_task.trust import (
     read_file,
 )
 
-assert sys.platform == "win32"  # so type checkers know, too
 
 EVERYONE: Final = "S-1-1-0"
 USERS: Final = "S-1-5-32-545"
 NO_OTHERS: Final = pytest.mark.wine_differs("it knows entries of the user and of Everyone only")
 NO_LINKS: Final = pytest.mark.wine_differs("it makes no links")
 NO_ICACLS: Final = pytest.mark.wine_differs("its icacls does nothing")
-
-
-def set_rights(path: Path, *entries: str) -> None:
-    """Let the system and this user do everything, and others what the SDDL *entries* say."""
-    advapi32 = ctypes.WinDLL("advapi32")
-    flags = "OICI" if path.is_dir() else ""
-    own = "".join(f"(A;{flags};FA;;;{sid})" for sid in ("SY", "BA", windows_security.this_user()))
-    descriptor = ctypes.c_void_p()
-    assert advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(
-        f"D:P{own}{''.join(entries)}", 1, ctypes.byref(descriptor), None
-    )
-    dacl_information = 4
-    assert advapi32.SetFileSecurityW(str(path), dacl_information, descriptor)
-    ctypes.WinDLL("kernel32").LocalFree(descriptor)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from admin.admin_files import options_of
 from admin.deploy.bundle_files import GOOD, executable, installed, write_bundle
 from cli.command_line import Finished, epm_task
 from peers.patience import PATIENCE
+from peers.rights import OTHERS_WRITE, let_others
 
 from epm_task.admin.deploy.deploy_root import DeployRoot
 from epm_task.contract.layout import AgentRoot
@@ -131,25 +133,25 @@ def test_no_permission(agent: Agent, first: str) -> None:
     assert _as_before(agent)
 
 
-@pytest.mark.posix("modes are POSIX")
 def test_others_can_write_the_folder(
     agent: Agent, first: str, deploy: Callable[..., Finished]
 ) -> None:
     """Then every user could become the agent's account."""
-    (agent.root / "Jobs" / "bin").chmod(0o777)
+    let_others(agent.root / "Jobs" / "bin", "write")
     refused = deploy("apply", "--yes")
-    (agent.root / "Jobs" / "bin").chmod(0o755)
-    assert (refused.exit_code, "chmod go-w" in _one_sentence(refused.err)) == (78, True)
+    let_others(agent.root / "Jobs" / "bin", "read")
+    assert refused.exit_code == 78
+    assert re.search(OTHERS_WRITE, _one_sentence(refused.err))
 
 
-@pytest.mark.posix("modes are POSIX")
 def test_others_can_write_the_versions(
     agent: Agent, first: str, deploy: Callable[..., Finished]
 ) -> None:
     """What is put in place from there would be theirs."""
-    (agent.root / "epm-task" / "versions").chmod(0o707)
+    let_others(agent.root / "epm-task" / "versions", "write")
     refused = deploy("rollback", "--yes")
-    assert (refused.exit_code, "chmod go-w" in _one_sentence(refused.err)) == (78, True)
+    assert refused.exit_code == 78
+    assert re.search(OTHERS_WRITE, _one_sentence(refused.err))
 
 
 def test_an_agent_that_is_down(agent: Agent, first: str) -> None:
