@@ -40,7 +40,8 @@ def stdout(
         libc.puts(noise.encode())
         libc.fflush(None)
     elif way == "keep":
-        subprocess.Popen(["sleep", "60"], stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        command = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+        subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     return _RESULTS[result]
 
 

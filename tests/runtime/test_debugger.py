@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY
 from peers.task_process import PROGRAMS, Ended, TaskProcess, agent_with, assert_failed
@@ -87,22 +86,21 @@ def test_the_agent_waits_for_a_debugger(tmp_path: Path) -> None:
     assert not debugger.begun(debugger.lend(tmp_path / "terminal", ""))  # in the next run
 
 
-@pytest.mark.posix("signals of POSIX")
 def test_time_outs_and_ctrl_c_after_it_has_begun(tmp_path: Path) -> None:
     """A deadline that comes later is none; SIGINT interrupts the code, and SIGTERM still stops."""
     program = tmp_path / "debugged.py"
     program.write_text(
-        "import os, signal\n"
+        "import signal\n"
         "from epm_task import TaskContext, task\n"
         "breakpoint()\n"
         "@task(timeout_seconds=9)\n"
         "def debugged(ctx: TaskContext):\n"
         "    try:\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
         "    except KeyboardInterrupt:\n"
         "        endless = ctx.remaining() == float('inf')\n"
         "        assert endless and not ctx.stopping.is_set()\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
         "        ctx.stopping.wait()\n"
         "debugged.main()\n"
     )

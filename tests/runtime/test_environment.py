@@ -160,7 +160,6 @@ def test_module_in_the_working_directory_is_not_imported(tmp_path: Path) -> None
     assert found["socks"] is False
 
 
-@pytest.mark.posix("needs POSIX locales")
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1"])
 def test_locale_does_not_change_the_output(locale: str) -> None:
     """Stdout and stderr are UTF-8 in every locale."""

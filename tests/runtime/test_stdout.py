@@ -71,7 +71,6 @@ def test_other_result_is_70_and_not_printed(agent: HttpPeer, result: str, words:
     assert_failed(_run(agent, f"--result={result}"), 70, words)
 
 
-@posix
 def test_grandchild_does_not_keep_stdout_open(agent: HttpPeer) -> None:
     """A process left behind holds no copy of the agent's pipe: the reader sees the end at once."""
     base = f"--keeper-api-base={agent.base_url}"
@@ -133,7 +132,6 @@ def test_stdout_may_be_a_file(agent: HttpPeer, tmp_path: Path) -> None:
         assert b"NOISEprint" in written["stderr"]
 
 
-@posix
 def test_reader_that_has_gone_does_not_hold_up_the_end(agent: HttpPeer) -> None:
     """A closed pipe on stdout costs the result, which the exit code tells, and no time."""
     reader, writer = os.pipe()
