@@ -10,12 +10,12 @@ from typing import Final
 
 import pytest
 
-if sys.platform != "win32":  # type checkers know that, too
+if os.name != "nt":
     pytest.skip("descriptors are those of Windows", allow_module_level=True)
 
 import _winapi
 
-from peers.rights import set_rights
+from peers import rights
 
 from epm_task import windows_security
 from epm_task.errors import UnsafeConfiguration
@@ -31,7 +31,9 @@ from epm_task.trust import (
     read_file,
 )
 
+assert sys.platform == "win32"  # so type checkers know, too
 
+set_rights = rights.set_rights
 EVERYONE: Final = "S-1-1-0"
 USERS: Final = "S-1-5-32-545"
 NO_OTHERS: Final = pytest.mark.wine_differs("it knows entries of the user and of Everyone only")
