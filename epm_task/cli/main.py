@@ -59,9 +59,9 @@ def _prepare_streams() -> None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
             if sys.platform == "win32" and not (stream.isatty() or os.environ.get(_ENCODING)):
                 stream.reconfigure(encoding="utf-8", newline="\n")
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run_verb() -> int | None:
