@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import psutil
 from peers.patience import PATIENCE
 from peers.task_process import send_signal
+from peers.wine import WINE
 
 if sys.platform == "win32":
     import _winapi
@@ -43,6 +44,11 @@ def sleeper(ctx: TaskContext):
 if __name__ == "__main__":
     sleeper.main()
 '''
+
+#: How a task ends that the command has asked to stop, and that it has killed.
+ASKED, KILLED = "exit 143 (SIGTERM)", "signal 9"
+if os.name == "nt":
+    ASKED, KILLED = "exit 137" if WINE else "exit 149 (SIGBREAK)", "exit 137"
 
 #: A program that ignores whoever asks it to stop.
 STUBBORN = """

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from admin.admin_files import add_binary, job_document, options_of
-from cli.command import HELLO, SLEEPER, STUBBORN, Running, running, task_file, wait_until
+from cli.command import (
+    ASKED,
+    HELLO,
+    KILLED,
+    SLEEPER,
+    STUBBORN,
+    Running,
+    running,
+    task_file,
+    wait_until,
+)
 from peers.patience import PATIENCE
 from peers.task_process import STOP
-from peers.wine import WINE
 
 from epm_task.cli.interruption import Interruption, stop_signals, stop_signals_to
 from epm_task.simulator.embedded import Agent
@@ -22,10 +31,6 @@ from epm_task.simulator.embedded import Agent
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: How a task ends that the command has asked to stop, and that it has killed.
-ASKED, KILLED = "exit 143 (SIGTERM)", "signal 9"
-if os.name == "nt":
-    ASKED, KILLED = "exit 137" if WINE else "exit 149 (SIGBREAK)", "exit 137"
 #: What a command ends with that does not take the signal yet; Wine makes it 0.
 DEFAULT_ENDS = (0, 0xC000013A) if os.name == "nt" else (-STOP,)
 posix_signal = pytest.mark.posix("Windows has no such signal")
@@ -147,11 +152,10 @@ def test_ctrl_c_while_a_program_is_verified(tmp_path: Path) -> None:
     assert not psutil.pid_exists(int(note.read_text()))
 
 
-@pytest.mark.posix("the program is a script")
 def test_ctrl_c_while_a_run_is_followed(tmp_path: Path) -> None:
     """The run goes on."""
     with Agent(tmp_path / "agent") as agent:
-        add_binary(agent, script="#!/bin/sh\nsleep 60\n")
+        add_binary(agent, script="import time\ntime.sleep(60)\n")
         agent.jobs.add(job_document())
         words = ("jobs", "trigger", "probe", "--wait", "--agent-root", agent.root)
         more: dict[str, Any] = {"scratch": tmp_path, **HEARING}

@@ -13,6 +13,7 @@ import pytest
 from cli.command import environment
 from cli.command_line import epm_task
 from peers.patience import PATIENCE
+from simulator.agent_process import add_program
 
 from epm_task.contract.layout import AgentRoot
 from epm_task.testing import Agent
@@ -144,7 +145,8 @@ def test_no_history(tmp_path: Path) -> None:
 
 def test_rerun(box: Agent) -> None:
     """The same job with the same event context; a masked value has to be given anew."""
-    task = {"id": "t", "command": "sh", "executablePath": "/bin/sh", "arguments": '-c "exit 0"'}
+    add_program(box.root, "again")
+    task = {"id": "t", "command": "again"}
     topics = {"allowedPublications": ["KeeperLogger"]}
     box.jobs.add({"id": "again", "name": "again", "mqttTopics": topics, "tasks": [task]})
     box.jobs.trigger("again", context={"Word": "x", "Token": "hunter2"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -273,7 +274,6 @@ def test_text_that_has_no_utf_8_is_shown_as_an_escape(tmp_path: Path, verb: str)
     assert "\x1b" not in ended.out
 
 
-@pytest.mark.posix("#! lines are of POSIX")
 def test_why_nothing_could_be_seen_of_a_run_is_shown(
     agent: Agent, jobs: Callable[..., Finished]
 ) -> None:
@@ -288,13 +288,17 @@ def test_why_nothing_could_be_seen_of_a_run_is_shown(
     *_, head, one, two, _ = ended.err.splitlines()
     assert head.endswith("ended with 3; its last lines on stderr:")
     assert (one, two) == (r"  no \x1b[2Jdisk", "  token=********")
-    add_binary(agent, script="#!/bin/sh\r\n")
+    program, why = "probe", "ends with CRLF"
+    if os.name == "nt":
+        program, why = "probe.exe", "it is not an executable"
+    path = add_binary(agent, script="#!/bin/sh\r\n")
+    path.rename(path.with_name(program))
     ended = jobs("trigger", "probe", "--wait", "--agent-root", agent.root)
-    assert (ended.exit_code, "ends with CRLF" in ended.err) == (126, True)
+    assert (ended.exit_code, why in ended.err) == (126, True)
     report = json.loads(
         jobs("trigger", "probe", "--wait", "--json", "--agent-root", agent.root).out
     )
     (failure,) = report["end"]["failures"]
     assert failure.keys() == {"task_id", "exit_code", "start_error", "stderr_tail"}
     assert failure["start_error"].keys() == {"what", "why", "fix"}
-    assert "ends with CRLF" in failure["start_error"]["why"]
+    assert why in failure["start_error"]["why"]
