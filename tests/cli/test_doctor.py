@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -18,6 +19,7 @@ from admin.deploy.bundle_files import executable
 from cli.command_line import epm_task
 from peers import http_answer, second_user
 from peers.http_peer import HttpPeer
+from peers.rights import OTHERS_WRITE, let_others
 from peers.windows_program import program_that_ends
 
 from epm_task.errors import sentence
@@ -234,17 +236,20 @@ def test_6_the_binary_is_missing(agent: Agent, file: Path) -> None:
 
 
 @pytest.mark.posix("modes are POSIX")
-@pytest.mark.parametrize(
-    ("mode", "check", "words"),
-    [(0o644, "start", "nobody may execute it"), (0o777, "rights", "every user can write it")],
-)
-def test_7_the_mode_is_wrong(agent: Agent, file: Path, mode: int, check: str, words: str) -> None:
-    """Neither a file that cannot run, nor one that others can replace."""
-    binary_of(agent).chmod(mode)
+def test_7_the_binary_may_not_be_executed(agent: Agent, file: Path) -> None:
+    """By nobody."""
+    binary_of(agent).chmod(0o644)
     found = diagnose(agent, target(file))
-    assert found["problems"] == [check]
-    assert words in found[check]
-    assert "chmod" in found[check]
+    assert found["problems"] == ["start"]
+    assert "nobody may execute it; chmod" in found["start"]
+
+
+def test_7_others_can_replace_the_binary(agent: Agent, file: Path) -> None:
+    """Each of them becomes the agent's account."""
+    let_others(binary_of(agent), "write")
+    found = diagnose(agent, target(file))
+    assert found["problems"] == ["rights"]
+    assert re.search(OTHERS_WRITE, found["rights"])
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="no binary for macOS is made here")

@@ -8,12 +8,20 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, Literal
 
+from epm_task.trust import fault_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 #: What a refusal says, as a pattern: what others may do, and the command that mends it.
 OTHERS_READ: Final = r"can read it; (chmod 0600|icacls) "
 OTHERS_WRITE: Final = r"can write it\b.*; (chmod go-w|icacls) "
+
+
+def is_private(path: Path) -> bool:
+    """Return whether nobody else may read *path*, and write still less."""
+    return fault_of(path.stat(), path, secret=True) is None
+
 
 if sys.platform == "win32":
     import ctypes
@@ -44,5 +52,5 @@ else:
 
     def let_others(path: Path, may: Literal["read", "write"]) -> None:
         """Let every user read *path*, or write it too."""
-        least = 0o755 if path.is_dir() else 0o644
-        path.chmod(least | (0o022 if may == "write" else 0))
+        own = path.stat().st_mode & 0o7700
+        path.chmod(own | {"read": 0o044, "write": 0o066}[may] | (0o011 if own & 0o100 else 0))
