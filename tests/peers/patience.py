@@ -3,8 +3,8 @@
 from peers.wine import WINE
 
 #: When to give up on what should happen, in seconds. Who may wait so long and is back in half the
-#: time has not waited, however busy the machine is.
-PATIENCE = 60.0
+#: time has not waited, however busy the machine is. Wine needs many times as long for a process.
+PATIENCE = 180.0 if WINE else 60.0
 
 #: What a task needs at most until it asks for its settings, in seconds: one that is registered
 #: later has asked too early.
