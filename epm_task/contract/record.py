@@ -1,8 +1,8 @@
 """The fields of a KeeperLogger record: as a task writes them, as others read and show them.
 
-The vendor does not publish them. Our assumption is here alone: nine fields, where the author's own
-are below `properties`, so that they cannot forge any of the others, and where `runId` with `seq`
-identifies a record that arrives twice, as QoS 1 allows.
+The vendor does not publish them. Our assumption is here alone: eleven fields, where the author's
+own are below `properties`, so that they cannot forge any of the others, and where `runId` with
+`seq` identifies a record that arrives twice, as QoS 1 allows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ SOURCE: Final = "source"
 JOB_ID: Final = "jobId"
 JOB_NAME: Final = "jobName"
 RUN_ID: Final = "runId"
+TRACE_ID: Final = "traceId"
+SPAN_ID: Final = "spanId"
 SEQ: Final = "seq"
 PROPERTIES: Final = "properties"
 
@@ -41,6 +43,8 @@ class Record(NamedTuple):
         job_name: The job's name, as the task wrote it.
         run_id: The task's own id of its run.
         seq: Its number in that run, from 1.
+        trace_id: The trace of which the run is a part, 32 hexadecimal digits.
+        span_id: The span of that trace, 16 hexadecimal digits.
         properties: The author's own fields.
         source_channel: `broker`, or `stderr` for one that was mirrored or spilled there only.
     """
@@ -55,6 +59,8 @@ class Record(NamedTuple):
     seq: int | None = None
     properties: dict[str, Any] = {}  # noqa: RUF012  # nobody changes it
     source_channel: Literal["broker", "stderr"] = "broker"
+    trace_id: str = ""
+    span_id: str = ""
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Record:
@@ -108,6 +114,8 @@ def _build(found: dict[str, Any], channel: Literal["broker", "stderr"]) -> Recor
         seq if isinstance(seq, int) else None,
         properties if isinstance(properties, dict) else {},
         channel,
+        text(TRACE_ID),
+        text(SPAN_ID),
     )
 
 

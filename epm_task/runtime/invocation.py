@@ -20,6 +20,7 @@ from epm_task.errors import (
     UnsubstitutedToken,
 )
 from epm_task.runtime.parameter import Parameter
+from epm_task.runtime.trace import Trace, read_trace
 
 #: What every task understands, described once.
 RUNTIME_ARGUMENTS: Final = (
@@ -31,6 +32,8 @@ RUNTIME_ARGUMENTS: Final = (
     Parameter("log_level", LogLevel, "information", help="lowest level of the records"),
     Parameter("client_id_template", str, DEFAULT_TEMPLATE, help="MQTT client id", raw=True),
     Parameter("task", str, None, help="the task to run, when the file holds several"),
+    Parameter("no_spread", bool, False, help="begin at once, whatever spread_minutes says"),
+    Parameter("started_by", str, "", help="the event that started the job; it begins at once"),
 )
 #: Options that answer on stdout without an agent; `--selftest` is kept for frozen executables.
 INFORMATIVE_OPTIONS: Final = ("--selftest", "--help", "--version")
@@ -53,6 +56,8 @@ class Invocation(NamedTuple):
     deadline: float | None
     log_level: LogLevel
     client_id_template: str
+    no_spread: bool
+    started_by: str
     #: Values of the handler's parameters by name.
     arguments: dict[str, Any]
     #: From `KEEPER_JOB_ID`; None when the job has no `mqttTopics`.
@@ -60,6 +65,7 @@ class Invocation(NamedTuple):
     job_name: str
     #: Sixteen random hexadecimal digits.
     run_id: str
+    trace: Trace
 
 
 def read_invocation(
@@ -79,12 +85,14 @@ def read_invocation(
         if runtime[name] is not None and not 0 <= runtime[name] <= _MAX_SECONDS:
             raise InvalidArgument(f"--{name.replace('_', '-')}", "must be 0 to 86400 seconds")
     job_id = environ.get(JOB_ID_VARIABLE) or None
+    run_id = os.urandom(8).hex()
     return Invocation(
         **runtime,
         arguments=values,
         job_id=check_job_id(job_id) if job_id else None,
         job_name=environ.get(JOB_NAME_VARIABLE, ""),
-        run_id=os.urandom(8).hex(),
+        run_id=run_id,
+        trace=read_trace(environ, run_id),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from epm_task.runtime.agent.client import Registration
 from epm_task.runtime.declaration import Declaration
 from epm_task.runtime.invocation import Invocation
+from epm_task.runtime.trace import read_trace
 
 
 def declared(**facts: Any) -> Declaration:
@@ -26,10 +27,13 @@ def invoked(**given: Any) -> Invocation:
         "deadline": None,
         "log_level": "information",
         "client_id_template": "{job_id}_{run_id}",
+        "no_spread": False,
+        "started_by": "",
         "arguments": {},
         "job_id": "key-scanner",
         "job_name": "Key scanner",
         "run_id": "7f",
+        "trace": read_trace({}, "7f"),
     }
     return Invocation(**{**standard, **given})
 

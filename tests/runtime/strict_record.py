@@ -8,14 +8,21 @@ from typing import Any, NoReturn
 
 from epm_task.runtime.log.encoder import MAX_RECORD_BYTES, RecordEncoder
 
-KEYS = ["timestamp", "level", "message", "source", "jobId", "jobName", "runId", "seq", "properties"]
+KEYS = ["timestamp", "level", "message", "source", "jobId", "jobName"]
+KEYS += ["traceId", "spanId", "runId", "seq", "properties"]
 SECRET = "hunter2-secret"
 
 
 def encoder(**facts: str) -> RecordEncoder:
     """Return an encoder of a run with these facts."""
     given = {"source": "scan", "job_id": "key-scanner", "job_name": "Key scanner", "run_id": "7f"}
-    return RecordEncoder(**{**given, **facts})
+    facts = {**given, **facts}
+    return RecordEncoder(
+        source=facts["source"],
+        job_id=facts["job_id"],
+        job_name=facts["job_name"],
+        run_id=facts["run_id"],
+    )
 
 
 def strict(line: bytes) -> dict[str, Any]:

@@ -22,10 +22,13 @@ from epm_task.contract.record import (
     RUN_ID,
     SEQ,
     SOURCE,
+    SPAN_ID,
     TIMESTAMP,
+    TRACE_ID,
 )
 from epm_task.contract.secrets import MASK
 from epm_task.runtime.result import NoForm, dataclass_fields, form_of, key_of, whole_text
+from epm_task.runtime.trace import Trace, read_trace
 
 if TYPE_CHECKING:
     from epm_task.runtime.log.secret_forms import Form
@@ -211,11 +214,18 @@ def _named_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class RecordEncoder:
-    """Makes the records of one run; *source* is where they come from if nothing else is said."""
+    """Makes the records of one run; *source* is where they come from if nothing else is said.
 
-    def __init__(self, *, source: str, job_id: str, job_name: str, run_id: str) -> None:
+    Without a *trace* the run begins one.
+    """
+
+    def __init__(
+        self, *, source: str, job_id: str, job_name: str, run_id: str, trace: Trace | None = None
+    ) -> None:
+        trace = trace or read_trace({}, run_id)
         self._source = _name(source)
-        self._job = f',"{JOB_ID}":{_name(job_id)},"{JOB_NAME}":{_name(job_name)}'
+        job = f',"{JOB_ID}":{_name(job_id)},"{JOB_NAME}":{_name(job_name)}'
+        self._job = f'{job},"{TRACE_ID}":"{trace.trace_id}","{SPAN_ID}":"{trace.span_id}"'
         self._begin(run_id)
         self._second = (0, "")
         #: What no record shows.

@@ -202,6 +202,7 @@ class RunLog:
             job_id=invocation.job_id or "",
             job_name=invocation.job_name,
             run_id=invocation.run_id,
+            trace=invocation.trace,
         )
         #: What nothing of the run shows.
         self.secrets: Final = self._encoder.secrets
@@ -218,6 +219,8 @@ class RunLog:
         in_forked_children(self._become_child)
         self._joined = ExitStack()
         self._joined.enter_context(joined(self.log, self._sink, minimum))
+        if invocation.trace.ignored:
+            self.log.debug("trace_context_ignored", TRACEPARENT=invocation.trace.ignored)
 
     def connect(
         self, registration: Registration, settings: TaskSettings | None, tls: SSLContext
