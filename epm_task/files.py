@@ -149,6 +149,9 @@ if sys.platform == "win32":
             os.lseek(descriptor, 0, os.SEEK_SET)
         return True
 
+    #: A lock of Windows belongs to the process that has made it.
+    try_own = try_lock
+
 else:
     import fcntl
 
@@ -164,5 +167,17 @@ else:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            return False
+        return True
+
+    def try_own(descriptor: int) -> bool:
+        """Lock the file as `try_lock`, for this process alone: no forked child has the lock.
+
+        It ends when the process closes any descriptor of the file, and keeps out other processes
+        only.
+        """
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # POSIX allows both
             return False
         return True

@@ -14,12 +14,13 @@ from epm_task.runtime.declaration import Declaration
 from epm_task.runtime.invocation import Invocation, read_invocation
 from epm_task.runtime.log.encoder import RecordEncoder
 from epm_task.runtime.log.log import Log, Sink
+from epm_task.runtime.state import State
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.faults.faults import Faults
 from epm_task.simulator.jobs.run import Publication, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from epm_task.contract.topic import Topic
     from epm_task.runtime.agent.client import AgentClient
@@ -57,12 +58,14 @@ def make_context(  # noqa: PLR0913  # keywords only, each with a default
     publishes: Sequence[Topic[Any]] = (),
     remaining_seconds: float = float("inf"),
     agent: AgentClient | None = None,
+    state: Mapping[str, Any] | None = None,
 ) -> HandlerContext:
     """Return a context for calling a handler as a plain function, without any agent.
 
     `key_scanner(make_context(), ScannerSettings(), root=tmp_path)` just calls the function. Set
     `ctx.stopping` to test how the handler stops. A handler that asks `ctx.agent` is better run
-    under one; *publishes* are the topics on which the handler may publish.
+    under one; *publishes* are the topics on which the handler may publish, and *state* is what
+    `ctx.state` holds, in memory.
     """
     environ = {JOB_ID_VARIABLE: job_id, JOB_NAME_VARIABLE: job_name}
     invocation = read_invocation((), [], environ)._replace(run_id=run_id)
@@ -70,7 +73,9 @@ def make_context(  # noqa: PLR0913  # keywords only, each with a default
         job_id=job_id, job_name=job_name, description="", publishes=tuple(publishes)
     )
     stop = _NoStop(remaining_seconds)
-    return HandlerContext(declaration, invocation, _Kept(invocation), agent or _NoAgent(), stop)
+    context = HandlerContext(declaration, invocation, _Kept(invocation), agent or _NoAgent(), stop)
+    context.state = State(None, state)
+    return context
 
 
 class _Kept:

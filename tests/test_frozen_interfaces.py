@@ -51,6 +51,7 @@ OPTIONS = {
         "--record",
         "--registration-delay",
         "--replay",
+        "--state",
         "--setting",
         "--settings",
         "--timeout",
@@ -148,6 +149,7 @@ OPTIONS = {
     "runs show": {"--agent-root", "--job", "--json"},
     "runs logs": {"--agent-root", "--job", "--json"},
     "runs tail": {"--agent-root", "--job", "--json"},
+    "runs state": {"--agent-root", "--json", "--state"},
     "runs rerun": {
         *("--agent-root", "--base-url", "--cacert", "--cert", "--job", "--json", "--key"),
     },
@@ -283,6 +285,7 @@ AGENT_KEYWORDS = {
     "client_id_template",
     "bare_values",
     "console_port",
+    "state_folder",
     "grace_seconds",
     "settings",
     "conditions",
@@ -392,6 +395,8 @@ def test_fields_of_a_run_report(agent: Agent, tmp_path: Path) -> None:
         "job_name",
         "run_id",
         "seq",
+        "span_id",
+        "trace_id",
         "properties",
         "source_channel",
     }
@@ -535,6 +540,7 @@ def test_names_for_tests() -> None:
         "publishes",
         "remaining_seconds",
         "agent",
+        "state",
     }
 
 
@@ -542,7 +548,17 @@ def test_names_for_handlers() -> None:
     """What a handler can do with its context, and the fields of a progress record."""
     ctx = testing.make_context()
     assert {name for name in dir(ctx) if not name.startswith("_")} == {
-        *("agent", "job_id", "job_name", "log", "mask", "progress", "publish", "remaining"),
+        *(
+            "agent",
+            "job_id",
+            "job_name",
+            "log",
+            "mask",
+            "progress",
+            "publish",
+            "remaining",
+            "state",
+        ),
         *("run_id", "stopping", "track"),
         *("published", "records"),  # for tests only
     }

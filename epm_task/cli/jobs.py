@@ -31,6 +31,7 @@ from epm_task.cli.steps import Steps
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable
 from epm_task.contract.run_history import EndedRun
+from epm_task.contract.schedule import by_hand
 from epm_task.contract.tokens import parameter_meant, unused_values
 
 if TYPE_CHECKING:
@@ -216,11 +217,12 @@ def trigger(  # noqa: PLR0913  # each is an option of the command line
     """
     context = dict(_assignment(value) for value in values or ())
     with connection.client() as admin:
+        job = admin.get_job(job_id)
         if context:
-            job = admin.get_job(job_id)
             for name in unused_values(job, context, windows=sys.platform == "win32"):
                 meant = parameter_meant(job, name)
                 say(f"warning: no parameter of {job_id} takes {name}; {meant}")
+        context = by_hand(job, context)
         if not wait:
             _show_start(admin.trigger_job(job_id, context), as_json=as_json)
             return 0

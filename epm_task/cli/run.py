@@ -86,6 +86,12 @@ TrustLevel = Annotated[
         help="Launched processes, their children too, or launched and signed programs.",
     ),
 ]
+_State = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Keep the task's state there; else each run begins without one."
+    ),
+]
 _Watch = Annotated[
     bool, typer.Option("--watch", help="Run again when the file, or what it imports, changes.")
 ]
@@ -108,6 +114,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
     record: RecordFile = None,
     replay: _Replay = None,
     trace: TraceFile = None,
+    state: _State = None,
     watch: _Watch = False,
     console: WithConsole = False,
     as_json: AsJson = False,
@@ -145,6 +152,7 @@ def run(  # noqa: PLR0913  # each is an option of the command line
         replay_file=replay,
         trace_file=trace,
         console_port=0 if console else None,
+        state_folder=state,
     )
     with stop_signals_to(trial.interruption.take), embedded:
         embedded.trace.subscribe(view.event)

@@ -14,9 +14,13 @@ from epm_task.admin.log_files import LogFiles, recent_lines, recent_runs
 from epm_task.cli.options import AgentRoot, AsJson, Connection, command_app, connected
 from epm_task.cli.output import Failure, colorful, counted, say, show_json, table
 from epm_task.contract import layout
+from epm_task.contract.client_id import check_job_id
+from epm_task.contract.json_text import BadJson, format_json
 from epm_task.contract.record import JOB_ID, RUN_ID, SEQ, printable, read_fields, view
 from epm_task.contract.run_history import EndedRun, read_run
 from epm_task.contract.secrets import MASK
+from epm_task.files import documents
+from epm_task.runtime.state import parse_state, system_state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -172,6 +176,52 @@ def rerun(
         show_json(asdict(started))
     else:
         typer.echo(printable(f"{started.job_id}: started {started.run_id}"))
+
+
+@runs.command()
+def state(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)],
+    *,
+    folder: Annotated[
+        Path | None, typer.Option("--state", metavar="FOLDER", help="That of `run --state`.")
+    ] = None,
+    agent_root: AgentRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the tasks of a job keep between their runs.
+
+    It lies in the folder of the agent of this package; with another agent, in that of the system
+    for the account that runs this command.
+
+    Example: epm-task runs state key-scanner --agent-root ./agent
+    """
+    place = _states(folder, agent_root) / check_job_id(job_id)
+    found = {}
+    for path in documents(place):
+        try:
+            values, version = parse_state(path.read_bytes())
+        except BadJson as error:
+            if "-unusable-" not in path.stem:
+                raise Failure(f"{path} is not a state", error.why) from None
+            continue
+        found[path.stem] = {"version": version, "values": values}
+    if not found:
+        why = "no run of it has saved any" if place.exists() else f"{place} is missing"
+        raise Failure(f"the job {job_id} has no state", why)
+    if as_json:
+        show_json({"jobId": job_id, "folder": str(place), "states": found})
+        return
+    for task, kept in found.items():
+        typer.echo(f"{printable(task)}, version {kept['version']}, in {place}")
+        typer.echo(format_json(kept["values"]).rstrip())
+
+
+def _states(folder: Path | None, agent_root: Path | None) -> Path:
+    if folder is not None:
+        return folder.absolute()
+    root = layout.find_root(agent_root)
+    ours = root is not None and (agent_root is not None or root.states.exists())
+    return root.states if root is not None and ours else system_state_folder()
 
 
 def _root(given: Path | None) -> layout.AgentRoot:

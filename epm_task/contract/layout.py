@@ -59,6 +59,7 @@ class AgentRoot:
         keeper_logger: The log of what tasks publish, as this package's agent writes it.
         run_history: The ends of runs, which only the agent of this package writes.
         certificates: The keys of the agent of this package.
+        states: What tasks keep between their runs, under the agent of this package.
         store: What was set through the API, in the agent of this package.
         lock_file: What keeps a second agent of this package off the root.
     """
@@ -73,6 +74,7 @@ class AgentRoot:
         self.keeper_logger: Final = self.logs / KEEPER_LOG
         self.run_history: Final = self.logs / RUN_HISTORY
         self.certificates: Final = self.path / "certs"
+        self.states: Final = self.path / "State"
         self.store: Final = self.path / "settings-store.json"
         self.lock_file: Final = self.path / "agent.lock"
 

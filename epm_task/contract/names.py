@@ -28,6 +28,12 @@ PLUGIN_SETTINGS_PATH: Final = "/api/PluginSettings"
 JOB_ID_VARIABLE: Final = "KEEPER_JOB_ID"
 JOB_NAME_VARIABLE: Final = "KEEPER_JOB_NAME"
 
+#: Where the agent of this package lets tasks keep their states; a real one says nothing.
+STATE_VARIABLE: Final = "EPM_TASK_STATE"
+
+#: The key of an event's context that names the event.
+EVENT_TYPE: Final = "eventType"
+
 #: The token for the base URL of the local HTTPS API, and the argument that carries it.
 API_BASE_URL: Final = "KeeperApiBaseUrl"
 API_BASE_OPTION: Final = "--keeper-api-base"

@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from cronsim import CronSim, CronSimError
 
 from epm_task.contract.json_text import BadJson, parse_object
-from epm_task.contract.names import LONGEST_SECONDS
+from epm_task.contract.names import EVENT_TYPE, LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 #: The event that is the start of the agent.
 STARTUP: Final = "Startup"
+#: Ours, for a run that a person starts.
+BY_HAND: Final = "Manual"
 
 #: cronsim also takes six fields (seconds); the agent takes five.
 _CRON_FIELDS: Final = 5
@@ -95,13 +97,24 @@ def published_event(document: Mapping[str, Any], topic: str, payload: bytes) -> 
         event = parse_object(payload)
     except BadJson:
         return {}
-    name = event.get("eventType")
+    name = event.get(EVENT_TYPE)
     return event if isinstance(name, str) and name != STARTUP else {}
+
+
+def by_hand(job: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the context of a run that a person starts.
+
+    A job with a parameter for the event's type, as one with `spread_minutes` has, is told so, and
+    its tasks begin at once.
+    """
+    parameters = job.get("parameters")
+    names = [each.get("name") for each in parameters or () if isinstance(each, dict)]
+    return {EVENT_TYPE: BY_HAND, **context} if EVENT_TYPE in names else dict(context)
 
 
 def event_name(event: object) -> object:
     """Return the name in an entry of `events`, which is an object or the name itself."""
-    return event.get("eventType") if isinstance(event, dict) else event
+    return event.get(EVENT_TYPE) if isinstance(event, dict) else event
 
 
 def _interval(value: object) -> str:

@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from epm_task.contract.names import API_BASE_ARGUMENT, API_BASE_URL, SERVICE
+from epm_task.contract.names import API_BASE_ARGUMENT, API_BASE_URL, EVENT_TYPE, SERVICE
 from epm_task.contract.tokens import PATH_TOKEN_NAMES
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def step_of(
     step["arguments"] = lines.line(task)
     if declared.timeout_seconds is not None:
         # The agent takes whole seconds; the task's own deadline stays below the rounded value.
-        step["timeoutSeconds"] = math.ceil(declared.timeout_seconds)
+        spread = (declared.spread_minutes or 0) * 60
+        step["timeoutSeconds"] = math.ceil(declared.timeout_seconds + spread)
     step |= {"continueOnFailure": continue_on_failure, "scriptType": "Auto"}
     if _returns_result(task) and declared.execution_type == SERVICE:
         step["MergeStdoutJsonIntoContext"] = True
@@ -81,6 +82,11 @@ _TAKEN: Final = {
 }
 
 
+#: The option of the runtime, and the parameter that an event's context fills.
+STARTED_BY: Final = "--started-by"
+_EVENT: Final = {"name": EVENT_TYPE, "type": "string", "default": "", "required": False}
+
+
 class ArgumentLines:
     """The argument lines of a job's tasks; equal parameters of two tasks become one.
 
@@ -96,6 +102,11 @@ class ArgumentLines:
         words = [API_BASE_ARGUMENT]
         if len(task.siblings()) > 1:
             words.append(f"--task={task.name}")
+        if task.declaration.spread_minutes is not None:
+            # A job that an event has started begins at once.
+            words.append(f'{STARTED_BY}="{{{EVENT_TYPE}}}"')
+            if _EVENT not in self.parameters:
+                self.parameters.append(_EVENT)
         for parameter in task.parameters:
             token = f"{{{self._name(task, parameter)}}}"
             quoted = token if _plain_type(parameter) else f'"{token}"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from epm_task.contract.topic import Topic
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from epm_task.runtime.log.log import Log
     from epm_task.runtime.log.pipe import RunLog
     from epm_task.runtime.progress import ProgressLog
+    from epm_task.runtime.state import State
     from epm_task.runtime.stop import Stop
 
     Item = TypeVar("Item")
@@ -40,13 +42,15 @@ class TaskContext:
 
     _progress: ProgressLog | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # made in two places, by `spine` and for tests
         self,
         declaration: Declaration,
         invocation: Invocation,
         run_log: RunLog,
         agent: AgentClient,
         stop: Stop,
+        *,
+        task: str = "",
     ) -> None:
         self.log: Log = run_log.log
         self.agent = agent
@@ -57,6 +61,7 @@ class TaskContext:
         self._pipe = run_log.pipe
         self._secrets = run_log.secrets
         self._stop = stop
+        self._task = task
 
     @property
     def stopping(self) -> threading.Event:
@@ -117,6 +122,21 @@ class TaskContext:
 
             self._progress = ProgressLog(self.log)
         return self._progress
+
+    @cached_property
+    def state(self) -> State:
+        """What the task keeps between its runs: `ctx.state["seen"] = […]`, JSON values by name.
+
+        Read when it is first used; saved when the handler returns, or by `ctx.state.save()`.
+
+        Raises:
+            TaskError: When it is read: 65 for a file that holds something else, 74 for one that
+                cannot be read, 78 when another user can write where it lies.
+        """
+        from epm_task.runtime.state import State, StateFile, state_folder  # noqa: PLC0415  # few
+
+        folder = state_folder(self.job_id or self._declaration.job_id)
+        return State(StateFile(folder, self._task))
 
     def publish(self, topic: Topic[Payload], payload: Payload) -> None:
         """Send *payload* as one JSON object on a topic that the task declares, at QoS 1.

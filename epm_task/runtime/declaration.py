@@ -22,10 +22,14 @@ _MARGIN_SECONDS: Final = 10.0
 _MARGIN_SHARE: Final = 0.05
 _TYPES: Final[dict[str, tuple[str, Any]]] = {
     **dict.fromkeys(("job_id", "job_name", "cron", "run_at", "command"), ("a text", str)),
-    **dict.fromkeys(("timeout_seconds", "every_minutes"), ("a number", (int, float))),
+    **dict.fromkeys(
+        ("timeout_seconds", "every_minutes", "spread_minutes"), ("a number", (int, float))
+    ),
     "priority": ("a whole number", int),
     "strict_logs": ("True or False", bool),
 }
+#: A run that waits holds a process; a day is more than any fleet needs.
+_LONGEST_SPREAD: Final = 24 * 60
 #: The name of a folder and of a file, on every system.
 _COMMAND: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 
@@ -54,6 +58,10 @@ class Declaration(NamedTuple):
         broker: `optional` runs the handler without a broker, records on stderr.
         mirror: Records of this level or above are on stderr before the log call returns.
         strict_logs: A record that the broker did not acknowledge makes the exit code 74.
+        spread_minutes: Each machine of a fleet begins a scheduled run at a moment of its own in
+            this time; it comes on top of `timeout_seconds`.
+        overlap: What a run does while another one of the task goes on: run beside it, `skip` with
+            the exit code 75, or `wait` for its end.
     """
 
     job_id: str
@@ -74,6 +82,8 @@ class Declaration(NamedTuple):
     broker: Literal["required", "optional"] = "required"
     mirror: Threshold = "warning"
     strict_logs: bool = False
+    spread_minutes: float | None = None
+    overlap: Literal["allow", "skip", "wait"] = "allow"
 
     @property
     def own_publications(self) -> list[str]:
@@ -100,6 +110,7 @@ def check_declaration(declaration: Declaration) -> None:
     allowed = {
         "broker": ("required", "optional"),
         "mirror": get_args(Threshold),
+        "overlap": ("allow", "skip", "wait"),
         "execution_type": EXECUTION_TYPES,
     }
     for name, choices in allowed.items():
@@ -133,6 +144,9 @@ def _check_times(declaration: Declaration) -> None:
     seconds, minutes = declaration.timeout_seconds, declaration.every_minutes
     if seconds is not None and not 0 < seconds <= LONGEST_SECONDS:  # nor is NaN
         raise ValueError("timeout_seconds must be above 0, and at most a year")
+    spread = declaration.spread_minutes
+    if spread is not None and not 0 < spread <= _LONGEST_SPREAD:
+        raise ValueError("spread_minutes must be above 0, and at most a day (1440)")
     if minutes is not None and not 1 <= minutes * 60 <= LONGEST_SECONDS:
         raise ValueError("every_minutes must be from a second (0.017) to a year")
     schedules = (declaration.every_minutes, declaration.cron, declaration.run_at)

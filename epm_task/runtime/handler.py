@@ -62,6 +62,11 @@ class Handler:
         self._check_options()
 
     @property
+    def name(self) -> str:
+        """The function's name with hyphens."""
+        return self.function.__name__.replace("_", "-")
+
+    @property
     def file(self) -> Path:
         """The file that holds the function."""
         return Path(self.source.__code__.co_filename)
@@ -69,7 +74,7 @@ class Handler:
     @property
     def settings_type(self) -> type[TaskSettings] | None:
         """The settings model that the handler asks for, or None."""
-        return next((kind for kind in self.injections.values() if kind is not TaskContext), None)
+        return next((kind for kind in self.injections.values() if _is_settings(kind)), None)
 
     def read_settings(self, agent: AgentClient, registration: Registration) -> TaskSettings | None:
         """Return the settings that the function asks for, or None.
@@ -94,7 +99,12 @@ class Handler:
     ) -> object:
         """Call the function in this thread and return its result."""
         injected = [
-            context if kind is TaskContext else settings for kind in self.injections.values()
+            context
+            if kind is TaskContext
+            else settings
+            if _is_settings(kind)
+            else context.state.typed(kind)
+            for kind in self.injections.values()
         ]
         result = self.function(*injected, **arguments)
         # Another decorator may have awaited it, or not know that it is a coroutine.
@@ -137,6 +147,9 @@ class Handler:
 
     def _add(self, name: str, annotation: Any, default: Any, *, by_name: bool) -> None:
         injectable = annotation is TaskContext or _is_settings(annotation)
+        if not by_name and _is_state(annotation):
+            self._check_state(name, annotation)
+            injectable = True
         if by_name and injectable:
             raise self._refusal(
                 f"`{name}` comes after the `*`, where the agent passes text",
@@ -155,8 +168,8 @@ class Handler:
         else:
             written = self._written(name, default)
             raise self._refusal(
-                f"`{written}` comes before the `*`, and the runtime injects only TaskContext and "
-                "TaskSettings there",
+                f"`{written}` comes before the `*`, and the runtime injects only TaskContext, "
+                "TaskSettings and the state, a pydantic model, there",
                 f"write `*, {written}` so that the agent passes it by name",
             )
 
@@ -166,9 +179,22 @@ class Handler:
         return f"{name}{kind}" if default is REQUIRED else f"{name}{kind} = {default!r}"
 
     def _inject(self, name: str, kind: type) -> None:
-        if (kind is TaskContext) in [known is TaskContext for known in self.injections.values()]:
+        if _role(kind) in map(_role, self.injections.values()):
             raise self._refusal(f"`{name}` asks for a second {kind.__name__}", f"remove `{name}`")
         self.injections[name] = kind
+
+    def _check_state(self, name: str, kind: Any) -> None:
+        version = getattr(kind, "state_version", 1)
+        required = [field for field, facts in kind.model_fields.items() if facts.is_required()]
+        if required:
+            why = f"there is none before the first run, and {', '.join(required)} has no default"
+        elif type(version) is not int or version < 1:
+            why = f"its state_version is {version!r}, and must be a whole number from 1 on"
+        elif version > 1 and not callable(getattr(kind, "migrate", None)):
+            why = f"state_version {version} needs `migrate(cls, values, version)`, a class method"
+        else:
+            return
+        raise self._refusal(f"`{name}: {kind.__name__}` cannot be the state: {why}", "add it")
 
     def _check_options(self) -> None:
         taken = dict.fromkeys(RESERVED_OPTIONS, "an argument of the runtime")
@@ -214,6 +240,23 @@ def _is_settings(annotation: Any) -> bool:
         and isinstance(annotation, type)
         and issubclass(annotation, module.TaskSettings)
     )
+
+
+def _is_state(annotation: Any) -> bool:
+    # As above; settings that are not the agent's would be read from the environment.
+    module = sys.modules.get("pydantic.main")
+    return (
+        module is not None
+        and isinstance(annotation, type)
+        and issubclass(annotation, module.BaseModel)
+        and not any(base.__module__.startswith("pydantic_settings") for base in annotation.__mro__)
+    )
+
+
+def _role(kind: type) -> str:
+    if kind is TaskContext:
+        return "context"
+    return "settings" if _is_settings(kind) else "state"
 
 
 def _run_coroutine(coroutine: Any, stop: Stop) -> object:

@@ -24,6 +24,7 @@ from epm_task.runtime.stop import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.handler import Handler
@@ -50,19 +51,43 @@ def run(
                 invocation = read_invocation(handler.parameters, argv, os.environ)
                 base_url = check_surroundings(invocation, handler.file, argv)
                 run_log = RunLog(declaration, invocation, streams)
+                stop.delay_seconds = _delay(declaration, invocation)
                 _arm(stop, declaration, invocation, run_log, lambda: began)
+                if stop.delay_seconds:
+                    _admission().wait_for_turn(stop.delay_seconds, run_log.log)
                 tls = client_context(invocation.ca_file)
                 agent = opened.enter_context(AgentClient(base_url, tls))
                 registration = agent.register(invocation.registration_timeout)
                 settings = handler.read_settings(agent, registration)
                 run_log.connect(registration, settings, tls)
-                context = TaskContext(declaration, invocation, run_log, agent, stop)
+                if declaration.overlap != "allow":
+                    job_id = invocation.job_id or declaration.job_id
+                    lock = _admission().only_run(declaration, handler.name, job_id, run_log.log)
+                    opened.enter_context(lock)
+                context = TaskContext(
+                    declaration, invocation, run_log, agent, stop, task=handler.name
+                )
             began = True
             result = handler.call(context, settings, invocation.arguments, stop)
             outcome = Outcome.of_result(result)
+            if (state := vars(context).get("state")) is not None:  # the handler has used it
+                state.save()
     except BaseException as error:  # noqa: BLE001  # the one ladder; errors carry their exit code
         outcome = ending(error, run_log, began=began)
     return finish(outcome, run_log, stop)
+
+
+def _admission() -> ModuleType:
+    from epm_task.runtime import admission  # noqa: PLC0415  # few tasks need it
+
+    return admission
+
+
+def _delay(declaration: Declaration, invocation: Invocation) -> float:
+    if declaration.spread_minutes is None:
+        return 0.0
+    delay: float = _admission().delay_of(declaration, invocation)
+    return delay
 
 
 def _arm(

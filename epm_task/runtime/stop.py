@@ -65,6 +65,7 @@ class Stop:
         on_deadline: Called with the stacks of all threads when the deadline has passed.
         on_forced: Called when the handler would not stop; it ends the process.
         flush_seconds: What the flush at the end may take.
+        delay_seconds: What the run has waited for its turn; it counts for no deadline.
         debugged: Whether a debugger has begun: no deadline, and Ctrl-C is the debugger's.
     """
 
@@ -74,6 +75,7 @@ class Stop:
         """Install the signal handlers and start the watch."""
         self.exit_code: ExitCode | None = None
         self.flush_seconds: float = 0.0
+        self.delay_seconds: float = 0.0
         self.on_deadline: Callable[[str], object] = lambda _stacks: None
         self.on_forced: Callable[[], object] = lambda: os._exit(ExitCode.FORCED)
         self._started: Final = time.monotonic()
@@ -113,6 +115,7 @@ class Stop:
         """Stop the run *seconds* after the start; flushing may then take *flush_seconds*."""
         if self.debugged:
             return
+        seconds += self.delay_seconds
         self._deadline = self._started + seconds
         last_resort = COOPERATION_SECONDS + UNWINDING_SECONDS + flush_seconds + _LAST_RESORT_SECONDS
         faulthandler.dump_traceback_later(seconds + last_resort, exit=True, file=sys.stderr)

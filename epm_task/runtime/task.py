@@ -86,7 +86,7 @@ class Task(Generic[P, R_co]):
     def __init__(self, handler: Handler, declaration: Declaration) -> None:
         function: Callable[P, R_co] = handler.function
         self.handler = handler
-        self.name: str = function.__name__.replace("_", "-")
+        self.name: str = handler.name
         self.declaration = declaration
         self._function = function
         functools.update_wrapper(self, function)
@@ -163,6 +163,8 @@ def task(
     broker: Literal["required", "optional"] = "required",
     mirror: Threshold = "warning",
     strict_logs: bool = False,
+    spread_minutes: float | None = None,
+    overlap: Literal["allow", "skip", "wait"] = "allow",
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(function: Callable[..., Any] | None = None, /, **declared: Any) -> Any:
     """Make a function a task of the agent; with or without arguments.

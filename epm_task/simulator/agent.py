@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from epm_task.contract.layout import AgentRoot
-from epm_task.contract.names import BROKER_HOST, BROKER_PORT, SYSTEM_PLUGIN
+from epm_task.contract.names import BROKER_HOST, BROKER_PORT, STATE_VARIABLE, SYSTEM_PLUGIN
 from epm_task.simulator.api.endpoints import PublicApi, endpoints
 from epm_task.simulator.api.jobs import JobsApi
 from epm_task.simulator.api.plugin_settings import PluginSettingsApi
@@ -231,7 +231,10 @@ class LocalAgent:
             self.root,
             self.registry,
             self.trace,
-            agent_environment(self.options.environ),
+            {
+                **agent_environment(self.options.environ),
+                STATE_VARIABLE: str((self.options.state_folder or self.root.states).absolute()),
+            },
             grace_seconds=self.options.grace_seconds,
             faults=self.faults,
             turns=Turns(),

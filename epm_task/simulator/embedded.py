@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from epm_task.errors import EpmTaskError, TaskError
 from epm_task.runtime.log.encoder import secret_texts
+from epm_task.runtime.result import encode_object
+from epm_task.runtime.state import StateFile
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import LoopThread, StartedRun
 from epm_task.simulator.jobs.run import LiveRun, RunRequest
@@ -175,12 +177,35 @@ class Agent:
         request = RunRequest(trigger=trigger, context=context or {}, registration_delay=delay)
         return self._begin(document, request).wait()
 
+    def read_state(self, task: Task[..., Any]) -> dict[str, Any]:
+        """Return what a task keeps between its runs; empty before it has saved anything.
+
+        Raises:
+            TaskError: The file is not that of a state.
+        """
+        found = self._state_file(task).read()
+        return {} if found is None else found[0]
+
+    def write_state(
+        self, task: Task[..., Any], values: Mapping[str, Any], *, version: int = 1
+    ) -> None:
+        """Let the next run of a task find these values, of that version of its model.
+
+        Raises:
+            TaskError: They are not JSON, or the file cannot be written.
+        """
+        self._state_file(task).write(encode_object(dict(values)), version)
+
+    def _state_file(self, task: Task[..., Any]) -> StateFile:
+        folder = self._options.state_folder or self._local.root.states
+        return StateFile(folder.absolute() / task.declaration.job_id, task.name)
+
     def call_in_loop(self, function: Callable[[], Result]) -> Result:
         """Run a plain function in the agent's own thread, and return its result."""
         return self._loop.call_plain(function)
 
     def reset(self) -> None:
-        """End every run; forget jobs, programs, written settings and faults, for the next test.
+        """End every run; forget jobs, programs, states, settings and faults, for the next test.
 
         Plugins that were stopped run again.
         """
@@ -188,6 +213,7 @@ class Agent:
         self._loop.call(self._local.runner.end_all())
         self.jobs.wait()
         self.jobs.clear()
+        shutil.rmtree(self._local.root.states, ignore_errors=True)
         self._local.settings.revert_all()
         self.call_in_loop(self._local.plugins.start_all)
         self._local.history.ended.clear()

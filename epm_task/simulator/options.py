@@ -61,6 +61,8 @@ class AgentOptions(NamedTuple):
     replay_file: Path | None = None  #: A recording that answers the tasks' API requests.
     #: Port of the console on loopback, 0 for any free one; None for no console.
     console_port: int | None = None
+    #: Where tasks keep their states; the folder `State` of the agent's root when None.
+    state_folder: Path | None = None
 
     def registration_seconds(self) -> float:
         """Return the registration delay of the next run."""
@@ -94,6 +96,7 @@ class AgentKeywords(TypedDict, total=False):
     record_file: Path | None
     replay_file: Path | None
     console_port: int | None
+    state_folder: Path | None
 
 
 class RunKeywords(TypedDict, total=False):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.json_text import BadJson, parse_object
+from epm_task.contract.schedule import by_hand
 from epm_task.simulator.console.guard import Guard, Refused
 from epm_task.simulator.console.observer import Observer
 from epm_task.simulator.jobs.store import UnknownJob
@@ -128,6 +129,7 @@ class Console:
             raise Refused("context is not an object", "", HTTPStatus.BAD_REQUEST)
         if job.get("enabled", True) is False:
             raise Refused(f"job {job['id']} is disabled", "enable it first", HTTPStatus.CONFLICT)
+        context = by_hand(job, context)
         run_id = self._sources.start_run(job, trigger="trigger", context=context)
         return self._answer({"runId": run_id})
 

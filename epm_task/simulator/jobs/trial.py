@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.client_id import usable_job_id
 from epm_task.contract.names import API_BASE_ARGUMENT, SERVICE
@@ -22,6 +22,10 @@ from epm_task.simulator.options import UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+
+
+#: The argument of the runtime that lets a run begin without its delay.
+_AT_ONCE: Final = "--no-spread"
 
 
 class TrialJob(NamedTuple):
@@ -68,8 +72,11 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
         else:
             line = [values.quoted("TaskFile", str(path))]
     line += [API_BASE_ARGUMENT, f"--ca-file={values.quoted('CaFile', str(ca_file))}"]
-    if task is not None and len(task.siblings()) > 1:
-        line.append(f"--task={task.name}")
+    if task is not None:
+        if len(task.siblings()) > 1:
+            line.append(f"--task={task.name}")
+        if task.declaration.spread_minutes and not any(w.startswith(_AT_ONCE) for w in arguments):
+            line.append(_AT_ONCE)  # a person waits for it
     for option, token, text in _spelled(task, parameters or {}):
         line.append(f"{option}={values.quoted(token, text)}")
     line += [values.quoted("Argument", argument) for argument in arguments]
