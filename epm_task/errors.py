@@ -2,7 +2,7 @@
 
 EpmTaskError                           root of every error of this package
 ├── TaskError                      70  ends a run; raised itself by nobody
-│   ├── TaskFailed               1-63  raised by the handler: the work could not be done
+│   ├── TaskFailed               1-63  raised by the handler; `runtime/child.py` has one
 │   ├── TemporaryFailure           75  raised by the handler: a later run may succeed
 │   ├── DeadlineExceeded          124  the task's own deadline has passed
 │   ├── DefinitionError            70  a task or topic is declared in a way that cannot work
@@ -12,6 +12,8 @@ EpmTaskError                           root of every error of this package
 │   ├── PayloadNotSerializable     70  what it published is not an object: `runtime/context.py`
 │   ├── HandlerUnresponsive       125  the handler did not stop and was ended
 │   ├── NoDebugger               70  nobody answers a debugger: `runtime/debugger.py`
+│   ├── StateUnusable 65, StateNotSerializable 70, StateNotSaved 74: `runtime/state.py`
+│   ├── AnotherRun               75  it goes on, and one shall run: `runtime/admission.py`
 │   ├── RecordsUndelivered, OutputNotTaken   74  records or the result: `runtime/outcome.py`
 │   ├── SystemExhausted            71  no descriptor, thread or memory is left for the run
 │   ├── UnsafeConfiguration        78  the surroundings of the process cannot be trusted

@@ -87,7 +87,8 @@ class _Kept:
             source=job_id, job_id=job_id, job_name=invocation.job_name, run_id=run_id
         )
         self.secrets = encoder.secrets
-        self.log = Log(Sink(encoder, self.record), [], {})
+        self.sink = Sink(encoder, self.record)
+        self.log = Log(self.sink, [], {})
         self.pipe = self
         self.records: list[Record] = []
         self.published: list[tuple[str, dict[str, Any]]] = []

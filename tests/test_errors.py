@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(epm_task.__file__).parent
-#: They carry an author's own sentence, or show through the root what somebody else has raised.
-WITHOUT_A_FIX = {"TaskFailed", "TemporaryFailure", "DeadlineExceeded", "EpmTaskError"}
+#: They carry a sentence of the author's, or show through the root what somebody else has raised.
+WITHOUT_A_FIX = {
+    *("ChildFailed", "TaskFailed", "TemporaryFailure", "DeadlineExceeded", "EpmTaskError"),
+}
 
 CLASSES = {
     name: kind
@@ -64,7 +66,7 @@ def _drawn() -> dict[str, tuple[int, str]]:
     """Return depth and exit code text of every class in the drawing of the module's docstring."""
     rows = re.findall(r"^([│├└─ ]*)(\w+)[ \t]*([\d-]*)", errors.__doc__ or "", re.MULTILINE)
     start = next(i for i, row in enumerate(rows) if row[1] == "EpmTaskError")
-    tree = rows[start : start + len(CLASSES) + 4]
+    tree = rows[start : start + len(CLASSES) + 6]
     return {name: (len(indent) // 4, code) for indent, name, code in tree}
 
 

@@ -17,6 +17,7 @@ FLOORS = {
     "errors": 0,
     "shadows": 0,
     "files": 0,
+    "process_group": 0,
     "trust": 0,
     "windows_security": 0,
     "below": 0,
@@ -52,6 +53,7 @@ LIBRARIES = {
     "errors": set(),
     "shadows": set(),
     "files": set(),
+    "process_group": set(),
     "trust": set(),
     "windows_security": set(),
     "below": set(),
@@ -67,7 +69,7 @@ NAMES_WITHOUT_A_CONCEPT = {
     *("constants", "misc", "shared", "impl"),
 }
 #: Each file of a verb, of a theme of rules and of a system has one user.
-SINGLE = 49
+SINGLE = 52
 ODD_PHRASES = (" stands ", " stand ", " is no ", " are no ", " each: ")
 #: Tests of more than one file, below the room that they enter.
 WHOLE = {

@@ -559,7 +559,7 @@ def test_names_for_handlers() -> None:
             "remaining",
             "state",
         ),
-        *("run_id", "stopping", "track"),
+        *("run", "run_async", "run_id", "stopping", "track"),
         *("published", "records"),  # for tests only
     }
     assert list(inspect.signature(ctx.track).parameters) == ["items", "text", "total"]

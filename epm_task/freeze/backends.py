@@ -318,8 +318,9 @@ def _namespaces(names: Collection[str]) -> list[str]:
 
 #: What the runtime consists of.
 _OURS: Final = (
-    *("contract", "runtime", "trust"),
-    *("__init__.py", "below.py", "errors.py", "exit_code.py", "shadows.py"),
+    *("contract", "process_group", "runtime", "trust"),
+    *("__init__.py", "below.py", "errors.py", "exit_code.py", "files.py", "shadows.py"),
+    "windows_security.py",
 )
 
 

@@ -32,6 +32,8 @@ _OF_ONE_SYSTEM: Final = {
     "epm_task.runtime.attestation.linux": "linux",
     "epm_task.runtime.attestation.macos": "darwin",
     "epm_task.runtime.attestation.windows": "win32",
+    "epm_task.process_group.posix": "",
+    "epm_task.process_group.windows": "win32",
     "epm_task.runtime.console_events": "win32",
     "epm_task.trust.posix": "",
     "epm_task.trust.windows": "win32",

@@ -11,12 +11,21 @@ from epm_task.runtime.result import encode_object
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
-    from typing import TypeVar, overload
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        Generator,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
+    from os import PathLike
+    from typing import Any, TypeVar, overload
 
     from pydantic import SecretBytes, SecretStr
 
     from epm_task.runtime.agent.client import AgentClient
+    from epm_task.runtime.child import Child, ChildResult
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
     from epm_task.runtime.log.log import Log
@@ -62,6 +71,8 @@ class TaskContext:
         self._secrets = run_log.secrets
         self._stop = stop
         self._task = task
+        self._run_log = run_log
+        self._trace = invocation.trace
 
     @property
     def stopping(self) -> threading.Event:
@@ -137,6 +148,60 @@ class TaskContext:
 
         folder = state_folder(self.job_id or self._declaration.job_id)
         return State(StateFile(folder, self._task))
+
+    def run(  # noqa: PLR0913  # keywords only, each with a default
+        self,
+        program: Sequence[str | PathLike[str]],
+        *,
+        timeout: float | None = None,
+        check: bool = True,
+        capture: bool = False,
+        input: str | bytes | None = None,  # noqa: A002  # as `subprocess.run` has it
+        env: Mapping[str, str] | None = None,
+    ) -> ChildResult:
+        """Run another program without a shell: `ctx.run(["du", "-s", path], timeout=60)`.
+
+        Each line that it writes becomes a record as it comes, of the level Information for stdout
+        and Warning for stderr, with the program's name as source. It ends with this run, and all
+        that it has started ends with it. For root only the system's folders are searched; its
+        environment holds no loader's variables, and nothing of the agent's.
+
+        Args:
+            program: The program, by a whole path or a name, and its arguments.
+            timeout: Seconds after which it is ended.
+            check: Whether an exit code other than 0 raises.
+            capture: Return what it writes instead, up to 8 MiB, as `.stdout` and `.stderr`.
+            input: What it reads on stdin; without it stdin is empty.
+            env: Variables that it gets beside those of the system and of the trace.
+
+        Raises:
+            TaskFailed: It cannot be started, failed, or took too long; the last lines are told.
+            TypeError: *program* is one text, or is empty.
+        """
+        child = self._child(program, capture=capture, given=input, env=env)
+        return child.finish(timeout, check=check)
+
+    async def run_async(  # noqa: PLR0913  # as above
+        self,
+        program: Sequence[str | PathLike[str]],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109  # as above
+        check: bool = True,
+        capture: bool = False,
+        input: str | bytes | None = None,  # noqa: A002  # as above
+        env: Mapping[str, str] | None = None,
+    ) -> ChildResult:
+        """Run another program while other coroutines go on; takes and raises what `run` does."""
+        from epm_task.runtime.child import finish_async  # noqa: PLC0415  # few need it
+
+        child = self._child(program, capture=capture, given=input, env=env)
+        return await finish_async(child, timeout, check=check)
+
+    def _child(self, program: Sequence[str | PathLike[str]], **how: Any) -> Child:
+        from epm_task.runtime.child import Child, Surroundings  # noqa: PLC0415  # few need it
+
+        around = Surroundings(self.log, self._run_log.sink, self._trace.environment())
+        return Child(program, around, **how)
 
     def publish(self, topic: Topic[Payload], payload: Payload) -> None:
         """Send *payload* as one JSON object on a topic that the task declares, at QoS 1.

@@ -137,6 +137,7 @@ def finish(outcome: Outcome, run_log: RunLog | None, stop: Stop) -> Outcome:
     """Return the final outcome after exit functions have run and all records are accounted for."""
     if stop.exit_code is None and run_log is not None:
         _finish_threads(run_log, stop)
+    _end_children()
     atexit._run_exitfuncs()  # noqa: SLF001  # os._exit follows, which would skip them
     stop.over()
     if stop.exit_code is not None:
@@ -179,4 +180,10 @@ def _force(stop: Stop, run_log: RunLog, *, began: bool) -> NoReturn:
     outcome = _stopped(code)  # Windows does not interrupt our own waits before the handler
     if began:
         outcome = Outcome.of_error(HandlerUnresponsive(code.meaning, stop.grace_seconds))
+    _end_children()
     os._exit(run_log.close_by_force(outcome))
+
+
+def _end_children() -> None:
+    if (child := sys.modules.get("epm_task.runtime.child")) is not None:
+        child.end_all()

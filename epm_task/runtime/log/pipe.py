@@ -209,16 +209,16 @@ class RunLog:
         streams.hide = self.secrets.hide
         mirror = level.NUMBERS[declaration.mirror]
         self.pipe: Final = LogPipe(streams, mirror=mirror, secrets=self.secrets)
-        self._sink = Sink(self._encoder, self.pipe.record)
+        self.sink: Final = Sink(self._encoder, self.pipe.record)
         minimum = level.NUMBERS[invocation.log_level]
-        self.log: Final = make_log(self._sink, minimum)
+        self.log: Final = make_log(self.sink, minimum)
         self._connected = False
         #: What the record of the run's failure shows beside its reason.
         self._failure: dict[str, str] = {}
         self.secrets.add(secret_texts(invocation.arguments))
         in_forked_children(self._become_child)
         self._joined = ExitStack()
-        self._joined.enter_context(joined(self.log, self._sink, minimum))
+        self._joined.enter_context(joined(self.log, self.sink, minimum))
         if invocation.trace.ignored:
             self.log.debug("trace_context_ignored", TRACEPARENT=invocation.trace.ignored)
 
@@ -268,7 +268,7 @@ class RunLog:
     def crashed(self, crash: BaseException) -> None:
         """Write the record of an exception that the handler let escape."""
         self.pipe.hurry()
-        self._sink.write(level.CRITICAL, "task_crashed", exception_properties(crash))
+        self.sink.write(level.CRITICAL, "task_crashed", exception_properties(crash))
 
     def failed(self, failure: BaseException) -> None:
         """Let the record of the failure show what the author saw: causes, notes, a group."""
@@ -279,17 +279,17 @@ class RunLog:
 
     def deadline_reached(self, stacks: str) -> None:
         """Write the record that says where the task was when its time was over."""
-        self._sink.write(level.WARNING, "deadline_reached", {"stacks": stacks})
+        self.sink.write(level.WARNING, "deadline_reached", {"stacks": stacks})
 
     def close(self, outcome: Outcome, *, forced: bool = False) -> Outcome:
         """Flush everything; return the outcome, worse if a thread crashed or records failed."""
         self.pipe.hurry()
-        if outcome.exit_code == ExitCode.OK and self._sink.thread_errors:
-            outcome = self._thread_outcome(*self._sink.thread_errors[0])
+        if outcome.exit_code == ExitCode.OK and self.sink.thread_errors:
+            outcome = self._thread_outcome(*self.sink.thread_errors[0])
         if outcome.exit_code and (self._connected or self._failure):
             facts = {"exitCode": int(outcome.exit_code), "exitName": describe(outcome.exit_code)}
             facts |= {"reason": outcome.error, **self._failure}
-            self._sink.write(level.ERROR, "task_failed", facts)
+            self.sink.write(level.ERROR, "task_failed", facts)
         self._joined.close()
         seconds = min(self.flush_seconds, _FORCED_FLUSH_SECONDS) if forced else self.flush_seconds
         spilled = self.pipe.flush(seconds)
