@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from epm_task.contract.names import JOB_ID_VARIABLE, JOB_NAME_VARIABLE
 from epm_task.contract.record import Record
 from epm_task.errors import EpmTaskError
+from epm_task.runtime.broker.inbox import Inbox
+from epm_task.runtime.broker.packet import Arrival
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.declaration import Declaration
 from epm_task.runtime.invocation import Invocation, read_invocation
 from epm_task.runtime.log.encoder import RecordEncoder
 from epm_task.runtime.log.log import Log, Sink
+from epm_task.runtime.result import encode_object
 from epm_task.runtime.state import State
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.faults.faults import Faults
@@ -59,21 +63,27 @@ def make_context(  # noqa: PLR0913  # keywords only, each with a default
     remaining_seconds: float = float("inf"),
     agent: AgentClient | None = None,
     state: Mapping[str, Any] | None = None,
+    messages: Mapping[Topic[Any], Sequence[object]] = MappingProxyType({}),
 ) -> HandlerContext:
     """Return a context for calling a handler as a plain function, without any agent.
 
     `key_scanner(make_context(), ScannerSettings(), root=tmp_path)` just calls the function. Set
     `ctx.stopping` to test how the handler stops. A handler that asks `ctx.agent` is better run
-    under one; *publishes* are the topics on which the handler may publish, and *state* is what
-    `ctx.state` holds, in memory.
+    under one; *publishes* are the topics on which the handler may publish, *state* is what
+    `ctx.state` holds, in memory, and *messages* are what `ctx.messages` gives for each topic.
     """
     environ = {JOB_ID_VARIABLE: job_id, JOB_NAME_VARIABLE: job_name}
     invocation = read_invocation((), [], environ)._replace(run_id=run_id)
     declaration = Declaration(
-        job_id=job_id, job_name=job_name, description="", publishes=tuple(publishes)
+        job_id=job_id,
+        job_name=job_name,
+        description="",
+        publishes=tuple(publishes),
+        subscribes=tuple(messages),
     )
     stop = _NoStop(remaining_seconds)
-    context = HandlerContext(declaration, invocation, _Kept(invocation), agent or _NoAgent(), stop)
+    kept = _Kept(invocation, messages)
+    context = HandlerContext(declaration, invocation, kept, agent or _NoAgent(), stop)
     context.state = State(None, state)
     return context
 
@@ -81,7 +91,9 @@ def make_context(  # noqa: PLR0913  # keywords only, each with a default
 class _Kept:
     """A run log, and a pipe, that keeps what it takes."""
 
-    def __init__(self, invocation: Invocation) -> None:
+    def __init__(
+        self, invocation: Invocation, messages: Mapping[Topic[Any], Sequence[object]]
+    ) -> None:
         job_id, run_id = str(invocation.job_id), invocation.run_id
         encoder = RecordEncoder(
             source=job_id, job_id=job_id, job_name=invocation.job_name, run_id=run_id
@@ -92,6 +104,13 @@ class _Kept:
         self.pipe = self
         self.records: list[Record] = []
         self.published: list[tuple[str, dict[str, Any]]] = []
+        self.inbox = Inbox(self.log)
+        self.inbox.over = True
+        for topic, payloads in messages.items():
+            self.inbox.subscribe(topic.name)
+            for payload in payloads:
+                arrival = Arrival(topic.name, encode_object(payload), None, retained=False)
+                self.inbox.receive([arrival])
 
     def record(self, level: int, line: bytes) -> None:  # noqa: ARG002  # the protocol has it
         """Keep one record."""

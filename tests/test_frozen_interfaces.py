@@ -149,6 +149,7 @@ OPTIONS = {
     "runs show": {"--agent-root", "--job", "--json"},
     "runs logs": {"--agent-root", "--job", "--json"},
     "runs tail": {"--agent-root", "--job", "--json"},
+    "publish": {"--api-base", "--broker", "--cacert", "--cert", "--json", "--key"},
     "runs state": {"--agent-root", "--json", "--state"},
     "runs rerun": {
         *("--agent-root", "--base-url", "--cacert", "--cert", "--job", "--json", "--key"),
@@ -541,6 +542,7 @@ def test_names_for_tests() -> None:
         "remaining_seconds",
         "agent",
         "state",
+        "messages",
     }
 
 
@@ -559,7 +561,7 @@ def test_names_for_handlers() -> None:
             "remaining",
             "state",
         ),
-        *("run", "run_async", "run_id", "stopping", "track"),
+        *("messages", "run", "run_async", "run_id", "stopping", "track"),
         *("published", "records"),  # for tests only
     }
     assert list(inspect.signature(ctx.track).parameters) == ["items", "text", "total"]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
-import ssl
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from epm_task.admin.errors import AdminUnreachable, CredentialRefused
-from epm_task.admin.exchange import unsafe_peer
+from epm_task.admin.broker import AdminBroker
 from epm_task.admin.log_files import JobLines, LogFiles, files_of
 from epm_task.contract.layout import RUN_HISTORY
 from epm_task.contract.record import JOB_ID, read_fields
 from epm_task.contract.run_history import EndedRun, read_run
 from epm_task.contract.topic import KEEPER_LOGGER
-from epm_task.runtime.agent.tls import Dialer, readable
-from epm_task.runtime.attestation.attestation import Untrusted
-from epm_task.runtime.start_up import slim_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,18 +71,6 @@ class LogRecords:
         """Hold nothing: a file is open only while it is read."""
 
 
-# With PySocks installed paho would obey MQTT_PROXY.
-with slim_import("paho"):
-    from paho.mqtt.client import Client, MQTTMessage
-    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-    from paho.mqtt.subscribeoptions import SubscribeOptions
-
-#: On loopback each of connect, CONNACK and SUBACK takes milliseconds.
-_STEP_SECONDS: Final = 3.0
-#: Reason codes from here on are failures, in CONNACK and SUBACK.
-_FIRST_FAILURE: Final = 0x80
-
-
 class BrokerRecords:
     """A subscription of an administrator to KeeperLogger; the records of one job are kept.
 
@@ -105,28 +87,13 @@ class BrokerRecords:
 
     def __init__(self, address: tuple[str, int], credential: Credential, job_id: str) -> None:
         self._job_id = job_id
-        self._url = f"mqtts://{address[0]}:{address[1]}"
-        self._connected: int | None = None
-        self._subscribed: int | None = None
         self._records: list[dict[str, Any]] = []
-        dialer = Dialer(address, credential.tls_context(), seconds=_STEP_SECONDS)
-        # No `_`: the broker would take what comes before it for a job id.
-        client_id = f"epm-task-admin-{secrets.token_hex(4)}"
-        self._client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        self._client.tls_set_context(cast("ssl.SSLContext", dialer))
-        self._client.connect_timeout = _STEP_SECONDS
-        self._client.on_connect = self._on_connect
-        self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = self._on_message
+        self._broker = AdminBroker(address, credential)
+        self._broker.on_message = self._keep
         try:
-            self._open(dialer)
+            self._broker.subscribe(KEEPER_LOGGER)
         except BaseException:
-            self.close()
+            self._broker.close()
             raise
 
     def records(self, wait_seconds: float) -> list[dict[str, Any]]:
@@ -135,8 +102,7 @@ class BrokerRecords:
         Raises:
             AdminUnreachable: The broker has closed the connection.
         """
-        if not self._turn(wait_seconds):
-            raise AdminUnreachable(self._url, "the broker closed the connection")
+        self._broker.read(wait_seconds)
         taken, self._records = self._records, []
         return taken
 
@@ -146,55 +112,10 @@ class BrokerRecords:
 
     def close(self) -> None:
         """Leave the broker."""
-        self._client.disconnect()
-        opened = self._client.socket()
-        if opened is not None:
-            opened.close()
+        self._broker.close()
 
-    def _open(self, dialer: Dialer) -> None:
-        try:
-            dialer.check_listener()
-            self._client.connect(*dialer.address)
-        except (Untrusted, ssl.SSLCertVerificationError) as error:
-            raise unsafe_peer(self._url, error) from error
-        except OSError as error:
-            raise AdminUnreachable(self._url, error.strerror or str(error)) from error
-        self._await("CONNECT", lambda: self._connected)
-        self._client.subscribe(KEEPER_LOGGER, options=SubscribeOptions(qos=1))
-        self._await(f"SUBSCRIBE {KEEPER_LOGGER}", lambda: self._subscribed)
-
-    def _await(self, call: str, answer: Any) -> None:
-        until = time.monotonic() + _STEP_SECONDS
-        while answer() is None:
-            if not self._turn(0.05) and answer() is None:
-                raise CredentialRefused(
-                    call, "the broker closed the connection instead of answering", status=0
-                )
-            if time.monotonic() > until:
-                raise AdminUnreachable(self._url, f"no answer to {call} in {_STEP_SECONDS:.0f} s")
-        if answer() >= _FIRST_FAILURE:
-            raise CredentialRefused(call, f"the broker answered 0x{answer():02x}", status=0)
-
-    def _turn(self, seconds: float) -> bool:
-        """Read what comes in *seconds*, keep the connection alive; return whether it is open.
-
-        `Client.loop` would make two more sockets, and close them only when it is collected.
-        """
-        client = self._client
-        codes = [client.loop_read()] if readable(client.socket(), seconds) else []
-        if client.want_write():
-            codes.append(client.loop_write())
-        codes.append(client.loop_misc())
-        return all(code == MQTTErrorCode.MQTT_ERR_SUCCESS for code in codes)
-
-    def _on_connect(self, _client: Client, _userdata: object, _flags: object, *more: Any) -> None:
-        self._connected = more[0].value
-
-    def _on_subscribe(self, _client: Client, _userdata: object, _mid: int, *more: Any) -> None:
-        self._subscribed = more[0][0].value
-
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        record = read_fields(bytes(message.payload))
+    def _keep(self, payload: bytes) -> None:
+        record = read_fields(payload)
         if record and record.get(JOB_ID) == self._job_id:
             self._records.append(record)
 

@@ -47,6 +47,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Administer an agent": {
         "jobs": ("jobs", "List, apply, trigger, delete jobs of an agent."),
+        "publish": ("publish", "Publish a message on the broker of an agent."),
         "deploy": ("policy", "Bring programs and their jobs to an agent, and back."),
     },
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic import SecretBytes, SecretStr
 
     from epm_task.runtime.agent.client import AgentClient
+    from epm_task.runtime.broker.inbox import Messages
     from epm_task.runtime.child import Child, ChildResult
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
@@ -220,6 +221,30 @@ class TaskContext:
         except ValueError as error:
             raise PayloadNotSerializable(topic.name, str(error)) from None
         self._pipe.publish(topic.name, line)
+
+    def messages(
+        self, topic: Topic[Payload], *, timeout_seconds: float | None = None
+    ) -> Messages[Payload]:
+        """Read a topic that the task declares: `for command in ctx.messages(COMMANDS)`.
+
+        Each message comes as the type of the topic, from this call on, and is acknowledged when the
+        next one is asked for or the handler has returned: one that a crash has met is not. The loop
+        ends with the run, or when no message has come for *timeout_seconds*. What is not such a
+        message is recorded, and passed over. `async for` lets other coroutines go on.
+
+        Raises:
+            TopicNotDeclared: `@task(subscribes=[…])` does not hold the topic.
+            BrokerError: The run has no broker, or it refuses the subscription.
+        """
+        declared = [each.name for each in self._declaration.subscribes]
+        if not isinstance(topic, Topic) or topic.name not in declared:
+            what = f"{topic!r} is not declared by the task {self._declaration.job_id!r}"
+            raise TopicNotDeclared(what, f"add it: @task(subscribes=[…, {topic!r}])")
+        from epm_task.runtime.broker.inbox import Messages, no_broker  # noqa: PLC0415  # few need it
+
+        if (inbox := self._run_log.inbox) is None:
+            raise no_broker()
+        return Messages(topic, inbox, timeout_seconds)
 
     def _undeclared(self, topic: object) -> TopicNotDeclared:
         task = self._declaration.job_id

@@ -70,6 +70,7 @@ def run(
             began = True
             result = handler.call(context, settings, invocation.arguments, stop)
             outcome = Outcome.of_result(result)
+            run_log.returned()
             if (state := vars(context).get("state")) is not None:  # the handler has used it
                 state.save()
     except BaseException as error:  # noqa: BLE001  # the one ladder; errors carry their exit code

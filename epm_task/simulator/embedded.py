@@ -16,6 +16,7 @@ from epm_task.runtime.result import encode_object
 from epm_task.runtime.state import StateFile
 from epm_task.simulator.agent import LocalAgent
 from epm_task.simulator.background import LoopThread, StartedRun
+from epm_task.simulator.broker import Message
 from epm_task.simulator.jobs.run import LiveRun, RunRequest
 from epm_task.simulator.jobs.trial import trial_job
 from epm_task.simulator.options import AgentKeywords, AgentOptions, RunKeywords, check_names
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
+    from epm_task.contract.topic import Topic
     from epm_task.runtime.task import Task
     from epm_task.simulator.console.server import Console
     from epm_task.simulator.faults.faults import Faults
@@ -176,6 +178,19 @@ class Agent:
         delay = self._delay(registration_delay)
         request = RunRequest(trigger=trigger, context=context or {}, registration_delay=delay)
         return self._begin(document, request).wait()
+
+    def publish(
+        self, topic: Topic[Any] | str, payload: object, *, qos: int = 1, retain: bool = False
+    ) -> None:
+        """Publish a message as the agent itself does; *payload* is an object of JSON, or bytes.
+
+        A task reads it with `ctx.messages`, and an event on the `eventTopic` of a job starts every
+        job that names the event.
+        """
+        data = payload if isinstance(payload, bytes) else encode_object(payload)
+        name = topic if isinstance(topic, str) else topic.name
+        message = Message(name, data, qos=qos, retain=retain)
+        self.call_in_loop(lambda: self._local.broker.publish(message))
 
     def read_state(self, task: Task[..., Any]) -> dict[str, Any]:
         """Return what a task keeps between its runs; empty before it has saved anything.

@@ -15,6 +15,7 @@ from epm_task.runtime.agent.tls import CONNECT_SECONDS, HANDSHAKE_SECONDS, Diale
 from epm_task.runtime.attestation.attestation import Untrusted
 from epm_task.runtime.broker.packet import (
     DISCONNECT,
+    MOST_PACKET_BYTES,
     MalformedPacket,
     Received,
     publish_packet,
@@ -59,6 +60,8 @@ class BrokerAddress(NamedTuple):
     port: int
     client_id: str
     context: ssl.SSLContext
+    #: How many messages may be under way to this client; 0 for one that subscribes to nothing.
+    receives: int = 0
 
     def __str__(self) -> str:
         """Return `host:port`."""
@@ -160,7 +163,7 @@ class MqttConnection:
             raise ConnectionLost("the broker closed the connection")
         self._incoming += data
         try:
-            return read_packets(self._incoming)
+            return read_packets(self._incoming, mqtt5=self.mqtt5)
         except MalformedPacket as error:
             raise ConnectionLost(str(error)) from error
 
@@ -188,7 +191,12 @@ class MqttConnection:
         address = self._address
         try:
             self._dialer.check_listener()
-            self._client.connect(address.host, address.port, keepalive=KEEP_ALIVE_SECONDS)
+            self._client.connect(
+                address.host,
+                address.port,
+                keepalive=KEEP_ALIVE_SECONDS,
+                properties=self._limits() if address.receives and self.mqtt5 else None,
+            )
         except Untrusted as error:
             raise UnsafeBroker(error.what, error.why, f"{error.fix} with --ca-file") from error
         except ssl.SSLCertVerificationError as error:
@@ -199,6 +207,14 @@ class MqttConnection:
             ) from error
         except OSError as error:
             raise ConnectionLost(error.strerror or str(error)) from error
+
+    def _limits(self) -> Properties:
+        from paho.mqtt.properties import Properties  # noqa: PLC0415  # paho has loaded it
+
+        limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        limits.ReceiveMaximum = self._address.receives
+        limits.MaximumPacketSize = MOST_PACKET_BYTES
+        return limits
 
     def _on_connect(
         self,

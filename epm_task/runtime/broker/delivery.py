@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from epm_task.errors import BrokerError, BrokerUnreachable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from epm_task.runtime.broker.connection import BrokerAddress
+    from epm_task.runtime.broker.inbox import Inbox
     from epm_task.runtime.log.outbox import Message, Outbox
 
 #: On loopback a broker that restarts is back soon; one that is down is not worth a busy loop.
@@ -52,7 +54,11 @@ class Delivery:
     """
 
     def __init__(
-        self, outbox: Outbox, address: BrokerAddress, refused: Callable[[Message, int, str], None]
+        self,
+        outbox: Outbox,
+        address: BrokerAddress,
+        refused: Callable[[Message, int, str], None],
+        inbox: Inbox | None = None,
     ) -> None:
         self.address: Final = address
         self._refused = refused
@@ -61,6 +67,10 @@ class Delivery:
         self.connected: bool = False
         #: How long a broker may owe an acknowledgement, in seconds.
         self.patience: float = STALL_SECONDS
+        #: What the handler may read; None when the task subscribes to nothing.
+        self.inbox: Final = inbox
+        if inbox is not None:
+            inbox.wake, inbox.problem = self._wake, lambda: self.fatal
         self.fatal: BrokerError | None = None
         self.problem: str = "not tried yet"
         self._outbox = outbox
@@ -154,6 +164,8 @@ class Delivery:
     def _serve(self, connection: MqttConnection) -> None:
         lone = self._losses >= _LOSSES_BEFORE_LONE
         session = MqttSession(connection, self._outbox, self, self._wake_reader, lone=lone)
+        if self.inbox is not None:
+            self.inbox.begin(mqtt5=connection.mqtt5)
         self._report(connected=True, problem="")
         problem: ConnectionLost | None = None
         try:
@@ -162,6 +174,11 @@ class Delivery:
             problem = error
         except OSError as error:  # such as no descriptor left for the selector
             problem = ConnectionLost(error.strerror or str(error))
+        if self.inbox is not None:
+            if problem is None:  # the acknowledgements of the end
+                with suppress(ConnectionLost):
+                    connection.write(self.inbox.outgoing())
+            self.inbox.end()
         connection.close(politely=problem is None)
         self._count_loss(problem, progress=session.progress, lone=lone)
         self._outbox.put_back()
@@ -244,6 +261,10 @@ class MqttSession:
         return self._outbox.in_flight < self._window and not self._connection.wants_to_write
 
     def _send(self) -> None:
+        inbox = self._owner.inbox
+        if inbox is not None and inbox.waiting:
+            self._connection.write(inbox.outgoing())
+            self._last_sent = time.monotonic()
         if self._connection.wants_to_write:
             self._connection.write()
         if not (self._room and self._outbox.waiting):
@@ -274,7 +295,8 @@ class MqttSession:
         selector.modify(self._connection, events)
         self._owner.asleep = self._room
         # A message may have come before anybody saw us asleep.
-        ready = self._room and self._outbox.waiting
+        inbox = self._owner.inbox
+        ready = (self._room and self._outbox.waiting) or (inbox is not None and inbox.waiting)
         seconds = 0.0 if ready else self._seconds_until_due()
         for key, _ in selector.select(seconds):
             if key.fileobj is self._wake:
@@ -292,6 +314,11 @@ class MqttSession:
             self.progress |= self._outbox.settle(received.settled) > 0
         for packet_id, code in received.refused:
             self.progress |= self._owner.give_up(packet_id, code, reason_text(code))
+        if (inbox := self._owner.inbox) is not None:
+            if received.arrived:
+                inbox.receive(received.arrived)
+            for packet_id, codes in received.granted:
+                inbox.granted(packet_id, codes)
         if received.disconnect_reason is not None:
             why = reason_text(received.disconnect_reason, disconnect=True)
             raise ConnectionLost(f"the broker disconnected: {why}")

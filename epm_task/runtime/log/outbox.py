@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 LIMIT_BYTES: Final = 8 * 1024 * 1024
 #: What Python keeps for a message beside its payload, so that the limit is one of real memory.
 _OVERHEAD_BYTES: Final = 256
-_MAX_PACKET_ID: Final = 65_535
+#: The others are for subscriptions: `broker/inbox.py`.
+_MAX_PACKET_ID: Final = 65_000
 
 
 class Message:  # noqa: PLW1641  # compared, no key; a NamedTuple costs a start 0.7 M instructions

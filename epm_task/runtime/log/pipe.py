@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from epm_task.runtime.agent.client import Registration
     from epm_task.runtime.broker.delivery import Delivery
+    from epm_task.runtime.broker.inbox import Inbox
     from epm_task.runtime.declaration import Declaration
     from epm_task.runtime.invocation import Invocation
     from epm_task.runtime.settings import TaskSettings
@@ -213,6 +214,8 @@ class RunLog:
         minimum = level.NUMBERS[invocation.log_level]
         self.log: Final = make_log(self.sink, minimum)
         self._connected = False
+        #: What the handler may read; None without a broker, or when it subscribes to nothing.
+        self.inbox: Inbox | None = None
         #: What the record of the run's failure shows beside its reason.
         self._failure: dict[str, str] = {}
         self.secrets.add(secret_texts(invocation.arguments))
@@ -250,8 +253,14 @@ class RunLog:
         from epm_task.runtime.broker.connection import BrokerAddress  # noqa: PLC0415
         from epm_task.runtime.broker.delivery import Delivery  # noqa: PLC0415
 
-        address = BrokerAddress(host, port, client_id, tls)
-        delivery = self.pipe.delivery = Delivery(self.pipe.outbox, address, self.pipe.refuse)
+        receives = 0
+        if self._declaration.subscribes:
+            from epm_task.runtime.broker.inbox import MOST_WAITING, Inbox  # noqa: PLC0415  # as above
+
+            self.inbox, receives = Inbox(self.log), MOST_WAITING
+        address = BrokerAddress(host, port, client_id, tls, receives)
+        delivery = Delivery(self.pipe.outbox, address, self.pipe.refuse, self.inbox)
+        self.pipe.delivery = delivery
         if self._declaration.broker == "required":
             delivery.wait_until_connected(invocation.registration_timeout)
         self._connected = True
@@ -264,6 +273,11 @@ class RunLog:
             fix='add "mqttTopics": {"allowedPublications": ["KeeperLogger"]} to the job\'s root',
             effect="the records of this run are on stderr",
         )
+
+    def returned(self) -> None:
+        """Let the broker know that the handler has dealt with the messages that it has seen."""
+        if self.inbox is not None:
+            self.inbox.acknowledge()
 
     def crashed(self, crash: BaseException) -> None:
         """Write the record of an exception that the handler let escape."""
