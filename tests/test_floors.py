@@ -69,7 +69,7 @@ NAMES_WITHOUT_A_CONCEPT = {
     *("constants", "misc", "shared", "impl"),
 }
 #: Each file of a verb, of a theme of rules and of a system has one user.
-SINGLE = 52
+SINGLE = 53
 ODD_PHRASES = (" stands ", " stand ", " is no ", " are no ", " each: ")
 #: Tests of more than one file, below the room that they enter.
 WHOLE = {

@@ -149,7 +149,7 @@ OPTIONS = {
     "runs show": {"--agent-root", "--job", "--json"},
     "runs logs": {"--agent-root", "--job", "--json"},
     "runs tail": {"--agent-root", "--job", "--json"},
-    "publish": {"--api-base", "--broker", "--cacert", "--cert", "--json", "--key"},
+    "publish": {"--base-url", "--broker", "--cacert", "--cert", "--json", "--key"},
     "runs state": {"--agent-root", "--json", "--state"},
     "runs rerun": {
         *("--agent-root", "--base-url", "--cacert", "--cert", "--job", "--json", "--key"),

@@ -76,6 +76,11 @@ class Handler:
         """The settings model that the handler asks for, or None."""
         return next((kind for kind in self.injections.values() if _is_settings(kind)), None)
 
+    @property
+    def state_type(self) -> type | None:
+        """The model of the state that the handler asks for, or None."""
+        return next((kind for kind in self.injections.values() if _role(kind) == "state"), None)
+
     def read_settings(self, agent: AgentClient, registration: Registration) -> TaskSettings | None:
         """Return the settings that the function asks for, or None.
 

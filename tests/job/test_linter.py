@@ -40,7 +40,8 @@ CODES = sorted(RULES)
 def found_in(kind: str, code: str) -> list[str]:
     """Return the codes that the linter finds in the file for *code*."""
     (file,) = (LINTS / kind).glob(f"{code}*.json")
-    (job,) = read_task_file(LINTS / kind / "publisher.py").all_jobs()
+    own = LINTS / kind / f"{code.lower()}.py"
+    (job,) = read_task_file(own if own.exists() else LINTS / kind / "publisher.py").all_jobs()
     try:
         document = JobDocument.parse(file.read_bytes())
     except BadJson as error:
@@ -69,7 +70,7 @@ def test_the_good_file_passes(code: str) -> None:
 
 def test_the_codes_are_those_that_are_documented() -> None:
     """EPM000 for what cannot be read, then from EPM001; a number is not used again."""
-    assert [f"EPM{number:03}" for number in (*range(29), 30, 31)] == CODES
+    assert [f"EPM{number:03}" for number in (*range(29), *range(30, 36))] == CODES
 
 
 @pytest.mark.parametrize("code", CODES)

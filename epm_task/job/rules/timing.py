@@ -124,6 +124,7 @@ def interval_above_time_out(subject: Subject) -> Iterator[Hit]:
     """A run that takes as long as it may is still there when the next one starts.
 
     Compared are the interval and the sum of the tasks' time-outs, as tasks run one after another.
+    Tasks that say `overlap="skip"` or `"wait"` in the code run one at a time.
 
     - wrong: `"intervalMinutes": 5` with `"timeoutSeconds": 600`
     - right: `"intervalMinutes": 10`, or `"timeoutSeconds": 300`
@@ -132,6 +133,9 @@ def interval_above_time_out(subject: Subject) -> Iterator[Hit]:
     seconds = [task.fields.get("timeoutSeconds") for task in subject.tasks]
     total = sum(value for value in seconds if type(value) is int)
     usable = not kind_problem("intervalMinutes", minutes) and minutes <= LONGEST_MINUTES
+    known = subject.job.tasks if subject.job else ()
+    if known and all(task.declaration.overlap != "allow" for task in known):
+        return
     if usable and minutes * _SECONDS < total:
         yield Hit(
             "/schedule/intervalMinutes",
