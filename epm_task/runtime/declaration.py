@@ -49,7 +49,7 @@ class Declaration(NamedTuple):
         priority: 1 to 10.
         timeout_seconds: The agent kills the task after this many seconds.
         publishes: Topics beside KeeperLogger that the handler publishes on.
-        subscribes: Topics that the process may subscribe to, with an MQTT client of its own.
+        subscribes: Topics that `ctx.messages` may read.
         event_topic: The job's `eventTopic`; the handler may publish on it.
         os_filter: The systems on which the job runs; empty means all.
         execution_type: As whom the agent starts the process.
