@@ -6,8 +6,7 @@ from typing import Any
 
 from epm_task.runtime.agent.client import Registration
 from epm_task.runtime.declaration import Declaration
-from epm_task.runtime.invocation import Invocation
-from epm_task.runtime.trace import read_trace
+from epm_task.runtime.invocation import Invocation, read_trace
 
 
 def declared(**facts: Any) -> Declaration:

@@ -27,8 +27,8 @@ from epm_task.contract.record import (
     TRACE_ID,
 )
 from epm_task.contract.secrets import MASK
+from epm_task.runtime.invocation import Trace, read_trace
 from epm_task.runtime.result import NoForm, dataclass_fields, form_of, key_of, whole_text
-from epm_task.runtime.trace import Trace, read_trace
 
 if TYPE_CHECKING:
     from epm_task.runtime.log.secret_forms import Form

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epm_task.runtime.trace import read_trace
+from epm_task.runtime.invocation import read_trace
 from epm_task.testing import Agent
 
 if TYPE_CHECKING:
