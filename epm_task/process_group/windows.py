@@ -121,16 +121,16 @@ class ProcessGroup:
     def __init__(self, pid: int) -> None:
         #: Held while the handle is used: another thread may close it.
         self._lock = threading.Lock()
-        self._job: int | None = _checked(_create_job(None, None))
+        self._job: int | None = checked(_create_job(None, None))
         try:
             limits = _ExtendedLimits()
             limits.basic.flags = _KILL_ON_JOB_CLOSE
             size = ctypes.sizeof(limits)
-            _checked(_limit_job(self._job, _EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), size))
+            checked(_limit_job(self._job, _EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), size))
             access = _PROCESS_TERMINATE | _PROCESS_SET_QUOTA | _PROCESS_SUSPEND_RESUME
-            process = _checked(_open_process(access, False, pid))
+            process = checked(_open_process(access, False, pid))
             try:
-                _checked(_assign(self._job, process))
+                checked(_assign(self._job, process))
                 _resume(process)  # it fails when somebody has killed the process
             finally:
                 _close_handle(process)
@@ -181,7 +181,8 @@ def _pids(job: int) -> list[int]:
         room = 2 * max(room, found.assigned)
 
 
-def _checked(result: int) -> int:
+def checked(result: int) -> int:
+    """Return what a call of the system has returned; raise its OSError when that is 0."""
     if not result:
         raise ctypes.WinError(ctypes.get_last_error())
     return result

@@ -70,9 +70,9 @@ def run(
             began = True
             result = handler.call(context, settings, invocation.arguments, stop)
             outcome = Outcome.of_result(result)
-            run_log.returned()
             if (state := vars(context).get("state")) is not None:  # the handler has used it
                 state.save()
+            run_log.returned()
     except BaseException as error:  # noqa: BLE001  # the one ladder; errors carry their exit code
         outcome = ending(error, run_log, began=began)
     return finish(outcome, run_log, stop)

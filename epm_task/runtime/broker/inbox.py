@@ -168,10 +168,10 @@ class Inbox:
 
     def granted(self, packet_id: int, codes: bytes) -> None:
         """Note the broker's answer to a subscription."""
-        topic = list(self._queues)[packet_id - FIRST_ID] if packet_id >= FIRST_ID else ""
         with self.changed:
-            if topic and codes and codes[0] >= FIRST_FAILURE:
-                self._refused[topic] = codes[0]
+            for number, topic in enumerate(self._queues, FIRST_ID):
+                if number == packet_id and codes[0] >= FIRST_FAILURE:
+                    self._refused[topic] = codes[0]
             self.changed.notify_all()
             listeners = list(self._listeners.values())
         for call in listeners:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 if sys.platform == "win32":  # mypy reads it
-    from epm_task.process_group.windows import KILLED, ProcessGroup, start_options
+    from epm_task.process_group.windows import KILLED, ProcessGroup, checked, start_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,11 +100,11 @@ def program_of(pid: int) -> str:
     Raises:
         OSError: It has ended, or may not be asked.
     """
-    process = _checked(_open_process(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid))
+    process = checked(_open_process(_PROCESS_QUERY_LIMITED_INFORMATION, False, pid))
     try:
         size = wintypes.DWORD(_LONGEST_PATH)
         path = ctypes.create_unicode_buffer(size.value)
-        _checked(_image_name(process, 0, path, ctypes.byref(size)))
+        checked(_image_name(process, 0, path, ctypes.byref(size)))
         return path.value
     finally:
         _close_handle(process)

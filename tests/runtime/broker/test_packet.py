@@ -12,11 +12,17 @@ from peers import mqtt_packet as peer
 
 from epm_task.runtime.broker.packet import (
     DISCONNECT,
+    MOST_PACKET_BYTES,
     PING_REQUEST,
+    Arrival,
     MalformedPacket,
+    puback_packet,
     publish_packet,
     read_packets,
+    subscribe_packet,
 )
+from epm_task.simulator.broker import Message
+from epm_task.simulator.broker.client import encode_suback
 from epm_task.simulator.broker.packet import V5, V311, body_bounds, encode_reply
 from epm_task.simulator.broker.parse import parse_publish
 
@@ -71,7 +77,7 @@ def test_any_publish_is_read_back(topic: str, payload: bytes, packet_id: int, mq
         (b"\xe0\x00", [], [], 0),
         (b"\xe0\x01\x8b", [], [], 0x8B),
         (b"\xe0\x02\x8b\x00", [], [], 0x8B),
-        (b"\x90\x80\x00", [], [], None),  # an overlong length is no harm in a packet passed over
+        (b"\x70\x80\x00", [], [], None),  # an overlong length is no harm in a packet passed over
     ],
 )
 def test_packets_are_read(
@@ -156,3 +162,82 @@ def test_short_packets_are_whole() -> None:
     """Ping and farewell are packets of two bytes."""
     kinds = [peer.split(bytearray(packet)) for packet in (PING_REQUEST, DISCONNECT)]
     assert [(k.kind, k.size) for k in kinds if k] == [(12, 2), (14, 2)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+            st.binary(max_size=300),
+            st.sampled_from([None, 1, 77, 65_535]),
+            st.booleans(),
+        ),
+        max_size=5,
+    ),
+    st.booleans(),
+    st.integers(0, 100),
+)
+def test_messages_of_another_implementation_are_read(
+    messages: list[tuple[str, bytes, int | None, bool]],
+    mqtt5: bool,  # noqa: FBT001  # hypothesis calls it
+    cut: int,
+) -> None:
+    """At every cut, in both versions, with and without an acknowledgement to give."""
+    version = V5 if mqtt5 else V311
+    data = b"".join(
+        Message(topic, payload).encode(
+            version, packet_id is not None, packet_id or 0, retain=retain
+        )
+        for topic, payload, packet_id, retain in messages
+    )
+    buffer = bytearray(data[:cut])
+    found = read_packets(buffer, mqtt5=mqtt5).arrived
+    buffer += data[cut:]
+    found += read_packets(buffer, mqtt5=mqtt5).arrived
+    assert found == [Arrival(*message) for message in messages]
+    assert not buffer
+
+
+@pytest.mark.parametrize("mqtt5", [True, False], ids=["5", "3.1.1"])
+@pytest.mark.parametrize("code", [1, 0x80, 0x87])
+def test_the_answer_to_a_subscription_is_read(code: int, *, mqtt5: bool) -> None:
+    """With its packet id."""
+    data = encode_suback(V5 if mqtt5 else V311, b"\xfd\xe9", [code])
+    assert read_packets(bytearray(data), mqtt5=mqtt5).granted == [(65_001, bytes([code]))]
+
+
+@pytest.mark.parametrize("mqtt5", [True, False], ids=["5", "3.1.1"])
+def test_a_subscription_asks_for_nothing_retained(*, mqtt5: bool) -> None:
+    """MQTT 3.1.1 cannot say it."""
+    packet = subscribe_packet(b"a/b", 65_001, mqtt5=mqtt5)
+    options = 0x21 if mqtt5 else 0x01
+    head = b"\xfd\xe9\0" if mqtt5 else b"\xfd\xe9"
+    body = head + b"\0\3a/b" + bytes([options])
+    assert packet == bytes([0x82, len(body)]) + body
+    assert puback_packet(258) == b"\x40\x02\x01\x02"
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\x30\x02\x00\x05",  # a topic that ends behind the packet
+        b"\x32\x04\x00\x01a\x00",  # half a packet id
+        b"\x34\x06\x00\x01a\x00\x01\x00",  # QoS 2, which was not asked for
+        b"\x30\x03\x00\x00\x00",  # no topic
+        b"\x30\x07\x00\x01a\xff\xff\xff\xff",  # properties without an end
+        b"\x90\x03\x00\x01\x00",  # a subscription without a reason
+        b"\x30" + b"\xff\xff\xff\x7f",  # 256 MiB
+    ],
+)
+def test_what_is_not_a_message_ends_the_connection(packet: bytes) -> None:
+    """Rather than wait for what will not come."""
+    with pytest.raises(MalformedPacket):
+        read_packets(bytearray(packet))
+
+
+@given(st.binary(max_size=60), st.booleans())
+def test_no_bytes_make_the_reader_fail(data: bytes, mqtt5: bool) -> None:  # noqa: FBT001
+    """They are packets, or they are not."""
+    with contextlib.suppress(MalformedPacket):
+        read_packets(bytearray(data), mqtt5=mqtt5)
+    assert MOST_PACKET_BYTES >= 1024 * 1024
