@@ -48,7 +48,7 @@ def delay_of(declaration: Declaration, invocation: Invocation) -> float:
     or an event started: they do not start a whole fleet at one moment, and expect an answer.
     """
     minutes = declaration.spread_minutes
-    if minutes is None or invocation.no_spread or invocation.started_by:
+    if minutes is None or not invocation.spread or invocation.started_by:
         return 0.0
     job_id = invocation.job_id or declaration.job_id
     return spread(machine_id(), job_id) * minutes * 60

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from epm_task.contract.names import SYSTEM_PLUGIN
 from epm_task.errors import DefinitionError
 from epm_task.runtime.context import TaskContext
-from epm_task.runtime.invocation import RESERVED_OPTIONS
+from epm_task.runtime.invocation import TAKEN_OPTIONS
 from epm_task.runtime.parameter import REQUIRED, Parameter, make_parameter
 from epm_task.runtime.stop import Stopped
 
@@ -202,7 +202,7 @@ class Handler:
         raise self._refusal(f"`{name}: {kind.__name__}` cannot be the state: {why}", "add it")
 
     def _check_options(self) -> None:
-        taken = dict.fromkeys(RESERVED_OPTIONS, "an argument of the runtime")
+        taken = dict.fromkeys(TAKEN_OPTIONS, "an argument of the runtime")
         for parameter in self.parameters:
             if not re.fullmatch(_NAME, parameter.name):
                 raise self._refusal(

@@ -32,7 +32,7 @@ RUNTIME_ARGUMENTS: Final = (
     Parameter("log_level", LogLevel, "information", help="lowest level of the records"),
     Parameter("client_id_template", str, DEFAULT_TEMPLATE, help="MQTT client id", raw=True),
     Parameter("task", str, None, help="the task to run, when the file holds several"),
-    Parameter("no_spread", bool, False, help="begin at once, whatever spread_minutes says"),
+    Parameter("spread", bool, True, help="wait for its turn"),
     Parameter("started_by", str, "", help="the event that started the job; it begins at once"),
 )
 #: Options that answer on stdout without an agent; `--selftest` is kept for frozen executables.
@@ -40,6 +40,11 @@ INFORMATIVE_OPTIONS: Final = ("--selftest", "--help", "--version")
 RESERVED_OPTIONS: Final = (
     *INFORMATIVE_OPTIONS,
     *(argument.option for argument in RUNTIME_ARGUMENTS),
+)
+#: What no parameter of a task can be: those, and the other word of each flag.
+TAKEN_OPTIONS: Final = (
+    *RESERVED_OPTIONS,
+    *(f"--no-{argument.option[2:]}" for argument in RUNTIME_ARGUMENTS if argument.flag),
 )
 
 #: Seconds beyond a day cannot be meant: no agent waits so long for a task.
@@ -109,7 +114,7 @@ class Invocation(NamedTuple):
     deadline: float | None
     log_level: LogLevel
     client_id_template: str
-    no_spread: bool
+    spread: bool
     started_by: str
     #: Values of the handler's parameters by name.
     arguments: dict[str, Any]

@@ -123,8 +123,7 @@ class StateFile:
         """Move the file aside, so that the next run can begin without it; return what to raise."""
         from epm_task.trust import entry  # noqa: PLC0415  # as above
 
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        kept = self.path.with_name(f"{self.path.stem}-unusable-{stamp}-{os.getpid()}.json")
+        kept = self.path.with_name(f"{self.path.stem}-unusable-{os.urandom(4).hex()}.json")
         try:
             with entry(self.path) as (_, dir_fd):
                 names = (self.path, kept) if dir_fd is None else (self.path.name, kept.name)

@@ -26,7 +26,7 @@ def invoked(**given: Any) -> Invocation:
         "deadline": None,
         "log_level": "information",
         "client_id_template": "{job_id}_{run_id}",
-        "no_spread": False,
+        "spread": True,
         "started_by": "",
         "arguments": {},
         "job_id": "key-scanner",

@@ -158,7 +158,7 @@ def test_reserved_options_are_frozen() -> None:
         *("--help", "--version", "--selftest", "--keeper-api-base", "--ca-file", "--task"),
         *("--registration-timeout", "--flush-timeout", "--deadline", "--log-level"),
         "--client-id-template",
-        "--no-spread",
+        "--spread",
         "--started-by",
     }
 

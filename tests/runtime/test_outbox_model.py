@@ -92,7 +92,7 @@ class OutboxModel(RuleBasedStateMachine):
         assert (outbox.waiting, outbox.in_flight) == (len(self.waiting), len(self.flying))
         assert outbox.acknowledged == self.settled
         assert outbox.empty is (not self.waiting and not self.flying)
-        assert all(1 <= packet_id <= 65_535 for packet_id in self.flying)
+        assert all(1 <= packet_id <= 65_000 for packet_id in self.flying)
 
 
 TestOutboxModel = OutboxModel.TestCase

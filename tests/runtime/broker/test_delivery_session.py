@@ -29,6 +29,7 @@ class Owner:
 
     outbox: Outbox
     asleep: bool = False
+    inbox: None = None
     patience: float = STALL_SECONDS
     closing: bool = False
     refused: list[tuple[Message, int, str]] = field(default_factory=list)
