@@ -26,6 +26,8 @@ _FORKED_PATIENCE_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 0.4
 #: The last of it belongs to the last line, when other threads wait for the reader no longer.
 _LAST_SECONDS: Final = 0.1
+#: A line takes microseconds; on a busy machine its thread has its turn within these.
+_HANDOVER_SECONDS: Final = 0.2
 #: What may wait for the reader of stderr: as much as may wait for the broker.
 _LIMIT_BYTES: Final = 8 * 1024 * 1024
 #: Time for text without a line end to reach stderr; a reader takes it in microseconds.
@@ -67,7 +69,7 @@ class StandardStreams:
         self._line_open = False
         #: Who has it counts what still waits; nothing else is taken any more.
         self._sealed = threading.RLock()
-        self._counts = False
+        self._finisher: int | None = None
         self._end: float | None = None
         #: What `print` writes passes it, to keep secrets out.
         self.hide: Callable[[str], str] = str
@@ -123,9 +125,9 @@ class StandardStreams:
         _flush_text(min(_FLUSH_SECONDS, max(self._end - time.monotonic(), 0.0)))
         self._sealed.acquire()
         with self._counting:
-            self._counts = True
-        # The thread that has the lock now has one line to write.
-        with self._undivided(max(self._end, time.monotonic() + _LAST_SECONDS)) as alone:
+            self._finisher = threading.get_ident()
+        # The thread that has the lock now writes one line more, and leaves the others to this one.
+        with self._undivided(max(self._end, time.monotonic() + _HANDOVER_SECONDS)) as alone:
             if alone and not self._write_waiting(self._end):
                 # The other half is for the rest of a line that has begun, and the last one.
                 _make_room(2, self._waiting_bytes, _LARGEST_PIPE // 2)
@@ -189,12 +191,14 @@ class StandardStreams:
                 return False
             self._waiting.popleft()
             lines -= 1
+            if self._finisher not in {None, threading.get_ident()}:
+                return False
         return True
 
     def _wait(self, line: bytes, *, record: bool) -> bool:
         """Take a line, and return True; False when none is taken any more."""
         with self._counting:
-            if self._counts:
+            if self._finisher is not None:
                 return False
             if self._waiting_bytes + len(line) > _LIMIT_BYTES:
                 self._lost += record
@@ -213,7 +217,8 @@ class StandardStreams:
         self._lock, self._counting, self._sealed = (threading.RLock() for _ in range(3))
         self._waiting.clear()  # the parent writes it
         self._waiting_bytes = self._lost = 0
-        self._torn = self._paused = self._line_open = self._counts = False
+        self._torn = self._paused = self._line_open = False
+        self._finisher = None
         self._end = None
         with suppress(OSError):  # the author has closed it
             os.close(self._stdout)
