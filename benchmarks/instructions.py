@@ -29,6 +29,7 @@ PROGRAMS = {
     **{f"{name}, slim": SLIM.format(name.partition(".")[0], name) for name in LIBRARIES},
     "spine": SPINE,
     "spine, typed settings": "from epm_task import TaskSettings\n" + SPINE,
+    "spine, state": SPINE + "import epm_task.runtime.state, epm_task.trust",
 }
 #: Millions, on Linux with Python 3.11; what is above says that a start has become slower.
 BUDGET = {"spine": 395, "spine, typed settings": 740}

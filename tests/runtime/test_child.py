@@ -173,7 +173,8 @@ def test_input_larger_than_the_pipe(ctx: HandlerContext) -> None:
     found = ctx.run(python(code), input=b"y" * 1_000_000, capture=True)
     assert found.stdout == f"1000000\n{'x' * 300_000}"
     assert ctx.run(python("pass"), input="ä" * 1_000_000).exit_code == 0  # it reads nothing
-    assert ctx.run(python("print(len(input()))"), input="ä\n", capture=True).stdout == "1\n"
+    code = "import sys; print(sys.stdin.buffer.read().decode() == chr(228))"
+    assert ctx.run(python(code), input="ä", capture=True).stdout == "True\n"
 
 
 def test_without_input_stdin_is_empty(ctx: HandlerContext) -> None:
@@ -187,7 +188,7 @@ def test_endless_lines_are_cut(ctx: HandlerContext) -> None:
     ctx.run(python("print('x' * 100_000); print('short')"))
     long, short = ctx.records
     assert len(long.message) == 16 * 1024
-    assert long.properties["truncated"] == 100_001 - 16 * 1024
+    assert long.properties["truncated"] == 100_000 + len(os.linesep) - 16 * 1024
     assert short.message == "short"
 
 
@@ -230,7 +231,11 @@ def test_what_closes_its_output_and_lives_on_is_waited_for(ctx: HandlerContext) 
         ([sys.executable, "-c", "a\0b"], "null"),
         ([str(Path(__file__).parent)], "cannot be started"),
         ([__file__], "cannot be started"),
-        ([sys.executable, "x" * 5_000_000], "cannot be started"),
+        pytest.param(
+            [sys.executable, "x" * 5_000_000],
+            "cannot be started",
+            marks=pytest.mark.wine_differs("its command lines have no longest one"),
+        ),
     ],
 )
 def test_what_cannot_be_started_is_told(ctx: HandlerContext, words: list[str], why: str) -> None:
