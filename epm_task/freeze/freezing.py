@@ -40,7 +40,9 @@ Backend = Literal["pyinstaller", "zipapp"]
 #: Zip archives know no time before 1980.
 _FIRST_ZIP_SECOND: Final = 315_532_800
 #: What a manifest keeps of each task, so that `verify` can run it without its source.
-_TASK_FACTS: Final = ("name", "job_id", "publishes", "plugin", "required")
+_TASK_FACTS: Final = (
+    *("name", "job_id", "publishes", "subscribes", "spread", "plugin", "required"),
+)
 
 
 class Frozen(NamedTuple):

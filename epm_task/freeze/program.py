@@ -222,7 +222,10 @@ def _examine(path: Path) -> dict[str, Any]:
     declared = read_task_file(path)
     for task in declared.tasks.values():
         _load_parsers(task)
-    pydantic = "pydantic" in sys.modules
+    # It reads messages whose topic has a type, whoever imports it otherwise.
+    topics = [topic for task in declared.tasks.values() for topic in task.declaration.subscribes]
+    typed = any(topic.payload not in {None, dict} for topic in topics)
+    pydantic = typed or "pydantic" in sys.modules
     asyncio = "asyncio" in sys.modules
     _load_runtime()
     jobs = declared.all_jobs()
@@ -244,6 +247,8 @@ def _facts(task: Task[..., Any]) -> dict[str, Any]:
         "command": command_name(task),
         "job_id": task.declaration.job_id,
         "publishes": task.declaration.own_publications,
+        "subscribes": [topic.name for topic in task.declaration.subscribes],
+        "spread": task.declaration.spread_minutes is not None,
         "plugin": settings.plugin_id if settings else None,
         "required": {
             one.option: "path" if one.kind is Path else "value"

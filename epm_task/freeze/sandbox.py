@@ -105,6 +105,8 @@ class Sandbox:
         several = len((self._program.manifest or {}).get("tasks", ())) > 1
         if several and not any(word.startswith("--task") for word in self._arguments):
             words.append(f"--task={task['name']}")
+        if task.get("spread"):
+            words.append("--no-spread")  # nobody waits for the machine's turn
         values = {f"Word{number}": word for number, word in enumerate(words)}
         line = ['"{%s}"' % token for token in values]  # noqa: UP031 - braces that stay
         line.insert(1 if source else 0, API_BASE_ARGUMENT)
@@ -114,7 +116,10 @@ class Sandbox:
         return {
             "id": job_id,
             "name": job_id,
-            "mqttTopics": {"allowedPublications": self._program.topics(task)},
+            "mqttTopics": {
+                "allowedPublications": self._program.topics(task),
+                "allowedSubscriptions": list(task.get("subscribes", ())),
+            },
             "parameters": [
                 {"name": token, "type": "string", "default": word} for token, word in values.items()
             ],

@@ -72,9 +72,21 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
     late = {
         "epm_task.runtime.parameter": () if pydantic else (RICH_VALUES,),
         "epm_task.runtime.value_text": () if pydantic else (RICH_VALUES,),
-        "epm_task.runtime.context": () if pydantic else ("pydantic",),  # for type checkers
+        # Of the first two only type checkers import it.
+        "epm_task.runtime.context": () if pydantic else ("pydantic",),
+        "epm_task.runtime.state": () if pydantic else ("pydantic",),
+        "epm_task.runtime.broker.inbox": (
+            *(() if pydantic else ("pydantic",)),
+            *(() if asyncio else ("asyncio",)),
+        ),
+        "epm_task.runtime.child": () if asyncio else ("asyncio",),
         "epm_task.runtime.handler": () if asyncio else ("asyncio",),
+        # Schedules are checked where the job document is made.
+        "epm_task.runtime.declaration": ("epm_task.contract.schedule",),
+        "epm_task.runtime.admission": () if sys.platform == "darwin" else ("ctypes",),
+        "epm_task.contract.program_text": () if sys.platform == "win32" else ("ctypes",),
         "epm_task.files": OTHER_SYSTEMS,
+        "epm_task.process_group": OTHER_SYSTEMS,
         "epm_task.runtime.attestation.attestation": OTHER_SYSTEMS,
         "epm_task.runtime.stop": OTHER_SYSTEMS,
         "epm_task.trust": OTHER_SYSTEMS,

@@ -126,7 +126,8 @@ class Child:
         self._kept: dict[str, bytearray] = {name: bytearray() for name in _LEVELS}
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._counting = threading.Lock()
-        self._taken = self._dropped = 0
+        self._taken = self._dropped = self._steps = 0
+        self._recording = False
         self._over = False
         environment = {**_environment(folders), **around.trace, **(env or {})}
         with SHIELD:  # a process that has started is known, and will be ended
@@ -177,10 +178,10 @@ class Child:
                 self._group.ask_to_stop()
                 self._await_end(_GRACE_SECONDS)
             else:
-                self._join(_DRAIN_SECONDS)
+                self._drain()
             self._group.kill()
             self._process.wait()
-            self._join(_DRAIN_SECONDS)
+            self._drain()
             self._over = True
             self._group.close()
             _LIVE.discard(self)
@@ -224,10 +225,18 @@ class Child:
             pause = min(pause * 2, _LAST_GLANCE_SECONDS)
         return True
 
-    def _join(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        for reader in self._readers:
-            reader.join(max(until - time.monotonic(), 0.0))
+    def _drain(self) -> None:
+        """Wait until all is read, or until nothing has come for a moment: somebody has the pipe.
+
+        A record that waits for the broker is no pause.
+        """
+        seen, until = -1, 0.0
+        while alive := [reader for reader in self._readers if reader.is_alive()]:
+            if self._steps != seen or self._recording:
+                seen, until = self._steps, time.monotonic() + _DRAIN_SECONDS
+            elif time.monotonic() >= until:
+                return
+            alive[0].join(_LAST_GLANCE_SECONDS)
 
     def _feed(self, data: bytes) -> None:
         pipe = self._process.stdin
@@ -243,6 +252,7 @@ class Child:
             while chunk := os.read(pipe.fileno(), 64 * 1024):
                 if self._over:
                     return
+                self._steps += 1
                 chunk = self._bounded(chunk)
                 if self._capture:
                     self._kept[name] += chunk
@@ -273,7 +283,10 @@ class Child:
             facts: dict[str, Any] = {"stream": name, "pid": self._process.pid}
             if skipped:
                 facts["truncated"] = skipped
+            self._recording = True
             self._around.sink.write(level, text, facts, source=self.name)
+            self._recording = False
+            self._steps += 1
 
     def _result(self) -> ChildResult:
         texts = {name: program_text(bytes(kept)) for name, kept in self._kept.items()}

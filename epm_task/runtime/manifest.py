@@ -45,6 +45,8 @@ _TASK: Final = {
     "name": text(),
     "job_id": text().or_null().or_absent(),
     "publishes": list_of(text()).or_absent(),
+    "subscribes": list_of(text()).or_absent(),
+    "spread": flag().or_absent(),
     "plugin": text().or_null().or_absent(),
     "required": table_of(r".+", choice("path", "value")).or_absent(),
 }

@@ -20,7 +20,13 @@ from peers.task_process import PROGRAMS, poll
 
 from epm_task import TaskFailed
 from epm_task.job.task_file import read_task_file
-from epm_task.runtime.child import ChildFailed, find_program, search_folders
+from epm_task.runtime.child import (
+    Child,
+    ChildFailed,
+    Surroundings,
+    find_program,
+    search_folders,
+)
 from epm_task.testing import Agent, HandlerContext, make_context
 
 if TYPE_CHECKING:
@@ -78,6 +84,27 @@ def test_records_come_while_it_runs(agent: Agent, tmp_path: Path) -> None:
     assert seen.wait(PATIENCE)
     (tmp_path / "go").touch()
     assert started.wait().exit_code == 0
+
+
+class _SlowSink:
+    """Takes records as slowly as a broker that has much to do."""
+
+    def __init__(self) -> None:
+        self.lines: list[object] = []
+
+    def write(self, _number: int, message: object, *_: object, **__: object) -> None:
+        """Take one."""
+        time.sleep(0.002)
+        self.lines.append(message)
+
+
+def test_what_was_written_last_is_read_to_its_end(ctx: HandlerContext) -> None:
+    """Also when the program has ended long before."""
+    sink: Any = _SlowSink()
+    words = python("for number in range(1000): print(number)")
+    child = Child(words, Surroundings(ctx.log, sink, {}), capture=False, given=None, env=None)
+    assert child.finish(None, check=True).exit_code == 0
+    assert sink.lines == [str(number) for number in range(1000)]
 
 
 def test_output_can_be_captured(ctx: HandlerContext) -> None:
