@@ -228,7 +228,7 @@ class Child:
     def _drain(self) -> None:
         """Wait until all is read, or until nothing has come for a moment: somebody has the pipe.
 
-        A record that waits for the broker is no pause.
+        A record that waits for the broker is progress, too.
         """
         seen, until = -1, 0.0
         while alive := [reader for reader in self._readers if reader.is_alive()]:
