@@ -11,6 +11,7 @@ from epm_task.admin.errors import AdminUnreachable, CredentialRefused
 from epm_task.admin.exchange import unsafe_peer
 from epm_task.runtime.agent.tls import Dialer, readable
 from epm_task.runtime.attestation.attestation import Untrusted
+from epm_task.runtime.broker.packet import FIRST_FAILURE
 from epm_task.runtime.start_up import slim_import
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ with slim_import("paho"):
 
 #: On loopback each of connect, CONNACK, SUBACK and PUBACK takes milliseconds.
 _STEP_SECONDS: Final = 3.0
-#: Reason codes from here on are failures, in CONNACK, SUBACK and PUBACK.
-_FIRST_FAILURE: Final = 0x80
 
 
 class AdminBroker:
@@ -125,7 +124,7 @@ class AdminBroker:
                 )
             if time.monotonic() > until:
                 raise AdminUnreachable(self._url, f"no answer to {what} in {_STEP_SECONDS:.0f} s")
-        if answer >= _FIRST_FAILURE:
+        if answer >= FIRST_FAILURE:
             raise CredentialRefused(what, f"the broker answered 0x{answer:02x}", status=0)
 
     def _turn(self, seconds: float) -> bool:
