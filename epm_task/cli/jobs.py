@@ -31,8 +31,7 @@ from epm_task.cli.steps import Steps
 from epm_task.contract.layout import AgentRoot
 from epm_task.contract.record import printable
 from epm_task.contract.run_history import EndedRun
-from epm_task.contract.schedule import by_hand
-from epm_task.contract.tokens import parameter_meant, unused_values
+from epm_task.contract.tokens import by_hand, parameter_meant, unused_values
 
 if TYPE_CHECKING:
     from epm_task.admin.credential import Credential

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: The event that is the start of the agent.
 STARTUP: Final = "Startup"
-#: Ours, for a run that a person starts.
-BY_HAND: Final = "Manual"
 
 #: cronsim also takes six fields (seconds); the agent takes five.
 _CRON_FIELDS: Final = 5
@@ -99,17 +97,6 @@ def published_event(document: Mapping[str, Any], topic: str, payload: bytes) -> 
         return {}
     name = event.get(EVENT_TYPE)
     return event if isinstance(name, str) and name != STARTUP else {}
-
-
-def by_hand(job: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the context of a run that a person starts.
-
-    A job with a parameter for the event's type, as one with `spread_minutes` has, is told so, and
-    its tasks begin at once.
-    """
-    parameters = job.get("parameters")
-    names = [each.get("name") for each in parameters or () if isinstance(each, dict)]
-    return {EVENT_TYPE: BY_HAND, **context} if EVENT_TYPE in names else dict(context)
 
 
 def event_name(event: object) -> object:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract.argument_line import POSIX_BLANKS, WINDOWS_BLANKS, Piece, split_line
+from epm_task.contract.names import EVENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from epm_task.contract.names import OsName
 
 
+#: The event of a run that a person starts; ours.
+BY_HAND: Final = "Manual"
 #: Letters first, so that JSON written by hand in an argument is not taken for a token.
 _TOKEN: Final = re.compile(r"\{([A-Za-z][\w.-]*)\}")
 #: Beyond it nobody has mistyped a name, and the comparison takes long.
@@ -91,6 +94,15 @@ def parameter_meant(job: Mapping[str, Any], name: str) -> str:
     """Return the question for the parameter that *name* resembles, or which ones the job has."""
     declared = _declared(job)
     return nearest(name, declared) or f"the job has {', '.join(declared) or 'no parameters'}"
+
+
+def by_hand(job: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the context of a run that a person starts.
+
+    A job with a parameter for the event's type, as one with `spread_minutes` has, is told so, and
+    its tasks begin at once.
+    """
+    return {EVENT_TYPE: BY_HAND, **context} if EVENT_TYPE in _declared(job) else dict(context)
 
 
 def _declared(job: Mapping[str, Any]) -> list[str]:

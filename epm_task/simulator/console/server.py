@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.json_text import BadJson, parse_object
-from epm_task.contract.schedule import by_hand
+from epm_task.contract.tokens import by_hand
 from epm_task.simulator.console.guard import Guard, Refused
 from epm_task.simulator.console.observer import Observer
 from epm_task.simulator.jobs.store import UnknownJob
