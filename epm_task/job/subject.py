@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.contract.argument_line import ArgumentsError
 from epm_task.contract.names import allowed_systems
+from epm_task.contract.schedule import LONGEST_MINUTES, kind_problem
 from epm_task.contract.tokens import FoundToken, tokens_in
 from epm_task.job.json_source import child
 
@@ -107,6 +108,13 @@ class Subject:
         """The job's `schedule`."""
         value = self.document.raw.get("schedule")
         return value if isinstance(value, dict) else {}
+
+    @property
+    def interval_minutes(self) -> float | None:
+        """The job's interval; None without one that an agent can read and a person can mean."""
+        minutes: Any = self.schedule.get("intervalMinutes")
+        usable = not kind_problem("intervalMinutes", minutes) and minutes <= LONGEST_MINUTES
+        return minutes if usable else None
 
     @property
     def events(self) -> list[Any]:

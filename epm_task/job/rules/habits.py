@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Any, Final
 
 from epm_task.contract.names import SERVICE, execution_type_of
-from epm_task.contract.schedule import LONGEST_MINUTES, kind_problem, schedule_kinds
+from epm_task.contract.schedule import schedule_kinds
 from epm_task.job.rule import Hit, rule
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def spread_fits(subject: Subject) -> Iterator[Hit]:
     - wrong: `@task(spread_minutes=60, every_minutes=30)`
     - right: `@task(spread_minutes=15, every_minutes=60)`
     """
-    minutes: Any = subject.schedule.get("intervalMinutes")
+    minutes = subject.interval_minutes
     for step, task in _known(subject):
         spread = task.declaration.spread_minutes
         seconds: Any = step.fields.get("timeoutSeconds")
@@ -40,7 +40,7 @@ def spread_fits(subject: Subject) -> Iterator[Hit]:
         if not schedule_kinds(subject.schedule):
             what = f"{task.name} has spread_minutes, and no schedule starts the job"
             yield Hit(subject.root.at("schedule"), what, "add a schedule, or remove spread_minutes")
-        elif _is_interval(minutes) and minutes <= spread:
+        elif minutes is not None and minutes <= spread:
             what = f"the interval of {minutes:g} min is not longer than the delay of {spread:g} min"
             fix = "shorten spread_minutes, or lengthen the interval"
             yield Hit("/schedule/intervalMinutes", what, fix)
@@ -62,11 +62,12 @@ def wait_has_time(subject: Subject) -> Iterator[Hit]:
     - wrong: `@task(overlap="wait", every_minutes=5, timeout_seconds=600)`
     - right: `@task(overlap="skip", every_minutes=5, timeout_seconds=600)`
     """
-    minutes: Any = subject.schedule.get("intervalMinutes")
+    minutes = subject.interval_minutes
     for step, task in _known(subject):
         seconds: Any = step.fields.get("timeoutSeconds")
-        known = isinstance(seconds, int | float) and _is_interval(minutes)
-        if task.declaration.overlap == "wait" and known and minutes * _SECONDS < seconds:
+        if task.declaration.overlap != "wait" or minutes is None:
+            continue
+        if isinstance(seconds, int | float) and minutes * _SECONDS < seconds:
             yield Hit(
                 step.at("timeoutSeconds"),
                 f"{task.name} waits for its last run, which may take {seconds:g} s, and the next "
@@ -121,10 +122,6 @@ def _known(subject: Subject) -> Iterator[tuple[Part, Task[..., Any]]]:
     for step in subject.tasks:
         if (task := tasks.get(step.text("id"))) is not None:
             yield step, task
-
-
-def _is_interval(minutes: Any) -> bool:
-    return not kind_problem("intervalMinutes", minutes) and minutes <= LONGEST_MINUTES
 
 
 def _keeps_state(task: Task[..., Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from epm_task.contract.schedule import (
     LONGEST_MINUTES,
@@ -129,14 +129,13 @@ def interval_above_time_out(subject: Subject) -> Iterator[Hit]:
     - wrong: `"intervalMinutes": 5` with `"timeoutSeconds": 600`
     - right: `"intervalMinutes": 10`, or `"timeoutSeconds": 300`
     """
-    minutes: Any = subject.schedule.get("intervalMinutes")
+    minutes = subject.interval_minutes
     seconds = [task.fields.get("timeoutSeconds") for task in subject.tasks]
     total = sum(value for value in seconds if type(value) is int)
-    usable = not kind_problem("intervalMinutes", minutes) and minutes <= LONGEST_MINUTES
     known = subject.job.tasks if subject.job else ()
     if known and all(task.declaration.overlap != "allow" for task in known):
         return
-    if usable and minutes * _SECONDS < total:
+    if minutes is not None and minutes * _SECONDS < total:
         yield Hit(
             "/schedule/intervalMinutes",
             f"the interval of {minutes * _SECONDS:g} s is shorter than the time-out of {total} s, "
