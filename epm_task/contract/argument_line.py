@@ -140,3 +140,12 @@ def _windows_pieces(text: str) -> Iterator[Piece | None]:
             yield Piece(literal, quoted=True)
         else:
             yield Piece(match["plain"], quoted)
+
+
+#: cmd.exe reads these again after the arguments were quoted for the program.
+_BATCH_SPECIAL: Final = frozenset('"%!&|<>^\r\n')
+
+
+def fits_batch(arguments: Iterable[str]) -> bool:
+    """Return whether no argument of a batch file could break out of its command line."""
+    return not any(_BATCH_SPECIAL & set(argument) for argument in arguments)

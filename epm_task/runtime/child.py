@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from epm_task.contract import levels
+from epm_task.contract.argument_line import fits_batch
 from epm_task.contract.program_text import program_text
 from epm_task.errors import TaskFailed, sentence
 from epm_task.process_group import ProcessGroup, has_ended, start_options
@@ -54,8 +55,6 @@ _PASSED_ON: Final = frozenset(
         "WINDIR",
     )
 )
-#: cmd.exe reads these again in the arguments of a batch file.
-_BATCH_SPECIAL: Final = frozenset('"%!&|<>^\r\n')
 
 
 class ChildResult(NamedTuple):
@@ -373,7 +372,7 @@ def find_program(program: str, folders: Sequence[str]) -> str:
 
 
 def _check_arguments(path: str, arguments: Sequence[str]) -> None:
-    if path.lower().endswith((".bat", ".cmd")) and any(_BATCH_SPECIAL & set(a) for a in arguments):
+    if path.lower().endswith((".bat", ".cmd")) and not fits_batch(arguments):
         raise ChildFailed(
             f"{path} cannot be started",
             'an argument holds one of " % ! & | < > ^, which cmd.exe would read as commands',

@@ -17,6 +17,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from epm_task.contract.argument_line import fits_batch
 from epm_task.contract.cannot_start import CannotStart
 from epm_task.contract.executable import SHEBANG_BYTES, shebang
 from epm_task.contract.layout import SCRIPT_TYPES, on_path
@@ -28,10 +29,6 @@ from epm_task.trust import open_regular
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-
-#: cmd.exe reads these again after the arguments were quoted for the program.
-_BATCH_SPECIAL: Final = frozenset('"%!&|<>^\r\n')
 
 
 def command_line(
@@ -48,7 +45,7 @@ def command_line(
     kind = script_type.casefold()
     if kind in {"", "auto", "none"}:
         kind = _kind_of(program, platform)
-    if kind == "batch" and any(_BATCH_SPECIAL & set(argument) for argument in arguments):
+    if kind == "batch" and not fits_batch(arguments):
         raise CannotStart(
             f"the batch file {program} cannot be started",
             "an argument holds one of the characters that cmd.exe reads as commands "
