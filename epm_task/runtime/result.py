@@ -72,6 +72,12 @@ def form_of(value: object) -> Any:
     raise NoForm(f"{type(value).__name__} has no JSON form")
 
 
+def first_misfit(error: Any) -> str:
+    """Return where pydantic's error is and why, for the first of its parts; no value is shown."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
 def key_of(key: object) -> str:
     """Return the name that JSON has for a key: that of the key's form.
 

@@ -19,7 +19,7 @@ from epm_task.contract.names import STATE_VARIABLE
 from epm_task.errors import DefinitionError, TaskError, UnsafeConfiguration
 from epm_task.exit_code import ExitCode
 from epm_task.files import naming, patiently, write_atomically
-from epm_task.runtime.result import encode_object
+from epm_task.runtime.result import encode_object, first_misfit
 from epm_task.runtime.stop import SHIELD
 
 if TYPE_CHECKING:
@@ -316,8 +316,6 @@ def _fitted(kind: type[Model], values: dict[str, Any], version: int) -> Model:
 
 def _reason(error: Exception) -> str:
     """Return why a model refused values, without the values."""
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}"
-    first = errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if hasattr(error, "errors"):
+        return first_misfit(error)
+    return str(error) if isinstance(error, ValueError) else type(error).__name__

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, cast
 from epm_task.contract.json_text import BadJson, parse_object
 from epm_task.errors import BrokerError, BrokerUnreachable
 from epm_task.runtime.broker.packet import FIRST_FAILURE, puback_packet, subscribe_packet
+from epm_task.runtime.result import first_misfit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -293,8 +294,7 @@ def _payload(topic: Topic[Payload], data: bytes) -> Payload:
     try:
         return TypeAdapter(topic.payload).validate_python(found)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(first_misfit(error)) from None
 
 
 def no_broker() -> BrokerUnreachable:
