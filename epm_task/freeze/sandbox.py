@@ -21,6 +21,7 @@ import psutil
 from epm_task.contract.names import API_BASE_ARGUMENT
 from epm_task.runtime.agent.address import agent_address
 from epm_task.runtime.attestation.attestation import Unattested, check_listener
+from epm_task.runtime.invocation import AT_ONCE
 from epm_task.simulator.background import NoProcess
 from epm_task.simulator.embedded import Agent
 from epm_task.simulator.jobs.command import python_program
@@ -106,7 +107,7 @@ class Sandbox:
         if several and not any(word.startswith("--task") for word in self._arguments):
             words.append(f"--task={task['name']}")
         if task.get("spread"):
-            words.append("--no-spread")  # nobody waits for the machine's turn
+            words.append(AT_ONCE)  # nobody waits for the machine's turn
         values = {f"Word{number}": word for number, word in enumerate(words)}
         line = ['"{%s}"' % token for token in values]  # noqa: UP031 - braces that stay
         line.insert(1 if source else 0, API_BASE_ARGUMENT)

@@ -41,6 +41,8 @@ RESERVED_OPTIONS: Final = (
     *INFORMATIVE_OPTIONS,
     *(argument.option for argument in RUNTIME_ARGUMENTS),
 )
+#: Lets a run begin without the delay of `spread_minutes`.
+AT_ONCE: Final = "--no-spread"
 #: What no parameter of a task can be: those, and the other word of each flag.
 TAKEN_OPTIONS: Final = (
     *RESERVED_OPTIONS,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epm_task.contract.client_id import usable_job_id
 from epm_task.contract.names import API_BASE_ARGUMENT, SERVICE
 from epm_task.contract.topic import KEEPER_LOGGER
 from epm_task.job.task_file import find_task, package_module
+from epm_task.runtime.invocation import AT_ONCE
 from epm_task.runtime.parameter import make_parameter
 from epm_task.runtime.task import Task
 from epm_task.runtime.value_text import text_of
@@ -22,10 +23,6 @@ from epm_task.simulator.options import UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-
-
-#: The argument of the runtime that lets a run begin without its delay.
-_AT_ONCE: Final = "--no-spread"
 
 
 class TrialJob(NamedTuple):
@@ -75,8 +72,8 @@ def trial_job(  # noqa: PLR0913 - keywords only, each with a default
     if task is not None:
         if len(task.siblings()) > 1:
             line.append(f"--task={task.name}")
-        if task.declaration.spread_minutes and not any(w.startswith(_AT_ONCE) for w in arguments):
-            line.append(_AT_ONCE)  # a person waits for it
+        if task.declaration.spread_minutes and not any(w.startswith(AT_ONCE) for w in arguments):
+            line.append(AT_ONCE)  # a person waits for it
     for option, token, text in _spelled(task, parameters or {}):
         line.append(f"{option}={values.quoted(token, text)}")
     line += [values.quoted("Argument", argument) for argument in arguments]
