@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from peers.http_peer import HttpPeer
 
+    from epm_task.testing import Agent
+
 
 @pytest.fixture
 def broker() -> Iterator[MqttPeer]:
@@ -26,3 +28,10 @@ def agent(broker: MqttPeer) -> Iterator[HttpPeer]:
     """Run an agent with that broker."""
     with agent_with(broker.port) as running:
         yield running
+
+
+@pytest.fixture
+def box(epm_task_server: Agent) -> Agent:
+    """Return the agent in a box of this test process, as new; `agent` is a peer's here."""
+    epm_task_server.reset()
+    return epm_task_server

@@ -19,31 +19,15 @@ from epm_task.job.task_file import read_task_file
 from epm_task.runtime.admission import delay_of, machine_id, spread
 from epm_task.runtime.invocation import read_invocation
 from epm_task.runtime.task import task
-from epm_task.testing import Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from epm_task.simulator.background import StartedRun
-    from epm_task.testing import Record
+    from epm_task.testing import Agent, Record
 
 TASKS: dict[str, Any] = dict(read_task_file(PROGRAMS / "stateful.py").tasks)
 SPREAD = TASKS["spread-out"]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Agent]:
-    """An agent for all tests here."""
-    with Agent() as running:
-        yield running
-
-
-@pytest.fixture
-def agent(shared: Agent) -> Agent:
-    """That agent, as new."""
-    shared.reset()
-    return shared
 
 
 def test_a_fleet_is_spread_evenly() -> None:
@@ -99,43 +83,43 @@ def test_the_job_document_allows_for_the_delay() -> None:
     assert document["parameters"] == [entry]
 
 
-def _begun(agent: Agent, minutes: float, arguments: list[str]) -> tuple[list[str], float, float]:
+def _begun(box: Agent, minutes: float, arguments: list[str]) -> tuple[list[str], float, float]:
     """Return messages, delay and seconds of a run whose delay is some part of *minutes*."""
     text = (PROGRAMS / "stateful.py").read_text("utf-8")
-    file = agent.root / "short.py"
+    file = box.root / "short.py"
     file.write_text(text.replace("spread_minutes=30", f"spread_minutes={minutes}"), "utf-8")
-    run = agent.run(file, task="spread-out", arguments=arguments)
+    run = box.run(file, task="spread-out", arguments=arguments)
     assert run.exit_code == 0
     delays = [one.properties["seconds"] for one in run.records if one.message == "run_delayed"]
     return [one.message for one in run.records], sum(delays), run.seconds
 
 
-def test_the_delay_is_named_first_and_counts_for_no_deadline(agent: Agent) -> None:
+def test_the_delay_is_named_first_and_counts_for_no_deadline(box: Agent) -> None:
     """A scheduled run waits for its turn, one that a person starts does not."""
     part = spread(machine_id(), "spread-out")
-    messages, delay, seconds = _begun(agent, 1.5 / part / 60, ["--no-spread=false"])
+    messages, delay, seconds = _begun(box, 1.5 / part / 60, ["--no-spread=false"])
     assert messages == ["run_delayed", "begun"]
     assert delay == pytest.approx(1.5, abs=0.06)
     assert seconds > 1.5
-    messages, delay, _ = _begun(agent, 30, [])
+    messages, delay, _ = _begun(box, 30, [])
     assert (messages, delay) == (["begun"], 0)
 
 
-def test_a_scheduled_job_is_delayed_and_an_event_is_not(agent: Agent) -> None:
+def test_a_scheduled_job_is_delayed_and_an_event_is_not(box: Agent) -> None:
     """As the agent starts them, from the document that the code makes."""
     part = spread(machine_id(), "spread-out")
     text = (PROGRAMS / "stateful.py").read_text("utf-8")
     short = f"spread_minutes={1.2 / part / 60}, events=['Finding']"
-    file = agent.root / "short.py"
+    file = box.root / "short.py"
     file.write_text(text.replace("spread_minutes=30", short), "utf-8")
     made = read_task_file(file).tasks["spread-out"]
     document = Job(tasks=[made]).document()
     document["parameters"] += [{"name": "File", "type": "string", "default": str(file)}]
     (step,) = document["tasks"]
     step["executablePath"] = sys.executable
-    step["arguments"] = f'"{{File}}" {step["arguments"]} --ca-file="{agent.ca}"'
-    event = agent.run_job(document, trigger="Finding", context={"eventType": "Finding"})
-    scheduled = agent.run_job(document, trigger="interval")
+    step["arguments"] = f'"{{File}}" {step["arguments"]} --ca-file="{box.ca}"'
+    event = box.run_job(document, trigger="Finding", context={"eventType": "Finding"})
+    scheduled = box.run_job(document, trigger="interval")
     assert [run.exit_code for run in (event, scheduled)] == [0, 0], scheduled.stderr
     assert [[one.message for one in run.records] for run in (event, scheduled)] == [
         ["begun"],
@@ -144,7 +128,7 @@ def test_a_scheduled_job_is_delayed_and_an_event_is_not(agent: Agent) -> None:
 
 
 @pytest.mark.wine_differs("it sends no CTRL_BREAK")
-def test_a_stop_ends_the_wait(agent: Agent) -> None:
+def test_a_stop_ends_the_wait(box: Agent) -> None:
     """In good order, with what was written on stderr: there is no broker yet."""
     delayed = threading.Event()
 
@@ -153,7 +137,7 @@ def test_a_stop_ends_the_wait(agent: Agent) -> None:
         if b'"run_delayed"' in line:
             delayed.set()
 
-    started = agent.start(SPREAD, arguments=["--no-spread=false"], on_line=look)
+    started = box.start(SPREAD, arguments=["--no-spread=false"], on_line=look)
     assert delayed.wait(PATIENCE)
     started.terminate()
     run = started.wait()
@@ -174,7 +158,7 @@ def test_an_overlap_that_does_not_exist_is_refused() -> None:
         task(overlap="queue")(SPREAD.handler.function)  # type: ignore[call-overload]
 
 
-def _started(agent: Agent, name: str, message: str, until: Path) -> StartedRun:
+def _started(box: Agent, name: str, message: str, until: Path) -> StartedRun:
     """Start a run that ends when a file is there; return when it has written *message*."""
     written = threading.Event()
 
@@ -183,27 +167,27 @@ def _started(agent: Agent, name: str, message: str, until: Path) -> StartedRun:
         if record.message == message:
             written.set()
 
-    started = agent.start(TASKS[name], parameters={"until": until}, on_record=look)
+    started = box.start(TASKS[name], parameters={"until": until}, on_record=look)
     assert written.wait(PATIENCE)
     return started
 
 
-def test_a_second_run_is_skipped(agent: Agent, tmp_path: Path) -> None:
+def test_a_second_run_is_skipped(box: Agent, tmp_path: Path) -> None:
     """It ends with 75 and one record; the next one runs again."""
-    started = _started(agent, "one-of-them", "begun", tmp_path / "go")
-    second = agent.run(TASKS["one-of-them"])
+    started = _started(box, "one-of-them", "begun", tmp_path / "go")
+    second = box.run(TASKS["one-of-them"])
     (tmp_path / "go").touch()
     first = started.wait()
     assert (first.exit_code, second.exit_code) == (0, 75)
     assert [one.message for one in second.records] == ["task_failed"]
     assert b"another run of it goes on" in second.stderr
-    assert agent.run(TASKS["one-of-them"]).exit_code == 0
+    assert box.run(TASKS["one-of-them"]).exit_code == 0
 
 
-def test_a_second_run_waits(agent: Agent, tmp_path: Path) -> None:
+def test_a_second_run_waits(box: Agent, tmp_path: Path) -> None:
     """It says so, and begins when the first has ended."""
-    first = _started(agent, "one-after-another", "begun", tmp_path / "go")
-    second = _started(agent, "one-after-another", "waiting_for_other_run", tmp_path / "go")
+    first = _started(box, "one-after-another", "begun", tmp_path / "go")
+    second = _started(box, "one-after-another", "waiting_for_other_run", tmp_path / "go")
     (tmp_path / "go").touch()
     ended = [started.wait() for started in (first, second)]
     assert [run.exit_code for run in ended] == [0, 0]
@@ -212,12 +196,12 @@ def test_a_second_run_waits(agent: Agent, tmp_path: Path) -> None:
     assert ended[1].records[-1].timestamp > ended[0].records[-1].timestamp
 
 
-def test_a_killed_run_holds_nothing(agent: Agent, tmp_path: Path) -> None:
+def test_a_killed_run_holds_nothing(box: Agent, tmp_path: Path) -> None:
     """The system takes the lock back."""
-    started = _started(agent, "one-of-them", "begun", tmp_path / "never")
+    started = _started(box, "one-of-them", "begun", tmp_path / "never")
     started.kill()
     started.wait()
-    assert agent.run(TASKS["one-of-them"]).exit_code == 0
+    assert box.run(TASKS["one-of-them"]).exit_code == 0
 
 
 @pytest.mark.posix("Windows does not fork")

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
@@ -29,17 +29,7 @@ from epm_task.runtime.child import (
 )
 from epm_task.testing import Agent, HandlerContext, make_context
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 TASKS: dict[str, Any] = dict(read_task_file(PROGRAMS / "parent.py").tasks)
-
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """An agent for all tests here."""
-    with Agent() as running:
-        yield running
 
 
 @pytest.fixture
@@ -69,14 +59,14 @@ def test_each_line_is_a_record(ctx: HandlerContext) -> None:
     assert {one.source for one in ctx.records} == {Path(sys.executable).name}
 
 
-def test_records_come_while_it_runs(agent: Agent, tmp_path: Path) -> None:
+def test_records_come_while_it_runs(box: Agent, tmp_path: Path) -> None:
     """Not when it has ended."""
     seen = threading.Event()
     code = (
         "import os, sys, time; print('first', flush=True)\n"
         f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.01)"
     )
-    started = agent.start(
+    started = box.start(
         TASKS["parent"],
         parameters={"code": code},
         on_record=lambda record: seen.set() if record.message == "first" else None,
@@ -171,22 +161,22 @@ def test_its_tree_ends_with_it(ctx: HandlerContext) -> None:
 
 @pytest.mark.parametrize("task", ["parent", "in-a-coroutine"])
 @pytest.mark.wine_differs("it sends no CTRL_BREAK")
-def test_it_ends_with_a_stop_of_the_run(agent: Agent, tmp_path: Path, task: str) -> None:
+def test_it_ends_with_a_stop_of_the_run(box: Agent, tmp_path: Path, task: str) -> None:
     """With its whole tree, and the run ends as any other that is stopped."""
     told = tmp_path / "pid"
     code = f"{GRANDCHILD}\nopen({str(told)!r}, 'w').write(str(process.pid)); process.wait()"
-    started = agent.start(TASKS[task], parameters={"code": code})
+    started = box.start(TASKS[task], parameters={"code": code})
     poll(lambda: told.exists() and told.read_text("utf-8"))
     started.terminate()
     assert started.wait().exit_code in {143, 149}
     poll(lambda: _gone(int(told.read_text("utf-8"))))
 
 
-def test_it_ends_with_the_run_whose_handler_has_left_it(agent: Agent, tmp_path: Path) -> None:
+def test_it_ends_with_the_run_whose_handler_has_left_it(box: Agent, tmp_path: Path) -> None:
     """A thread that outlives the handler keeps no program."""
     told = tmp_path / "pid"
     code = f"{GRANDCHILD}\nopen({str(told)!r}, 'w').write(str(process.pid)); process.wait()"
-    run = agent.run(TASKS["in-a-thread"], parameters={"code": code, "mark": told})
+    run = box.run(TASKS["in-a-thread"], parameters={"code": code, "mark": told})
     assert run.exit_code == 0
     poll(lambda: _gone(int(told.read_text("utf-8"))))
 

@@ -27,7 +27,6 @@ from epm_task.runtime.state import (
 from epm_task.testing import Agent, make_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from epm_task.simulator.jobs.run import Run
@@ -36,23 +35,9 @@ STATEFUL = PROGRAMS / "stateful.py"
 TASKS: dict[str, Any] = dict(read_task_file(STATEFUL).tasks)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Agent]:
-    """An agent for all tests here."""
-    with Agent() as running:
-        yield running
-
-
-@pytest.fixture
-def agent(shared: Agent) -> Agent:
-    """That agent, as new."""
-    shared.reset()
-    return shared
-
-
-def run(agent: Agent, task: str, /, **parameters: Any) -> Run:
+def run(box: Agent, task: str, /, **parameters: Any) -> Run:
     """Run a task of the program."""
-    return agent.run(TASKS[task], parameters=parameters)
+    return box.run(TASKS[task], parameters=parameters)
 
 
 def text(ended: Run) -> str:
@@ -60,64 +45,64 @@ def text(ended: Run) -> str:
     return ended.stderr.decode()
 
 
-def place(agent: Agent, name: str) -> Path:
+def place(box: Agent, name: str) -> Path:
     """Return the file of a task's state."""
-    where: Path = agent.root / "State" / TASKS[name].declaration.job_id / f"{name}.json"
+    where: Path = box.root / "State" / TASKS[name].declaration.job_id / f"{name}.json"
     return where
 
 
-def test_a_mapping_lasts_from_run_to_run(agent: Agent) -> None:
+def test_a_mapping_lasts_from_run_to_run(box: Agent) -> None:
     """Also what was changed in place; the file is the account's own."""
-    results = [run(agent, "counter").result for _ in range(3)]
+    results = [run(box, "counter").result for _ in range(3)]
     assert results[-1] == {"runs": 3, "ends": ["return"] * 3}
-    assert agent.read_state(TASKS["counter"]) == results[-1]
+    assert box.read_state(TASKS["counter"]) == results[-1]
     if os.name == "posix":
-        assert place(agent, "counter").stat().st_mode & 0o777 == 0o600
-        assert place(agent, "counter").parent.stat().st_mode & 0o777 == 0o700
+        assert place(box, "counter").stat().st_mode & 0o777 == 0o600
+        assert place(box, "counter").parent.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize(("end", "code"), [("fail", 1), ("crash", 70)])
-def test_a_handler_that_fails_has_changed_nothing(agent: Agent, end: str, code: int) -> None:
+def test_a_handler_that_fails_has_changed_nothing(box: Agent, end: str, code: int) -> None:
     """The next run finds what the last good one left."""
-    run(agent, "counter")
-    assert run(agent, "counter", end=end).exit_code == code
-    assert agent.read_state(TASKS["counter"]) == {"runs": 1, "ends": ["return"]}
+    run(box, "counter")
+    assert run(box, "counter", end=end).exit_code == code
+    assert box.read_state(TASKS["counter"]) == {"runs": 1, "ends": ["return"]}
 
 
-def test_what_was_saved_before_a_failure_stays(agent: Agent) -> None:
+def test_what_was_saved_before_a_failure_stays(box: Agent) -> None:
     """`ctx.state.save()` is at once."""
-    assert run(agent, "counter", end="saved").exit_code == 1
-    assert run(agent, "counter").result == {"runs": 2, "ends": ["saved", "return"]}
+    assert run(box, "counter", end="saved").exit_code == 1
+    assert run(box, "counter").result == {"runs": 2, "ends": ["saved", "return"]}
 
 
-def test_a_task_that_uses_none_leaves_none(agent: Agent) -> None:
+def test_a_task_that_uses_none_leaves_none(box: Agent) -> None:
     """Not even a folder."""
-    assert run(agent, "untouched").exit_code == 0
-    assert not (agent.root / "State").exists()
+    assert run(box, "untouched").exit_code == 0
+    assert not (box.root / "State").exists()
 
 
 @pytest.mark.parametrize(("end", "why"), [("big", "may have 1048576"), ("odd", "/odd: object")])
-def test_what_cannot_be_kept_is_70(agent: Agent, end: str, why: str) -> None:
+def test_what_cannot_be_kept_is_70(box: Agent, end: str, why: str) -> None:
     """And the state of before stays."""
-    run(agent, "counter")
-    ended = run(agent, "counter", end=end)
+    run(box, "counter")
+    ended = run(box, "counter", end=end)
     assert ended.exit_code == 70
     assert why in text(ended)
-    assert agent.read_state(TASKS["counter"])["runs"] == 1
+    assert box.read_state(TASKS["counter"])["runs"] == 1
 
 
-def test_a_model_is_injected_with_its_defaults(agent: Agent) -> None:
+def test_a_model_is_injected_with_its_defaults(box: Agent) -> None:
     """And with what was saved, from the second run on."""
-    assert run(agent, "typed", name="a").result == {"names": ["a"], "runs": 1}
-    assert run(agent, "typed", name="saved").exit_code == 1
-    assert run(agent, "typed", name="b").result == {"names": ["a", "saved", "b"], "runs": 3}
+    assert run(box, "typed", name="a").result == {"names": ["a"], "runs": 1}
+    assert run(box, "typed", name="saved").exit_code == 1
+    assert run(box, "typed", name="b").result == {"names": ["a", "saved", "b"], "runs": 3}
 
 
-def test_an_older_version_migrates(agent: Agent) -> None:
+def test_an_older_version_migrates(box: Agent) -> None:
     """And is saved as the new one."""
-    agent.write_state(TASKS["typed"], {"names": "x,y"})
-    assert run(agent, "typed").result == {"names": ["x", "y"], "runs": 8}
-    assert json.loads(place(agent, "typed").read_bytes())["version"] == 2
+    box.write_state(TASKS["typed"], {"names": "x,y"})
+    assert run(box, "typed").result == {"names": ["x", "y"], "runs": 8}
+    assert json.loads(place(box, "typed").read_bytes())["version"] == 2
 
 
 @pytest.mark.parametrize(
@@ -138,69 +123,69 @@ def test_an_older_version_migrates(agent: Agent) -> None:
         ("\ufeff".encode("utf-16"), "UTF-8"),
     ],
 )
-def test_what_does_not_fit_is_kept_aside(agent: Agent, content: bytes, why: str) -> None:
+def test_what_does_not_fit_is_kept_aside(box: Agent, content: bytes, why: str) -> None:
     """The run ends with 65 and says what to do; the next one begins without a state."""
-    agent.write_state(TASKS["typed"], {})
-    place(agent, "typed").write_bytes(content)
-    ended = run(agent, "typed")
+    box.write_state(TASKS["typed"], {})
+    place(box, "typed").write_bytes(content)
+    ended = run(box, "typed")
     assert ended.exit_code == 65
     assert why in text(ended)
     assert "correct it and rename it back" in text(ended)
     assert "many" not in text(ended)
-    (kept,) = place(agent, "typed").parent.glob("typed-unusable-*.json")
+    (kept,) = place(box, "typed").parent.glob("typed-unusable-*.json")
     assert kept.name in text(ended)
     assert kept.read_bytes() == content
-    assert run(agent, "typed").result == {"names": [], "runs": 1}
+    assert run(box, "typed").result == {"names": [], "runs": 1}
 
 
 @pytest.mark.posix("Windows sets no limit")
-def test_a_full_disk_is_74(agent: Agent) -> None:
+def test_a_full_disk_is_74(box: Agent) -> None:
     """The old state is untouched, and nothing is left beside it."""
-    agent.write_state(TASKS["full-disk"], {"text": "old"})
-    ended = run(agent, "full-disk")
+    box.write_state(TASKS["full-disk"], {"text": "old"})
+    ended = run(box, "full-disk")
     assert ended.exit_code == 74
     assert "was not saved: File too large" in text(ended)
-    assert agent.read_state(TASKS["full-disk"]) == {"text": "old"}
-    assert len(list(place(agent, "full-disk").parent.iterdir())) == 1
+    assert box.read_state(TASKS["full-disk"]) == {"text": "old"}
+    assert len(list(place(box, "full-disk").parent.iterdir())) == 1
 
 
-def test_a_folder_that_cannot_be_is_74(agent: Agent) -> None:
+def test_a_folder_that_cannot_be_is_74(box: Agent) -> None:
     """As on a disk that is read-only."""
-    (agent.root / "State").write_text("no folder", "utf-8")
+    (box.root / "State").write_text("no folder", "utf-8")
     try:
-        ended = run(agent, "counter")
+        ended = run(box, "counter")
     finally:
-        (agent.root / "State").unlink()
+        (box.root / "State").unlink()
     assert ended.exit_code == 74
     assert "counter.json was not" in text(ended)
 
 
 @pytest.mark.parametrize("which", ["folder", "file", "readable"])
 @pytest.mark.posix("modes are POSIX; tests/trust has the descriptors of Windows")
-def test_a_state_of_others_is_refused(agent: Agent, which: str) -> None:
+def test_a_state_of_others_is_refused(box: Agent, which: str) -> None:
     """Who could write or read it is told, with what to do."""
-    run(agent, "counter")
-    path = place(agent, "counter")
+    run(box, "counter")
+    path = place(box, "counter")
     if which == "folder":
         path.parent.chmod(0o777)
     else:
         path.chmod(0o666 if which == "file" else 0o644)
-    ended = run(agent, "counter")
+    ended = run(box, "counter")
     assert ended.exit_code == 78
     assert "every user can" in text(ended)
     assert "chmod" in text(ended)
 
 
 @pytest.mark.posix("Wine makes no links")
-def test_a_link_is_not_followed_to_others(agent: Agent, tmp_path: Path) -> None:
+def test_a_link_is_not_followed_to_others(box: Agent, tmp_path: Path) -> None:
     """What it leads to is judged, as everywhere."""
-    run(agent, "counter")
+    run(box, "counter")
     elsewhere = tmp_path / "elsewhere.json"
-    elsewhere.write_bytes(place(agent, "counter").read_bytes())
+    elsewhere.write_bytes(place(box, "counter").read_bytes())
     elsewhere.chmod(0o666)
-    place(agent, "counter").unlink()
-    place(agent, "counter").symlink_to(elsewhere)
-    assert run(agent, "counter").exit_code == 78
+    place(box, "counter").unlink()
+    place(box, "counter").symlink_to(elsewhere)
+    assert run(box, "counter").exit_code == 78
 
 
 def test_a_context_of_a_test_holds_it_in_memory() -> None:

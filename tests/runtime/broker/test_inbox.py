@@ -16,7 +16,6 @@ from epm_task.runtime.broker.packet import Arrival, puback_packet, subscribe_pac
 from epm_task.testing import Agent, make_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from epm_task.simulator.background import StartedRun
@@ -26,21 +25,7 @@ TASKS: dict[str, Any] = dict(read_task_file(PROGRAMS / "reader.py").tasks)
 COMMANDS, PLAIN = "Commands/reader", "Commands/plain"
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Agent]:
-    """An agent for all tests here."""
-    with Agent() as running:
-        yield running
-
-
-@pytest.fixture
-def agent(shared: Agent) -> Agent:
-    """That agent, as new."""
-    shared.reset()
-    return shared
-
-
-def reading(agent: Agent, name: str, **parameters: Any) -> StartedRun:
+def reading(box: Agent, name: str, **parameters: Any) -> StartedRun:
     """Start a run; return when the broker knows what it reads."""
     ready = threading.Event()
 
@@ -49,43 +34,43 @@ def reading(agent: Agent, name: str, **parameters: Any) -> StartedRun:
         if record.message == "reading":
             ready.set()
 
-    started = agent.start(TASKS[name], parameters=parameters, on_record=look)
+    started = box.start(TASKS[name], parameters=parameters, on_record=look)
     assert ready.wait(PATIENCE)
     # The subscription was sent before that record, and a broker answers in order.
     return started
 
 
 @pytest.mark.parametrize(("qos", "count"), [(0, 50), (1, 300), (2, 300)])
-def test_messages_come_typed_and_in_order(agent: Agent, qos: int, count: int) -> None:
+def test_messages_come_typed_and_in_order(box: Agent, qos: int, count: int) -> None:
     """With QoS 1 and 2 also more than are under way at a time."""
-    started = reading(agent, "reader", count=count)
+    started = reading(box, "reader", count=count)
     for number in range(count):
-        agent.publish(COMMANDS, {"number": number}, qos=qos)
+        box.publish(COMMANDS, {"number": number}, qos=qos)
     run = started.wait(PATIENCE)
     assert run.exit_code == 0, run.stderr
     assert run.result == {"seen": list(range(count))}
 
 
-def test_a_coroutine_reads_too(agent: Agent) -> None:
+def test_a_coroutine_reads_too(box: Agent) -> None:
     """Each message wakes it."""
-    started = reading(agent, "async-reader", count=50)
+    started = reading(box, "async-reader", count=50)
     for number in range(50):
-        agent.publish(PLAIN, {"number": number})
+        box.publish(PLAIN, {"number": number})
     assert started.wait(PATIENCE).result == {"seen": list(range(50))}
 
 
 @pytest.mark.parametrize("name", ["reader", "async-reader"])
-def test_the_loop_ends_when_nothing_comes(agent: Agent, name: str) -> None:
+def test_the_loop_ends_when_nothing_comes(box: Agent, name: str) -> None:
     """And the run as any other."""
-    run = agent.run(TASKS[name], parameters={"count": 1, "idle": 0.2})
+    run = box.run(TASKS[name], parameters={"count": 1, "idle": 0.2})
     assert (run.exit_code, run.result) == (0, {"seen": []})
 
 
 @pytest.mark.parametrize("name", ["reader", "async-reader"])
 @pytest.mark.wine_differs("it sends no CTRL_BREAK")
-def test_the_loop_ends_with_the_run(agent: Agent, name: str) -> None:
+def test_the_loop_ends_with_the_run(box: Agent, name: str) -> None:
     """A stop interrupts the wait."""
-    started = reading(agent, name, count=1)
+    started = reading(box, name, count=1)
     started.terminate()
     assert started.wait(PATIENCE).exit_code in {143, 149}
 
@@ -103,11 +88,11 @@ def test_the_loop_ends_with_the_run(agent: Agent, name: str) -> None:
         ("ä".encode("latin-1"), "UTF-8"),
     ],
 )
-def test_what_is_not_usable_is_told_and_passed_over(agent: Agent, payload: bytes, why: str) -> None:
+def test_what_is_not_usable_is_told_and_passed_over(box: Agent, payload: bytes, why: str) -> None:
     """The next message comes all the same; no value is shown."""
-    started = reading(agent, "reader", count=1)
-    agent.publish(COMMANDS, payload)
-    agent.publish(COMMANDS, {"number": 7})
+    started = reading(box, "reader", count=1)
+    box.publish(COMMANDS, payload)
+    box.publish(COMMANDS, {"number": 7})
     run = started.wait(PATIENCE)
     assert run.result == {"seen": [7]}
     (told,) = [one for one in run.records if one.message == "message_not_usable"]
@@ -116,36 +101,36 @@ def test_what_is_not_usable_is_told_and_passed_over(agent: Agent, payload: bytes
     assert "many" not in str(told)
 
 
-def test_what_is_larger_than_a_packet_may_be_does_not_come(agent: Agent) -> None:
+def test_what_is_larger_than_a_packet_may_be_does_not_come(box: Agent) -> None:
     """The broker was told; the run goes on."""
-    started = reading(agent, "reader", count=1)
-    agent.publish(COMMANDS, b'{"number": 1, "text": "' + b"x" * 3 * 1024 * 1024 + b'"}')
-    agent.publish(COMMANDS, {"number": 7})
+    started = reading(box, "reader", count=1)
+    box.publish(COMMANDS, b'{"number": 1, "text": "' + b"x" * 3 * 1024 * 1024 + b'"}')
+    box.publish(COMMANDS, {"number": 7})
     assert started.wait(PATIENCE).result == {"seen": [7]}
 
 
-def test_what_was_retained_does_not_come(agent: Agent) -> None:
+def test_what_was_retained_does_not_come(box: Agent) -> None:
     """A command of long ago is not carried out in every run."""
-    agent.publish(COMMANDS, {"number": 1}, retain=True)
+    box.publish(COMMANDS, {"number": 1}, retain=True)
     try:
-        started = reading(agent, "reader", count=1)
-        agent.publish(COMMANDS, {"number": 7})
+        started = reading(box, "reader", count=1)
+        box.publish(COMMANDS, {"number": 7})
         assert started.wait(PATIENCE).result == {"seen": [7]}
     finally:
-        agent.publish(COMMANDS, b"", retain=True)
+        box.publish(COMMANDS, b"", retain=True)
 
 
-def test_ten_thousand_at_once(agent: Agent) -> None:
+def test_ten_thousand_at_once(box: Agent) -> None:
     """None is lost, and the broker keeps what the task has no room for."""
-    started = reading(agent, "reader", count=10_000)
+    started = reading(box, "reader", count=10_000)
 
     def burst() -> None:
         """Publish from the agent's thread."""
         for number in range(1000):
-            agent._local.broker.publish(_message(number))
+            box._local.broker.publish(_message(number))
 
     for _ in range(10):
-        agent.call_in_loop(burst)
+        box.call_in_loop(burst)
     run = started.wait(PATIENCE)
     assert run.result is not None
     assert run.result["seen"] == [*range(1000)] * 10
@@ -158,21 +143,21 @@ def _message(number: int) -> Any:
 
 
 def test_a_loop_that_never_reads_holds_no_more_than_it_has_room_for(
-    agent: Agent, tmp_path: Path
+    box: Agent, tmp_path: Path
 ) -> None:
     """Its records go on, and the run ends."""
-    started = reading(agent, "hoarder", until=str(tmp_path / "go"))
+    started = reading(box, "hoarder", until=str(tmp_path / "go"))
     for number in range(1000):
-        agent.publish(COMMANDS, {"number": number})
+        box.publish(COMMANDS, {"number": number})
     (tmp_path / "go").touch()
     assert started.wait(PATIENCE).exit_code == 0
 
 
-def test_a_crash_ends_the_run_as_any_other(agent: Agent) -> None:
+def test_a_crash_ends_the_run_as_any_other(box: Agent) -> None:
     """In the middle of a loop."""
-    started = reading(agent, "reader", count=10, crash_at=2)
+    started = reading(box, "reader", count=10, crash_at=2)
     for number in range(4):
-        agent.publish(COMMANDS, {"number": number})
+        box.publish(COMMANDS, {"number": number})
     run = started.wait(PATIENCE)
     assert run.exit_code == 70
     commands = [one.properties["number"] for one in run.records if one.message == "command"]
@@ -238,45 +223,45 @@ def test_what_has_no_room_stays_at_the_broker() -> None:
     assert inbox.outgoing() == b""
 
 
-def test_the_broker_may_restart_meanwhile(agent: Agent) -> None:
+def test_the_broker_may_restart_meanwhile(box: Agent) -> None:
     """The subscription is made anew."""
     again = threading.Event()
-    started = reading(agent, "reader", count=2)
-    agent.publish(COMMANDS, {"number": 1})
-    agent.trace.subscribe(lambda event: again.set() if event.action == "subscribed" else None)
-    state = agent._local.broker._state
+    started = reading(box, "reader", count=2)
+    box.publish(COMMANDS, {"number": 1})
+    box.trace.subscribe(lambda event: again.set() if event.action == "subscribed" else None)
+    state = box._local.broker._state
 
     def cut() -> None:
         """End all connections."""
         for connection in list(state.connections):
             connection.hang_up()
 
-    agent.call_in_loop(cut)
+    box.call_in_loop(cut)
     assert again.wait(PATIENCE)
-    agent.publish(COMMANDS, {"number": 2})
+    box.publish(COMMANDS, {"number": 2})
     run = started.wait(PATIENCE)
     assert run.result is not None
     assert run.result["seen"][-1] == 2
 
 
-def test_an_undeclared_topic_is_refused_at_the_call(agent: Agent) -> None:
+def test_an_undeclared_topic_is_refused_at_the_call(box: Agent) -> None:
     """With the line to add."""
-    run = agent.run(TASKS["undeclared"])
+    run = box.run(TASKS["undeclared"])
     assert run.exit_code == 70
     assert b"add it: @task(subscribes=[\xe2\x80\xa6, Topic('Commands/other')])" in run.stderr
 
 
-def test_without_a_broker_there_are_no_messages(agent: Agent) -> None:
+def test_without_a_broker_there_are_no_messages(box: Agent) -> None:
     """It is said so."""
-    run = agent.run(TASKS["reader"], parameters={"count": 1}, job={"mqttTopics": {}})
+    run = box.run(TASKS["reader"], parameters={"count": 1}, job={"mqttTopics": {}})
     assert run.exit_code == 69
     assert b"KEEPER_JOB_ID is not set" in run.stderr
 
 
 def test_a_refused_subscription_is_told() -> None:
     """Where the broker says so."""
-    with Agent(deny_visibly=True) as agent:
+    with Agent(deny_visibly=True) as box:
         topics = {"allowedPublications": ["KeeperLogger"], "allowedSubscriptions": []}
-        run = agent.run(TASKS["reader"], parameters={"count": 1}, job={"mqttTopics": topics})
+        run = box.run(TASKS["reader"], parameters={"count": 1}, job={"mqttTopics": topics})
     assert run.exit_code == 69
     assert b"mqttTopics.allowedSubscriptions" in run.stderr
