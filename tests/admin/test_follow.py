@@ -74,20 +74,23 @@ def test_the_records_of_one_job_are_kept(agent: Agent) -> None:
 
 def _pairs(agent: Agent) -> int:
     """Return how many sockets of this process are connected to each other, without the agent's."""
-    found = {
-        opened.getsockname()[1]: opened.getpeername()[1]
+    found = dict(
+        ends
         for opened in gc.get_objects()
-        if isinstance(opened, socket.socket) and opened.fileno() >= 0 and _connected(opened)
-    }
+        if isinstance(opened, socket.socket) and (ends := _ends(opened))
+    )
     theirs = {agent.broker_port, int(agent.base_url.rpartition(":")[2])}
     return sum(other in found and not {own, other} & theirs for own, other in found.items())
 
 
-def _connected(opened: socket.socket) -> bool:
+def _ends(opened: socket.socket) -> tuple[int, int] | None:
+    """Return the ports of a connection over IPv4; another thread may end it meanwhile."""
+    if opened.family != socket.AF_INET:
+        return None
     try:
-        return bool(opened.getpeername()) and opened.family == socket.AF_INET
+        return opened.getsockname()[1], opened.getpeername()[1]
     except OSError:
-        return False
+        return None
 
 
 def test_a_refused_client_leaves_no_socket(agent: Agent) -> None:
