@@ -93,25 +93,25 @@ def test_ipv6_address_stands_in_brackets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "why"),
+    ("script", "seconds", "why"),
     [
-        (answer.close_without_answer(), "the connection was closed"),
-        (answer.reset(), "connection was closed|reset by peer"),
-        (answer.truncated_body(), "the answer ended too early"),
-        (answer.drip(0.05), "no complete answer in time"),
-        (answer.silence(), "no complete answer in time"),
-        (answer.silence(before_tls=True), "no connection in time"),
+        (answer.close_without_answer(), PATIENCE, "the connection was closed"),
+        (answer.reset(), PATIENCE, "connection was closed|reset by peer"),
+        (answer.truncated_body(), PATIENCE, "the answer ended too early"),
+        (answer.drip(0.05), 0.3, "no complete answer in time"),
+        (answer.silence(), 0.3, "no complete answer in time"),
+        (answer.silence(before_tls=True), 0.3, "no connection in time"),
     ],
     ids=["closed", "reset", "short", "drip", "silence", "no TLS"],
 )
-def test_missing_answer_may_come_later(script: answer.Answer, why: str) -> None:
+def test_missing_answer_may_come_later(script: answer.Answer, seconds: float, why: str) -> None:
     """What a healthy agent may still answer is reported as unanswered, with the reason."""
     with (
         HttpPeer([script]) as peer,
         _transport(peer.base_url) as transport,
         pytest.raises(Unanswered, match=why),
     ):
-        transport.call("GET", "/a", seconds=0.3)
+        transport.call("GET", "/a", seconds=seconds)
 
 
 def test_refused_connection_is_unanswered() -> None:
