@@ -13,6 +13,7 @@ from _frozen_importlib_external import PathFinder  # importlib would import othe
 
 TYPE_CHECKING = False  # typing would be imported before what a task has in its place
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -37,27 +38,42 @@ def _own_listeners(socket: Any) -> None:
 #: By address family: first row, size of a row; in it own port, state, pid, time of creation.
 _ROWS = {2: (8, 160, 8, 0, 20, 24), 23: (8, 192, 20, 48, 52, 56)}
 _LISTENING = 2
+_TABLE_OF_LISTENERS = 6
+_MOST_BYTES = 1 << 20
 #: Later than any process was started, in units of 100 ns.
 _LATER = 1 << 62
+#: Who listens, by port.
 _holders: dict[bytes, int] = {}
 
 _LIMITED_INFORMATION = 0x1000
 _INVALID_PARAMETER = 87
 
 
-def _complete(table: Any, family: int) -> None:
-    """Give each row a time, and an accepted socket the holder of the one that listens."""
+def _remember(table: Any, family: int) -> range:
+    """Remember who listens, and return where the rows are."""
     import struct  # noqa: PLC0415  # as above
 
-    first, size, port, state, pid, created = _ROWS[family]
+    first, size, port, state, pid, _created = _ROWS[family]
     rows = range(first, first + size * struct.unpack_from("<I", table)[0], size)
     for row in rows:
         if struct.unpack_from("<I", table, row + state)[0] == _LISTENING:
             at = bytes(table[row + port : row + port + 2])
             (_holders[at],) = struct.unpack_from("<I", table, row + pid)
-    for row in rows:
+    return rows
+
+
+def _complete(table: Any, family: int, look: Callable[[], None]) -> None:
+    """Give each row a time, and an accepted socket the holder of the one that listens."""
+    import struct  # noqa: PLC0415  # as above
+
+    _first, _size, port, _state, pid, created = _ROWS[family]
+    looked = False
+    for row in _remember(table, family):
         at = bytes(table[row + port : row + port + 2])
         (holder,) = struct.unpack_from("<I", table, row + pid)
+        if not (holder or _holders.get(at) or looked):
+            looked = True
+            look()
         struct.pack_into("<I", table, row + pid, holder or _holders.get(at, 0))
         struct.pack_into("<Q", table, row + created, _LATER)
 
@@ -78,8 +94,14 @@ def _complete_tables(ctypes: Any) -> None:
         def _table(self, table: Any, size: Any, order: int, family: int, *more: int) -> int:
             code: int = self._ask(table, size, order, family, *more)
             if code == 0:
-                _complete(table, family)
+                _complete(table, family, lambda: self._look(family))
             return code
+
+        def _look(self, family: int) -> None:
+            table = ctypes.create_string_buffer(_MOST_BYTES)
+            size = ctypes.c_ulong(_MOST_BYTES)
+            if not self._ask(table, ctypes.byref(size), 0, family, _TABLE_OF_LISTENERS, 0):
+                _remember(table, family)
 
     ctypes.WinDLL = WinDLL
 

@@ -40,9 +40,21 @@ TESTS: Final = Path(__file__).parent
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the test files be shared by several runs side by side."""
+    parser.addoption(
+        "--share", default="1/1", metavar="N/M", help="run the N-th of M shares of the test files"
+    )
+
+
+def _share_of(config: pytest.Config) -> tuple[int, int]:
+    number, shares = config.option.share.split("/")
+    return int(number), int(shares)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return three workers for each processor: the tests wait for half of their time."""
-    return 3 * (os.cpu_count() or 1)
+    return max(1, 3 * (os.cpu_count() or 1) // _share_of(config)[1])
 
 
 #: The files that take longest: begun first, so that none is left at the end.
@@ -116,7 +128,7 @@ EXCUSES: Final = {
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the smoke tests and what this system cannot do, and put the long files first."""
     for item in items:
         if _name(item.path) in SMOKE:
@@ -128,6 +140,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skipif(here, reason=f"{title}: {reason}"))
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(_name(item.path), len(LONG)))
+    number, shares = _share_of(config)
+    files = list(dict.fromkeys(item.path for item in items))
+    mine = set(files[number - 1 :: shares])
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in mine])
+    items[:] = [item for item in items if item.path in mine]
 
 
 @pytest.fixture(scope="module", autouse=True)

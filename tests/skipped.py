@@ -1,8 +1,8 @@
-"""Say how many tests of a report passed and were skipped, by reason: skipped.py REPORT [PERCENT].
+"""Say how many tests of a report passed and were skipped, by reason: skipped.py PERCENT REPORT ...
 
 Args:
-    REPORT: What `pytest --junitxml` wrote.
     PERCENT: What may be skipped at most; above it, or without any test, the exit code is 1.
+    REPORT: What `pytest --junitxml` wrote, of each share of the tests.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import Counter
 from xml.etree import ElementTree as ET
 
 
-def main(report: str, percent: str = "100") -> int:
+def main(percent: str, *reports: str) -> int:
     """Print the account; return the exit code."""
-    cases = list(ET.parse(report).getroot().iter("testcase"))
+    cases = [case for report in reports for case in ET.parse(report).getroot().iter("testcase")]
     ends = Counter(_end(case) for case in cases)
     reasons = Counter(str(found.get("message")) for case in cases for found in case.iter("skipped"))
     for reason, count in sorted(reasons.items(), key=lambda one: -one[1]):
