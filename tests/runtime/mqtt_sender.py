@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from peers.task_process import poll
+from runtime.trusting import trusting_context
 
-from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.broker.connection import BrokerAddress
 from epm_task.runtime.broker.delivery import Delivery
 from epm_task.runtime.log.outbox import Message, Outbox
@@ -40,7 +40,7 @@ class Sender:
 def sender(port: int) -> Iterator[Sender]:
     """Yield a sender to a port of 127.0.0.1; its thread ends with the block."""
     outbox, refused = Outbox(), []
-    address = BrokerAddress("127.0.0.1", port, "key-scanner_7f", client_context(None))
+    address = BrokerAddress("127.0.0.1", port, "key-scanner_7f", trusting_context())
     delivery = Delivery(outbox, address, lambda *refusal: refused.append(refusal))
     try:
         yield Sender(outbox, delivery, refused)

@@ -11,6 +11,7 @@ import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from peers.patience import BUSY, PATIENCE
+from runtime.trusting import trusting_context
 
 from epm_task.errors import (
     AgentProtocolError,
@@ -19,7 +20,7 @@ from epm_task.errors import (
     UnknownSetting,
 )
 from epm_task.runtime.agent.client import AgentClient
-from epm_task.runtime.agent.tls import CONNECT_SECONDS, client_context
+from epm_task.runtime.agent.tls import CONNECT_SECONDS
 from epm_task.runtime.agent.transport import CALL_SECONDS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ FORBIDDEN, BROKEN = answer.status(403), answer.status(500)
 def _agent(*script: answer.Answer, listen_after: float = 0) -> Iterator[tuple[AgentClient, Any]]:
     with (
         HttpPeer(script or (OK,), listen_after=listen_after) as peer,
-        AgentClient(peer.base_url, client_context(None)) as client,
+        AgentClient(peer.base_url, trusting_context()) as client,
     ):
         yield client, peer
 
@@ -83,7 +84,7 @@ def test_busy_agent_is_waited_for_on_one_connection(seconds: float) -> None:
     """A handshake that is slow is not given up and begun again while the window is open."""
     with (
         HttpPeer([OK], handshake_after=seconds) as peer,
-        AgentClient(peer.base_url, client_context(None)) as client,
+        AgentClient(peer.base_url, trusting_context()) as client,
     ):
         found = client.register(PATIENCE)
     assert (found.tries, peer.connections) == (1, 1)

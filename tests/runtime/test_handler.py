@@ -12,11 +12,11 @@ import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from pydantic import SecretStr  # noqa: TC002  # read by the handler
+from runtime.trusting import trusting_context
 
 from epm_task.errors import DefinitionError
 from epm_task.exit_code import ExitCode
 from epm_task.runtime.agent.client import AgentClient, Registration
-from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.context import TaskContext
 from epm_task.runtime.handler import Handler
 from epm_task.runtime.settings import TaskSettings
@@ -240,7 +240,7 @@ def test_settings_are_read_when_they_are_asked_for(
     registration = Registration({"port": "80", "depth": "1"}, 1, 0.1)
     with (
         HttpPeer([answer.ok({"depth": "7"})]) as peer,
-        AgentClient(peer.base_url, client_context(None)) as agent,
+        AgentClient(peer.base_url, trusting_context()) as agent,
     ):
         assert Handler(function, {}).read_settings(agent, registration) == found
     assert [request.split()[1].decode() for request in peer.requests] == paths

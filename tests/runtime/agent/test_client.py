@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
+from runtime.trusting import trusting_context
 
 from epm_task.errors import (
     AgentProtocolError,
@@ -19,7 +20,6 @@ from epm_task.errors import (
     UnknownSetting,
 )
 from epm_task.runtime.agent.client import AgentClient, waits
-from epm_task.runtime.agent.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ FORBIDDEN, BROKEN = answer.status(403), answer.status(500)
 def _agent(*script: answer.Answer, listen_after: float = 0) -> Iterator[tuple[AgentClient, Any]]:
     with (
         HttpPeer(script or (OK,), listen_after=listen_after) as peer,
-        AgentClient(peer.base_url, client_context(None)) as client,
+        AgentClient(peer.base_url, trusting_context()) as client,
     ):
         yield client, peer
 

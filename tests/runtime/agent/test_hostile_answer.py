@@ -18,6 +18,7 @@ from peers.http_answer import Answer, body, raw
 from peers.http_peer import HttpPeer
 from peers.patience import PATIENCE
 from peers.task_process import assert_failed, run_task
+from runtime.trusting import trusting_context
 
 from epm_task.errors import (
     AgentProtocolError,
@@ -29,7 +30,6 @@ from epm_task.errors import (
 )
 from epm_task.runtime.agent.address import broker_address
 from epm_task.runtime.agent.client import AgentClient
-from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.settings import TaskSettings
 
 
@@ -56,7 +56,7 @@ def test_an_answer_without_an_end_is_not_read_for_long(answer: Answer) -> None:
     """What is not a part of the body counts too."""
     with (
         HttpPeer([answer]) as peer,
-        AgentClient(peer.base_url, client_context(None)) as client,
+        AgentClient(peer.base_url, trusting_context()) as client,
         pytest.raises(AgentProtocolError, match="without an end"),
     ):
         client.settings("P")
@@ -67,7 +67,7 @@ def test_an_unusual_answer_is_taken(name: str) -> None:
     """What HTTP allows, and what is of no use here, changes nothing."""
     with (
         HttpPeer([raw(UNUSUAL[name])]) as peer,
-        AgentClient(peer.base_url, client_context(None)) as client,
+        AgentClient(peer.base_url, trusting_context()) as client,
     ):
         assert [client.settings("P") for _ in range(2)] == [{}, {}]
     assert peer.per_connection == [2]
@@ -80,7 +80,7 @@ def test_a_mutated_answer_ends_with_a_documented_error() -> None:
     seen = set()
     with HttpPeer([closing(data) for data in answers]) as peer:
         for data in answers:
-            with AgentClient(peer.base_url, client_context(None)) as client:
+            with AgentClient(peer.base_url, trusting_context()) as client:
                 try:
                     client.settings("P")
                 except documented as error:
@@ -97,7 +97,7 @@ def test_a_garbled_document_of_settings_ends_with_a_documented_error() -> None:
     variants = list(garbled(json.loads(SETTINGS)))
     answers = [body(json.dumps(variant).encode()) for _, variant in variants]
     ends = set()
-    with HttpPeer(answers) as peer, AgentClient(peer.base_url, client_context(None)) as client:
+    with HttpPeer(answers) as peer, AgentClient(peer.base_url, trusting_context()) as client:
         for what, _ in variants:
             try:
                 found = client.register(PATIENCE).settings

@@ -10,9 +10,9 @@ import pytest
 from peers.listener import Listener
 from peers.tls import server_context
 from runtime.mqtt_sender import sender
+from runtime.trusting import trusting_context
 
 from epm_task.errors import BrokerError, BrokerRefused
-from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.broker.connection import (
     BrokerAddress,
     ConnectionLost,
@@ -76,7 +76,7 @@ def _broker(answer: Callable[[], bytes]) -> Iterator[Listener]:
 def test_answer_that_is_not_mqtt_is_a_lost_connection(answer: str, *, mqtt5: bool) -> None:
     """Whatever paho-mqtt makes of it, the caller learns that this connection is none."""
     with _broker(lambda: ANSWERS[answer]) as broker:
-        address = BrokerAddress("127.0.0.1", broker.port, "key-scanner_7f", client_context(None))
+        address = BrokerAddress("127.0.0.1", broker.port, "key-scanner_7f", trusting_context())
         with pytest.raises((ConnectionLost, VersionRefused, BrokerRefused)) as caught:
             MqttConnection(address, mqtt5=mqtt5, seconds=0.3)
     assert str(caught.value)

@@ -12,9 +12,9 @@ from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
 from peers.task_process import closed_port, poll
 from runtime.mqtt_sender import Sender, sender
+from runtime.trusting import trusting_context
 
 from epm_task.errors import BrokerError, BrokerRefused, BrokerUnreachable
-from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.broker.connection import BrokerAddress
 from epm_task.runtime.broker.delivery import STALL_SECONDS, Delivery
 from epm_task.runtime.log.outbox import Outbox
@@ -369,7 +369,7 @@ def test_thread_that_cannot_go_on_says_why(client_id: str) -> None:
     """An exception that nobody expects ends the delivery, and the run learns of it at once."""
     outbox = Outbox()
     with MqttPeer() as peer:
-        address = BrokerAddress("127.0.0.1", peer.port, client_id, client_context(None))
+        address = BrokerAddress("127.0.0.1", peer.port, client_id, trusting_context())
         delivery = Delivery(outbox, address, lambda *_: None)
         with pytest.raises(BrokerError, match="the connection to the broker has failed: "):
             delivery.wait_until_connected(PATIENCE)

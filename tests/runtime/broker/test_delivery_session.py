@@ -13,8 +13,8 @@ from peers.mqtt_packet import V3, disconnect
 from peers.mqtt_peer import MqttPeer
 from peers.patience import BUSY, PATIENCE
 from peers.task_process import poll
+from runtime.trusting import trusting_context
 
-from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.broker.connection import BrokerAddress, ConnectionLost, MqttConnection
 from epm_task.runtime.broker.delivery import STALL_SECONDS, MqttSession, Stalled
 from epm_task.runtime.log.outbox import Message, Outbox
@@ -50,7 +50,7 @@ class Running:
     ) -> None:
         """Connect and start."""
         self.owner = Owner(Outbox())
-        address = BrokerAddress("127.0.0.1", port, "key-scanner_7f", client_context(None))
+        address = BrokerAddress("127.0.0.1", port, "key-scanner_7f", trusting_context())
         self.connection = MqttConnection(address, mqtt5=mqtt5)
         self.connection.keep_alive_seconds = keep_alive
         self.reader, self.writer = socket.socketpair()

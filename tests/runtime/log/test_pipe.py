@@ -17,10 +17,10 @@ from peers.task_process import closed_port, poll
 from pydantic import SecretStr
 from runtime.run_parts import declared, invoked, registered
 from runtime.stderr_lines import StderrLines
+from runtime.trusting import trusting_context
 
 from epm_task.contract import levels as level
 from epm_task.errors import BrokerRefused, BrokerUnreachable, SettingsError, UnsafeBroker
-from epm_task.runtime.agent.tls import client_context
 from epm_task.runtime.broker.connection import BrokerAddress
 from epm_task.runtime.broker.delivery import Delivery
 from epm_task.runtime.log.outbox import LIMIT_BYTES, Message
@@ -46,7 +46,7 @@ def _line(n: int) -> bytes:
 @contextmanager
 def _pipe(port: int, stderr: StderrLines, mirror: int = level.OFF) -> Iterator[LogPipe]:
     pipe = LogPipe(stderr, mirror=mirror)
-    address = BrokerAddress("127.0.0.1", port, "job_7f", client_context(None))
+    address = BrokerAddress("127.0.0.1", port, "job_7f", trusting_context())
     pipe.delivery = Delivery(pipe.outbox, address, pipe.refuse)
     try:
         yield pipe
@@ -256,7 +256,7 @@ def _run_log(
 
 
 def _connect(run_log: RunLog, registration: Registration, settings: Any = None) -> None:
-    run_log.connect(registration, settings, client_context(None))
+    run_log.connect(registration, settings, trusting_context())
 
 
 def _records(broker: MqttPeer) -> list[dict[str, Any]]:
