@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(epm_task.__file__).parent
+#: Without the templates, which stand in the installed package.
+SOURCES = Path(__file__).parents[1] / "epm_task"
 #: They carry a sentence of the author's, or show through the root what somebody else has raised.
 WITHOUT_A_FIX = {
     *("ChildFailed", "TaskFailed", "TemporaryFailure", "DeadlineExceeded", "EpmTaskError"),
@@ -131,7 +133,7 @@ def _called(call: ast.Call) -> str:
 def test_no_error_is_without_a_fix(package: set[type[errors.EpmTaskError]]) -> None:
     """Whoever makes an error from a sentence's parts says what to do about it."""
     plain = {kind.__name__ for kind in package if kind.__init__ is errors.EpmTaskError.__init__}
-    for path in PACKAGE.rglob("*.py"):
+    for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and _called(node) in plain - WITHOUT_A_FIX:
                 assert _gives_a_fix(node), f"{path}:{node.lineno}: {ast.unparse(node)}"
@@ -140,7 +142,7 @@ def test_no_error_is_without_a_fix(package: set[type[errors.EpmTaskError]]) -> N
 def test_no_class_of_errors_is_without_a_fix(package: set[type[errors.EpmTaskError]]) -> None:
     """A class that makes its own sentence gives a fix, too."""
     named = {kind.__name__ for kind in package} - WITHOUT_A_FIX
-    for path in PACKAGE.rglob("*.py"):
+    for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name in named:
                 calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]

@@ -143,7 +143,7 @@ def test_failed_assertion_prints_the_trace(tester: pytest.Pytester) -> None:
 
     def test_fails(agent):
         agent.faults.registration(never=True)
-        run = agent.run(key_scanner, arguments=["--registration-timeout=0.6"])
+        run = agent.run(key_scanner, arguments=["--registration-timeout=3"])
         assert run.exit_code == 0
 
     def test_passes(agent):

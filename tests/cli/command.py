@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import contextmanager
@@ -90,10 +91,15 @@ class Running:
         """Read stderr up to the line that holds the word; return all that was read."""
         stderr: IO[bytes] = self.process.stderr  # type: ignore[assignment]
         lines: list[str] = []
-        while line := stderr.readline().decode():
-            lines.append(line)
-            if word in line:
-                return lines
+        end = threading.Timer(PATIENCE, self.process.kill)
+        end.start()
+        try:
+            while line := stderr.readline().decode():
+                lines.append(line)
+                if word in line:
+                    return lines
+        finally:
+            end.cancel()
         raise AssertionError(f"{word!r} never came: {lines}")
 
     def leftovers(self) -> list[object]:

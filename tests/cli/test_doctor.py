@@ -19,6 +19,7 @@ from admin.deploy.bundle_files import executable
 from cli.command_line import epm_task
 from peers import http_answer, second_user
 from peers.http_peer import HttpPeer
+from peers.patience import WINDOW
 from peers.rights import OTHERS_WRITE, let_others
 from peers.windows_program import program_that_ends
 
@@ -183,7 +184,7 @@ def test_3_a_task_started_by_hand_gets_403(agent: Agent, file: Path) -> None:
     by_hand = subprocess.run(
         [
             *(sys.executable, file, "--task=probe", f"--keeper-api-base={agent.base_url}"),
-            *("--registration-timeout=0.6", f"--ca-file={agent.ca}"),
+            *(f"--registration-timeout={WINDOW}", f"--ca-file={agent.ca}"),
         ],
         capture_output=True,
         check=False,

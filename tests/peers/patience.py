@@ -10,5 +10,9 @@ PATIENCE = 180.0 if WINE else 60.0
 #: later has asked too early.
 STARTING = 8.0 if WINE else 2.0
 
+#: How long a run waits for a registration or a broker that never comes, in seconds: long enough to
+#: be refused more than once.
+WINDOW = 5.0 if WINE else 1.0
+
 #: What a busy machine may add to a time that is bounded, in seconds.
 BUSY = 20.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from peers.patience import WINDOW
+
 from epm_task.runtime.agent.client import Registration
 from epm_task.runtime.declaration import Declaration
 from epm_task.runtime.invocation import Invocation, read_trace
@@ -21,7 +23,7 @@ def invoked(**given: Any) -> Invocation:
     standard: dict[str, Any] = {
         "keeper_api_base": "https://127.0.0.1:1",
         "ca_file": None,
-        "registration_timeout": 1.0,
+        "registration_timeout": WINDOW,
         "flush_timeout": 1.0,
         "deadline": None,
         "log_level": "information",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.mqtt_peer import MqttPeer
-from peers.patience import PATIENCE
+from peers.patience import PATIENCE, WINDOW
 from peers.second_user import needs_second_user
 from peers.task_process import PROGRAMS, agent_with, unmeasured
 
@@ -35,7 +35,7 @@ def _run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program below the commands *before* to its end, which comes in time."""
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    arguments = [f"--count={COUNT}", "--flush-timeout=1", "--registration-timeout=2"]
+    arguments = [f"--count={COUNT}", "--flush-timeout=1", f"--registration-timeout={2 * WINDOW}"]
     # Under limits coverage, too, would fail, and say so.
     with agent_with(broker.port) as agent:
         base = f"--keeper-api-base={agent.base_url}"

@@ -10,7 +10,7 @@ import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from peers.mqtt_peer import MqttPeer
-from peers.patience import BUSY
+from peers.patience import BUSY, WINDOW
 from peers.task_process import (
     Ended,
     agent_with,
@@ -20,7 +20,6 @@ from peers.task_process import (
     settings,
 )
 
-WINDOW = 0.6
 QUICK = (f"--registration-timeout={WINDOW}", "--flush-timeout=0.3")
 FORBIDDEN, BROKEN = answer.status(403), answer.status(500)
 

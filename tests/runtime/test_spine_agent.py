@@ -6,10 +6,9 @@ import pytest
 from peers import http_answer as answer
 from peers.http_peer import HttpPeer
 from peers.mqtt_peer import MqttPeer
-from peers.patience import BUSY, STARTING
+from peers.patience import BUSY, WINDOW
 from peers.task_process import Ended, agent_with, assert_failed, closed_port, run_task
 
-WINDOW = 0.6
 QUICK = (f"--registration-timeout={WINDOW}", "--flush-timeout=0.3")
 BROKEN = answer.status(500)
 
@@ -67,10 +66,10 @@ def test_slow_agent_is_69_in_bounded_time(script: answer.Answer) -> None:
 @pytest.mark.parametrize("script", [BROKEN, answer.reset(), answer.truncated_body()])
 def test_broken_agent_is_69(script: answer.Answer) -> None:
     """Server errors and broken connections for the whole window are 69."""
-    ended, agent = _met(script, (f"--registration-timeout={STARTING}",))
+    ended, agent = _met(script)
     assert_failed(ended, 69, agent.base_url)
     assert len(agent.requests) > 1
-    assert ended.seconds < STARTING + BUSY
+    assert ended.seconds < WINDOW + BUSY
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from peers.patience import PATIENCE
+from peers.patience import PATIENCE, WINDOW
 from simulator.started_process import KILLED, STOPPED, TASK_STOPPED
 from simulator.task_files import SLEEP, TWO_TASKS, write
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: For tasks whose agent, or broker, never answers as they want.
-_HASTE = ["--flush-timeout=0.3", "--registration-timeout=1"]
+_HASTE = ["--flush-timeout=0.3", f"--registration-timeout={WINDOW}"]
 #: For those that are answered at last.
 _LEISURE = [f"--flush-timeout={PATIENCE}", f"--registration-timeout={PATIENCE}"]
 

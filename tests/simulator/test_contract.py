@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
 from paho.mqtt.enums import CallbackAPIVersion
-from peers.patience import PATIENCE
+from peers.patience import PATIENCE, WINDOW
 from peers.tls import certificate_pem, server_pem
 from simulator.agent_process import add_program, until
 from simulator.task_files import SCANNER, TWO_TASKS, call, write
@@ -353,7 +353,7 @@ def test_programs_of_users_must_be_listed(
     add_program(tmp_path, "hello", HELLO.read_text("utf-8"))
     with Agent(tmp_path) as agent:
         line = f'--keeper-api-base={{KeeperApiBaseUrl}} --ca-file="{agent.ca}"'
-        line += " --registration-timeout=0.5"
+        line += f" --registration-timeout={WINDOW}"
         task = {"id": "t", "command": "hello", "arguments": line, "ExecutionType": "User"}
         topics = {"allowedPublications": ["KeeperLogger"]}
         job = {"id": "hello", "name": "H", "tasks": [task], "mqttTopics": topics}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from peers.mqtt_peer import MqttPeer
-from peers.patience import BUSY, PATIENCE
+from peers.patience import BUSY, PATIENCE, WINDOW
 from peers.task_process import closed_port, poll
 from pydantic import SecretStr
 from runtime.run_parts import declared, invoked, registered
@@ -339,7 +339,7 @@ def test_required_broker_must_accept(stderr: StderrLines) -> None:
 
 def test_optional_broker_is_not_waited_for(stderr: StderrLines) -> None:
     """With an optional broker the run goes on at once."""
-    given = invoked(flush_timeout=0.1, registration_timeout=PATIENCE)
+    given = invoked(flush_timeout=WINDOW, registration_timeout=PATIENCE)
     with _run_log(stderr, declared(broker="optional"), given) as run_log:
         start = time.monotonic()
         _connect(run_log, registered(closed_port()))

@@ -7,6 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from peers.patience import WINDOW
 from simulator.agent_process import add_program
 from simulator.task_files import call, write
 
@@ -105,7 +106,7 @@ def test_process_that_is_never_registered(agent: Agent, visitor: Visitor, tmp_pa
     """The 403s before a registration are told when it never came, as one entry."""
     agent.faults.registration(never=True, times=1)
     file = write(tmp_path, TALKER)
-    arguments = ["--registration-timeout=3"]  # a busy agent answers later than the task asks
+    arguments = [f"--registration-timeout={3 * WINDOW}"]  # a busy agent answers later than asked
     run = agent.run(file, task="talker", job={"id": "stranger"}, arguments=arguments)
     (entry,) = entries(visitor, "denied", "stranger")
     assert entry["fix"] == "switch the fault off"
