@@ -111,7 +111,7 @@ if __name__ == "__main__":
 
 def test_stacks_at_the_deadline(tmp_path: Path) -> None:
     """They are shown as a traceback, once."""
-    ended = epm_task("run", task_file(tmp_path, SLOW), "--", "--deadline=1")
+    ended = epm_task("run", task_file(tmp_path, SLOW), "--", f"--deadline={STARTING}")
     assert ended.code == 124
     lines = ("    MainThread:", "        slow.main()")
     assert [ended.err.count(line) for line in lines] == [1, 1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 from peers.mqtt_peer import MqttPeer
-from peers.patience import BUSY, PATIENCE
+from peers.patience import BUSY, PATIENCE, STARTING
 from peers.task_process import STOP, Ended, agent_with, poll, run_task, send_signal
 from runtime.run_parts import declared, invoked
 from runtime.stderr_lines import StderrLines
@@ -132,10 +132,10 @@ def program(ctx: TaskContext) -> None:
     ctx.log.info("done")
     atexit.register(time.sleep, 60)
 """,
-        "--deadline=2",
+        f"--deadline={STARTING}",
     )
     assert ended.exit_code in {124, 125}
-    assert ended.seconds < 2 + 1.5 + 1.0 + BUSY
+    assert ended.seconds < STARTING + 1.5 + 1.0 + BUSY
     assert b"done" in payloads[0]
 
 
