@@ -9,8 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.command import HELLO, environment, epm_task
+from cli.command import HELLO, environment, epm_task, line
 from cli.command_line import epm_task as in_process
+from peers.closed_streams import run_without
 from peers.patience import PATIENCE
 from typer.testing import CliRunner
 
@@ -238,18 +239,11 @@ def test_verbs_stand_below_what_they_are_for() -> None:
     }
 
 
-@pytest.mark.posix("descriptors are POSIX")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
     """As under some schedulers: the command does its work, and what it says goes nowhere."""
     written = tmp_path / "hello.json"
-    command = [sys.executable, "-m", "epm_task.cli", "job", str(HELLO), "-o", str(written)]
-    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
-    ended = subprocess.run(shell, timeout=PATIENCE, check=False, env=environment())
+    ended = run_without(closed, line("job", HELLO, "-o", written), env=environment())
     assert (ended.returncode, written.exists()) == (0, True)
-    failed = subprocess.run(
-        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "epm_task.cli", "run", "-"],
-        timeout=PATIENCE,
-        check=False,
-    )
+    failed = run_without(closed, line("run", "-"))
     assert failed.returncode not in {0, 1, 70}

@@ -19,7 +19,8 @@ def work(number: int) -> int:
 
 def leave_one_behind(number: int) -> int:
     """Start a grandchild that goes on, and say which."""
-    left = subprocess.Popen(["sleep", "600"], close_fds=False)
+    sleep = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+    left = subprocess.Popen(sleep, close_fds=False)
     print(f"left {left.pid}\n", end="", flush=True)
     left.returncode = 0  # nobody waits for it
     return work(number)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from peers.mqtt_peer import MqttPeer
 from peers.patience import PATIENCE
@@ -17,9 +16,12 @@ from peers.task_process import PROGRAMS, agent_with, run_task
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.posix("fork and its kin need POSIX")
+posix = pytest.mark.posix("fork and its kin need POSIX")
 
-WAYS = ["subprocess", "spawn", "fork", "forkserver"]
+WAYS = [
+    *("subprocess", "spawn"),
+    *(pytest.param(way, marks=posix) for way in ("fork", "forkserver")),
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -56,5 +58,5 @@ def test_grandchild_that_goes_on_keeps_no_stdout(tmp_path: Path, way: str) -> No
         if line.startswith(b"left ")
     ]
     for pid in left:
-        os.kill(pid, signal.SIGKILL)
+        psutil.Process(pid).kill()
     assert (ended.returncode, ended.stdout, len(left)) == (0, b'{"sum":25}\n', 2)

@@ -12,13 +12,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from peers.closed_streams import run_without
 from peers.patience import PATIENCE
 from peers.task_process import poll
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.posix("descriptors are POSIX")
+posix = pytest.mark.posix("descriptors are POSIX")
+never_full = pytest.mark.posix("a socket is no standard stream of Windows")
 
 #: What each program begins with; `tell` leaves facts in the file that is the first argument.
 PREPARED = """
@@ -32,26 +34,18 @@ streams = StandardStreams()
 
 
 def run(
-    code: str, tmp_path: Path, *redirections: str, environment: dict[str, str] | None = None
+    code: str, tmp_path: Path, closed: str = "", environment: dict[str, str] | None = None
 ) -> tuple[subprocess.CompletedProcess[bytes], dict[str, Any]]:
     """Run *code* after the preparation; return how it ended, and what it told."""
     told = tmp_path / "told.json"
     told.write_text("{}")
-    command = f'exec "$0" -c "$1" "$2" {" ".join(redirections)}'
-    ended = subprocess.run(
-        ["sh", "-c", command, sys.executable, PREPARED + code, told],
-        capture_output=True,
-        env=os.environ | (environment or {}),
-        timeout=PATIENCE,
-        check=False,
-    )
+    command = [sys.executable, "-c", PREPARED + code, told]
+    ended = run_without(closed, command, env=os.environ | (environment or {}))
     return ended, json.loads(told.read_text())
 
 
-@pytest.mark.parametrize(
-    "redirections", [("<&-",), (">&-",), ("2>&-",), (">&-", "2>&-"), ("<&-", ">&-", "2>&-")]
-)
-def test_closed_descriptors_are_opened(tmp_path: Path, redirections: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_are_opened(tmp_path: Path, closed: str) -> None:
     """No file that is opened later becomes a standard stream, here or in a child."""
     code = """
 opened = os.open(os.devnull, os.O_RDONLY)
@@ -60,14 +54,15 @@ results = [streams.write_stdout(b"{}\\n"), streams.write_stderr(b"line\\n")]
 child = subprocess.run([sys.executable, "-c", "import os; [os.fstat(n) for n in range(3)]"])
 tell(opened=opened, results=results, child=child.returncode)
 """
-    ended, told = run(code, tmp_path, *redirections)
+    ended, told = run(code, tmp_path, closed)
     assert (ended.returncode, told["results"]) == (0, [True, True]), ended.stderr
     assert (told["opened"] > 2, told["child"]) == (True, 0)
-    assert ended.stdout == (b"" if ">&-" in redirections else b"{}\n")
-    written = b"" if "2>&-" in redirections else b"print\nerror\nline\n"
+    assert ended.stdout == (b"" if ">&-" in closed.split() else b"{}\n")
+    written = b"" if "2>&-" in closed else b"print\nerror\nline\n"
     assert ended.stderr == written
 
 
+@posix
 def test_stdout_is_reserved(tmp_path: Path) -> None:
     """Descriptor 1 leads to stderr for this process and for its children."""
     code = """
@@ -131,6 +126,7 @@ def _run_with_stderr(writer: int, code: str, told: Path) -> dict[str, Any]:
     return found
 
 
+@never_full
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "not read"])
 def test_reader_that_takes_nothing_is_waited_for_once(tmp_path: Path, *, closed: bool) -> None:
     """It delays one line by a second and no later one, and what it has not taken is counted."""
@@ -144,6 +140,7 @@ def test_reader_that_takes_nothing_is_waited_for_once(tmp_path: Path, *, closed:
     assert told["lost"] == 4
 
 
+@never_full
 def test_what_waits_for_the_reader_is_bounded(tmp_path: Path) -> None:
     """More than 8 MiB do not wait in memory: what is beyond them is counted as lost at once."""
     code = """
@@ -172,6 +169,7 @@ os._exit(0)
 """
 
 
+@never_full
 def test_line_that_another_thread_writes_is_counted(tmp_path: Path) -> None:
     """At the end, a line is written or counted, whoever has it in hand."""
     reader, writer = socket.socketpair()
@@ -272,6 +270,7 @@ def test_line_that_has_begun_is_completed(tmp_path: Path) -> None:
     assert {len(line) for line in lines} == {9000}
 
 
+@never_full
 def test_print_waits_for_the_line_that_has_begun_alone(tmp_path: Path) -> None:
     """The lines after it may wait on; what is printed stands between two of them."""
     code = """
@@ -319,6 +318,7 @@ os._exit(0)
     assert ended.stderr.endswith(b"\nlast\n")
 
 
+@posix
 def test_pipe_that_became_non_blocking_is_written_whole(tmp_path: Path) -> None:
     """Another owner of the pipe may have set O_NONBLOCK; nothing is torn."""
     code = """
@@ -330,6 +330,7 @@ for _ in range(20):
     assert ended.stderr == (b"x" * 50_000 + b"\n") * 20
 
 
+@never_full
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "full"])
 def test_result_that_is_not_taken_is_told(tmp_path: Path, *, closed: bool) -> None:
     """False, in bounded time, and nothing of it is written."""
@@ -371,6 +372,7 @@ def test_result_is_whole_for_a_reader_that_comes_late(tmp_path: Path) -> None:
         assert (stdout.read(), json.loads(told.read_text())) == (b"x" * 65_536, {"result": True})
 
 
+@posix
 def test_forked_child_keeps_writing(tmp_path: Path) -> None:
     """A child that was forked while the lock was held writes all the same."""
     code = """
