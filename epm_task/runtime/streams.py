@@ -342,5 +342,9 @@ def open_missing_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The system takes the lowest free number, which is this one; children need it too.
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            # The lowest free number is this one; Windows counts that of a closed stream as taken.
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(opened, True)  # children need it too
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
