@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -143,19 +144,20 @@ def test_reader_that_has_gone_does_not_hold_up_the_end(agent: HttpPeer) -> None:
     assert b"epm_task: exit 74 (IOERR): the result was not taken: stdout is" in ended.stderr
 
 
+@pytest.mark.posix("the program prints, which waits for the reader of a small pipe")
 def test_full_stderr_is_bounded() -> None:
     """When nobody reads stderr the process ends all the same, and says that records are lost."""
     with (
         MqttPeer(puback_reasons={"KeeperLogger": 0x87}) as broker,
         agent_with(broker.port) as agent,
     ):
-        reader, stderr = os.pipe()
-        with os.fdopen(stderr, "wb"), os.fdopen(reader, "rb"):
+        reader, stderr = socket.socketpair()
+        with stderr, reader:
             program = [str(PROGRAMS / "records.py"), f"--keeper-api-base={agent.base_url}"]
             ended = subprocess.run(
                 [sys.executable, *program, "--count=5000", "--flush-timeout=1"],
                 stdout=subprocess.PIPE,
-                stderr=stderr,
+                stderr=stderr.fileno(),
                 env={**os.environ, "KEEPER_JOB_ID": "key-scanner"},
                 timeout=PATIENCE,
                 check=False,

@@ -146,11 +146,11 @@ stop.on_deadline = stacks.append
 assert stop.remaining() == float("inf")
 stop.set_deadline(60, 1.0)
 assert 0 < stop.remaining() <= 60
+def author():
+    time.sleep(60)
+threading.Thread(target=author, name="authors-thread", daemon=True).start()
 stop.set_deadline(0.2, 1.0)
 assert stop.remaining() <= 0.2
-def author():
-    time.sleep(5)
-threading.Thread(target=author, name="authors-thread", daemon=True).start()
 try:
     with stop.interruptible():
         time.sleep(30)
