@@ -39,7 +39,6 @@ pytest_plugins = ["pytester"]
 TESTS: Final = Path(__file__).parent
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the test files be shared by several runs side by side."""
     parser.addoption(
@@ -52,6 +51,7 @@ def _share_of(config: pytest.Config) -> tuple[int, int]:
     return int(number), int(shares)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return three workers for each processor: the tests wait for half of their time."""
     return max(1, 3 * (os.cpu_count() or 1) // _share_of(config)[1])
