@@ -53,8 +53,11 @@ def _share_of(config: pytest.Config) -> tuple[int, int]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return three workers for each processor: the tests wait for half of their time."""
-    return max(1, 3 * (os.cpu_count() or 1) // _share_of(config)[1])
+    """Return three workers for each processor: the tests wait for half of their time.
+
+    Two under Wine, which has work of its own.
+    """
+    return max(1, (2 if WINE else 3) * (os.cpu_count() or 1) // _share_of(config)[1])
 
 
 #: The files that take longest: begun first, so that none is left at the end.

@@ -53,9 +53,10 @@ def place(box: Agent, name: str) -> Path:
 
 def test_a_mapping_lasts_from_run_to_run(box: Agent) -> None:
     """Also what was changed in place; the file is the account's own."""
-    results = [run(box, "counter").result for _ in range(3)]
-    assert results[-1] == {"runs": 3, "ends": ["return"] * 3}
-    assert box.read_state(TASKS["counter"]) == results[-1]
+    runs = [run(box, "counter") for _ in range(3)]
+    assert [one.exit_code for one in runs] == [0, 0, 0], [one.stderr for one in runs]
+    assert runs[-1].result == {"runs": 3, "ends": ["return"] * 3}
+    assert box.read_state(TASKS["counter"]) == runs[-1].result
     if os.name == "posix":
         assert place(box, "counter").stat().st_mode & 0o777 == 0o600
         assert place(box, "counter").parent.stat().st_mode & 0o777 == 0o700
