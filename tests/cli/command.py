@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -121,8 +121,7 @@ def running(*words: object, scratch: Path, **more: Any) -> Iterator[Running]:
             yield Running(process, temporary, mark)
         finally:
             process.kill()
-            for left in _marked(mark):
-                left.kill()
+            kill_marked(mark)
 
 
 def _started(command: list[str], **more: Any) -> subprocess.Popen[bytes]:
@@ -182,6 +181,13 @@ def shell_script(folder: Path, posix: str, windows: str) -> Path:
         path.chmod(0o755)
         return path
     return task_file(folder, f"@echo off\n{windows}\n", "script.cmd")
+
+
+def kill_marked(mark: str) -> None:
+    """Kill what was started with this mark in its environment and still runs."""
+    for left in _marked(mark):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            left.kill()
 
 
 def _marked(mark: str) -> list[psutil.Process]:

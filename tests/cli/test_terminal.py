@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-import psutil
 import pytest
-from cli.command import HELLO, environment, epm_task, line, task_file, wait_until
+from cli.command import HELLO, MARK, environment, epm_task, kill_marked, line, task_file, wait_until
 from cli.screen import screen
 from peers.patience import BUSY, PATIENCE
 
@@ -56,12 +56,13 @@ class Console:
         """Start the command; its stdout is a pipe, all else the terminal, of this kind."""
         self.end, other = os.openpty()
         self.modes = termios.tcgetattr(other)
+        self.mark = uuid.uuid4().hex
         self.process = subprocess.Popen(
             line("run", file, *words),
             stdin=other,
             stdout=subprocess.PIPE,
             stderr=other,
-            env=environment({"TERM": kind, "NO_COLOR": "1"}),
+            env=environment({"TERM": kind, "NO_COLOR": "1", MARK: self.mark}),
             # The terminal becomes that of its session, as in a shell.
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
@@ -114,11 +115,8 @@ def console(
         made.before = made.read_until(until) + until
         yield made
     finally:
-        # A task whose debugger has no terminal left would go on.
-        with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(made.process.pid).children(recursive=True):
-                child.kill()
         made.process.kill()
+        kill_marked(made.mark)  # a task whose debugger has no terminal left would go on
         made.process.wait()
         if made.process.stdout:
             made.process.stdout.close()
