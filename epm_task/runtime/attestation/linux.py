@@ -140,13 +140,18 @@ _NO_COOKIE = b"\xff" * 8
 _TIMEOUT_SECONDS = 1.0
 
 
+def _once_each(rows: Iterable[TcpRow]) -> list[TcpRow]:
+    # The kernel gives a table in pieces, and a socket again if its neighbours changed meanwhile.
+    return list(dict.fromkeys(rows))
+
+
 def _netlink_listening(port: int) -> list[TcpRow]:
     states = 1 << _TCP_LISTEN
     rows: list[TcpRow] = []
     for family in (socket.AF_INET, socket.AF_INET6):
         question = _question(family, states, (b"", port), (b"", 0))
         rows += (row for state, row in _ask(question, _REQUEST | _DUMP) if state == _TCP_LISTEN)
-    return rows
+    return _once_each(rows)
 
 
 def _netlink_connected(local: Endpoint, remote: Endpoint) -> list[TcpRow]:
@@ -225,9 +230,8 @@ def _proc_connected(local: Endpoint, remote: Endpoint) -> list[TcpRow]:
 
 def _rows(needles: Iterator[str]) -> list[TcpRow]:
     table = _table()
-    return [
-        _parse_line(line) for needle in needles for line in _lines(table, needle.encode("ascii"))
-    ]
+    found = (line for needle in needles for line in _lines(table, needle.encode("ascii")))
+    return _once_each(map(_parse_line, found))
 
 
 def _table() -> bytes:

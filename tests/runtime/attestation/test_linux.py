@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,6 +94,22 @@ def test_dual_stack_listener_has_an_ipv4_connection() -> None:
             for source in SOURCES:
                 (row,) = source.connected(*ends)
                 assert row.local == socket.inet_aton("127.0.0.1")
+
+
+def test_socket_that_proc_shows_twice_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel shows a socket again when the table changed between two reads of it."""
+    with _listen("127.0.0.1") as sock:
+        port = sock.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, sock.accept()[0]:
+            ends = _end("127.0.0.1", port), _end(*client.getsockname())
+            table = Path(linux._FOLDER, "tcp").read_text(encoding="ascii")
+            expected = PROC.connected(*ends)
+    (tmp_path / "tcp").write_text(table + table, encoding="ascii")
+    monkeypatch.setattr(linux, "_FOLDER", f"{tmp_path}/")
+    assert PROC.connected(*ends) == expected
+    assert len(expected) == 1
 
 
 def test_proc_answers_when_netlink_is_closed() -> None:
