@@ -35,6 +35,7 @@ _OF_ONE_SYSTEM: Final = {
     "epm_task.process_group.posix": "",
     "epm_task.process_group.windows": "win32",
     "epm_task.runtime.console_events": "win32",
+    "epm_task.runtime.write_limit": "win32",
     "epm_task.trust.posix": "",
     "epm_task.trust.windows": "win32",
     "epm_task.windows_security": "win32",
@@ -89,6 +90,7 @@ def write_hooks(folder: Path, *, pydantic: bool, asyncio: bool) -> Path:
         "epm_task.process_group": OTHER_SYSTEMS,
         "epm_task.runtime.attestation.attestation": OTHER_SYSTEMS,
         "epm_task.runtime.stop": OTHER_SYSTEMS,
+        "epm_task.runtime.timed_write": OTHER_SYSTEMS,
         "epm_task.trust": OTHER_SYSTEMS,
         # For coroutine functions that are marked as deprecated.
         "typing_extensions": () if asyncio else ("asyncio",),

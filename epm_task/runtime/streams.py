@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from epm_task.runtime.stop import SHIELD, in_forked_children
+from epm_task.runtime.timed_write import FOR_EVER, LARGEST_PIPE, make_room, timed_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,12 +32,6 @@ _HANDOVER_SECONDS: Final = 0.2
 _LIMIT_BYTES: Final = 8 * 1024 * 1024
 #: Time for text without a line end to reach stderr; a reader takes it in microseconds.
 _FLUSH_SECONDS: Final = 0.2
-#: POSIX: a pipe that poll calls writable takes at least PIPE_BUF bytes, 4096 on Linux.
-_CHUNK_BYTES: Final = getattr(select, "PIPE_BUF", 4096)
-#: As long as it takes.
-_FOR_EVER: Final = float("inf")
-#: Larger ones are for root: /proc/sys/fs/pipe-max-size.
-_LARGEST_PIPE: Final = 1024 * 1024
 
 
 class StandardStreams:
@@ -83,8 +77,10 @@ class StandardStreams:
 
     def write_stdout(self, line: bytes) -> bool:
         """Write the result; return False when it is not taken in time."""
-        _make_room(self._stdout, len(line))
-        return not _write(self._stdout, line, self._end or time.monotonic() + _PATIENCE_SECONDS)
+        make_room(self._stdout, len(line))
+        return not timed_write(
+            self._stdout, line, self._end or time.monotonic() + _PATIENCE_SECONDS
+        )
 
     def write_stderr(self, line: bytes, *, record: bool = False, keep: bool = True) -> bool:
         """Write one whole line to stderr, and return whether the reader has taken it.
@@ -109,7 +105,7 @@ class StandardStreams:
         """Let `print` *write*, between two lines, and without a bound, as everywhere else."""
         with SHIELD, self._lock:
             if self._torn:
-                self._write_waiting(_FOR_EVER, lines=1)
+                self._write_waiting(FOR_EVER, lines=1)
             # Around all of it: what the buffer believes to be unwritten would be written again.
             self._line_open = bytes(data[-1:]) != b"\n"
             return write(data)
@@ -130,20 +126,21 @@ class StandardStreams:
         with self._undivided(max(self._end, time.monotonic() + _HANDOVER_SECONDS)) as alone:
             if alone and not self._write_waiting(self._end):
                 # The other half is for the rest of a line that has begun, and the last one.
-                _make_room(2, self._waiting_bytes, _LARGEST_PIPE // 2)
+                make_room(2, self._waiting_bytes, LARGEST_PIPE // 2)
                 self._write_waiting(self._end)
             return self._lost + sum(record for _, record in list(self._waiting))
 
     def write_last(self, line: bytes) -> None:
         """Write the last line of the process, if any; no thread of it can write another one."""
-        end = self._end or time.monotonic()
+        # Also when the lines before it took all the time that there was.
+        end = max(self._end or 0.0, time.monotonic() + _LAST_SECONDS)
         with self._undivided(end, for_good=True) as alone:
             if alone and self._torn:
                 line = self._waiting[0][0] + line
             elif line and (self._line_open or not alone):
                 line = b"\n" + line
-            _make_room(2, len(line))
-            _write(2, line, end)
+            make_room(2, len(line))
+            timed_write(2, line, end)
 
     @contextmanager
     def _undivided(self, until: float, *, for_good: bool = False) -> Iterator[bool]:
@@ -167,7 +164,7 @@ class StandardStreams:
     def _write(self, line: bytes, until: float) -> bytes:
         """Return what the reader did not take; if that is not all of it, the line has begun."""
         sent = b"\n" + line if self._line_open and not self._torn else line
-        rest = _write(2, sent, until)
+        rest = timed_write(2, sent, until)
         self._paused = bool(rest) and not self.forked
         if len(rest) == len(sent):
             return line
@@ -181,7 +178,7 @@ class StandardStreams:
             self._count(len(rest))
         return self._torn or not rest
 
-    def _write_waiting(self, until: float, lines: float = _FOR_EVER) -> bool:
+    def _write_waiting(self, until: float, lines: float = FOR_EVER) -> bool:
         while self._waiting and lines:
             line, record = self._waiting[0]
             rest = self._write(line, until)
@@ -293,44 +290,6 @@ def _flush_streams() -> None:
             continue
         with suppress(OSError, ValueError):  # closed, by its reader or by the handler
             stream.flush()
-
-
-def _write(descriptor: int, data: bytes, until: float) -> bytes:
-    """Return what the reader has not taken at *until*, or when it is gone."""
-    view = memoryview(data)
-    while view and _writable(descriptor, until):
-        try:
-            view = view[os.write(descriptor, view[:_CHUNK_BYTES]) :]
-        except BlockingIOError:  # somebody else made the shared pipe non-blocking
-            if time.monotonic() >= until:
-                break
-            time.sleep(0.001)
-        except OSError:
-            break
-    return bytes(view)
-
-
-def _writable(descriptor: int, until: float) -> bool:
-    if os.name != "posix":
-        return True  # Windows cannot wait for a pipe; its writes block until the reader takes them
-    poll = select.poll()  # unlike select() it takes descriptors above 1023
-    poll.register(descriptor, select.POLLOUT)
-    if poll.poll(0):
-        return True
-    left = until - time.monotonic()
-    return left > 0 and bool(poll.poll(None if left == _FOR_EVER else left * 1000))
-
-
-def _make_room(descriptor: int, count: int, limit: int = _LARGEST_PIPE) -> None:
-    """Let a pipe take *count* bytes at once, on Linux: then its reader may pause."""
-    if sys.platform == "linux" and count:
-        import fcntl  # noqa: PLC0415  # POSIX only
-
-        with suppress(OSError):  # no pipe, or this user has too many large ones
-            size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
-            wanted = min(size + 2 * count, limit)  # two short writes may take two pages
-            if wanted > size:
-                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, wanted)
 
 
 def open_missing_descriptors() -> None:

@@ -107,6 +107,7 @@ def test_version_and_help_load_no_verb() -> None:
         "epm_task.runtime",
         "epm_task.runtime.stop",
         "epm_task.runtime.streams",
+        "epm_task.runtime.timed_write",
     }
     helped = modules("--help")
     assert {name for name in helped if name.startswith("epm_task.cli.")} == {

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-COUNT = 10_000
-#: Time for thousands of records to reach stderr, in seconds: Wine's pipes are slow.
-FLUSH = 5.0 if WINE else 0.5
+#: Wine's pipes are slow: fewer records, and more time for them to reach stderr, in seconds.
+COUNT, FLUSH = (1_000, 5.0) if WINE else (10_000, 0.5)
 CODES = {"return": 0, "raise": 70, "exit": 3, "fail": 3, "signal": 128 + STOP}
 
 
@@ -204,9 +203,9 @@ def test_denied_topic_is_said_once_with_the_line_to_add() -> None:
     assert _delay(ended) < PATIENCE / 2
 
 
-@pytest.mark.parametrize(("count", "size"), [(400, 100_000), (3, 10_000_000)])
+@pytest.mark.parametrize(("count", "size"), [(COUNT // 25, 100_000), (3, 10_000_000)])
 def test_large_records_are_bounded_in_memory(count: int, size: int) -> None:
-    """Forty megabytes of records against a halted broker go to stderr, cut to 128 KiB each."""
+    """Megabytes of records against a halted broker go to stderr, cut to 128 KiB each."""
     with MqttPeer(no_puback=True) as broker:
         ended = _run(broker, f"--count={count}", f"--size={size}")
     found = account(range(1, count + 1), broker.payloads, ended.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from peers.closed_streams import run_without
 from peers.mqtt_peer import MqttPeer
+from peers.narrow_pipe import narrow_pipe
 from peers.patience import PATIENCE
 from peers.task_process import PROGRAMS, Ended, agent_with, assert_failed, run_task
 
@@ -144,18 +144,31 @@ def test_reader_that_has_gone_does_not_hold_up_the_end(agent: HttpPeer) -> None:
     assert b"epm_task: exit 74 (IOERR): the result was not taken: stdout is" in ended.stderr
 
 
-@pytest.mark.posix("the program prints, which waits for the reader of a small pipe")
-def test_full_stderr_is_bounded() -> None:
+RECORDS = """
+from epm_task import TaskContext, task
+
+@task(job_id="key-scanner")
+def records(ctx: TaskContext) -> None:
+    for n in range(5000):
+        ctx.log.info("record", n=n)
+
+records.main()
+"""
+
+
+def test_full_stderr_is_bounded(tmp_path: Path) -> None:
     """When nobody reads stderr the process ends all the same, and says that records are lost."""
+    program = tmp_path / "records.py"  # it does not print, which would wait for the reader
+    program.write_text(RECORDS, "utf-8")
     with (
         MqttPeer(puback_reasons={"KeeperLogger": 0x87}) as broker,
         agent_with(broker.port) as agent,
     ):
-        reader, stderr = socket.socketpair()
+        reader, stderr = narrow_pipe()
+        options = [f"--keeper-api-base={agent.base_url}", "--flush-timeout=1"]
         with stderr, reader:
-            program = [str(PROGRAMS / "records.py"), f"--keeper-api-base={agent.base_url}"]
             ended = subprocess.run(
-                [sys.executable, *program, "--count=5000", "--flush-timeout=1"],
+                [sys.executable, program, *options],
                 stdout=subprocess.PIPE,
                 stderr=stderr.fileno(),
                 env={**os.environ, "KEEPER_JOB_ID": "key-scanner"},

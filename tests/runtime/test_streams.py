@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from peers.closed_streams import run_without
+from peers.narrow_pipe import fill, narrow_pipe
 from peers.patience import PATIENCE
 from peers.task_process import poll
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 posix = pytest.mark.posix("descriptors are POSIX")
-never_full = pytest.mark.posix("a socket is no standard stream of Windows")
 
 #: What each program begins with; `tell` leaves facts in the file that is the first argument.
 PREPARED = """
@@ -126,11 +124,10 @@ def _run_with_stderr(writer: int, code: str, told: Path) -> dict[str, Any]:
     return found
 
 
-@never_full
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "not read"])
 def test_reader_that_takes_nothing_is_waited_for_once(tmp_path: Path, *, closed: bool) -> None:
     """It delays one line by a second and no later one, and what it has not taken is counted."""
-    reader, writer = socket.socketpair()  # unlike a pipe, it cannot be made larger
+    reader, writer = narrow_pipe()
     with reader, writer:
         if closed:
             reader.close()
@@ -140,7 +137,6 @@ def test_reader_that_takes_nothing_is_waited_for_once(tmp_path: Path, *, closed:
     assert told["lost"] == 4
 
 
-@never_full
 def test_what_waits_for_the_reader_is_bounded(tmp_path: Path) -> None:
     """More than 8 MiB do not wait in memory: what is beyond them is counted as lost at once."""
     code = """
@@ -149,7 +145,7 @@ tell(waiting=streams._waiting_bytes, lost=streams._lost)
 streams.end_by(0)
 os._exit(0)
 """
-    reader, writer = socket.socketpair()  # unlike a pipe, it cannot be made larger
+    reader, writer = narrow_pipe()
     with reader, writer:
         told = _run_with_stderr(writer.fileno(), code, tmp_path / "told.json")
     assert 8_000_000 < told["waiting"] <= 8 * 1024 * 1024
@@ -169,10 +165,9 @@ os._exit(0)
 """
 
 
-@never_full
 def test_line_that_another_thread_writes_is_counted(tmp_path: Path) -> None:
     """At the end, a line is written or counted, whoever has it in hand."""
-    reader, writer = socket.socketpair()
+    reader, writer = narrow_pipe()
     with reader, writer:
         told = _run_with_stderr(writer.fileno(), IN_A_THREAD, tmp_path / "told.json")
     assert told["lost"] in {1, 2, 3}  # as many as the thread had begun with by then
@@ -270,7 +265,6 @@ def test_line_that_has_begun_is_completed(tmp_path: Path) -> None:
     assert {len(line) for line in lines} == {9000}
 
 
-@never_full
 def test_print_waits_for_the_line_that_has_begun_alone(tmp_path: Path) -> None:
     """The lines after it may wait on; what is printed stands between two of them."""
     code = """
@@ -283,7 +277,7 @@ print("printed")
 streams.finish()
 """
     told = tmp_path / "told.json"
-    reader, writer = socket.socketpair()  # unlike a pipe, it cannot be made larger
+    reader, writer = narrow_pipe()
     with (
         reader,
         subprocess.Popen(
@@ -292,8 +286,7 @@ streams.finish()
     ):
         writer.close()
         poll(told.exists)
-        with reader.makefile("rb") as stderr:
-            lines = stderr.read().splitlines()
+        lines = reader.read().splitlines()
     assert lines == [b"x" * 200_000, b"printed", b"waiting 0", b"waiting 1", b"waiting 2"]
 
 
@@ -330,16 +323,11 @@ for _ in range(20):
     assert ended.stderr == (b"x" * 50_000 + b"\n") * 20
 
 
-@never_full
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "full"])
 def test_result_that_is_not_taken_is_told(tmp_path: Path, *, closed: bool) -> None:
     """False, in bounded time, and nothing of it is written."""
-    reader, writer = socket.socketpair()  # unlike a pipe, it cannot be made larger
-    writer.setblocking(False)
-    with suppress(BlockingIOError):
-        while True:
-            writer.send(b"x" * 4096)
-    writer.setblocking(True)
+    reader, writer = narrow_pipe()
+    fill(writer)
     if closed:
         reader.close()
     code = """
@@ -352,8 +340,8 @@ tell(result=streams.write_stdout(b'{"a":1}\\n'))
         subprocess.run(command, stdout=writer.fileno(), timeout=PATIENCE, check=True)
     assert json.loads(told.read_text()) == {"result": False}
     if not closed:
-        with reader, reader.makefile("rb") as stdout:
-            assert b"{" not in stdout.read()
+        with reader:
+            assert b"{" not in reader.read()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can make a pipe larger")
