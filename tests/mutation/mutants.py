@@ -52,9 +52,12 @@ class Mutant:
 
 def mutants_of(source: str) -> list[Mutant]:
     """Return all mutants of a module, in the order of its text, each one once."""
+    module = ast.parse(source)
+    if any(isinstance(one, ast.Assert) and _is_of_another_system(one.test) for one in module.body):
+        return []  # the module cannot be imported here
     found = {}
     lines = source.splitlines(keepends=True)
-    for function, node, replacement in _changes(ast.parse(source), "", inside=False):
+    for function, node, replacement in _changes(module, "", inside=False):
         changed = _replaced(lines, node, replacement)
         was, now = _difference(source, changed)
         found[changed] = Mutant(function, changed, was, now)

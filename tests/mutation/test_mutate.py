@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 
 import pytest
@@ -57,3 +58,10 @@ def test_a_function_is_changed_in_one_place(line: str, changed: set[str]) -> Non
     found = mutants_of(f"LIMIT = 1\ndef function(a: 'b < c' = 1) -> 'd | e':\n    {line}\n")
     assert {mutant.now for mutant in found} == changed
     assert {mutant.function for mutant in found} == {"function"}
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "another"])
+def test_a_module_of_another_system_is_left_alone(platform: str) -> None:
+    """No test of this system can run it."""
+    text = f"assert sys.platform == '{platform}'\ndef function():\n    return g()\n"
+    assert [m.now for m in mutants_of(text)] == ["return None"] * (platform == sys.platform)
