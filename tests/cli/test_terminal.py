@@ -72,10 +72,7 @@ class Console:
 
     def read_until(self, text: str) -> str:
         """Return what is shown up to *text*, and forget it."""
-        until = time.monotonic() + PATIENCE
-        while text not in self._seen:
-            assert time.monotonic() < until, self._seen
-            self._look()
+        assert self.shows(text, PATIENCE), self._seen
         shown, _, self._seen = self._seen.partition(text)
         return shown
 
@@ -83,12 +80,9 @@ class Console:
         """Return whether *text* is shown within that time."""
         until = time.monotonic() + seconds
         while text not in self._seen and time.monotonic() < until:
-            self._look()
+            if select.select([self.end], [], [], 0.5)[0]:
+                self._seen += os.read(self.end, 65_536).decode()
         return text in self._seen
-
-    def _look(self) -> None:
-        if select.select([self.end], [], [], 0.5)[0]:
-            self._seen += os.read(self.end, 65_536).decode()
 
     def type(self, text: str) -> None:
         """Type *text* as it is."""
